@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Measures the life of an image in the real server, beside nginx and Tornado on the same disk in the same run.
+
+`python -m bench.image_life` writes docs/benchmarks.md and, with matplotlib, its plots beside it. Loopback only;
+everything it starts ends with it.
+"""
+
+import multiprocessing
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import ExitStack
+from importlib.util import find_spec
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import click
+import httpx
+
+from bench import load, memory, report
+from bench.load import Load, Request
+from bench.report import Numbers, Run
+from bench.requests import acknowledge, fetch, get, inbox, put, send
+from bench.targets import ROOT, Target, busy_cores, glimpse_settings, nginx, nginx_path, python_module
+from storage.keys import path_of
+from tests.harness import Server, running, wait_until
+from tests.pictures import jpeg
+
+IMAGE_BYTES = 350_000
+CONCURRENCIES = (1, 16, 64)
+LONGEST_WAIT_SECONDS = 120
+MOST_FILES = 100_000
+
+
+class Bench:
+    """The servers of one run, the process that loads them, and what was measured so far."""
+
+    def __init__(self, server: Server, others: dict[str, Target], pool: ProcessPoolExecutor, seconds: float) -> None:
+        assert server.process
+        self.server = server
+        self.glimpse = Target(server.process.pid, server.port)
+        self.others = others
+        self.picture = jpeg(IMAGE_BYTES)
+        self.run = Run()
+        self._pool = pool
+        self._seconds = seconds
+
+    def load(self, target: Target, *script: Request, **how: Any) -> Load:
+        """One load on one target, not measured."""
+        return self._pool.submit(load.run, target.port, script, **{"seconds": self._seconds, **how}).result()
+
+    def measure(
+        self,
+        name: str,
+        target: Target,
+        *script: Request,
+        finish: Callable[[Load], float] | None = None,
+        **how: Any,
+    ) -> Load:
+        """One load on one target, noted under `name`; `finish` waits for what it has left to do, and says how long."""
+        cpu = target.cpu_seconds
+        done = self.load(target, *script, **how)
+        if finish is not None:
+            done.seconds += finish(done)
+        used = target.cpu_seconds - cpu
+        self.run.numbers[name, how["connections"]] = Numbers.of(done, used)
+        return done
+
+    def warm_up(self) -> None:
+        """The first requests of a process pay for what all later ones share."""
+        eve = self.server.register()
+        sent = self.load(self.glimpse, send(eve, eve, self.picture), connections=4, seconds=1)
+        self.load(self.glimpse, fetch(eve), connections=4, names=sent.names)
+        self._wait_for_removal(sent.names)
+        self.glimpse.forget_peak()
+
+    def measure_glimpse(self, connections: int) -> None:
+        """Send, look at without consuming, fetch and consume, whole lives, inbox."""
+        ann, ben, cat = (self.server.register() for _ in range(3))
+        sent = self.measure("send", self.glimpse, send(ann, ben, self.picture), connections=connections)
+        how: dict[str, Any] = {"connections": connections, "names": sent.names}
+        self.measure("look", self.glimpse, fetch(ben, "?ack=manual"), again=True, **how)
+        self.measure("fetch", self.glimpse, fetch(ben), seconds=float("inf"), **how)
+        self._wait_for_removal(sent.names)
+        self._measure_lives(connections)
+        waiting = ann.send(cat, self.picture).headers["Message-Key"]
+        self.measure("inbox", self.glimpse, inbox(cat), connections=connections)
+        cat.request("DELETE", f"/v1/images/{waiting}")
+        self._wait_for_removal([waiting])
+
+    def _measure_lives(self, connections: int) -> None:
+        cid = f"{connections:032d}"
+        ann, dan = self.server.register(), self.server.register(cid=cid)
+        emulator = self.others["emulator"]
+
+        def finish(done: Load) -> float:
+            began = perf_counter()
+            expected = len(done.names)
+            self._wait_for_removal(done.names)
+            wait_until(lambda: received(emulator, cid) >= expected, LONGEST_WAIT_SECONDS, "the last push")
+            return perf_counter() - began
+
+        script = (
+            send(ann, dan, self.picture),
+            fetch(dan, "?ack=manual"),
+            acknowledge(dan),
+        )
+        self.measure("life", self.glimpse, *script, finish=finish, connections=connections)
+
+    def measure_nginx(self, folder: Path, connections: int) -> None:
+        """PUT of new files, then GET of the same."""
+        target = self.others["nginx"]
+        names = [f"{connections}-{number}.jpg" for number in range(MOST_FILES)]
+        sent = self.measure("put", target, put(self.picture), connections=connections, names=names)
+        self.measure("get", target, get(), connections=connections, names=sent.names, again=True)
+        for name in sent.names:
+            (folder / "files" / name).unlink()
+        os.sync()
+
+    def _wait_for_removal(self, keys: list[str]) -> None:
+        """Nothing of one measurement may be left to do in the next."""
+        images = self.server.data_dir / "images"
+
+        def gone() -> bool:
+            while keys and not (images / path_of(keys[-1])).exists():
+                keys.pop()
+            return not keys
+
+        wait_until(gone, LONGEST_WAIT_SECONDS, "the removal")
+        os.sync()
+
+
+def received(emulator: Target, cid: str) -> int:
+    """How many pushes the emulator has taken for this target."""
+    return len(httpx.get(f"http://127.0.0.1:{emulator.port}/__inbox", params={"cid": cid}).json())
+
+
+def one_run(folder: Path, seconds: float) -> Run:
+    """Everything once, in servers of this run's own."""
+    with ExitStack() as stack:
+        pool = stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn")))
+        others = {
+            "emulator": stack.enter_context(python_module("emulators", "getui")),
+            "hello": stack.enter_context(python_module("bench.hello")),
+        }
+        if nginx_path():
+            others["nginx"] = stack.enter_context(nginx(folder / "nginx"))
+        (folder / "glimpse").mkdir()
+        server = stack.enter_context(running(folder / "glimpse", glimpse_settings(others["emulator"])))
+        bench = Bench(server, others, pool, seconds)
+        bench.warm_up()
+        for connections in CONCURRENCIES:
+            bench.measure_glimpse(connections)
+            if "nginx" in others:
+                bench.measure_nginx(folder / "nginx", connections)
+            bench.measure("hello", others["hello"], get(), connections=connections)
+        bench.run.peak_mb = bench.glimpse.peak_mb
+    return bench.run
+
+
+def plotted(runs: list[Run], page: Path) -> str:
+    """Draw the plots into a folder beside the page; its name, empty without matplotlib."""
+    if find_spec("matplotlib") is None:
+        click.echo("matplotlib is not installed: writing the page without plots")
+        return ""
+    from bench import plots  # noqa: PLC0415 - it cannot be imported without matplotlib
+
+    plots.draw(runs, page.with_suffix(""))
+    return page.stem
+
+
+@click.command()
+@click.option("--runs", default=5, show_default=True)
+@click.option("--seconds", default=3.0, show_default=True, help="how long each measurement takes")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path),
+    help="on the disk to measure; default: the system's for temporary files",
+)
+@click.option("--output", type=click.Path(path_type=Path), default=ROOT / "docs" / "benchmarks.md")
+def main(runs: int, seconds: float, folder: Path | None, output: Path) -> None:
+    """Measure an image's life so many times and write the medians."""
+    if not nginx_path():
+        click.echo("nginx is not installed: measuring without the comparison")
+    results = []
+    for number in range(1, runs + 1):
+        busy = busy_cores()
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            run = one_run(Path(name), seconds)
+        run.busy_cores = busy
+        with tempfile.TemporaryDirectory(dir=folder) as name:
+            run.growth_mb = memory.growth_mb(Path(name))
+        results.append(run)
+        click.echo(f"run {number} of {runs}: {report.one_line(run)}")
+    output.write_text(report.markdown(results, seconds, plotted(results, output)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The requests that are sent, as bytes on the wire."""
+
+from bench.load import Request
+from tests.harness import Person
+
+
+def call(person: Person, line: str, rest: str = "") -> str:
+    """The head of a request by this person; `rest` is more header lines."""
+    return f"{line} HTTP/1.1\r\nHost: b\r\nAuthorization: {person.basic}\r\n{rest}\r\n"
+
+
+def send(sender: Person, receiver: Person, picture: bytes) -> Request:
+    fields = [
+        f'--b\r\nContent-Disposition: form-data; name="receiver_uid"\r\n\r\n{receiver.uid}\r\n',
+        '--b\r\nContent-Disposition: form-data; name="img_file"; filename="x.jpg"\r\n\r\n',
+    ]
+    body = "".join(fields).encode() + picture + b"\r\n--b--\r\n"
+    head = f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(body)}\r\n"
+    return Request(call(sender, "POST /v1/images", head), 201, body)
+
+
+def fetch(person: Person, query: str = "") -> Request:
+    return Request(call(person, f"GET /v1/images/{{}}{query}"), 200)
+
+
+def inbox(person: Person) -> Request:
+    return Request(call(person, "GET /v1/inbox"), 200)
+
+
+def acknowledge(person: Person) -> Request:
+    return Request(call(person, "DELETE /v1/images/{}"), 204)
+
+
+def put(picture: bytes) -> Request:
+    return Request(f"PUT /{{}} HTTP/1.1\r\nHost: b\r\nContent-Length: {len(picture)}\r\n\r\n", 201, picture)
+
+
+def get() -> Request:
+    return Request("GET /{} HTTP/1.1\r\nHost: b\r\n\r\n", 200)

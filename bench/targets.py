@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is measured, each as a process of its own, and what such a process has used."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from emulators.getui_rules import Keys
+
+ROOT = Path(__file__).parents[1]
+TICKS = os.sysconf("SC_CLK_TCK")
+NGINX_CONF = """
+daemon off;
+master_process off;
+pid {folder}/nginx.pid;
+error_log {folder}/error.log;
+events {{ worker_connections 1024; }}
+http {{
+    access_log {folder}/access.log;
+    sendfile on;
+    tcp_nopush on;
+    keepalive_requests 10000000;
+    client_max_body_size 32m;
+    client_body_buffer_size 512k;
+    client_body_temp_path {folder}/client;
+    proxy_temp_path {folder}/proxy;
+    fastcgi_temp_path {folder}/fastcgi;
+    uwsgi_temp_path {folder}/uwsgi;
+    scgi_temp_path {folder}/scgi;
+    server {{
+        listen 127.0.0.1:{port};
+        root {folder}/files;
+        dav_methods PUT;
+    }}
+}}
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A server that runs: its process and its port of loopback."""
+
+    pid: int
+    port: int
+
+    @property
+    def cpu_seconds(self) -> float:
+        """Processor time of the process so far, user and system, of all its threads. Source: proc_pid_stat(5)."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    @property
+    def resident_mb(self) -> float:
+        return self._status("VmRSS")
+
+    @property
+    def peak_mb(self) -> float:
+        """The most that was resident since `forget_peak`. Source: proc_pid_status(5)."""
+        return self._status("VmHWM")
+
+    def forget_peak(self) -> None:
+        """Source: proc_pid_clear_refs(5)."""
+        Path(f"/proc/{self.pid}/clear_refs").write_text("5")
+
+    def _status(self, name: str) -> float:
+        found = re.search(rf"^{name}:\s+(\d+) kB", Path(f"/proc/{self.pid}/status").read_text(), re.MULTILINE)
+        assert found
+        return int(found[1]) / 1024
+
+
+def busy_cores(seconds: float = 2) -> float:
+    """How many cores the machine's other work keeps busy, looked at for so long. Source: proc_stat(5)."""
+    idle, began = _idle_seconds(), time.monotonic()
+    time.sleep(seconds)
+    cores = os.cpu_count() or 1
+    return max(0.0, cores - (_idle_seconds() - idle) / (time.monotonic() - began))
+
+
+def _idle_seconds() -> float:
+    idle, iowait = Path("/proc/stat").read_text().split()[4:6]
+    return (int(idle) + int(iowait)) / TICKS
+
+
+def glimpse_settings(emulator: Target) -> dict[str, Any]:
+    """Limits and quotas out of the way, pushes to the emulator, removal every second."""
+    keys = Keys()
+    return {
+        "limits": {"enabled": False},
+        "inbox": {"max_pending": 10**6, "max_pending_bytes": 10**12},
+        "storage": {"min_free_bytes": 1},
+        "delivery": {"grace_seconds": 1},
+        "retention": {"interval_seconds": 1},
+        "push": {
+            "default_provider": "getui",
+            "getui": {
+                "base_url": f"http://127.0.0.1:{emulator.port}/v2",
+                "app_id": keys.app_id,
+                "app_key": keys.app_key,
+                "master_secret": keys.master_secret,
+            },
+        },
+    }
+
+
+@contextmanager
+def python_module(*command: str) -> Iterator[Target]:
+    """`python -m …`, which prints its address first; ended with the block."""
+    with _process([sys.executable, "-u", "-m", *command]) as process:
+        assert process.stdout
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
+        assert found, f"{command} did not start"
+        yield Target(process.pid, int(found[1]))
+
+
+@contextmanager
+def nginx(folder: Path) -> Iterator[Target]:
+    """One process of nginx that takes PUT and GET of the files under `folder`."""
+    port = _free_port()
+    (folder / "files").mkdir(parents=True)
+    conf = folder / "nginx.conf"
+    conf.write_text(NGINX_CONF.format(folder=folder, port=port))
+    with _process([nginx_path(), "-p", str(folder), "-c", str(conf), "-e", str(folder / "error.log")]) as process:
+        _wait_for(port)
+        yield Target(process.pid, port)
+
+
+def nginx_path() -> str:
+    """Where nginx is, empty when it is not installed."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or ""
+
+
+@contextmanager
+def _process(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.terminate()
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+def _wait_for(port: int) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return
+        time.sleep(0.02)
+    raise TimeoutError("nginx does not listen")

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of a server, made from its configuration: the only place that knows them all."""
+
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from time import monotonic
+
+from config import Config
+from guard import is_public
+from handlers.address import Proxies
+from handlers.refusing import Drain
+from handlers.shared import Activity, HttpSettings, Services
+from handlers.uploads import BufferBudget
+from models.clock import HOUR_MS, now_ms
+from models.db import migrate, users
+from models.db.database import Database
+from models.db.sqlite import SqliteDatabase
+from models.keys import KeyRing, open_key_ring
+from models.phone import phone_hash
+from models.rules import SendPolicy
+from push import registry
+from push.base import Provider
+from push.http import HttpClient
+from push.providers.getui import VisibleText
+from push.providers.getui_auth import GetuiCredentials
+from push.relay import Relay
+from push.sms.base import SmsProvider
+from push.sms.log import LogSms
+from push.sms.queue import SmsQueue
+from push.sms.webhook import WebhookSms
+from services.accounts import Accounts
+from services.activation import Activation
+from services.authentication import Authentication
+from services.enrolment import Enrolment
+from services.health import Health
+from services.limits import Limits
+from services.measuring import Measuring
+from services.reading import Reading
+from services.retention import Lifetimes, Retention
+from services.sending import Sending
+from storage.disk import DiskStore
+
+MEGABYTE = 1024 * 1024
+
+
+class Ending:
+    """How long the end may still take: `seconds`, counted from `begin`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: float | None = None
+
+    def begin(self) -> None:
+        self._until = monotonic() + self._seconds
+
+    def left(self) -> float:
+        return self._seconds if self._until is None else max(0.0, self._until - monotonic())
+
+
+@asynccontextmanager
+async def build(config: Config, ending: Ending) -> AsyncIterator[Services]:
+    """The parts, running, in the order in which they need each other; ended in the other order, within `ending`."""
+    async with AsyncExitStack() as stack:
+        migrate.run(config.database_path)
+        db = SqliteDatabase(config.database_path)
+        stack.push_async_callback(db.close)
+        keys = open_key_ring(config.data_dir / "keys.json", sealed=await users.find_phone_cipher(db))
+        store = DiskStore(
+            config.data_dir / "images",
+            min_free_bytes=config.storage.min_free_bytes,
+            max_bytes=config.storage.max_bytes,
+        )
+        stack.callback(store.close)
+        sms = SmsQueue(sms_provider(config))
+        stack.push_async_callback(lambda: sms.close(within=ending.left()))
+        providers = push_providers(config)
+        for provider in providers.values():
+            stack.push_async_callback(provider.close)
+        relay = Relay(db, providers, lambda cipher: phone_hash(keys.decrypt_phone(cipher)), clock=now_ms)
+        relaying = asyncio.create_task(relay.run())
+        stack.push_async_callback(lambda: relay.stop(within=ending.left()))
+        retention = Retention(db, store, lifetimes=lifetimes(config), clock=now_ms)
+        await retention.count_stored()
+        retaining = asyncio.create_task(retention.run())
+        stack.callback(retaining.cancel)
+        stack.push_async_callback(lambda: retention.stop(within=ending.left()))
+        yield wire(config, Parts(db, keys, store, sms, tuple(providers), relay, relaying, retention))
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What runs below the use cases. `providers` are the push providers' names."""
+
+    db: Database
+    keys: KeyRing
+    store: DiskStore
+    sms: SmsQueue
+    providers: Collection[str]
+    relay: Relay
+    relaying: asyncio.Task[None]
+    retention: Retention
+
+
+def wire(config: Config, parts: Parts) -> Services:
+    """The use cases over these parts, and what the handlers share."""
+    db, keys, store = parts.db, parts.keys, parts.store
+    limits = Limits(
+        per_address=config.limits.rates.per_address,
+        per_account=config.limits.rates.per_account,
+        enabled=config.limits.enabled,
+    )
+    accounts, activation = registration(config, parts, limits)
+    return Services(
+        authentication=Authentication(db=db, keys=keys, limits=limits, clock=now_ms),
+        accounts=accounts,
+        activation=activation,
+        limits=limits,
+        sending=Sending(
+            db=db,
+            store=store,
+            keys=keys,
+            limits=limits,
+            policy=send_policy(config),
+            push_give_up_ms=config.push.give_up_hours * HOUR_MS,
+            wake_relay=parts.relay.wake,
+            clock=now_ms,
+        ),
+        reading=Reading(db=db, store=store, keys=keys, wake_retention=parts.retention.wake, clock=now_ms),
+        health=Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done()),
+        measuring=Measuring(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=now_ms),
+        proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
+        activity=Activity(),
+        drain=Drain(max_bytes=2 * config.images.max_bytes + MEGABYTE),  # who sends twice too much can still read so
+        buffers=BufferBudget(config.uploads.buffer_bytes),
+        unknown_callers=BufferBudget(config.uploads.unknown_caller_max_bytes),
+        settings=http_settings(config),
+    )
+
+
+def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts, Activation]:
+    """How accounts begin, with proof of the phone and without."""
+    enrolment = Enrolment(
+        keys=parts.keys,
+        recycled_after_days=config.activation.recycled_after_days,
+        push_give_up_ms=config.push.give_up_hours * HOUR_MS,
+        clock=now_ms,
+    )
+    activation = Activation(
+        db=parts.db,
+        keys=parts.keys,
+        enrolment=enrolment,
+        limits=limits,
+        sms=parts.sms,
+        test_numbers={number: code.get_secret_value() for number, code in config.activation.test_numbers.items()},
+        wake_relay=parts.relay.wake,
+        clock=now_ms,
+    )
+    accounts = Accounts(
+        db=parts.db,
+        keys=parts.keys,
+        enrolment=enrolment,
+        activation=activation,
+        activation_required=config.activation.required,
+        default_provider=config.push.default_provider,
+        providers=parts.providers,
+        clock=now_ms,
+    )
+    return accounts, activation
+
+
+def http_settings(config: Config) -> HttpSettings:
+    return HttpSettings(
+        max_image_bytes=config.images.max_bytes,
+        min_bytes_per_second=config.uploads.min_bytes_per_second,
+        stall_seconds=config.delivery.stall_seconds,
+        grace_seconds=config.delivery.grace_seconds,
+        proxy_grace_seconds=config.delivery.proxy_grace_seconds,
+        rate_window_seconds=config.server.body_timeout_seconds,
+    )
+
+
+def send_policy(config: Config) -> SendPolicy:
+    return SendPolicy(
+        max_pixels=config.images.max_pixels,
+        max_ttl_seconds=config.images.ttl_seconds,
+        allow_opaque=config.images.allow_opaque,
+        max_pending=config.inbox.max_pending,
+        max_pending_bytes=config.inbox.max_pending_bytes,
+    )
+
+
+def lifetimes(config: Config) -> Lifetimes:
+    return Lifetimes(
+        interval_seconds=config.retention.interval_seconds,
+        orphan_seconds=config.retention.orphan_seconds,
+        message_days=config.messages.retention_days,
+        event_days=config.events.retention_days,
+    )
+
+
+def sms_provider(config: Config) -> SmsProvider:
+    if config.sms.provider == "log":
+        return LogSms(outbox_log(config))
+    webhook = config.sms.webhook
+    return WebhookSms(webhook.url, webhook.secret.get_secret_value(), HttpClient())
+
+
+def push_providers(config: Config) -> dict[str, Provider]:
+    getui = config.push.getui
+    credentials = None
+    if getui.app_id:
+        secret = getui.master_secret.get_secret_value()
+        credentials = GetuiCredentials(getui.base_url, getui.app_id, getui.app_key, secret)
+    text = VisibleText(config.push.title, config.push.body)
+    log = None if is_public(config) else outbox_log(config)
+    return registry.build(outbox_log=log, getui=credentials, text=text)
+
+
+def outbox_log(config: Config) -> Path:
+    """Where the `log` providers of push and SMS write."""
+    return config.data_dir / "outbox.log"

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The typed form of config.yaml, and how its layers are put together.
+
+What each key means stands in config.yaml and nowhere else. Only the two roots, `server` and `ops`, import this;
+everything below them is handed plain values.
+"""
+
+import argparse
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from functools import reduce
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
+from pydantic_settings import SettingsConfigDict
+
+from config_layers import PREFIX, Environment, Layers, Values, Written, describe, keys_of, merge, nested, read, without
+from config_values import (
+    SQLITE,
+    AccountRates,
+    AddressRates,
+    Amount,
+    DatabaseUrl,
+    HttpUrl,
+    Lifetime,
+    Port,
+    Positive,
+    Proxies,
+    ReadableFile,
+    Secret,
+    SecretUrl,
+    TestNumbers,
+    Text,
+    Texts,
+)
+
+SHIPPED = Path(__file__).with_name("config.yaml")
+
+
+class ConfigError(Exception):
+    """The configuration cannot be used. `problems` are all that were found, in plain words."""
+
+    def __init__(self, problems: Sequence[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = list(problems)
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Tls(_Section):
+    cert: ReadableFile = ""
+    key: ReadableFile = ""
+
+
+class Server(_Section):
+    host: Text = "127.0.0.1"
+    port: Port = 8080
+    workers: Positive = 1
+    tls: Tls = Tls()
+    behind_proxy: bool = False
+    trusted_proxies: Proxies = ()
+    development_lan: bool = False
+    drain_seconds: Amount = 25
+    idle_timeout_seconds: Positive = 20
+    body_timeout_seconds: Positive = 30
+    max_connections: Positive = 1024
+
+
+class Database(_Section):
+    url: DatabaseUrl = "sqlite:///{data_dir}/glimpse.db"
+
+
+class Activation(_Section):
+    required: bool = False
+    test_numbers: TestNumbers = {}
+    recycled_after_days: Positive = 90
+
+
+class SmsWebhook(_Section):
+    url: SecretUrl = ""
+    secret_file: ReadableFile = ""
+    secret: Secret = SecretStr("")
+
+
+class Sms(_Section):
+    provider: Literal["log", "webhook"] = "log"
+    webhook: SmsWebhook = SmsWebhook()
+
+
+class Getui(_Section):
+    base_url: HttpUrl = "https://restapi.getui.com/v2"
+    app_id: str = ""
+    app_key: str = ""
+    master_secret_file: ReadableFile = ""
+    master_secret: Secret = SecretStr("")
+
+
+class Push(_Section):
+    default_provider: Literal["log", "getui"] = "log"
+    give_up_hours: Positive = 72
+    title: Text = "Glimpse"
+    body: Text = "You have a new image."
+    allow_endpoints: Texts = ()
+    getui: Getui = Getui()
+
+
+class Images(_Section):
+    max_bytes: Positive = 20_971_520
+    max_pixels: Positive = 100_000_000
+    ttl_seconds: Lifetime = 2_592_000
+    allow_opaque: bool = False
+
+
+class Uploads(_Section):
+    min_bytes_per_second: Positive = 4096
+    unknown_caller_max_bytes: Positive = 268_435_456
+    buffer_bytes: Positive = 33_554_432
+
+
+class Delivery(_Section):
+    grace_seconds: Amount = 60
+    proxy_grace_seconds: Amount = 600
+    stall_seconds: Positive = 60
+
+
+class Storage(_Section):
+    min_free_bytes: Amount = 1_073_741_824
+    max_bytes: Amount = 0
+
+
+class Inbox(_Section):
+    max_pending: Positive = 200
+    max_pending_bytes: Positive = 524_288_000
+
+
+class Messages(_Section):
+    retention_days: Positive = 365
+
+
+class Events(_Section):
+    retention_days: Positive = 7
+
+
+class Retention(_Section):
+    interval_seconds: Positive = 5
+    orphan_seconds: Positive = 21_600
+
+
+class Rates(_Section):
+    per_address: AddressRates = {
+        "default": "12000/minute",
+        "register": "600/hour",
+        "code": "600/hour",
+        "login_failure": "3000/hour",
+    }
+    per_account: AccountRates = {"default": "6000/minute", "send": "1000/day", "login_failure": "300/hour"}
+
+
+class Limits(_Section):
+    enabled: bool = True
+    rates: Rates = Rates()
+
+
+class Metrics(_Section):
+    host: Text = "127.0.0.1"
+    port: Port = 0
+
+
+class Log(_Section):
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    format: Literal["auto", "json", "console"] = "auto"
+
+
+class Config(Layers):
+    """Every setting of a server. Secrets are SecretStr; sizes are in bytes, times in the unit that the name ends in."""
+
+    model_config = SettingsConfigDict(
+        extra="forbid", frozen=True, env_prefix=PREFIX, env_nested_delimiter="__", enable_decoding=False
+    )
+
+    server: Server = Server()
+    data_dir: Path = Path("./data")
+    database: Database = Database()
+    activation: Activation = Activation()
+    sms: Sms = Sms()
+    push: Push = Push()
+    images: Images = Images()
+    uploads: Uploads = Uploads()
+    delivery: Delivery = Delivery()
+    storage: Storage = Storage()
+    inbox: Inbox = Inbox()
+    messages: Messages = Messages()
+    events: Events = Events()
+    retention: Retention = Retention()
+    limits: Limits = Limits()
+    metrics: Metrics = Metrics()
+    log: Log = Log()
+
+    @property
+    def database_path(self) -> Path:
+        """The file that `database.url` names."""
+        return Path(self.database.url.removeprefix(SQLITE).replace("{data_dir}", str(self.data_dir)))
+
+
+def load(
+    file: Path | None = None, *, host: str | None = None, port: int | str | None = None, data_dir: Path | None = None
+) -> Config:
+    """The configuration: config.yaml, over it `file`, then the environment, then what is given here.
+
+    Raises ConfigError with every problem that was found.
+    """
+    problems: list[str] = []
+    files = {path: read(path, problems) for path in (SHIPPED, file) if path}
+    given = {"server.host": host, "server.port": port, "data_dir": data_dir}
+    arguments = (nested(key, value) for key, value in given.items() if value is not None)
+    values = reduce(merge, (*files.values(), Environment(Config)(), *arguments))
+    config = _typed(values, problems)
+    if problems or config is None:
+        raise ConfigError(problems)
+    config.came_from(files)
+    return config
+
+
+def from_command_line(arguments: Sequence[str]) -> Config:
+    """The configuration of a server started with these arguments. Raises ConfigError; exits for --help."""
+    parser = argparse.ArgumentParser(prog="server.py", description="Run a Glimpse server.")
+    parser.add_argument("--host", help="address to listen on (server.host)")
+    parser.add_argument("--port", help="port to listen on, 0 for any (server.port)")
+    parser.add_argument("--data-dir", type=Path, help="where everything is kept (data_dir)")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="a YAML file laid over config.yaml")
+    given = parser.parse_args(arguments)
+    return load(given.config, host=given.host, port=given.port, data_dir=given.data_dir)
+
+
+def _typed(values: Values, problems: list[str]) -> Config | None:
+    """The settings that these values make; what is wrong with them joins `problems`."""
+    broken: list[str] = []
+    config = None
+    try:
+        config = _build(values)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_input=False)
+        known = keys_of(Config.model_construct().model_dump())
+        problems += [describe(each, known) for each in errors]
+        broken = [".".join(map(str, each["loc"])) for each in errors]
+        for each in errors:
+            values = without(values, each["loc"])
+        with suppress(ValidationError):
+            config = _build(values)
+    if config:
+        problems += [text for text in _contradictions(config) if not any(key in text for key in broken)]
+    return config
+
+
+def _build(values: Values) -> Config:
+    return Config(_build_sources=((Written(Config, values),), {}))  # type: ignore[call-arg]  # the checker sees fields alone
+
+
+def _contradictions(config: Config) -> Iterator[str]:
+    """What is wrong with keys that are right one by one."""
+    if config.server.workers > 1:
+        yield "server.workers: must be 1 with SQLite; more processes need another database, which is not built yet"
+    if config.metrics.port and config.metrics.port == config.server.port:
+        yield "metrics.port: must not be server.port; metrics are for operators alone"
+    if bool(config.server.tls.cert) != bool(config.server.tls.key):
+        yield "server.tls.cert, server.tls.key: give both or none"
+    if config.sms.provider == "webhook" and not config.sms.webhook.url:
+        yield "sms.webhook.url: is needed, since sms.provider is webhook"
+    getui = config.push.getui
+    secrets = {"app_id": getui.app_id, "app_key": getui.app_key, "master_secret": getui.master_secret}
+    missing = [key for key, value in secrets.items() if not value]
+    if missing and (len(missing) < len(secrets) or config.push.default_provider == "getui"):
+        yield f"push.getui: {', '.join(missing)} must be given too"
+    yield from _contradicting_lifetimes(config)
+
+
+def _contradicting_lifetimes(config: Config) -> Iterator[str]:
+    upload = config.images.max_bytes // config.uploads.min_bytes_per_second + config.server.body_timeout_seconds
+    if config.retention.orphan_seconds < 2 * upload:
+        yield (
+            f"retention.orphan_seconds: must be at least {2 * upload}, twice the longest upload that images.max_bytes"
+            " and uploads.min_bytes_per_second allow; a younger file may still get its row"
+        )
+    if config.messages.retention_days * 86_400 < config.images.ttl_seconds:
+        yield "messages.retention_days: is shorter than images.ttl_seconds; an image would outlive its message"
+    if config.server.behind_proxy and config.delivery.proxy_grace_seconds < config.delivery.grace_seconds:
+        yield "delivery.proxy_grace_seconds: is shorter than delivery.grace_seconds; a proxy needs the longer one"

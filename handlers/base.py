@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every HTTP handler shares: request id, who is calling, bodies in, JSON and refusals out.
+
+Every handler takes its body as a stream, so that a request can be refused before its body is read.
+"""
+
+import json
+import logging
+import secrets
+from base64 import b64decode
+from collections.abc import Mapping
+from time import perf_counter
+from typing import Any
+
+from structlog.contextvars import bind_contextvars, clear_contextvars
+from tornado.iostream import StreamClosedError
+from tornado.web import HTTPError
+
+from handlers import bodies, errors
+from handlers.refusing import RefusingHandler
+from handlers.shared import Rule, Services, Who
+from models.errors import (
+    AppError,
+    InternalError,
+    InvalidField,
+    MalformedRequest,
+    TooLarge,
+    Unauthenticated,
+    Unavailable,
+    UnsupportedType,
+)
+from models.user import UserId
+from services.authentication import Caller
+from telemetry import logs, metrics
+
+log = logging.getLogger("glimpse.http")
+access = logging.getLogger(logs.ACCESS)
+
+MALFORMED_KEY = "Idempotency-Key must be {least} to 64 visible ASCII characters."
+
+
+class BaseHandler(RefusingHandler):
+    """A handler of one path. Subclasses define the methods that the route table names for it."""
+
+    max_body_bytes = bodies.MAX_BODY_BYTES
+    request_id: str
+    caller: Caller | None
+
+    def initialize(self, services: Services, rule: Rule) -> None:  # type: ignore[override]
+        super().initialize(services.drain)
+        self.services = services
+        self.rule = rule
+        self.caller = None
+        self.started = perf_counter()
+        self._body: list[bytes] = []
+        self._closed = False
+        self._ended = False
+        services.activity.begin()
+
+    def set_default_headers(self) -> None:
+        if not hasattr(self, "request_id"):
+            self.request_id = secrets.token_hex(8)
+        self.clear_header("Server")
+        self.set_header("X-Request-Id", self.request_id)
+        self.set_header("Content-Type", "application/json")
+        self.set_header("Cache-Control", "no-store")
+        self.set_header("X-Content-Type-Options", "nosniff")
+
+    # -- who is calling, and may they --
+
+    @property
+    def peer(self) -> str:
+        return self.request.remote_ip or ""
+
+    @property
+    def address(self) -> str:
+        """The address that limits are counted by."""
+        return self.services.proxies.client(self.peer, self.request.headers.get("X-Forwarded-For"))
+
+    @property
+    def uid(self) -> UserId:
+        """Who is calling. Raises Unauthenticated when nobody is."""
+        if self.caller is None:
+            raise Unauthenticated
+        return self.caller.uid
+
+    async def prepare(self) -> None:
+        clear_contextvars()
+        bind_contextvars(request_id=self.request_id)
+        if self.request.headers.get("Expect", "").lower() == "100-continue":
+            self.request.headers["Expect"] = "100-continue"  # Tornado compares case
+        try:
+            if self.services.activity.stopping:
+                raise Unavailable("The server is stopping.")
+            await self.admit()
+            if self._has_body():
+                self._replace_method(self._run_confirmed)
+        except AppError as error:
+            await self.refuse(error)
+        except Exception:
+            log.exception("a request could not be admitted")
+            await self.refuse(InternalError())
+
+    async def _run_confirmed(self, *args: str, **kwargs: str) -> None:
+        """The handler's own method, unless the caller's credential has ended while the body was on its way."""
+        if self.caller is not None:
+            await self.services.authentication.confirm(self.caller)
+        await getattr(type(self), (self.request.method or "get").lower())(self, *args, **kwargs)
+
+    async def admit(self) -> None:
+        """Everything that can be said before the body is read. Raises an AppError to refuse."""
+        self.check_request()
+        if self.rule.who is Who.PERSON:
+            self.caller = await self.authenticate()
+        self.check_rate()
+
+    def check_request(self) -> None:
+        """Refuse what cannot be taken from anybody. Raises MalformedRequest, UnsupportedType, TooLarge."""
+        if not self.well_framed():
+            raise MalformedRequest("Where the body ends cannot be told.")
+        if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
+            raise UnsupportedType("Send the body without a Content-Encoding.")
+        self.check_length()
+
+    def check_rate(self) -> None:
+        """Raises RateLimited."""
+        uid = self.caller.uid if self.caller else None
+        self.services.limits.check(self.rule.limit, address=self.address, uid=uid)
+
+    def check_length(self) -> None:
+        """Refuse by Content-Length. Raises TooLarge."""
+        if (self.content_length or 0) > self.max_body_bytes:
+            raise TooLarge(f"A body here has at most {self.max_body_bytes} bytes.")
+
+    async def authenticate(self) -> Caller:
+        """The caller that the Authorization header proves. Raises Unauthenticated, RateLimited."""
+        scheme, _, value = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() != "basic":
+            raise Unauthenticated
+        try:
+            phone_hash, colon, ukey = b64decode(value.strip(), validate=True).decode("ascii").partition(":")
+        except ValueError:
+            raise Unauthenticated from None
+        if not colon:
+            raise Unauthenticated
+        return await self.services.authentication.basic(phone_hash, ukey, self.address)
+
+    # -- bodies in --
+
+    async def data_received(self, chunk: bytes) -> None:
+        if self._closed:
+            return
+        self.body_bytes += len(chunk)
+        if self.draining:
+            self.throw_away(len(chunk))
+            return
+        try:
+            await self.take(chunk)
+        except AppError as error:
+            await self.refuse(error)
+        except StreamClosedError:
+            return
+        except Exception:
+            log.exception("a body could not be taken")
+            await self.refuse(InternalError())
+
+    async def take(self, chunk: bytes) -> None:
+        """Keep a piece of the body. Raises TooLarge."""
+        if self.body_bytes > self.max_body_bytes:
+            raise TooLarge(f"A body here has at most {self.max_body_bytes} bytes.")
+        self._body.append(chunk)
+
+    def fields(self) -> dict[str, Any]:
+        """The body's fields, from JSON or a form. Raises MalformedRequest, UnsupportedType, InvalidField."""
+        return bodies.fields(self.request.headers.get("Content-Type", ""), b"".join(self._body))
+
+    def query(self, *allowed: str) -> dict[str, str]:
+        """The query's fields. Raises InvalidField for one that is not allowed, given twice, or no text."""
+        found: dict[str, str] = {}
+        for name, values in self.request.query_arguments.items():
+            if name not in allowed:
+                raise InvalidField(fields=[(name[:64], "unknown")])
+            if len(values) > 1:
+                raise InvalidField(fields=[(name, "given more than once")])
+            try:
+                found[name] = values[0].decode()
+            except UnicodeDecodeError:
+                raise InvalidField(fields=[(name, "must be UTF-8 text")]) from None
+        return found
+
+    def idempotency_key(self, least: int = 1) -> str | None:
+        """The Idempotency-Key header, if there is one. Raises MalformedRequest."""
+        key = self.request.headers.get("Idempotency-Key")
+        if key is None:
+            return None
+        if not least <= len(key) <= 64 or not all("!" <= letter <= "~" for letter in key):
+            raise MalformedRequest(MALFORMED_KEY.format(least=least))
+        return key
+
+    # -- replies out --
+
+    def reply(self, status: int, body: Mapping[str, Any] | None = None) -> None:
+        """Answer with JSON, or with nothing."""
+        self.set_status(status)
+        if body is None:
+            self.clear_header("Content-Type")
+            self.finish()
+        else:
+            self.finish(json.dumps(body, ensure_ascii=False).encode())
+
+    def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
+        if not self._headers_written:
+            super().send_error(status_code, **kwargs)
+            return
+        # Behind the head of an answer an error can only cut it off: the client sees so by the Content-Length.
+        self.connection.close()
+        if not self._finished:
+            self.finish()
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's name
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        self.refused = errors.known(error)
+        self.write_problem(self.refused)
+        self.finish()
+
+    def log_exception(self, typ: Any, value: BaseException | None, tb: Any) -> None:
+        if not isinstance(value, AppError | HTTPError | StreamClosedError):
+            log.error("a request failed", exc_info=(typ, value, tb) if value else None)
+
+    def decode_argument(self, value: bytes, name: str | None = None) -> str:  # noqa: ARG002 - Tornado's name
+        # What is no text names nothing: the handler finds that out, after `prepare` had its say about the body.
+        return value.decode(errors="replace")
+
+    def compute_etag(self) -> str | None:
+        return None
+
+    def on_connection_close(self) -> None:
+        self._closed = True
+        body_ended = self.request._body_future.done()  # noqa: SLF001 - nothing else tells whether the method runs
+        super().on_connection_close()
+        self.stop_draining()
+        self.release()
+        if not body_ended:
+            self._end(self.get_status() if self.refused else 499)
+
+    def on_finish(self) -> None:
+        self.stop_draining()
+        self.release()
+        self._end(self.get_status())
+
+    def _end(self, status: int) -> None:
+        """The access line, once: route pattern, never the query or a path that may hold a key."""
+        if self._ended:
+            return
+        self._ended = True
+        self.services.activity.end()
+        method, error, seconds = self.request.method or "", self.refused, perf_counter() - self.started
+        metrics.request_ended(method, self.rule.path, status, error.code if error else "", seconds)
+        access.info(
+            "request",
+            extra={
+                "method": method,
+                "route": self.rule.path,
+                "status": status,
+                "error": error.code if error else "",
+                "ms": round(seconds * 1000, 1),
+                "request_id": self.request_id,
+            },
+        )

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small request bodies, whole in memory: JSON, urlencoded and multipart forms to plain fields.
+
+Images never come this way: see `handlers.uploads`.
+"""
+
+import json
+from collections.abc import Iterable
+from typing import Any, NoReturn
+from urllib.parse import parse_qsl
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+
+from models.errors import InvalidField, MalformedRequest, UnsupportedType
+
+MAX_BODY_BYTES = 256 * 1024
+MAX_FIELDS = 64
+
+
+def fields(content_type: str, body: bytes) -> dict[str, Any]:
+    """The fields of a body: a JSON object's members, or a form's values as text.
+
+    Raises MalformedRequest, InvalidField (a field given twice), UnsupportedType.
+    """
+    kind, options = parse_options_header(content_type)
+    if kind == "application/json" or (not kind and not body):
+        return json_object(body)
+    if kind == "application/x-www-form-urlencoded":
+        return unique(_urlencoded(body))
+    if kind == "multipart/form-data":
+        return unique(_multipart(options.get("boundary", ""), body))
+    raise UnsupportedType("Send application/json or a form.")
+
+
+def json_object(body: bytes) -> dict[str, Any]:
+    """One JSON object in UTF-8; an empty body is an empty object. Raises MalformedRequest."""
+    if not body:
+        return {}
+    try:
+        value = json.loads(body.decode(), object_pairs_hook=_members, parse_constant=_no_constant)
+        if b"\\u" in body:
+            json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate is no text
+    except (ValueError, RecursionError) as error:
+        raise MalformedRequest("The body is not valid JSON.") from error
+    if not isinstance(value, dict):
+        raise MalformedRequest("The body must be a JSON object.")
+    return value
+
+
+def unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The pairs as a dict. Raises InvalidField for a name that comes twice."""
+    found: dict[str, str] = {}
+    for name, value in pairs:
+        if name in found:
+            raise InvalidField(fields=[(name[:64], "given more than once")])
+        found[name] = value
+    return found
+
+
+def _members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a member is given twice")
+    return found
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _urlencoded(body: bytes) -> list[tuple[str, str]]:
+    try:
+        text = body.decode("ascii")
+        return parse_qsl(
+            text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=MAX_FIELDS
+        )
+    except ValueError as error:
+        raise MalformedRequest("The form cannot be read.") from error
+
+
+def _multipart(boundary: str, body: bytes) -> list[tuple[str, str]]:
+    pairs: list[tuple[str, bytearray]] = []
+    try:
+        with PushMultipartParser(
+            boundary, max_segment_count=MAX_FIELDS, content_length=len(body), strict=True
+        ) as parser:
+            for event in parser.parse(body):
+                if isinstance(event, MultipartSegment):
+                    pairs.append((event.name, bytearray()))
+                elif event:
+                    pairs[-1][1].extend(event)
+        return [(name, value.decode()) for name, value in pairs]
+    except (MultipartError, ValueError) as error:
+        raise MalformedRequest("The form cannot be read.") from error

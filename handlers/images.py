@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images on their way out: fetching with an exact hand-over, acknowledging, recalling, status and inbox."""
+
+import asyncio
+import logging
+from base64 import b64encode
+
+from tornado.iostream import StreamClosedError
+
+from handlers import paging
+from handlers.base import BaseHandler
+from handlers.handover import HandOver
+from handlers.ranges import requested_range
+from models.errors import AppError, InvalidField, RangeNotSatisfiable
+from models.imagefile import CONTENT_TYPES, EXTENSIONS
+from models.message import Delivery, Message
+from services.reading import OpenImage, opened, report_lost
+from telemetry import metrics
+
+log = logging.getLogger("glimpse.http")
+
+CHUNK_BYTES = 128 * 1024
+
+
+class ServesImage(BaseHandler):
+    """How an image is answered, whichever way it was asked for."""
+
+    async def serve(self, delivery: Delivery, ack: str) -> None:
+        """Answer with the image, or a part of it, and consume it when the receiver's TCP has all of it."""
+        if ack not in ("auto", "manual"):
+            raise InvalidField(fields=[("ack", "auto or manual")])
+        message = delivery.message
+        if self._is_known(message):
+            self._describe(message)
+            self.reply(304)
+            return
+        try:
+            part = self._part(message)
+        except RangeNotSatisfiable as error:
+            self._refuse_range(error, message)
+            return
+        image = await self.services.reading.open_image(delivery)
+        with opened(self.services.reading, image):
+            self._describe(message)
+            start, end = part or (0, message.size)
+            self.set_header("Content-Length", str(end - start))
+            if part:
+                self.set_status(206)
+                self.set_header("Content-Range", f"bytes {start}-{end - 1}/{message.size}")
+            if self.request.method == "HEAD":
+                self.finish()
+            else:
+                await self._stream(image, start, end, consumes=part is None and ack == "auto")
+
+    def _is_known(self, message: Message) -> bool:
+        """Whether If-None-Match names this image; weak tags compare equal (RFC 9110, section 13.1.2)."""
+        tags = [tag.strip().removeprefix("W/") for tag in self.request.headers.get("If-None-Match", "").split(",")]
+        return "*" in tags or self._etag(message) in tags
+
+    def _refuse_range(self, error: RangeNotSatisfiable, message: Message) -> None:
+        self.refused = error
+        self.set_header("Content-Range", f"bytes */{message.size}")
+        self.write_problem(error)
+        self.finish()
+
+    async def _stream(self, image: OpenImage, start: int, end: int, *, consumes: bool) -> None:
+        stream, stall_seconds = self.connection.stream, self.services.settings.stall_seconds
+        if stream.closed():
+            return  # while the file was opened; a closed stream has no socket to ask
+        hand_over = HandOver(stream)
+        try:
+            while start < end:
+                data = await image.blob.read(start, min(CHUNK_BYTES, end - start))
+                if not data or image.recalled:
+                    if not data:
+                        report_lost(image.message)
+                    self.connection.close()
+                    return
+                self.write(data)
+                self.flush()
+                # A flush cut short by a close looks like one that went well; a write that follows it does not.
+                async with asyncio.timeout(stall_seconds):
+                    await asyncio.shield(stream.write(b""))  # Tornado logs an error for a write that is cancelled
+                start += len(data)
+            if consumes:
+                if not await hand_over.completed(stall_seconds):
+                    self.connection.close()
+                    return
+                await self._consume(image)
+            else:
+                await self.services.reading.restart_grace(image, self._grace_ms())
+            if self.get_status() == 200:
+                metrics.image_fetched(image.message.size)
+            self.finish()
+        except (TimeoutError, StreamClosedError):
+            self.connection.close()
+        finally:
+            hand_over.close()
+
+    async def _consume(self, image: OpenImage) -> None:
+        try:
+            await self.services.reading.finish_image(image, self._grace_ms())
+        except AppError as error:
+            # The receiver has all of it and is not to be troubled; the image merely stays to be fetched again.
+            log.warning("an image was handed over and could not be consumed", extra={"error": error.code})
+
+    def _grace_ms(self) -> int:
+        """Behind a proxy the acknowledgement is only the proxy's."""
+        settings = self.services.settings
+        behind_proxy = self.services.proxies.trusts(self.peer)
+        return int(1000 * (settings.proxy_grace_seconds if behind_proxy else settings.grace_seconds))
+
+    def _part(self, message: Message) -> tuple[int, int] | None:
+        headers = self.request.headers
+        return requested_range(headers.get("Range"), headers.get("If-Range"), self._etag(message), message.size)
+
+    def _etag(self, message: Message) -> str:
+        return f'"{message.message_key}"'
+
+    def _describe(self, message: Message) -> None:
+        for name, value in {
+            "Content-Type": CONTENT_TYPES[message.filetype],
+            "ETag": self._etag(message),
+            "Repr-Digest": f"sha-256=:{b64encode(message.sha256).decode()}:",
+            "Message-Id": str(message.message_id),
+            "Send-Time": str(message.send_time),
+            "Cache-Control": "private, no-store",
+            "Content-Disposition": f'attachment; filename="{message.message_key}.{EXTENSIONS[message.filetype]}"',
+            "Content-Security-Policy": "sandbox; default-src 'none'",
+            "Accept-Ranges": "bytes",
+        }.items():
+            self.set_header(name, value)
+        if message.sender_uid is not None:
+            self.set_header("Sender-Uid", str(message.sender_uid))
+
+
+class ImageHandler(ServesImage):
+    """GET and HEAD /v1/images/{message_key}."""
+
+    async def get(self, message_key: str) -> None:
+        query = self.query("ack")
+        delivery = await self.services.reading.find_image(self.uid, message_key)
+        await self.serve(delivery, query.get("ack", "auto"))
+
+    async def head(self, message_key: str) -> None:
+        await self.get(message_key)
+
+
+class OldestImageHandler(ServesImage):
+    """GET and HEAD /v1/images: the oldest image from one sender, as the original clients ask for it."""
+
+    async def get(self) -> None:
+        query = self.query("sender_phone", "receiver_phone", "ack")
+        missing = [(name, "missing") for name in ("sender_phone", "receiver_phone") if name not in query]
+        if missing:
+            raise InvalidField(fields=missing)
+        reading = self.services.reading
+        delivery = await reading.find_oldest(self.uid, query["sender_phone"], query["receiver_phone"])
+        await self.serve(delivery, query.get("ack", "auto"))
+
+    async def head(self) -> None:
+        await self.get()
+
+
+class AcknowledgeHandler(BaseHandler):
+    """DELETE /v1/images/{message_key}: the receiver has it safely, or the sender takes it back."""
+
+    async def delete(self, message_key: str) -> None:
+        await self.services.reading.acknowledge(self.uid, message_key)
+        self.reply(204)
+
+
+class ImageStatusHandler(BaseHandler):
+    """GET /v1/images/{message_key}/status, for the sender."""
+
+    async def get(self, message_key: str) -> None:
+        self.reply(200, await self.services.reading.status(self.uid, message_key))
+
+
+class InboxHandler(BaseHandler):
+    """GET /v1/inbox: the caller's pending images, oldest first."""
+
+    async def get(self) -> None:
+        cursor = paging.cursor(self.query("after", "before", "limit"))
+        page = await self.services.reading.inbox(self.uid, after=cursor.after, before=cursor.before, limit=cursor.limit)
+        self.reply(200, {"items": page.items, "next": page.next})

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GET /metrics for Prometheus, on a port of its own that speaks of nothing else. What is counted: `telemetry.metrics`.
+
+Nobody is asked who they are: whoever reaches the port may read it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+from tornado.web import Application, HTTPError, RequestHandler
+
+from handlers.shared import Services
+from telemetry import metrics
+
+MAX_BYTES = 16 * 1024
+
+
+class MetricsHandler(RequestHandler):
+    """Every path of the metrics port."""
+
+    def initialize(self, services: Services, connections: Callable[[], int]) -> None:
+        self._services = services
+        self._open_connections = connections
+
+    def set_default_headers(self) -> None:
+        self.clear_header("Server")
+        self.set_header("Content-Type", metrics.CONTENT_TYPE)
+
+    def prepare(self) -> None:
+        if self.request.path != "/metrics":
+            raise HTTPError(404)
+
+    async def get(self) -> None:
+        await self._services.measuring.measure()
+        metrics.HTTP_CONNECTIONS.set(self._open_connections())
+        metrics.HTTP_RUNNING.set(self._services.activity.running)
+        self.finish(await asyncio.to_thread(metrics.exposition))
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's name
+        self.finish(f"{status_code}\n")
+
+
+@asynccontextmanager
+async def scraped(host: str, port: int, services: Services, connections: Callable[[], int]) -> AsyncIterator[None]:
+    """Answer scrapes at this address for the length of a block; port 0 answers none.
+
+    `connections` tells how many the public port has. Raises OSError when the address cannot be had.
+    """
+    if not port:
+        yield
+        return
+    every_path = {"services": services, "connections": connections}
+    server = HTTPServer(
+        Application(default_handler_class=MetricsHandler, default_handler_args=every_path),
+        max_header_size=MAX_BYTES,
+        max_body_size=MAX_BYTES,
+    )
+    try:
+        server.add_sockets(bind_sockets(port, host.removeprefix("[").removesuffix("]")))
+    except OSError as error:
+        raise OSError(f"cannot listen for metrics on {host}, port {port}: {error.strerror}") from error
+    watching = asyncio.create_task(metrics.watch_event_loop())
+    try:
+        yield
+    finally:
+        watching.cancel()
+        server.stop()
+        await server.close_all_connections()

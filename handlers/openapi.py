@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The HTTP interface described: one OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.1.html).
+
+What each operation takes and answers stands in `operations/*.yaml`. Here is only what all of them have in common:
+the refusals of the catalogue and the headers of every reply.
+"""
+
+import json
+from collections.abc import Iterable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml  # type: ignore[import-untyped]  # it ships no types
+
+from handlers import errors
+from handlers.base import BaseHandler
+from models import errors as catalogue
+from models.errors import AppError
+
+OPERATIONS = Path(__file__).with_name("operations")
+SHARED = "shared.yaml"
+PROBLEM_TYPE = "application/problem+json"
+EXAMPLE_REQUEST_ID = "58ecf3c0ecd192ac"
+
+# What any operation may answer, and what one that knows its caller may add.
+ALWAYS = ("malformed_request", "too_large", "unsupported_type", "rate_limited", "internal_error", "unavailable")
+WITH_CALLER = ("unauthenticated",)
+
+ERRORS: dict[str, type[AppError]] = {
+    error.code: error for error in vars(catalogue).values() if isinstance(error, type) and issubclass(error, AppError)
+}
+
+
+@cache
+def document() -> dict[str, Any]:
+    """The whole description. Callers must not change it."""
+    found: dict[str, Any] = _read(OPERATIONS / SHARED)
+    found["paths"] = {}
+    components = found["components"]
+    components["examples"] = {code: _example(ERRORS[code]) for code in sorted(ERRORS)}
+    components["schemas"]["Problem"]["properties"]["code"]["enum"] = sorted(ERRORS)
+    for file in sorted(OPERATIONS.glob("*.yaml")):
+        if file.name != SHARED:
+            part = _read(file)
+            components["schemas"] |= part["schemas"]
+            found["paths"] |= {path: _path(operations, found["security"]) for path, operations in part["paths"].items()}
+    return found
+
+
+@cache
+def document_bytes() -> bytes:
+    return json.dumps(document(), ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def resolve(thing: dict[str, Any]) -> dict[str, Any]:
+    """What a `$ref` of the document means; what stands beside the reference wins."""
+    if "$ref" not in thing:
+        return thing
+    found: Any = document()
+    for name in thing["$ref"].removeprefix("#/").split("/"):
+        found = found[name]
+    return resolve(found) | {name: value for name, value in thing.items() if name != "$ref"}
+
+
+class DescriptionHandler(BaseHandler):
+    """GET /openapi.json."""
+
+    async def get(self) -> None:
+        self.finish(document_bytes())
+
+
+def _read(file: Path) -> dict[str, Any]:
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # the one in C is many times as fast
+    found: dict[str, Any] = yaml.load(file.read_text(), loader)  # noqa: S506 - both are safe
+    return found
+
+
+def _path(operations: dict[str, Any], security: list[Any]) -> dict[str, Any]:
+    return {method: _operation(operation, security) for method, operation in operations.items()}
+
+
+def _operation(operation: dict[str, Any], security: list[Any]) -> dict[str, Any]:
+    """The operation with everything that it may answer."""
+    knows_caller = bool(operation.get("security", security))
+    codes = (*operation.get("problems", ()), *ALWAYS, *(WITH_CALLER if knows_caller else ()))
+    found = {name: value for name, value in operation.items() if name != "problems"}
+    found["responses"] = _replies(operation["responses"], [ERRORS[code] for code in codes])
+    return found
+
+
+def _replies(described: dict[str, Any], refusals: Iterable[type[AppError]]) -> dict[str, Any]:
+    by_status: dict[str, list[type[AppError]]] = {}
+    for refusal in refusals:
+        by_status.setdefault(str(int(errors.STATUS[refusal.kind])), []).append(refusal)
+    return {
+        status: _reply(described.get(status, {}), by_status.get(status, []))
+        for status in sorted({*described, *by_status})
+    }
+
+
+def _reply(described: dict[str, Any], refusals: list[type[AppError]]) -> dict[str, Any]:
+    """One status: what the operation says of it, the refusals that have it, and the headers that go with them."""
+    description = described.get("description") or " ".join(refusal.message for refusal in refusals)
+    names = {"X-Request-Id": None, **{name: None for refusal in refusals for name in _header_names(refusal)}}
+    headers = {name: {"$ref": f"#/components/headers/{name}"} for name in names} | described.get("headers", {})
+    content = described.get("content", {}) | ({PROBLEM_TYPE: _problem(refusals)} if refusals else {})
+    return {"description": description, "headers": headers} | ({"content": content} if content else {})
+
+
+def _header_names(refusal: type[AppError]) -> list[str]:
+    return [name for name in errors.headers(refusal(), browser=False) if name != "Content-Type"]
+
+
+def _problem(refusals: list[type[AppError]]) -> dict[str, Any]:
+    codes = [refusal.code for refusal in refusals]
+    status = int(errors.STATUS[refusals[0].kind])
+    narrower: dict[str, Any] = {"properties": {"status": {"const": status}, "code": {"enum": codes}}}
+    if "invalid_field" in codes:
+        narrower["required"] = ["errors"]
+    return {
+        "schema": {"allOf": [{"$ref": "#/components/schemas/Problem"}, narrower]},
+        "examples": {code: {"$ref": f"#/components/examples/{code}"} for code in codes},
+    }
+
+
+def _example(error: type[AppError]) -> dict[str, Any]:
+    return {"summary": error.message, "value": errors.problem(error(), EXAMPLE_REQUEST_ID)}

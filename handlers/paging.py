@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cursor of a list, as it stands in the query."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from models.errors import InvalidField
+from models.ids import MAX_ID
+
+DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Of ids greater than `after` and less than `before`, at most `limit`."""
+
+    after: int
+    before: int
+    limit: int
+
+
+def cursor(query: Mapping[str, str]) -> Cursor:
+    """Raises InvalidField."""
+    return Cursor(
+        after=_number(query, "after", default=0, least=0, most=MAX_ID),
+        before=_number(query, "before", default=MAX_ID, least=0, most=MAX_ID),
+        limit=_number(query, "limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT),
+    )
+
+
+def _number(query: Mapping[str, str], name: str, *, default: int, least: int, most: int) -> int:
+    text = query.get(name)
+    if text is None:
+        return default
+    if not (text.isascii() and text.isdigit() and len(text) <= 19 and least <= int(text) <= most):
+        raise InvalidField(fields=[(name, f"a number from {least} to {most}")])
+    return int(text)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The route table: every operation of the HTTP interface, who may call it and which limit counts it."""
+
+import re
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from tornado.escape import url_unescape
+from tornado.httputil import HTTPServerRequest
+from tornado.routing import Matcher
+from tornado.routing import Rule as TornadoRule
+from tornado.web import Application
+
+from handlers.accounts import (
+    ActivationHandler,
+    ActivationResendHandler,
+    MeHandler,
+    RegisterHandler,
+    UkeyHandler,
+    UserHandler,
+)
+from handlers.base import BaseHandler
+from handlers.docs import DocsHandler, page
+from handlers.images import AcknowledgeHandler, ImageHandler, ImageStatusHandler, InboxHandler, OldestImageHandler
+from handlers.openapi import DescriptionHandler, document_bytes
+from handlers.sending import SendImageHandler
+from handlers.shared import Rule, Services, Who
+from handlers.system import HealthHandler, NothingHereHandler, ReadyHandler, RootHandler
+
+ANYBODY, PERSON, FORM = Who.ANYBODY, Who.PERSON, Who.FORM
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One operation. `limit` names a class of `services.limits`; `operation_id` is for generated clients."""
+
+    method: str
+    path: str
+    handler: type[BaseHandler]
+    who: Who
+    limit: str
+    operation_id: str
+
+    @property
+    def pattern(self) -> re.Pattern[str]:
+        return re.compile(re.sub(r"\{(\w+)\}", r"(?P<\1>[^/]+)", self.path))
+
+
+ROUTES = (
+    Route("GET", "/", RootHandler, ANYBODY, "default", "root"),
+    Route("GET", "/healthz", HealthHandler, ANYBODY, "default", "healthz"),
+    Route("HEAD", "/healthz", HealthHandler, ANYBODY, "default", "headHealthz"),
+    Route("GET", "/readyz", ReadyHandler, ANYBODY, "default", "readyz"),
+    Route("HEAD", "/readyz", ReadyHandler, ANYBODY, "default", "headReadyz"),
+    Route("GET", "/openapi.json", DescriptionHandler, ANYBODY, "default", "openapi"),
+    Route("GET", "/docs", DocsHandler, ANYBODY, "default", "docs"),
+    Route("POST", "/v1/register", RegisterHandler, ANYBODY, "register", "register"),
+    Route("POST", "/v1/activations/{activation_id}", ActivationHandler, ANYBODY, "code", "activate"),
+    Route("POST", "/v1/activations/{activation_id}/resend", ActivationResendHandler, ANYBODY, "code", "resendCode"),
+    Route("GET", "/v1/me", MeHandler, PERSON, "default", "getMe"),
+    Route("PATCH", "/v1/me", MeHandler, PERSON, "default", "patchMe"),
+    Route("POST", "/v1/me/ukey", UkeyHandler, PERSON, "default", "renewUkey"),
+    Route("GET", "/v1/users/{uid}", UserHandler, PERSON, "default", "getUser"),
+    Route("POST", "/v1/images", SendImageHandler, FORM, "default", "sendImage"),
+    Route("GET", "/v1/images", OldestImageHandler, PERSON, "default", "fetchOldestImage"),
+    Route("HEAD", "/v1/images", OldestImageHandler, PERSON, "default", "headOldestImage"),
+    Route("GET", "/v1/images/{message_key}", ImageHandler, PERSON, "default", "fetchImage"),
+    Route("HEAD", "/v1/images/{message_key}", ImageHandler, PERSON, "default", "headImage"),
+    Route("DELETE", "/v1/images/{message_key}", AcknowledgeHandler, PERSON, "default", "deleteImage"),
+    Route("GET", "/v1/images/{message_key}/status", ImageStatusHandler, PERSON, "default", "imageStatus"),
+    Route("GET", "/v1/inbox", InboxHandler, PERSON, "default", "inbox"),
+)
+
+
+class OperationMatches(Matcher):
+    """Matches one method of one path; the path's variables become arguments of the handler's method."""
+
+    def __init__(self, route: Route) -> None:
+        self._method = route.method
+        self._pattern = route.pattern
+
+    def match(self, request: HTTPServerRequest) -> dict[str, dict[str, bytes]] | None:
+        if request.method != self._method:
+            return None
+        found = self._pattern.fullmatch(request.path)
+        if found is None:
+            return None
+        return {
+            "path_kwargs": {name: url_unescape(value, None, plus=False) for name, value in found.groupdict().items()}
+        }
+
+
+class Table(Application):
+    """The table as a Tornado application."""
+
+    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
+        """As Tornado's, also for a target in absolute form (RFC 9112, section 3.2.2)."""
+        if request.path.startswith(("http://", "https://")):
+            request.path = urlsplit(request.path).path or "/"
+        return super().find_handler(request, **kwargs)
+
+
+def application(services: Services) -> Application:
+    """The table, ready to be listened on."""
+    document_bytes(), page()  # made now, that no request waits for it
+    patterns = [(route.method, route.pattern) for route in ROUTES]
+    return Table(
+        [_rule(route, services) for route in ROUTES],
+        default_handler_class=NothingHereHandler,
+        default_handler_args={"services": services, "rule": Rule("", ANYBODY, "default"), "patterns": patterns},
+    )
+
+
+def _rule(route: Route, services: Services) -> TornadoRule:
+    rule = Rule(route.path, route.who, route.limit)
+    return TornadoRule(OperationMatches(route), route.handler, {"services": services, "rule": rule})

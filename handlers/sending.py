@@ -1,0 +1,177 @@
+# SPDX-License-Identifier: Apache-2.0
+"""POST /v1/images: an image on its way in. The parsing is in `handlers.uploads`, the use case in `services.sending`."""
+
+import asyncio
+from asyncio import Task, TimerHandle
+
+from multipart import parse_options_header
+
+from handlers.base import BaseHandler
+from handlers.uploads import FORM_OVERHEAD_BYTES, HashOnly, Upload
+from models.errors import AppError, ImageTooLarge, MalformedRequest, Unauthenticated, Unavailable, UnsupportedType
+from services.sending import Sent
+from storage.disk import DiskWriter, Room
+
+LONGEST_UPLOAD_SECONDS = 900
+
+_ending: set[Task[None]] = set()
+
+
+class SendImageHandler(BaseHandler):
+    """Refuses as early as it can: by length before anything, by rate, disk and credential before the body."""
+
+    upload: Upload | None = None
+    writer: DiskWriter | None = None
+    room: Room | None = None
+    key: str | None = None
+    repeats = False
+    refusal_unless_repeat: AppError | None = None
+    unknown_bytes = 0
+    watch: TimerHandle | None = None
+    watched_bytes = 0
+
+    async def admit(self) -> None:
+        self.check_request()
+        self.key = self.idempotency_key()
+        boundary = self._boundary()
+        if "Authorization" in self.request.headers:
+            self.caller = await self.authenticate()
+            await self._meet_caller()
+        try:
+            if not self.repeats:
+                self._admit_new()
+        except AppError as error:
+            # An earlier reply to this key must be given again, however full the disk or spent the budget.
+            if self.key is None or self.caller is not None:
+                raise
+            self.refusal_unless_repeat = error
+        await self._start_upload(boundary)
+
+    def check_length(self) -> None:
+        self._check_form_bytes(self.content_length or 0)
+
+    def _check_form_bytes(self, count: int) -> None:
+        most = self.services.settings.max_image_bytes
+        if count > most + FORM_OVERHEAD_BYTES:
+            raise ImageTooLarge(f"An image has at most {most} bytes.")
+
+    def _boundary(self) -> str:
+        kind, options = parse_options_header(self.request.headers.get("Content-Type", ""))
+        if kind != "multipart/form-data":
+            raise UnsupportedType("Send multipart/form-data.")
+        if not options.get("boundary"):
+            raise MalformedRequest("The form names no boundary.")
+        return str(options["boundary"])
+
+    def _admit_new(self) -> None:
+        self.check_rate()
+        self.room = self.services.sending.reserve(self.content_length or 0)
+
+    async def _start_upload(self, boundary: str) -> None:
+        settings = self.services.settings
+        self.writer = await self.services.sending.create(self.room) if self.room else None
+        self.upload = Upload(
+            boundary,
+            sink=self.writer or HashOnly(),
+            max_image_bytes=settings.max_image_bytes,
+            budget=self.services.buffers,
+        )
+        self.connection.set_body_timeout(LONGEST_UPLOAD_SECONDS)
+        self._watch_rate()
+
+    async def _meet_caller(self) -> None:
+        """The caller is known now: give the bytes before them free, and see whether this is a repeat."""
+        self._forget_unknown_bytes()
+        self.repeats = await self.services.sending.find_earlier(self.uid, self.key)
+        if not self.repeats:
+            self.services.sending.admit(self.uid)
+
+    async def take(self, chunk: bytes) -> None:
+        upload = self.upload
+        assert upload
+        self._check_form_bytes(self.body_bytes)
+        if self.caller is None:
+            self._count_unknown_bytes(len(chunk))
+        await upload.feed(chunk)
+        if self.caller is None and {"phone_hash", "ukey"} <= upload.fields.keys():
+            await self._believe(upload.fields)
+
+    async def _believe(self, fields: dict[str, str]) -> None:
+        self.caller = await self.services.authentication.basic(fields["phone_hash"], fields["ukey"], self.address)
+        await self._meet_caller()
+
+    async def post(self) -> None:
+        self._stop_watch()
+        # From here on the upload ends with the use case, not with the connection: a commit is not to be cut.
+        upload, room = self.upload, self.room
+        self.upload = self.room = None
+        assert upload
+        try:
+            rest = await upload.end()
+            if self.caller is None:
+                raise Unauthenticated
+            sent = await self._finish(upload, rest)
+        finally:
+            await upload.abort()
+            if room:
+                room.release()
+        self._tell(sent)
+
+    def _tell(self, sent: Sent) -> None:
+        self.set_header("Location", f"/v1/images/{sent.message_key}")
+        self.set_header("Message-Id", str(sent.message_id))
+        self.set_header("Message-Key", sent.message_key)
+        self.set_header("Send-Time", str(sent.send_time))
+        self.reply(201)
+
+    async def _finish(self, upload: Upload, rest: bytes) -> Sent:
+        sending = self.services.sending
+        if self.repeats and self.key:
+            await upload.sink.write(rest)
+            return await sending.repeat(self.uid, self.key, upload.fields, upload.sink.sha256)
+        if self.refusal_unless_repeat:
+            raise self.refusal_unless_repeat
+        assert self.writer
+        draft = sending.draft(upload.fields, upload.header, upload.image_bytes)
+        return await sending.finish_image(self.uid, draft, self.writer, rest, self.key)
+
+    def release(self) -> None:
+        self._stop_watch()
+        self._forget_unknown_bytes()
+        if self.room is not None:
+            self.room.release()
+            self.room = None
+        if self.upload is not None:
+            ending = asyncio.ensure_future(self.upload.abort())
+            self.upload = None
+            _ending.add(ending)
+            ending.add_done_callback(_ending.discard)
+
+    def _count_unknown_bytes(self, count: int) -> None:
+        unknown = self.services.unknown_callers
+        if unknown.used + count > unknown.limit:
+            raise Unavailable("Too many uploads are on their way whose sender is not known yet.")
+        unknown.used += count
+        self.unknown_bytes += count
+
+    def _forget_unknown_bytes(self) -> None:
+        self.services.unknown_callers.used -= self.unknown_bytes
+        self.unknown_bytes = 0
+
+    def _watch_rate(self) -> None:
+        """Cut an upload that crawls: it holds room on the disk that others need."""
+        loop = asyncio.get_running_loop()
+        self.watched_bytes = self.body_bytes
+        self.watch = loop.call_later(self.services.settings.rate_window_seconds, self._check_rate_of_bytes)
+
+    def _check_rate_of_bytes(self) -> None:
+        least = self.services.settings.min_bytes_per_second * self.services.settings.rate_window_seconds
+        if self.body_bytes - self.watched_bytes < least:
+            self.connection.close()
+        else:
+            self._watch_rate()
+
+    def _stop_watch(self) -> None:
+        if self.watch is not None:
+            self.watch.cancel()
+            self.watch = None

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all handlers of a process share, and what the route table says of each: plain data, made once at start."""
+
+import asyncio
+from dataclasses import dataclass
+from enum import Enum, auto
+
+from handlers.address import Proxies
+from handlers.refusing import Drain
+from handlers.uploads import BufferBudget
+from services.accounts import Accounts
+from services.activation import Activation
+from services.authentication import Authentication
+from services.health import Health
+from services.limits import Limits
+from services.measuring import Measuring
+from services.reading import Reading
+from services.sending import Sending
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """What the handlers need to know of the configuration. Sizes are in bytes, times in seconds."""
+
+    max_image_bytes: int
+    min_bytes_per_second: int
+    stall_seconds: float
+    grace_seconds: float
+    proxy_grace_seconds: float
+    rate_window_seconds: float
+
+
+class Activity:
+    """Requests that run now; `stopping` refuses new ones."""
+
+    def __init__(self) -> None:
+        self.running = 0
+        self.stopping = False
+        self._ended = asyncio.Event()
+
+    def begin(self) -> None:
+        self.running += 1
+
+    def end(self) -> None:
+        self.running -= 1
+        self._ended.set()
+
+    async def idle(self) -> None:
+        """Return when no request runs."""
+        while self.running:
+            self._ended.clear()
+            await self._ended.wait()
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """The use cases that handlers may call, and what all requests share."""
+
+    authentication: Authentication
+    accounts: Accounts
+    activation: Activation
+    limits: Limits
+    sending: Sending
+    reading: Reading
+    health: Health
+    measuring: Measuring
+    proxies: Proxies
+    activity: Activity
+    drain: Drain
+    buffers: BufferBudget
+    unknown_callers: BufferBudget
+    settings: HttpSettings
+
+
+class Who(Enum):
+    """Who may call an operation. `FORM`: a person who may also say so in the form."""
+
+    ANYBODY = auto()
+    PERSON = auto()
+    FORM = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What the route table says of one operation."""
+
+    path: str
+    who: Who
+    limit: str

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a stranger or an operator asks first: what is this, does it live, is it ready; and where nothing is."""
+
+import re
+
+from handlers.base import BaseHandler
+from models.errors import MethodNotAllowed, NotFound
+
+UNKNOWN_METHOD = "UNKNOWN"
+
+
+class RootHandler(BaseHandler):
+    """GET /: what this server is."""
+
+    async def get(self) -> None:
+        self.reply(
+            200,
+            {
+                "name": "Glimpse",
+                "api": "/v1",
+                "docs": "/docs",
+                "openapi": "/openapi.json",
+                "health": "/healthz",
+                "ready": "/readyz",
+            },
+        )
+
+
+class HealthHandler(BaseHandler):
+    """GET /healthz: the process is up."""
+
+    async def get(self) -> None:
+        self.reply(200, {"status": "ok"})
+
+    async def head(self) -> None:
+        await self.get()
+
+
+class ReadyHandler(BaseHandler):
+    """GET /readyz: database, storage and relay work; 503 names the one that does not."""
+
+    async def get(self) -> None:
+        failing = await self.services.health.failing()
+        if failing:
+            self.set_header("Retry-After", "5")
+        self.reply(503 if failing else 200, {"status": "failing" if failing else "ready", "failing": failing})
+
+    async def head(self) -> None:
+        await self.get()
+
+
+class NothingHereHandler(BaseHandler):
+    """Every path and method that the route table does not name."""
+
+    SUPPORTED_METHODS = (*BaseHandler.SUPPORTED_METHODS, UNKNOWN_METHOD)
+
+    def initialize(self, patterns: list[tuple[str, re.Pattern[str]]], **kwargs: object) -> None:  # type: ignore[override]
+        super().initialize(**kwargs)  # type: ignore[arg-type]
+        self._patterns = patterns
+        # Tornado ends a request with a method of its own making before `prepare` can look after the body.
+        if self.request.method not in self.SUPPORTED_METHODS:
+            self.request.method = UNKNOWN_METHOD
+
+    async def admit(self) -> None:
+        self.check_rate()
+        allowed = {method for method, pattern in self._patterns if pattern.fullmatch(self.request.path)}
+        if not allowed:
+            raise NotFound
+        self.set_header("Allow", ", ".join(sorted(allowed)))
+        raise MethodNotAllowed

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The streaming receiver of an image: Tornado's chunks in, form fields and stored bytes out.
+
+No whole image is ever in memory: pieces are gathered to batches that the storage writes and hashes in a thread.
+Nothing about accounts or rules here.
+"""
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from typing import Protocol
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
+
+from models.errors import ImageTooLarge, InvalidField, MalformedRequest, TooLarge
+from models.imagefile import HeaderReader
+
+IMAGE_FIELD = "img_file"
+FIELDS = frozenset(
+    {"phone_hash", "ukey", "receiver_uid", "receiver_phone", "group_id", "ttl_seconds", "caption", "filetype"}
+)
+MAX_FIELD_BYTES = 4096
+MAX_SEGMENTS = 16
+BATCH_BYTES = 128 * 1024
+FORM_OVERHEAD_BYTES = 64 * 1024
+
+
+class ImageSink(Protocol):
+    """Where image bytes go: `storage.disk` keeps them, `HashOnly` does not."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def sha256(self) -> bytes: ...
+
+    async def write(self, data: bytes | list[bytes]) -> None: ...
+
+    async def abort(self) -> None: ...
+
+
+class HashOnly:
+    """Counts and hashes and keeps nothing: for a repeat, whose image is there already."""
+
+    def __init__(self) -> None:
+        self.size = 0
+        self._hash = hashlib.sha256()
+
+    @property
+    def sha256(self) -> bytes:
+        return self._hash.digest()
+
+    async def write(self, data: bytes | list[bytes]) -> None:
+        joined = data if isinstance(data, bytes) else b"".join(data)
+        self.size += len(joined)
+        await asyncio.to_thread(self._hash.update, joined)
+
+    async def abort(self) -> None:
+        return
+
+
+@dataclass(slots=True)
+class BufferBudget:
+    """Image bytes that all uploads of this process together hold in memory before they are written."""
+
+    limit: int
+    used: int = 0
+
+    @property
+    def spent(self) -> bool:
+        return self.used >= self.limit
+
+
+class Upload:
+    """One multipart/form-data body on its way. `feed` each chunk, then `end`; `abort` at any time."""
+
+    def __init__(self, boundary: str, *, sink: ImageSink, max_image_bytes: int, budget: BufferBudget) -> None:
+        try:
+            self._parser = PushMultipartParser(boundary, max_segment_count=MAX_SEGMENTS, strict=True)
+        except MultipartError as error:
+            raise MalformedRequest("The boundary cannot be used.") from error
+        self._opening = b"\r\n--" + boundary.encode()
+        self._first_bytes = b""
+        self.sink = sink
+        self.fields: dict[str, str] = {}
+        self.header = HeaderReader()
+        self.image_bytes = 0
+        self._max_image_bytes = max_image_bytes
+        self._budget = budget
+        self._batch: list[bytes] = []
+        self._batch_bytes = 0
+        self._name: str | None = None
+        self._seen: set[str] = set()
+        self._value = bytearray()
+
+    async def feed(self, chunk: bytes) -> None:
+        """Take a piece of the body. What follows the form's last boundary is ignored (RFC 2046, 5.1.1).
+
+        Raises MalformedRequest, InvalidField (unknown or repeated field), TooLarge (a field), ImageTooLarge, and
+        what the storage raises.
+        """
+        self._check_opening(chunk)
+        try:
+            for event in self._parser.parse(chunk):
+                if isinstance(event, MultipartSegment):
+                    self._start(event)
+                elif event is None:
+                    self._finish_field()
+                else:
+                    self._add(event)
+        except (MultipartError, UnicodeDecodeError) as error:
+            if not self._has_ended():
+                raise MalformedRequest("The form cannot be read.") from error
+        if self._batch_bytes >= BATCH_BYTES or (self._batch and self._budget.spent):
+            await self._write_batch()
+
+    async def end(self) -> bytes:
+        """The body has ended: what of the image is not yet written. Raises MalformedRequest for a cut form."""
+        if not self._has_ended():
+            raise MalformedRequest("The form is cut off.")
+        return b"".join(self._take_batch())
+
+    async def abort(self) -> None:
+        """Drop everything. May be called again."""
+        self._take_batch()
+        await self.sink.abort()
+
+    def _check_opening(self, chunk: bytes) -> None:
+        """A form begins with its boundary. The parser finds a later one too, but only in the first chunk."""
+        wanted = len(self._opening) - len(self._first_bytes)
+        if 0 < wanted <= len(chunk):
+            start = self._first_bytes + chunk[:wanted]
+            if not start.startswith((self._opening, self._opening.lstrip())):
+                raise MalformedRequest("The form does not begin with its boundary.")
+        self._first_bytes += chunk[:wanted]
+
+    def _has_ended(self) -> bool:
+        """Whether the last boundary has come. The parser takes nothing more after this."""
+        try:
+            self._parser.close()
+        except MultipartError:
+            return False
+        return True
+
+    def _start(self, segment: MultipartSegment) -> None:
+        name = segment.name
+        if name != IMAGE_FIELD and name not in FIELDS:
+            raise InvalidField(fields=[(name[:64], "unknown")])
+        if name in self._seen:
+            raise InvalidField(fields=[(name, "given more than once")])
+        self._seen.add(name)
+        self._name = name
+
+    def _add(self, data: bytes) -> None:
+        if self._name == IMAGE_FIELD:
+            self.image_bytes += len(data)
+            if self.image_bytes > self._max_image_bytes:
+                raise ImageTooLarge(f"An image has at most {self._max_image_bytes} bytes.")
+            self.header.feed(data)
+            self._batch.append(data)
+            self._batch_bytes += len(data)
+            self._budget.used += len(data)
+        else:
+            self._value += data
+            if len(self._value) > MAX_FIELD_BYTES:
+                raise TooLarge(f"A field has at most {MAX_FIELD_BYTES} bytes.")
+
+    def _finish_field(self) -> None:
+        if self._name and self._name != IMAGE_FIELD:
+            self.fields[self._name] = self._value.decode()
+        self._value.clear()
+        self._name = None
+
+    def _take_batch(self) -> list[bytes]:
+        batch, self._batch = self._batch, []
+        self._budget.used -= self._batch_bytes
+        self._batch_bytes = 0
+        return batch
+
+    async def _write_batch(self) -> None:
+        size = self._batch_bytes
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        try:
+            await self.sink.write(batch)
+        finally:
+            self._budget.used -= size

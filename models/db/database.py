@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What services may ask of a database, whichever engine answers.
+
+SQLAlchemy Core describes the schema and compiles each statement once per dialect; the engine's own driver runs
+the string. Not here: any driver, any SQL of a table, any decision.
+"""
+
+import json
+from collections.abc import Callable, Coroutine, Generator, Iterable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Protocol, TypeVar, cast
+
+from sqlalchemy import ColumnElement
+from sqlalchemy.dialects import mysql, sqlite
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.sql.type_api import TypeEngine
+from sqlalchemy.types import Boolean, Integer
+
+from models.errors import StorageFull, Unavailable
+
+Value = int | str | bytes | float | None
+Row = tuple[Any, ...]
+T = TypeVar("T")
+
+
+class DatabaseError(Unavailable):
+    """The engine failed and nothing was written. `cause` is for the log and never reaches a caller."""
+
+    def __init__(self, cause: str = "") -> None:
+        super().__init__()
+        self.cause = cause
+
+
+class Busy(DatabaseError):
+    """The database could not be had in time; nothing was written."""
+
+
+class DatabaseFull(DatabaseError):
+    """There is no room for the write; nothing was written."""
+
+    kind, code, message = StorageFull.kind, StorageFull.code, StorageFull.message
+
+
+class CommitUnknown(DatabaseError):
+    """The commit was sent and its answer lost: the write may or may not be there."""
+
+
+class UniqueViolation(DatabaseError):
+    """A row with this key exists; the statement did nothing, its transaction goes on."""
+
+
+class UnitYielded(RuntimeError):
+    """A unit awaited something other than its transaction; it was rolled back."""
+
+
+class Statement:
+    """One SQLAlchemy Core statement, compiled once per dialect to the string that the driver runs.
+
+    `bulk` marks a statement that may touch over 1,000 rows: it runs off the event loop.
+    """
+
+    __slots__ = ("bulk", "clause", "sql")
+
+    def __init__(self, clause: ClauseElement, *, bulk: bool = False) -> None:
+        self.clause = clause
+        self.bulk = bulk
+        self.sql: Callable[[str], Compiled] = cache(self._compile)
+
+    def _compile(self, dialect: str) -> "Compiled":
+        engine = sqlite.dialect(paramstyle="named") if dialect == "sqlite" else mysql.dialect(paramstyle="pyformat")
+        compiled = cast(SQLCompiler, self.clause.compile(dialect=engine))
+        constants = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
+        required = frozenset(name for bind, name in compiled.bind_names.items() if bind.required)
+        return Compiled(str(compiled), constants, required)
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """SQL text with named parameters, the values that the statement itself fixes, and the names a caller must give."""
+
+    text: str
+    constants: dict[str, Value]
+    required: frozenset[str]
+
+
+class InList(ColumnElement[bool]):
+    """`column IN (…)` over a list that travels as one JSON parameter, so that the text never changes.
+
+    Pass the list's value through `as_list`. Integers, or text of up to 255 characters.
+    """
+
+    inherit_cache = False
+    type: TypeEngine[bool] = Boolean()
+
+    def __init__(self, column: ColumnElement[int] | ColumnElement[str], parameter: ColumnElement[str]) -> None:
+        self.column = column
+        self.parameter = parameter
+
+    def self_group(self, against: object = None) -> "InList":  # noqa: ARG002 - or a Boolean is compared with 1
+        return self
+
+
+@compiles(InList, "sqlite")
+def _in_list_sqlite(element: InList, compiler: SQLCompiler, **kw: Any) -> str:
+    column, parameter = compiler.process(element.column, **kw), compiler.process(element.parameter, **kw)
+    return f"{column} IN (SELECT value FROM json_each({parameter}))"  # noqa: S608 - both sides are compiled
+
+
+@compiles(InList, "mysql")
+def _in_list_mysql(element: InList, compiler: SQLCompiler, **kw: Any) -> str:
+    column, parameter = compiler.process(element.column, **kw), compiler.process(element.parameter, **kw)
+    kind = "BIGINT" if isinstance(element.column.type, Integer) else "VARCHAR(255)"
+    rows = f"JSON_TABLE({parameter}, '$[*]' COLUMNS (v {kind} PATH '$')) AS j"
+    return f"{column} IN (SELECT j.v FROM {rows})"  # noqa: S608 - both sides are compiled
+
+
+def as_list(values: Iterable[int] | Iterable[str]) -> str:
+    """The value of an `InList` parameter."""
+    return json.dumps(list(values))
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """What a writing statement did: how many rows it changed, and the id it gave the last one inserted."""
+
+    count: int
+    last_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One statement on its way from a unit to the engine: the only thing that a unit may await."""
+
+    statement: Statement
+    params: dict[str, Value]
+    rows: bool
+
+    def __await__(self) -> Generator["Call", Any, Any]:
+        return (yield self)
+
+
+class Transaction:
+    """The `tx` that a unit of writing is handed. Every method is one statement."""
+
+    async def read(self, statement: Statement, **params: Value) -> list[Row]:
+        """All rows of one statement, as this transaction sees them."""
+        rows: list[Row] = await Call(statement, params, rows=True)
+        return rows
+
+    async def execute(self, statement: Statement, **params: Value) -> Changed:
+        """Run one writing statement. Raises UniqueViolation; the transaction then goes on."""
+        changed: Changed = await Call(statement, params, rows=False)
+        return changed
+
+
+class Reader(Protocol):
+    """Where a table function may read: committed data, or inside a transaction."""
+
+    async def read(self, statement: Statement, **params: Value) -> list[Row]: ...
+
+
+Unit = Callable[[Transaction], Coroutine[Any, Any, T]]
+
+
+class Database(Protocol):
+    """One engine. Two implementations: `models.db.sqlite`, `models.db.mysql`."""
+
+    async def read(self, statement: Statement, **params: Value) -> list[Row]:
+        """All rows of one statement over committed data. Raises Busy."""
+
+    async def write(self, unit: Unit[T]) -> T:
+        """Run the unit in one transaction; when this returns, what it wrote is durable.
+
+        The unit awaits `tx` and nothing else, and may be run again from its start. What it raises rolls back
+        what it did and reaches the caller. Raises Busy, DatabaseFull, CommitUnknown, UnitYielded.
+        """
+
+    async def close(self) -> None: ...
+
+
+def drive(unit: Coroutine[Any, Any, T], run: Callable[[Call], list[Row] | Changed]) -> T:
+    """Run a unit to its end on an engine that answers at once.
+
+    Raises what the unit raises, and UnitYielded when it awaits anything but its transaction.
+    """
+    answer: list[Row] | Changed | None = None
+    error: BaseException | None = None
+    try:
+        while True:
+            call = unit.throw(error) if error else unit.send(answer)
+            if not isinstance(call, Call):
+                raise UnitYielded("a unit of writing awaited something other than its transaction")
+            answer, error = None, None
+            try:
+                answer = run(call)
+            except UniqueViolation as violation:
+                error = violation
+    except StopIteration as end:
+        result: T = end.value
+        return result
+    finally:
+        unit.close()

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the database contradicts itself: damage, counters that do not add up, pushes of no message. For operators."""
+
+from sqlalchemy import ColumnElement, bindparam, delete, exists, func, or_, select, text, update
+
+from models.db.database import InList, Reader, Statement, Transaction, as_list
+from models.db.outbox import Kind
+from models.db.schema import deliveries, messages, outbox, users
+from models.message import DeliveryState
+
+DAMAGES_LISTED = 20
+
+
+def _of_pending(total: ColumnElement[int]) -> ColumnElement[int]:
+    """A total over the images that wait for a person."""
+    return (
+        select(total)
+        .select_from(deliveries)
+        .join(messages, messages.c.message_id == deliveries.c.message_id)
+        .where(deliveries.c.receiver_uid == users.c.uid, deliveries.c.state == DeliveryState.PENDING.value)
+        .correlate(users)
+        .scalar_subquery()
+    )
+
+
+_COUNT = _of_pending(func.count())
+_BYTES = _of_pending(func.coalesce(func.sum(messages.c.size), 0))
+_INTEGRITY_CHECK = Statement(text(f"PRAGMA integrity_check({DAMAGES_LISTED})"), bulk=True)
+_QUICK_CHECK = Statement(text(f"PRAGMA quick_check({DAMAGES_LISTED})"), bulk=True)
+_ENGINE_VERSION = Statement(text("SELECT sqlite_version()"))
+_LIST_MISCOUNTED = Statement(
+    select(users.c.uid)
+    .where(users.c.uid > bindparam("after"), or_(users.c.pending_count != _COUNT, users.c.pending_bytes != _BYTES))
+    .order_by(users.c.uid)
+    .limit(bindparam("limit")),
+    bulk=True,
+)
+_RECOUNT = Statement(
+    update(users).values(pending_count=_COUNT, pending_bytes=_BYTES).where(InList(users.c.uid, bindparam("ids")))
+)
+_LIST_PUSHES_OF_NOTHING = Statement(
+    select(outbox.c.outbox_id)
+    .where(
+        outbox.c.outbox_id > bindparam("after"),
+        outbox.c.kind == Kind.MESSAGE.value,
+        ~exists().where(messages.c.message_id == outbox.c.message_id),
+    )
+    .order_by(outbox.c.outbox_id)
+    .limit(bindparam("limit")),
+    bulk=True,
+)
+_DELETE_PUSHES = Statement(delete(outbox).where(InList(outbox.c.outbox_id, bindparam("ids"))))
+
+
+async def list_damages(reader: Reader) -> list[str]:
+    """What SQLite finds wrong with its file, at most 20 lines; empty when all is well.
+
+    Source: https://www.sqlite.org/pragma.html#pragma_integrity_check
+    """
+    return [line for (line,) in await reader.read(_INTEGRITY_CHECK) if line != "ok"]
+
+
+async def list_gross_damages(reader: Reader) -> list[str]:
+    """As `list_damages`, but indexes are not held against their tables: a fraction of its time.
+
+    Source: https://www.sqlite.org/pragma.html#pragma_quick_check
+    """
+    return [line for (line,) in await reader.read(_QUICK_CHECK) if line != "ok"]
+
+
+async def engine_version(reader: Reader) -> tuple[int, ...]:
+    """The version of SQLite that runs, as (major, minor, patch)."""
+    [(version,)] = await reader.read(_ENGINE_VERSION)
+    return tuple(int(part) for part in version.split("."))
+
+
+async def list_miscounted(reader: Reader, *, after: int, limit: int) -> list[int]:
+    """People behind `after` whose inbox's counters are not what a recount of the same moment gives."""
+    return [uid for (uid,) in await reader.read(_LIST_MISCOUNTED, after=after, limit=limit)]
+
+
+async def recount(tx: Transaction, uids: list[int]) -> None:
+    """Set the counters of these people's inboxes to what waits there."""
+    await tx.execute(_RECOUNT, ids=as_list(uids))
+
+
+async def list_pushes_of_nothing(reader: Reader, *, after: int, limit: int) -> list[int]:
+    """Outbox rows behind `after` whose message is not there."""
+    return [row for (row,) in await reader.read(_LIST_PUSHES_OF_NOTHING, after=after, limit=limit)]
+
+
+async def delete_pushes(tx: Transaction, outbox_ids: list[int]) -> None:
+    await tx.execute(_DELETE_PUSHES, ids=as_list(outbox_ids))

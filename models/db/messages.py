@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statements over `messages`."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import and_, bindparam, delete, exists, func, insert, not_, select, update
+
+from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
+from models.db.schema import deliveries, messages, outbox
+from models.message import DeliveryState, Message, MessageId
+from models.user import UserId
+
+COLUMNS = (
+    messages.c.message_id,
+    messages.c.message_key,
+    messages.c.sender_uid,
+    messages.c.receiver_uid,
+    messages.c.send_time,
+    messages.c.filetype,
+    messages.c.size,
+    messages.c.sha256,
+    messages.c.caption,
+    messages.c.expires_at,
+    messages.c.recalled_at,
+    messages.c.stored,
+)
+_INSERT = Statement(
+    insert(messages).values(
+        message_key=bindparam("message_key"),
+        sender_uid=bindparam("sender_uid"),
+        receiver_uid=bindparam("receiver_uid"),
+        send_time=bindparam("send_time"),
+        exist=1,
+        filetype=bindparam("filetype"),
+        size=bindparam("size"),
+        sha256=bindparam("sha256"),
+        caption=bindparam("caption"),
+        expires_at=bindparam("expires_at"),
+        stored=1,
+    )
+)
+_FIND_SENT = Statement(
+    select(*COLUMNS).where(
+        messages.c.message_key == bindparam("message_key"), messages.c.sender_uid == bindparam("sender_uid")
+    )
+)
+_NOBODY_WAITS = not_(
+    exists().where(
+        and_(
+            deliveries.c.message_id == bindparam("message_id"),
+            deliveries.c.state == DeliveryState.PENDING.value,
+        )
+    )
+)
+_END_OF_LAST_GRACE = (
+    select(func.coalesce(func.max(deliveries.c.readable_until), bindparam("now")))
+    .where(deliveries.c.message_id == bindparam("message_id"))
+    .scalar_subquery()
+)
+_END = Statement(
+    update(messages)
+    .values(exist=0, purge_at=_END_OF_LAST_GRACE)
+    .where(messages.c.message_id == bindparam("message_id"), messages.c.stored == 1, _NOBODY_WAITS)
+)
+_RECALL = Statement(
+    update(messages).values(recalled_at=bindparam("now")).where(messages.c.message_id == bindparam("message_id"))
+)
+_LIST_PURGEABLE = Statement(
+    select(messages.c.message_id, messages.c.message_key)
+    .where(messages.c.purge_at <= bindparam("now"))
+    .order_by(messages.c.purge_at)
+    .limit(bindparam("limit"))
+)
+_MARK_REMOVED = Statement(
+    update(messages).values(stored=0, purge_at=None).where(InList(messages.c.message_id, bindparam("ids")))
+)
+_IS_WAITED_FOR = and_(
+    deliveries.c.message_id == messages.c.message_id, deliveries.c.state == DeliveryState.PENDING.value
+)
+_WAITING = select(messages.c.message_id, messages.c.size, deliveries.c.receiver_uid)
+_LIST_OVERDUE = Statement(
+    _WAITING.select_from(messages.outerjoin(deliveries, _IS_WAITED_FOR))
+    .where(messages.c.exist == 1, messages.c.expires_at <= bindparam("now"))
+    .order_by(messages.c.expires_at, messages.c.message_id)
+    .limit(bindparam("limit"))
+)
+_LIST_WAITING = Statement(
+    _WAITING.join(deliveries, _IS_WAITED_FOR)
+    .where(InList(messages.c.message_id, bindparam("ids")))
+    .limit(bindparam("limit"))
+)
+_LIST_WAITING_FOR = Statement(
+    _WAITING.join(deliveries, _IS_WAITED_FOR).where(deliveries.c.receiver_uid == bindparam("receiver_uid"))
+)
+_PUT_OFF_REMOVAL = Statement(
+    update(messages)
+    .values(purge_at=bindparam("until"))
+    .where(InList(messages.c.message_id, bindparam("ids")), messages.c.purge_at <= bindparam("until"))
+)
+_STORED_KEYS = Statement(
+    select(messages.c.message_key).where(InList(messages.c.message_key, bindparam("keys")), messages.c.stored == 1),
+    bulk=True,
+)
+_KEPT = select(
+    messages.c.message_id, messages.c.message_key, messages.c.size, messages.c.sha256, messages.c.purge_at
+).where(messages.c.stored == 1)
+_LIST_KEPT = Statement(
+    _KEPT.where(messages.c.message_id > bindparam("after")).order_by(messages.c.message_id).limit(bindparam("limit")),
+    bulk=True,
+)
+_FIND_KEPT = Statement(_KEPT.where(messages.c.message_id == bindparam("message_id")))
+_LIST_OLDEST = Statement(
+    select(messages.c.message_id)
+    .where(messages.c.send_time < bindparam("before"), messages.c.stored == 0)
+    .order_by(messages.c.send_time)
+    .limit(bindparam("limit"))
+)
+_DELETE = tuple(
+    Statement(delete(table).where(table.c.message_id == bindparam("message_id")))
+    for table in (outbox, deliveries, messages)
+)
+_STORED_BYTES = Statement(select(func.coalesce(func.sum(messages.c.size), 0)).where(messages.c.stored == 1), bulk=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """An image of `size` bytes and one person who has not fetched it, or nobody."""
+
+    message_id: MessageId
+    size: int
+    receiver_uid: UserId | None
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """An image whose file should be on the disk, and what should be in it."""
+
+    message_id: MessageId
+    message_key: str
+    size: int
+    sha256: bytes
+    purge_at: int | None
+
+
+async def insert_image(
+    tx: Transaction,
+    *,
+    message_key: str,
+    sender_uid: UserId,
+    receiver_uid: UserId,
+    send_time: int,
+    filetype: str,
+    size: int,
+    sha256: bytes,
+    caption: str,
+    expires_at: int,
+) -> MessageId:
+    changed = await tx.execute(
+        _INSERT,
+        message_key=message_key,
+        sender_uid=sender_uid,
+        receiver_uid=receiver_uid,
+        send_time=send_time,
+        filetype=filetype,
+        size=size,
+        sha256=sha256,
+        caption=caption,
+        expires_at=expires_at,
+    )
+    return MessageId(changed.last_id)
+
+
+async def find_sent(reader: Reader, message_key: str, sender_uid: UserId) -> Message | None:
+    """The image with this key, if this person sent it."""
+    rows = await reader.read(_FIND_SENT, message_key=message_key, sender_uid=sender_uid)
+    return message_of(rows[0]) if rows else None
+
+
+async def end_if_nobody_waits(tx: Transaction, message_id: MessageId, now: int) -> bool:
+    """When no delivery is pending any more: nobody may begin to fetch it, and its file may go with the last grace."""
+    return (await tx.execute(_END, message_id=message_id, now=now)).count == 1
+
+
+async def mark_recalled(tx: Transaction, message_id: MessageId, now: int) -> None:
+    await tx.execute(_RECALL, message_id=message_id, now=now)
+
+
+async def list_overdue(reader: Reader, now: int, limit: int) -> list[Waiting]:
+    """Images past their time that nothing has swept yet, the oldest first, with each person who still waits."""
+    return [Waiting(*row) for row in await reader.read(_LIST_OVERDUE, now=now, limit=limit)]
+
+
+async def list_waiting(reader: Reader, message_ids: list[MessageId], limit: int) -> list[Waiting]:
+    """Who still waits for these images."""
+    return [Waiting(*row) for row in await reader.read(_LIST_WAITING, ids=as_list(message_ids), limit=limit)]
+
+
+async def list_waiting_for(reader: Reader, receiver_uid: UserId) -> list[Waiting]:
+    """What this person has not fetched."""
+    return [Waiting(*row) for row in await reader.read(_LIST_WAITING_FOR, receiver_uid=receiver_uid)]
+
+
+async def list_purgeable(reader: Reader, now: int, limit: int) -> list[tuple[MessageId, str]]:
+    """Ids and keys of images whose file may be removed now."""
+    rows = await reader.read(_LIST_PURGEABLE, now=now, limit=limit)
+    return [(MessageId(message_id), key) for message_id, key in rows]
+
+
+async def mark_removed(tx: Transaction, message_ids: list[MessageId]) -> None:
+    """Their files are gone from the disk."""
+    await tx.execute(_MARK_REMOVED, ids=as_list(message_ids))
+
+
+async def put_off_removal(tx: Transaction, message_ids: list[MessageId], until: int) -> None:
+    """Their files could not be removed: try again then."""
+    await tx.execute(_PUT_OFF_REMOVAL, ids=as_list(message_ids), until=until)
+
+
+async def list_stored_keys(reader: Reader, keys: list[str]) -> set[str]:
+    """Those of these keys whose file a row keeps."""
+    return {key for (key,) in await reader.read(_STORED_KEYS, keys=as_list(keys))}
+
+
+async def list_kept(reader: Reader, *, after: int, limit: int) -> list[Kept]:
+    """Images whose file is kept, by ascending id from the first behind `after`."""
+    return [Kept(*row) for row in await reader.read(_LIST_KEPT, after=after, limit=limit)]
+
+
+async def find_kept(reader: Reader, message_id: MessageId) -> Kept | None:
+    """The image with this id, if its file is kept."""
+    rows = await reader.read(_FIND_KEPT, message_id=message_id)
+    return Kept(*rows[0]) if rows else None
+
+
+async def purge(tx: Transaction, *, before: int, limit: int) -> int:
+    """Erase messages from before then whose file is gone, with all that hangs on them; how many messages.
+
+    `limit` bounds the rows, up to the end of a message that has begun.
+    """
+    erased = rows = 0
+    for (message_id,) in await tx.read(_LIST_OLDEST, before=before, limit=limit):
+        if rows >= limit:
+            break
+        for statement in _DELETE:
+            rows += (await tx.execute(statement, message_id=message_id)).count
+        erased += 1
+    return erased
+
+
+async def stored_bytes(reader: Reader) -> int:
+    """Bytes of all images whose file is kept."""
+    return int((await reader.read(_STORED_BYTES))[0][0])
+
+
+def message_of(row: Row) -> Message:
+    """A row of COLUMNS as a Message."""
+    return Message(*row)

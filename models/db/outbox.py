@@ -1,0 +1,225 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `outbox` table: one row per notification and device, written with the message, settled by the relay.
+
+A row is due from `next_at` on. A claim moves `next_at` to the end of its lease and writes the lease; whoever
+holds the lease may settle the row, and when it runs out the row is due again.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sqlalchemy import bindparam, delete, insert, literal, null, select, update
+
+from models.db.database import InList, Reader, Statement, Transaction, Value, as_list
+from models.db.schema import deliveries, devices, messages, outbox, users
+from models.user import UserId
+
+REASON_CHARACTERS = 255
+
+
+class Kind(StrEnum):
+    """What the notification tells."""
+
+    MESSAGE = "message"
+    ACCOUNT_RETRIEVED = "account_retrieved"
+
+
+class State(StrEnum):
+    """Where a row stands. Only `DUE` leads anywhere."""
+
+    DUE = "due"
+    DELIVERED = "delivered"
+    DROPPED = "dropped"
+    DEAD = "dead"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A claimed row and what its push is made of. `delivery_state` is null when the message is not this person's."""
+
+    outbox_id: int
+    kind: str
+    message_id: int | None
+    attempts: int
+    created_at: int
+    give_up_at: int
+    device_id: int
+    provider: str
+    token: str
+    token_digest: bytes
+    device_type: str
+    registered_at: int
+    ended_at: int | None
+    message_key: str | None
+    send_time: int | None
+    expires_at: int | None
+    sender_uid: int | None
+    sender_region: str | None
+    sender_phone: bytes | None
+    delivery_state: str | None
+
+
+_COLUMNS = ["kind", "message_id", "device_id", "state", "created_at", "next_at", "give_up_at"]
+_IS_DUE = outbox.c.state == literal("due")
+_THIS_ROW = outbox.c.outbox_id == bindparam("row")
+_THESE = InList(outbox.c.outbox_id, bindparam("ids"))
+_HOLDS_LEASE = outbox.c.lease == bindparam("held")
+_NEW = (bindparam("what", type_=outbox.c.kind.type), bindparam("message", type_=outbox.c.message_id.type))
+_NEW_TIMES = tuple(bindparam(name, type_=outbox.c.next_at.type) for name in ("now", "now", "give_up"))
+
+_INSERT_FOR_PERSON = Statement(
+    insert(outbox).from_select(
+        _COLUMNS,
+        select(*_NEW, devices.c.device_id, literal("due"), *_NEW_TIMES).where(
+            devices.c.uid == bindparam("person"), devices.c.ended_at.is_(null())
+        ),
+        include_defaults=False,
+    )
+)
+_INSERT_FOR_DEVICE = Statement(
+    insert(outbox).values(
+        kind=bindparam("what"),
+        message_id=bindparam("message"),
+        device_id=bindparam("device"),
+        state="due",
+        created_at=bindparam("now"),
+        next_at=bindparam("now"),
+        give_up_at=bindparam("give_up"),
+    )
+)
+_NEXT_DUE = Statement(
+    select(outbox.c.next_at).where(_IS_DUE).order_by(outbox.c.next_at, outbox.c.outbox_id).limit(literal(1))
+)
+_DUE = Statement(
+    select(outbox.c.outbox_id)
+    .where(_IS_DUE, outbox.c.next_at <= bindparam("now"))
+    .order_by(outbox.c.next_at, outbox.c.outbox_id)
+    .limit(bindparam("at_most"))
+    .with_for_update(skip_locked=True)
+)
+_LEASE = Statement(
+    update(outbox)
+    .where(_THESE, _IS_DUE, outbox.c.next_at <= bindparam("now"))
+    .values(lease=bindparam("held"), next_at=bindparam("until"))
+)
+_CLAIMED = Statement(
+    select(
+        outbox.c.outbox_id,
+        outbox.c.kind,
+        outbox.c.message_id,
+        outbox.c.attempts,
+        outbox.c.created_at,
+        outbox.c.give_up_at,
+        devices.c.device_id,
+        devices.c.provider,
+        devices.c.token,
+        devices.c.token_digest,
+        devices.c.device_type,
+        devices.c.registered_at,
+        devices.c.ended_at,
+        messages.c.message_key,
+        messages.c.send_time,
+        messages.c.expires_at,
+        messages.c.sender_uid,
+        users.c.region_num,
+        users.c.phone_cipher,
+        deliveries.c.state,
+    )
+    .select_from(
+        outbox.join(devices, devices.c.device_id == outbox.c.device_id)
+        .outerjoin(messages, messages.c.message_id == outbox.c.message_id)
+        .outerjoin(users, users.c.uid == messages.c.sender_uid)
+        .outerjoin(
+            deliveries,
+            (deliveries.c.message_id == outbox.c.message_id) & (deliveries.c.receiver_uid == devices.c.uid),
+        )
+    )
+    .where(_THESE, _HOLDS_LEASE)
+    .order_by(outbox.c.outbox_id)
+)
+_SETTLE = Statement(
+    update(outbox)
+    .where(_THIS_ROW, _HOLDS_LEASE)
+    .values(
+        state=bindparam("to"),
+        attempts=bindparam("tries"),
+        reason=bindparam("because"),
+        settled_at=bindparam("now"),
+        lease=null(),
+    )
+)
+_POSTPONE = Statement(
+    update(outbox)
+    .where(_THIS_ROW, _HOLDS_LEASE)
+    .values(attempts=bindparam("tries"), reason=bindparam("because"), next_at=bindparam("until"), lease=null())
+)
+_SETTLED_BEFORE = Statement(
+    select(outbox.c.outbox_id)
+    .where(outbox.c.settled_at < bindparam("before"))
+    .order_by(outbox.c.settled_at)
+    .limit(bindparam("at_most"))
+)
+_PURGE = Statement(delete(outbox).where(_THESE))
+
+
+async def insert_for_person(
+    tx: Transaction, *, kind: Kind, message_id: int | None, uid: UserId, now: int, give_up_at: int
+) -> int:
+    """One row for each of the person's active devices; how many."""
+    params: dict[str, Value] = {
+        "what": kind.value,
+        "message": message_id,
+        "person": uid,
+        "now": now,
+        "give_up": give_up_at,
+    }
+    return (await tx.execute(_INSERT_FOR_PERSON, **params)).count
+
+
+async def insert_for_device(
+    tx: Transaction, *, kind: Kind, message_id: int | None, device_id: int, now: int, give_up_at: int
+) -> int:
+    """One row for one device, ended or not; its id."""
+    params: dict[str, Value] = {
+        "what": kind.value,
+        "message": message_id,
+        "device": device_id,
+        "now": now,
+        "give_up": give_up_at,
+    }
+    return (await tx.execute(_INSERT_FOR_DEVICE, **params)).last_id
+
+
+async def next_due(reader: Reader) -> int | None:
+    """When the first row is due, in milliseconds; None when there is none."""
+    rows = await reader.read(_NEXT_DUE)
+    return int(rows[0][0]) if rows else None
+
+
+async def claim(tx: Transaction, *, now: int, lease: str, lease_until: int, limit: int) -> list[Claimed]:
+    """Lease up to `limit` due rows, longest due first. `lease` is a name that no claim has had before."""
+    ids = as_list(outbox_id for (outbox_id,) in await tx.read(_DUE, now=now, at_most=limit))
+    await tx.execute(_LEASE, ids=ids, now=now, held=lease, until=lease_until)
+    return [Claimed(*row) for row in await tx.read(_CLAIMED, ids=ids, held=lease)]
+
+
+async def settle(
+    tx: Transaction, *, outbox_id: int, lease: str, state: State, attempts: int, reason: str, now: int
+) -> bool:
+    """End a row whose lease is still held; False when it is not, and nothing is changed."""
+    params: dict[str, Value] = {"row": outbox_id, "held": lease, "to": state.value, "tries": attempts, "now": now}
+    return (await tx.execute(_SETTLE, **params, because=reason[:REASON_CHARACTERS])).count == 1
+
+
+async def settle_later(
+    tx: Transaction, *, outbox_id: int, lease: str, attempts: int, reason: str, next_at: int
+) -> bool:
+    """Give a row back to be claimed from `next_at` on; False when its lease is no longer held."""
+    params: dict[str, Value] = {"row": outbox_id, "held": lease, "tries": attempts, "until": next_at}
+    return (await tx.execute(_POSTPONE, **params, because=reason[:REASON_CHARACTERS])).count == 1
+
+
+async def purge_settled(tx: Transaction, *, before: int, limit: int) -> int:
+    """Erase rows that ended before then; how many."""
+    ids = [outbox_id for (outbox_id,) in await tx.read(_SETTLED_BEFORE, before=before, at_most=limit)]
+    return (await tx.execute(_PURGE, ids=as_list(ids))).count

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Ids as they stand in requests: positive integers that every database can hold."""
+
+MAX_ID = 2**63 - 1
+
+
+def parse_id(text: str) -> int | None:
+    """The id that these ASCII digits say; None for anything else."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 19):
+        return None
+    number = int(text)
+    return number if 0 < number <= MAX_ID else None

@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The secrets of this server: what numbers are sealed and found with, and codes are told by. Also ukeys.
+
+The ring is one JSON file: data keys (AES-256) by id, peppers by version, one code key. Losing it makes every
+account's number unreadable and unfindable, so it is made on first start only and belongs in every backup.
+"""
+
+import base64
+import binascii
+import hmac
+import json
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+FORMAT = 1
+KEY_BYTES = 32
+NONCE_BYTES = 12
+ID_BYTES = 2
+SEALED_AT = ID_BYTES + NONCE_BYTES
+PURPOSE = b"glimpse phone number"
+
+
+class KeyRingError(Exception):
+    """The key ring cannot be used. The text says what to do and holds no secret."""
+
+
+class PhoneDigest(NamedTuple):
+    """What a number is found by: HMAC-SHA256 of its hash under the pepper of that version."""
+
+    version: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRing:
+    """`data_keys` by id and `peppers` by version; `data_key` seals what is new, `pepper` is looked up by."""
+
+    data_keys: Mapping[int, bytes] = field(repr=False)
+    data_key: int
+    peppers: Mapping[int, bytes] = field(repr=False)
+    pepper: int
+    code_key: bytes = field(repr=False)
+
+    def encrypt_phone(self, e164: str) -> bytes:
+        """Key id (2 bytes, big-endian), nonce (12), AES-256-GCM of the number and its tag (16).
+
+        Source: NIST SP 800-38D; the key id is authenticated with the number.
+        """
+        prefix = self.data_key.to_bytes(ID_BYTES, "big")
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return prefix + nonce + AESGCM(self.data_keys[self.data_key]).encrypt(nonce, e164.encode(), PURPOSE + prefix)
+
+    def decrypt_phone(self, cipher: bytes) -> str:
+        """The E.164 number. Raises KeyRingError when this ring has no key that opens it."""
+        prefix, nonce, sealed = cipher[:ID_BYTES], cipher[ID_BYTES:SEALED_AT], cipher[SEALED_AT:]
+        key = self.data_keys.get(int.from_bytes(prefix, "big"))
+        try:
+            if key is None:
+                raise InvalidTag
+            return AESGCM(key).decrypt(nonce, sealed, PURPOSE + prefix).decode()
+        except (InvalidTag, ValueError):
+            raise KeyRingError("A stored number does not open: this is not the key ring it was sealed with.") from None
+
+    def phone_digest(self, phone_hash: str) -> PhoneDigest:
+        """What the number is looked up by now."""
+        return PhoneDigest(self.pepper, hmac.digest(self.peppers[self.pepper], phone_hash.encode(), "sha256"))
+
+    def phone_digests(self, phone_hash: str) -> dict[int, bytes]:
+        """The digest under every live pepper, by version: what a registration writes."""
+        text = phone_hash.encode()
+        return {version: hmac.digest(pepper, text, "sha256") for version, pepper in self.peppers.items()}
+
+    def code_hmac(self, activation_id: str, e164: str, code: str) -> bytes:
+        """What is kept of a code: HMAC-SHA256 that binds it to its activation and number."""
+        return self._mac("code", activation_id, e164, code)
+
+    def request_hmac(self, operation: str, body: str) -> bytes:
+        """What is kept of a request that holds a number or a code, both of which a plain hash would give away."""
+        return self._mac("request", operation, body)
+
+    def _mac(self, *parts: str) -> bytes:
+        return hmac.digest(self.code_key, json.dumps(parts).encode(), "sha256")
+
+
+def new_ukey() -> str:
+    """256 random bits, base64url without padding: 43 characters."""
+    return secrets.token_urlsafe(KEY_BYTES)
+
+
+def ukey_digest(ukey: str) -> bytes:
+    """SHA-256: enough for a secret of 256 random bits."""
+    return sha256(ukey.encode()).digest()
+
+
+def open_key_ring(path: Path, *, sealed: bytes | None) -> KeyRing:
+    """The ring of that file, which is made when the database holds no number yet.
+
+    `sealed` is any number that the database holds, or None. Raises KeyRingError when the file is damaged or
+    readable by others, when it is missing though it is needed, or when it is not the one that sealed the number.
+    """
+    if not path.exists():
+        if sealed is not None:
+            raise KeyRingError(f"{path} is missing, but the database holds numbers: restore it from the backup.")
+        _make(path)
+    ring = parse_key_ring(_read(path), name=str(path))
+    if sealed is not None:
+        ring.decrypt_phone(sealed)
+    return ring
+
+
+def parse_key_ring(text: str, *, name: str) -> KeyRing:
+    """The ring from its JSON text; `name` says in a KeyRingError where that text came from."""
+    try:
+        document = json.loads(text)
+        if document["format"] != FORMAT:
+            raise KeyRingError(f"{name} has a format that this version does not know.")
+        ring = KeyRing(
+            data_keys={_number(name): _key(value) for name, value in document["data_keys"].items()},
+            data_key=document["data_key"],
+            peppers={_number(name): _key(value) for name, value in document["peppers"].items()},
+            pepper=document["pepper"],
+            code_key=_key(document["code_key"]),
+        )
+        if ring.data_key not in ring.data_keys or ring.pepper not in ring.peppers:
+            raise ValueError
+    except (ValueError, KeyError, TypeError, AttributeError):
+        raise KeyRingError(f"{name} is damaged: restore it from the backup.") from None
+    return ring
+
+
+def dump_key_ring(ring: KeyRing) -> str:
+    """The JSON text that `parse_key_ring` reads."""
+    document: dict[str, Any] = {
+        "format": FORMAT,
+        "data_keys": {str(number): _text(key) for number, key in ring.data_keys.items()},
+        "data_key": ring.data_key,
+        "peppers": {str(version): _text(pepper) for version, pepper in ring.peppers.items()},
+        "pepper": ring.pepper,
+        "code_key": _text(ring.code_key),
+    }
+    return json.dumps(document, indent=2) + "\n"
+
+
+def new_key_ring() -> KeyRing:
+    first, pepper, code = (secrets.token_bytes(KEY_BYTES) for _ in range(3))
+    return KeyRing({1: first}, 1, {1: pepper}, 1, code)
+
+
+def _number(text: str) -> int:
+    number = int(text)
+    if not 0 < number < 1 << (8 * ID_BYTES):
+        raise ValueError
+    return number
+
+
+def _key(text: str) -> bytes:
+    try:
+        key = base64.b64decode(text, validate=True)
+    except binascii.Error:
+        raise ValueError from None
+    if len(key) != KEY_BYTES:
+        raise ValueError
+    return key
+
+
+def _text(key: bytes) -> str:
+    return base64.b64encode(key).decode()
+
+
+def _read(path: Path) -> str:
+    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+        raise KeyRingError(f"{path} can be read by others: chmod 600 {path}")
+    try:
+        return path.read_text("ascii")
+    except UnicodeDecodeError:
+        raise KeyRingError(f"{path} is damaged: restore it from the backup.") from None
+
+
+def _make(path: Path) -> None:
+    """Write a new ring and put it in place at once and whole; another process's, made meanwhile, stays."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with open(descriptor, "w", encoding="ascii") as file:
+            file.write(dump_key_ring(new_key_ring()))
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(draft, path)
+        except FileExistsError:
+            return
+    finally:
+        draft.unlink()
+    _sync_directory(path.parent)
+
+
+def _sync_directory(directory: Path) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m ops`: the operator's commands. Each stands in a file of its own; here they only come together."""
+
+import click
+
+from ops.backup import backup
+from ops.config import config
+from ops.doctor import doctor
+from ops.fsck import fsck
+from ops.migrate import migrate
+from ops.outbox import outbox
+from ops.purge import purge
+from ops.restore import restore
+from ops.users import users
+from telemetry import logs
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Look after a Glimpse server. The commands run while it runs; only restore wants it stopped."""
+    logs.configure("warning", "auto")
+
+
+for command in (backup, config, doctor, fsck, migrate, outbox, purge, restore, users):
+    main.add_command(command)
+
+if __name__ == "__main__":
+    main(prog_name="python -m ops")

@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What `doctor` looks at. Each check says what it found and, where that is not well, what to do; none mends a thing."""
+
+import ctypes
+import os
+import resource
+import stat
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import Config
+from guard import banner, guard, is_public
+from models.clock import MINUTE_MS, now_ms
+from models.db import backlog, integrity, messages, users
+from models.db.database import Database
+from models.db.migrate import Progress
+from models.db.outbox import State
+from models.keys import KeyRingError, open_key_ring
+from ops.opening import when
+from push.http import HttpClient
+from push.providers.getui_auth import GetuiAuth, GetuiCredentials
+from storage.keys import path_of
+from storage.ownership import RESTORING
+from storage.space import FLOOR_SHARE
+
+OK, WARN, FAIL = "ok", "warn", "fail"
+LEAST_SQLITE = (3, 51, 3)
+LEAST_FREE_INODES = 10_000
+LATE_MS = 10 * MINUTE_MS
+SAMPLE_IMAGES = 500
+TIME_ERROR = 5
+TIMEX_BYTES = 512
+OWN_FILES = 64
+FILES_PER_CONNECTION = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at: its `status` is ok, warn or fail; `advice` says what to do."""
+
+    name: str
+    status: str
+    found: str
+    advice: str = ""
+
+
+def listening(config: Config) -> Iterator[Check]:
+    """Whether the server would listen, and how safely."""
+    refusals = guard(config)
+    for refusal in refusals:
+        yield Check("guard", FAIL, refusal, "until then the server does not start")
+    if banner(config):
+        yield Check("guard", WARN, "server.development_lan is on", "never on the Internet")
+    elif not refusals:
+        yield Check("guard", OK, f"may listen on {config.server.host}")
+
+
+def modes(config: Config) -> Iterator[Check]:
+    """Whether anybody else can read what the server keeps."""
+    data_dir = config.data_dir
+    if not data_dir.is_dir():
+        yield Check("data", WARN, f"there is no {data_dir}", "the server makes it at its first start")
+        return
+    if (data_dir / RESTORING).exists():
+        yield Check("data", FAIL, "a restore was cut off", "run it again with --force")
+    kept = [data_dir, data_dir / "images", data_dir / "keys.json", data_dir / "outbox.log", config.database_path]
+    there = [path for path in kept if path.exists()]
+    wide = [path for path in there if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
+    owner = data_dir.stat().st_uid
+    foreign = [path for path in there if path.stat().st_uid != owner]
+    for path in wide:
+        yield Check("modes", FAIL, f"{path} is open to other users", f"chmod go= {path}")
+    for path in foreign:
+        yield Check("modes", FAIL, f"{path} belongs to another user than {data_dir}", f"chown {owner} {path}")
+    if not wide and not foreign:
+        yield Check("modes", OK, "what is kept is its owner's alone")
+
+
+def disk(config: Config) -> Iterator[Check]:
+    """Whether there is room, above the floor at which the server refuses images."""
+    images = config.data_dir / "images"
+    place = next(path for path in (images, *images.absolute().parents) if path.is_dir())
+    about = os.statvfs(place)
+    free, size = about.f_bavail * about.f_frsize, about.f_blocks * about.f_frsize
+    floor = min(config.storage.min_free_bytes, int(size * FLOOR_SHARE))
+    said = f"{free} bytes free, images are refused under {floor}"
+    if free < floor:
+        yield Check("disk", FAIL, said, "make room, or lower storage.min_free_bytes")
+    elif free < 2 * floor:
+        yield Check("disk", WARN, said, "make room soon")
+    else:
+        yield Check("disk", OK, said)
+    # Filesystems that make inodes as they need them say 0 of 0.
+    if about.f_files and about.f_favail < LEAST_FREE_INODES:
+        yield Check("inodes", FAIL, f"{about.f_favail} are free", "remove files: each image takes one")
+    else:
+        yield Check("inodes", OK, f"{about.f_favail} are free" if about.f_files else "without a limit")
+
+
+def clock() -> Check:
+    """Whether the kernel's clock is kept by somebody. Source: adjtimex(2)."""
+    answer = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
+    if answer == TIME_ERROR:
+        advice = "unless the host keeps it, run chrony or systemd-timesyncd: a clock that is off ends images early"
+        return Check("clock", WARN, f"is not synchronised, it says {when(now_ms())}", advice)
+    return Check("clock", OK, "is synchronised" if answer >= 0 else "cannot be asked")
+
+
+def open_files(config: Config) -> Check:
+    """Whether a server started like this command could hold `server.max_connections`, each with three open files."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = config.server.max_connections * FILES_PER_CONNECTION + OWN_FILES
+    said = "no limit here" if hard == resource.RLIM_INFINITY else f"at most {hard} open here"
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        return Check("files", WARN, said, f"raise LimitNOFILE or ulimit -Hn to {wanted} for all connections")
+    return Check("files", OK, said)
+
+
+async def getui(config: Config) -> Check:
+    """Whether GeTui takes the app's keys: one real sign-in, no push."""
+    keys = config.push.getui
+    secret = keys.master_secret.get_secret_value()
+    http = HttpClient()
+    try:
+        auth = GetuiAuth(GetuiCredentials(keys.base_url, keys.app_id, keys.app_key, secret), http, now_ms)
+        answer = await auth.token()
+    finally:
+        await http.close()
+    if isinstance(answer, str):
+        return Check("getui", OK, "takes the keys")
+    return Check("getui", FAIL, answer.reason, "check push.getui, the way out, and this address in GeTui's console")
+
+
+def schema(progress: Progress) -> Check:
+    """Whether the database is what this version works with."""
+    if progress.pending:
+        return Check("schema", WARN, f"is {progress.version}", "python -m ops migrate, or start the server: it does so")
+    return Check("schema", OK, f"is {progress.version}")
+
+
+async def database(db: Database, config: Config, now: int) -> AsyncIterator[Check]:
+    """What the rows say. Raises DatabaseError."""
+    version = await integrity.engine_version(db)
+    said = ".".join(map(str, version))
+    if version < LEAST_SQLITE:
+        yield Check("sqlite", FAIL, said, "older ones can lose writes: install requirements.lock")
+    else:
+        yield Check("sqlite", OK, said)
+    damages = await integrity.list_gross_damages(db)
+    if damages:
+        yield Check("database", FAIL, damages[0], "stop the server and restore the backup")
+        return
+    yield Check("database", OK, "is sound at a quick look")
+    yield _keys(config.data_dir / "keys.json", await users.find_phone_cipher(db))
+    async for check in _outbox(db, config, now):
+        yield check
+    yield await _images(db, config.data_dir / "images", now)
+
+
+def _keys(path: Path, sealed: bytes | None) -> Check:
+    if sealed is None and not path.exists():
+        return Check("keys", OK, "are made at the server's start")
+    try:
+        open_key_ring(path, sealed=sealed)
+    except (KeyRingError, OSError) as error:
+        return Check("keys", FAIL, str(error), "without it no number opens and nobody gets in")
+    return Check("keys", OK, "open what they sealed")
+
+
+async def _outbox(db: Database, config: Config, now: int) -> AsyncIterator[Check]:
+    heaps = await backlog.list_heaps(db)
+    known = {
+        name for name, is_there in (("log", not is_public(config)), ("getui", config.push.getui.app_id)) if is_there
+    }
+    well = True
+    for heap in heaps:
+        said = f"{heap.count} {heap.provider} {heap.state}, the oldest of {when(heap.oldest_at)}"
+        if heap.state == State.DEAD:
+            advice = "see why: python -m ops outbox list --state dead"
+        elif heap.provider not in known:
+            advice = f"{heap.provider} is not configured"
+        elif heap.oldest_at < now - LATE_MS:
+            advice = "see why: python -m ops outbox list --state due"
+        else:
+            continue
+        well = False
+        yield Check("outbox", WARN, said, advice)
+    if well:
+        yield Check("outbox", OK, "nothing waits long and nothing is dead")
+
+
+async def _images(db: Database, images: Path, now: int) -> Check:
+    """Whether the oldest images have their files."""
+    kept = await messages.list_kept(db, after=0, limit=SAMPLE_IMAGES)
+    lost = 0
+    for image in kept:
+        if not (images / path_of(image.message_key)).is_file():
+            # What has ended since the list was read may have lost its file rightly.
+            again = await messages.find_kept(db, image.message_id)
+            lost += again is not None and (again.purge_at is None or again.purge_at > now)
+    if lost:
+        return Check("images", FAIL, f"{lost} of the oldest {len(kept)} have no file", "python -m ops fsck")
+    return Check("images", OK, f"the oldest {len(kept)} have their files")

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m ops doctor`: is this server well, and if not, what to do? What is looked at stands in `ops.checks`."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from config import Config, ConfigError, load
+from models.clock import now_ms
+from models.db import migrate
+from models.db.database import DatabaseError
+from models.db.sqlite import SqliteDatabase
+from ops import checks
+from ops.checks import FAIL, OK, Check
+from ops.opening import as_json, of_a_server, print_json, progress
+
+Say = Callable[[str], None]
+
+
+@click.command()
+@of_a_server
+@as_json
+def doctor(file: Path | None, data_dir: Path | None, *, as_json: bool) -> None:
+    """Look at everything a server needs, one line each: ok, warn or fail, and what to do.
+
+    Mends nothing, and may run beside the server. Exit status 0, or 1 when a line says fail.
+    """
+    with progress("Looking") as say:
+        found = _examine(file, data_dir, say)
+    failed = any(check.status == FAIL for check in found)
+    if as_json:
+        print_json({"healthy": not failed, "checks": [asdict(check) for check in found]})
+    else:
+        _print(found)
+    if failed:
+        raise SystemExit(1)
+
+
+def _examine(file: Path | None, data_dir: Path | None, say: Say) -> list[Check]:
+    try:
+        config = load(file, data_dir=data_dir)
+    except ConfigError as error:
+        return [Check("config", FAIL, "; ".join(error.problems), "mend it: nothing else can be looked at before")]
+    return [*_outside(config), *asyncio.run(_inside(config, say))]
+
+
+def _outside(config: Config) -> Iterator[Check]:
+    """What can be seen without the database."""
+    yield Check("config", OK, "can be read")
+    yield from checks.listening(config)
+    yield from checks.modes(config)
+    yield from checks.disk(config)
+    yield checks.clock()
+    yield checks.open_files(config)
+
+
+async def _inside(config: Config, say: Say) -> list[Check]:
+    """What the database and the providers say."""
+    found = []
+    if config.push.getui.app_id:
+        say("getui")
+        found.append(await checks.getui(config))
+    path = config.database_path
+    if not path.is_file():
+        advice = "the server makes it at its first start; if there was one, restore it from the backup"
+        return [*found, Check("database", checks.WARN, f"there is none at {path}", advice)]
+    try:
+        schema = checks.schema(migrate.inspect(path))
+        found.append(schema)
+        if schema.status != OK:
+            return found
+        db = SqliteDatabase(path)
+        try:
+            say("database")
+            found += [check async for check in checks.database(db, config, now_ms())]
+        finally:
+            await db.close()
+    except migrate.SchemaTooNew as error:
+        found.append(Check("schema", FAIL, str(error), "start the newer version, or restore an older backup"))
+    except DatabaseError as error:
+        found.append(Check("database", FAIL, error.cause or str(error), "restore it from the backup"))
+    return found
+
+
+def _print(found: list[Check]) -> None:
+    for check in found:
+        advice = f": {check.advice}" if check.advice else ""
+        click.echo(f"{check.status:4}  {check.name}: {check.found}{advice}")
+    counts = Counter(check.status for check in found)
+    click.echo(", ".join(f"{counts[status]} {status}" for status in (OK, checks.WARN, FAIL)))

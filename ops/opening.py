@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a command comes by what a server keeps: its settings, its database, its images; and how it says why not."""
+
+import json
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+from rich.console import Console
+
+from config import Config, ConfigError, load
+from models.db import migrate
+from models.db.database import DatabaseError
+from models.db.sqlite import SqliteDatabase
+from models.errors import AppError
+from models.keys import KeyRingError
+from ops.config import config_file
+from services.manifest import Unusable
+from storage.disk import DiskStore
+from storage.ownership import NotYours
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+_data_dir = click.option(
+    "--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where everything is kept (data_dir)."
+)
+as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
+
+
+class CannotRun(click.ClickException):
+    """The command could not begin or go on; the exit status is 2."""
+
+    exit_code = 2
+
+
+def of_a_server(command: Command) -> Command:
+    """Give a command the options that say which server it looks after: `file` and `data_dir`."""
+    return config_file(_data_dir(command))
+
+
+def settings(file: Path | None, data_dir: Path | None) -> Config:
+    """The configuration, as the server would read it. Raises CannotRun."""
+    try:
+        return load(file, data_dir=data_dir)
+    except ConfigError as error:
+        raise CannotRun("; ".join(error.problems)) from None
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Say in one line why a command cannot run: no traceback for what an operator can mend."""
+    try:
+        yield
+    except DatabaseError as error:
+        raise CannotRun(f"the database: {error.cause or error}") from None
+    except (migrate.SchemaTooNew, KeyRingError, NotYours, Unusable, AppError) as error:
+        raise CannotRun(str(error)) from None
+    except OSError as error:
+        raise CannotRun(f"{error.filename or 'the disk'}: {error.strerror}") from None
+
+
+@asynccontextmanager
+async def opened_database(config: Config) -> AsyncIterator[SqliteDatabase]:
+    """The database of a server that may be running. Raises CannotRun, DatabaseError, SchemaTooNew."""
+    path = config.database_path
+    if not path.is_file():
+        raise CannotRun(f"there is no database at {path}")
+    if migrate.inspect(path).pending:
+        raise CannotRun(f"{path} has an older schema than this program; run: python -m ops migrate")
+    db = SqliteDatabase(path)
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+@asynccontextmanager
+async def opened(config: Config) -> AsyncIterator[tuple[SqliteDatabase, DiskStore]]:
+    """The database and the images of a server that may be running. Raises as `opened_database` does."""
+    async with opened_database(config) as db:
+        images = config.data_dir / "images"
+        # An empty directory is what is left where a disk is not mounted, and every image would seem lost.
+        if not images.is_dir() or not any(images.iterdir()):
+            raise CannotRun(f"there are no images at {images}: is its disk mounted?")
+        store = DiskStore(images)
+        try:
+            yield db, store
+        finally:
+            store.close()
+
+
+@contextmanager
+def progress(task: str) -> Iterator[Callable[[str], None]]:
+    """A line on stderr that says what is being done, if that is a terminal; the text after `task` can be changed."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _text: None
+        return
+    with console.status(task) as status:
+        yield lambda text: status.update(f"{task}: {text}")
+
+
+def print_json(document: Mapping[str, object]) -> None:
+    click.echo(json.dumps(document, ensure_ascii=False, indent=2))
+
+
+def when(milliseconds: int | None) -> str:
+    """A moment as an operator reads it, in UTC; "-" for none."""
+    if milliseconds is None:
+        return "-"
+    return datetime.fromtimestamp(milliseconds / 1000, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

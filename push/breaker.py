@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A circuit breaker: stops asking a provider that is down, and asks now and then whether it is back."""
+
+from collections import deque
+from enum import StrEnum
+
+WINDOW_CALLS = 20
+CONSECUTIVE_FAULTS = 5
+PROBE_MS = 30_000
+
+
+class BreakerState(StrEnum):
+    """`OPEN` asks nothing; `HALF_OPEN` has one probe on its way."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Breaker:
+    """Opens at half of the last 20 calls failed or 5 in a row; then one probe per 30 s. Times are in milliseconds."""
+
+    def __init__(self) -> None:
+        self.state = BreakerState.CLOSED
+        self._failed: deque[bool] = deque(maxlen=WINDOW_CALLS)
+        self._in_a_row = 0
+        self._opened_at = 0
+        self._probe_at = 0
+
+    def refuses(self, now: int) -> bool:
+        """Whether a call now would be refused."""
+        return self.state is not BreakerState.CLOSED and now < self._probe_at
+
+    def permits(self, now: int) -> bool:
+        """Whether a call may go out. A yes while open makes that call the probe."""
+        if self.refuses(now):
+            return False
+        if self.state is BreakerState.CLOSED:
+            return True
+        self.state = BreakerState.HALF_OPEN
+        self._probe_at = now + PROBE_MS
+        return True
+
+    def record(self, *, failed: bool, now: int) -> None:
+        """Note how a call ended. Only the probe's answer counts while the breaker is not closed."""
+        if self.state is BreakerState.OPEN:
+            return
+        if self.state is BreakerState.HALF_OPEN:
+            self._answer_probe(failed=failed, now=now)
+            return
+        self._failed.append(failed)
+        self._in_a_row = self._in_a_row + 1 if failed else 0
+        half = len(self._failed) == WINDOW_CALLS and 2 * sum(self._failed) >= WINDOW_CALLS
+        if half or self._in_a_row >= CONSECUTIVE_FAULTS:
+            self.state, self._opened_at, self._probe_at = BreakerState.OPEN, now, now + PROBE_MS
+
+    def probe_in(self, now: int) -> int:
+        """Milliseconds until the next probe may go."""
+        return max(self._probe_at - now, 0)
+
+    def open_for(self, now: int) -> int:
+        """Milliseconds since the breaker opened; 0 while it is closed."""
+        return 0 if self.state is BreakerState.CLOSED else now - self._opened_at
+
+    def _answer_probe(self, *, failed: bool, now: int) -> None:
+        if failed:
+            self.state, self._probe_at = BreakerState.OPEN, now + PROBE_MS
+            return
+        self.state = BreakerState.CLOSED
+        self._failed.clear()
+        self._in_a_row = 0

@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP towards providers, who are not trusted: no redirect, no proxy from the environment, every answer bounded.
+
+What goes wrong on the way is a value, since for a push it only ever means: try again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import httpx
+
+MAX_ANSWER_BYTES = 64 * 1024
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
+
+# Their request lines name device endpoints, which are secrets.
+for noisy in ("httpx", "httpcore"):
+    logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete answer, whatever its status. The body is as it came; none of it has been decoded."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """No usable answer. The request may have been carried out all the same."""
+
+    reason: str
+
+
+class _TooLarge(Exception):
+    pass
+
+
+class HttpClient:
+    """A pool of connections. Times in seconds: to connect, to the answer's head, and from there to its end."""
+
+    def __init__(self, *, connect_seconds: float = CONNECT_SECONDS, answer_seconds: float = ANSWER_SECONDS) -> None:
+        self._head_seconds = connect_seconds + answer_seconds
+        self._body_seconds = answer_seconds
+        self._client = httpx.AsyncClient(
+            follow_redirects=False,
+            trust_env=False,
+            timeout=httpx.Timeout(answer_seconds, connect=connect_seconds),
+            headers={"Accept-Encoding": "identity", "User-Agent": "glimpse"},
+        )
+
+    async def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> Answer | NoAnswer:
+        """Send one POST; an answer over 64 KiB, too slow or broken is none."""
+        try:
+            return await self._exchange(self._client.build_request("POST", url, content=content, headers=headers))
+        except (TimeoutError, httpx.TimeoutException):
+            return NoAnswer("timed out")
+        except _TooLarge:
+            return NoAnswer("answer too large")
+        except httpx.ConnectError:
+            return NoAnswer("cannot connect")
+        except (httpx.HTTPError, httpx.InvalidURL):
+            return NoAnswer("connection broken")
+
+    async def _exchange(self, request: httpx.Request) -> Answer:
+        async with asyncio.timeout(self._head_seconds):
+            response = await self._client.send(request, stream=True)
+        try:
+            async with asyncio.timeout(self._body_seconds):
+                body = await _read(response)
+        finally:
+            await response.aclose()
+        return Answer(response.status_code, response.headers, body)
+
+    async def close(self) -> None:
+        await self._client.aclose()
+
+
+async def _read(response: httpx.Response) -> bytes:
+    body = bytearray()
+    async for chunk in response.aiter_raw():
+        body += chunk
+        if len(body) > MAX_ANSWER_BYTES:
+            raise _TooLarge
+    return bytes(body)

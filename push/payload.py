@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The notification's JSON and its dedupe id, made at send time so that no phone hash is ever stored.
+
+What a device is told stands in the HTTP contract, section 3.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable
+
+from models.db.outbox import Claimed, Kind
+from push.base import Push
+
+PhoneHashOf = Callable[[bytes], str]
+
+
+def dedupe_id(kind: str, subject_id: int, device_id: int, token_digest: bytes) -> str:
+    """32 lower-case hex digits: the same for every attempt at this notification, device and token, and no other.
+
+    `subject_id` is the message's id, or the outbox row's where there is no message.
+    """
+    return hashlib.sha256(f"{kind}|{subject_id}|{device_id}|".encode() + token_digest).hexdigest()[:32]
+
+
+def render(row: Claimed, phone_hash_of: PhoneHashOf) -> str:
+    """The JSON document that the device gets."""
+    if row.kind == Kind.ACCOUNT_RETRIEVED:
+        return '{"type":"account_retrieved"}'
+    document = {
+        "sender_region": row.sender_region,
+        "sender_phone": phone_hash_of(row.sender_phone) if row.sender_phone is not None else None,
+        "sender_uid": row.sender_uid,
+        "message_id": row.message_id,
+        "message_key": row.message_key,
+        "send_time": row.send_time,
+    }
+    return json.dumps(document, separators=(",", ":"))
+
+
+def push_for(row: Claimed, phone_hash_of: PhoneHashOf, now: int) -> Push:
+    """The push for one claimed row, of use until its message expires or the relay gives up. Times are in ms."""
+    until = min(row.give_up_at, row.expires_at or row.give_up_at)
+    subject_id = row.message_id if row.message_id is not None else row.outbox_id
+    return Push(
+        token=row.token,
+        payload=render(row, phone_hash_of),
+        dedupe_id=dedupe_id(row.kind, subject_id, row.device_id, row.token_digest),
+        ttl_seconds=max((until - now) // 1000, 1),
+        device_type=row.device_type,
+    )
+
+
+def unsendable(row: Claimed, now: int) -> str | None:
+    """Why there is nothing left to tell this device; None when there is."""
+    if row.kind == Kind.ACCOUNT_RETRIEVED:
+        return "registered anew" if row.registered_at > row.created_at else None
+    if row.delivery_state is None:
+        return "not this person's message"
+    if row.delivery_state != "pending":
+        return row.delivery_state
+    if row.expires_at is not None and row.expires_at <= now:
+        return "expired"
+    return "device ended" if row.ended_at is not None else None

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""GeTui (个推), REST API V2: https://docs.getui.com/getui/server/rest_v2/push/.
+
+The transmission is our payload. A phone whose app is not running gets a fixed visible text through its maker's
+channel instead. The answer's `code` decides, not the HTTP status; what a code means stands in `getui_codes`.
+"""
+
+import json
+import time
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
+from push.http import Answer, HttpClient, NoAnswer
+from push.providers.getui_auth import Envelope, GetuiAuth, GetuiCredentials, read_envelope
+from push.providers.getui_codes import OK, TOKEN_REFUSED, outcome_of, target_is_dead
+
+LONGEST_TTL_MS = 259_200_000
+LONGEST_TRANSMISSION = 3072
+ONLINE_ELSE_VENDOR = 1
+
+
+@dataclass(frozen=True, slots=True)
+class VisibleText:
+    """What a phone shows while the app is not running: fixed, never content."""
+
+    title: str = "New message"
+    body: str = "Tap to open"
+
+
+@dataclass(slots=True)
+class _Said:
+    """A batch's answer: how the call as a whole ended, or each target's statuses in the order of the tasks."""
+
+    refusal: Outcome | None = None
+    statuses: dict[str, list[str]] = field(default_factory=dict)
+
+
+class GetuiProvider:
+    """One GeTui app. `clock` is in milliseconds since the epoch."""
+
+    name = "getui"
+    batch_size = 200
+
+    def __init__(
+        self,
+        credentials: GetuiCredentials,
+        http: HttpClient,
+        *,
+        text: VisibleText | None = None,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._base = f"{credentials.base_url.rstrip('/')}/{credentials.app_id}"
+        self._http = http
+        self._text = text or VisibleText()
+        self._clock = clock
+        self._auth = GetuiAuth(credentials, http, clock)
+
+    async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
+        fitting = [push for push in pushes if len(push.payload) <= LONGEST_TRANSMISSION]
+        outcomes = iter(await self._send(fitting) if fitting else [])
+        too_long = Rejected(f"payload over {LONGEST_TRANSMISSION} characters")
+        return [next(outcomes) if len(push.payload) <= LONGEST_TRANSMISSION else too_long for push in pushes]
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    async def _send(self, pushes: Sequence[Push]) -> list[Outcome]:
+        """Send a batch as it is; where the call fails for one target's fault, halve it until that one stands alone.
+
+        Every call carries the same `request_id` per push, so that a push which did get through is not shown twice.
+        """
+        said = await self._call(pushes)
+        if said.refusal is None:
+            return [await self._outcome(push, said, alone=len(pushes) == 1) for push in pushes]
+        if len(pushes) == 1 or isinstance(said.refusal, Retry):
+            return [said.refusal] * len(pushes)
+        middle = len(pushes) // 2
+        return await self._send(pushes[:middle]) + await self._send(pushes[middle:])
+
+    async def _outcome(self, push: Push, said: _Said, *, alone: bool) -> Outcome:
+        """One push's outcome out of an accepted call; a target that the answer leaves out is asked for by itself."""
+        statuses = said.statuses.get(push.token)
+        if not statuses:
+            return Retry("no result for this target", provider_fault=False) if alone else (await self._send([push]))[0]
+        match statuses.pop(0):
+            case "successed_ignore":
+                return Delivered(stale=True)
+            case "successed_online" | "successed_offline":
+                return Delivered()
+            case status if target_is_dead(status):
+                return Gone("target user is invalid")
+            case _:
+                return Retry("unknown status", provider_fault=False)
+
+    async def _call(self, pushes: Sequence[Push]) -> _Said:
+        """Make the call; a refused token is renewed once and the same call made again."""
+        token = await self._auth.token()
+        answer = await self._call_with(token, pushes)
+        if isinstance(token, str) and isinstance(answer, Envelope) and answer.code == TOKEN_REFUSED:
+            answer = await self._call_with(await self._auth.token(refused=token), pushes)
+        if isinstance(answer, Retry):
+            return _Said(refusal=answer)
+        if answer.code == OK:
+            return _Said(statuses=_statuses(answer.data, pushes))
+        return _Said(refusal=outcome_of(answer.code, _without_tokens(answer.message, pushes), self._clock()))
+
+    async def _call_with(self, token: str | Retry, pushes: Sequence[Push]) -> Envelope | Retry:
+        if isinstance(token, Retry):
+            return token
+        answer = await self._post(pushes, token)
+        if isinstance(answer, NoAnswer):
+            return Retry(answer.reason)
+        return read_envelope(answer) or Retry(f"HTTP {answer.status} without a code")
+
+    async def _post(self, pushes: Sequence[Push], token: str) -> Answer | NoAnswer:
+        bodies = [self._body(push) for push in pushes]
+        path, document = ("single/cid", bodies[0])
+        if len(bodies) > 1:
+            path, document = ("single/batch/cid", {"is_async": False, "msg_list": bodies})
+        headers = {"content-type": "application/json;charset=utf-8", "token": token}
+        return await self._http.post(
+            f"{self._base}/push/{path}", content=json.dumps(document).encode(), headers=headers
+        )
+
+    def _body(self, push: Push) -> dict[str, Any]:
+        """One push as the API takes it: the transmission while the app runs, else a visible text."""
+        shown = {"title": self._text.title, "body": self._text.body}
+        return {
+            "request_id": push.dedupe_id,
+            "settings": {
+                "ttl": min(push.ttl_seconds * 1000, LONGEST_TTL_MS),
+                "strategy": {"default": ONLINE_ELSE_VENDOR},
+            },
+            "audience": {"cid": [push.token]},
+            "push_message": {"transmission": push.payload},
+            "push_channel": {
+                "android": {"ups": {"notification": {**shown, "click_type": "startapp"}}},
+                "ios": {
+                    "type": "notify",
+                    "aps": {"alert": shown, "content-available": 0, "sound": "default"},
+                    "auto_badge": "+1",
+                    "payload": push.payload,
+                },
+            },
+        }
+
+
+def _statuses(data: Any, pushes: Sequence[Push]) -> dict[str, list[str]]:
+    """Per target its statuses, out of `{task: {target: status}}`; only where there is one for each of its pushes."""
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for task in data.values() if isinstance(data, dict) else []:
+        for target, status in task.items() if isinstance(task, dict) else []:
+            found[target].append(str(status))
+    asked = Counter(push.token for push in pushes)
+    return {target: statuses for target, statuses in found.items() if len(statuses) == asked[target]}
+
+
+def _without_tokens(message: str, pushes: Sequence[Push]) -> str:
+    """The vendor's message, fit to be kept: it may name a target."""
+    for push in pushes:
+        message = message.replace(push.token, "…")
+    return message

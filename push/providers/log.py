@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `log` push provider: writes what would be pushed to a file. For development."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from push import outbox_log
+from push.base import Delivered, Outcome, Push, Retry
+
+
+class LogProvider:
+    """One JSON line per push: `provider`, `token`, `payload`, `at` (milliseconds)."""
+
+    name = "log"
+    batch_size = 200
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
+        at = time.time_ns() // 1_000_000
+        records = [
+            {"provider": self.name, "token": push.token, "payload": json.loads(push.payload), "at": at}
+            for push in pushes
+        ]
+        try:
+            outbox_log.append(self._path, records)
+        except OSError:
+            return [Retry("the log file cannot be written")] * len(pushes)
+        return [Delivered()] * len(pushes)
+
+    async def close(self) -> None:
+        pass

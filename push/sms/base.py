@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the SMS queue and an SMS provider say to each other."""
+
+import secrets
+from dataclasses import dataclass, field
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class SmsMessage:
+    """One code for one phone. `to` is E.164; `message_id` is the same on every try.
+
+    Number, text and code are left out of its repr, so that no log shows them.
+    """
+
+    to: str = field(repr=False)
+    text: str = field(repr=False)
+    code: str = field(repr=False)
+    message_id: str = field(default_factory=lambda: secrets.token_hex(16))
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The provider took it."""
+
+
+@dataclass(frozen=True, slots=True)
+class NotSent:
+    """Not taken; `temporary` says that trying again may help. The reason names no number and no code."""
+
+    reason: str
+    temporary: bool
+
+
+SmsOutcome = Sent | NotSent
+
+
+class SmsProvider(Protocol):
+    """One SMS gateway with one set of credentials."""
+
+    name: str
+
+    async def send(self, message: SmsMessage) -> SmsOutcome:
+        """Send one SMS. Raises nothing that the gateway or the network causes."""
+
+    async def close(self) -> None: ...

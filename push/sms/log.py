@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `log` SMS provider: writes what would be sent to a file. For development, on loopback only."""
+
+from pathlib import Path
+
+from push import outbox_log
+from push.sms.base import NotSent, Sent, SmsMessage, SmsOutcome
+
+
+class LogSms:
+    """One JSON line per SMS: `to`, `text`, `code`."""
+
+    name = "log"
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    async def send(self, message: SmsMessage) -> SmsOutcome:
+        try:
+            outbox_log.append(self._path, [{"to": message.to, "text": message.text, "code": message.code}])
+        except OSError:
+            return NotSent("the log file cannot be written", temporary=True)
+        return Sent()
+
+    async def close(self) -> None:
+        pass

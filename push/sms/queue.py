@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bounded memory queue that codes leave through after their commit.
+
+It is no outbox: only a code's HMAC is stored, so what a crash catches here is gone and the person asks again.
+"""
+
+import asyncio
+import logging
+from types import TracebackType
+
+from models.errors import Unavailable
+from push.sms.base import NotSent, SmsMessage, SmsOutcome, SmsProvider
+from telemetry import metrics
+
+SEND_SECONDS = 10.0
+TRIES = 2
+RETRY_AFTER_SECONDS = 10
+
+log = logging.getLogger(__name__)
+
+
+class SmsQueue:
+    """At most `size` codes that are promised or on their way; each has 10 s a try, and two tries."""
+
+    def __init__(self, provider: SmsProvider, size: int = 64, *, send_seconds: float = SEND_SECONDS) -> None:
+        self._provider = provider
+        self._free = size
+        self._send_seconds = send_seconds
+        self._sending: set[asyncio.Task[None]] = set()
+
+    def reserve(self) -> "Place":
+        """A place for one code, to be had before its activation is written. Raises Unavailable when full.
+
+        Use it as `with queue.reserve() as place:`, commit, `place.put(message)`; a place not used is given back.
+        """
+        if self._free == 0:
+            raise Unavailable("Too many codes are on their way.", retry_after=RETRY_AFTER_SECONDS)
+        self._free -= 1
+        return Place(self)
+
+    async def close(self, *, within: float = 25) -> None:
+        """Send what is waiting, cutting it off after `within` seconds, then close the provider."""
+        if self._sending:
+            _, late = await asyncio.wait(self._sending, timeout=within)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+        await self._provider.close()
+
+    def _give_back(self) -> None:
+        self._free += 1
+
+    def _put(self, message: SmsMessage) -> None:
+        task = asyncio.create_task(self._send(message))
+        self._sending.add(task)
+        task.add_done_callback(self._sending.discard)
+
+    async def _send(self, message: SmsMessage) -> None:
+        sent = False
+        try:
+            for _ in range(TRIES):
+                outcome = await self._try(message)
+                if not isinstance(outcome, NotSent):
+                    sent = True
+                    return
+                log.warning("sms not sent", extra={"provider": self._provider.name, "reason": outcome.reason})
+                if not outcome.temporary:
+                    return
+        finally:
+            metrics.sms_ended(sent=sent)
+            self._give_back()
+
+    async def _try(self, message: SmsMessage) -> SmsOutcome:
+        try:
+            async with asyncio.timeout(self._send_seconds):
+                return await self._provider.send(message)
+        except TimeoutError:
+            return NotSent("timed out", temporary=True)
+        except Exception as error:  # noqa: BLE001 - its text may hold the number
+            return NotSent(f"raised {type(error).__name__}", temporary=False)
+
+
+class Place:
+    """One reserved place of an `SmsQueue`."""
+
+    def __init__(self, queue: SmsQueue) -> None:
+        self._queue: SmsQueue | None = queue
+
+    def put(self, message: SmsMessage) -> None:
+        """Send this message; it leaves without being waited for. A place takes one. Raises RuntimeError after that."""
+        if self._queue is None:
+            raise RuntimeError("this place in the SMS queue is used up")
+        queue, self._queue = self._queue, None
+        queue._put(message)  # noqa: SLF001 - a place is its queue's own
+
+    def __enter__(self) -> "Place":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        if self._queue is not None:
+            self._queue._give_back()  # noqa: SLF001
+            self._queue = None

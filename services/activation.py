@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Proving a number by a code that went to it.
+
+The code is sent after the commit and only its HMAC is kept. A guess is counted before it is compared, in the
+transaction that compares it: refusals that must leave a trace are returned by the unit and raised afterwards.
+"""
+
+import re
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from hmac import compare_digest
+from math import ceil
+from typing import Any
+
+from models.clock import DAY_MS, MINUTE_MS
+from models.db import activations
+from models.db.activations import Pending
+from models.db.database import Database, Transaction
+from models.errors import ActivationGone, AppError, CodeIncorrect, Forbidden, InvalidField, RateLimited
+from models.keys import KeyRing
+from models.phone import from_e164, phone_hash
+from push.sms.base import SmsMessage
+from push.sms.queue import Place, SmsQueue
+from services.enrolment import Enrolment, Issued, Request, Started, write
+from services.limits import Limits
+from services.registration import Newcomer
+
+LIFETIME_MS = 10 * MINUTE_MS
+TRIES = 5
+RESEND_AFTER_MS = (1 * MINUTE_MS, 2 * MINUTE_MS, 5 * MINUTE_MS)  # after the first code, the second, the third
+CODES_PER_NUMBER = ((10 * MINUTE_MS, 3), (DAY_MS, 5))
+DISABLED = "The account of this number is disabled."
+
+_ID = re.compile(r"[0-9a-f]{32}")
+_CODE = re.compile(r"[0-9]{4,10}")
+
+Budgets = Sequence[tuple[int, int]]
+
+
+class Activation:
+    """Starts activations, sends their codes, and takes the right code once. `clock` gives milliseconds.
+
+    `test_numbers` (E.164 to code) get no SMS and have no budget.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        keys: KeyRing,
+        enrolment: Enrolment,
+        limits: Limits,
+        sms: SmsQueue,
+        test_numbers: Mapping[str, str],
+        wake_relay: Callable[[], None],
+        clock: Callable[[], int],
+    ) -> None:
+        self._db = db
+        self._keys = keys
+        self._enrolment = enrolment
+        self._limits = limits
+        self._sms = sms
+        self._test_numbers = dict(test_numbers)
+        self._wake_relay = wake_relay
+        self._clock = clock
+
+    async def start(self, newcomer: Newcomer, request: Request | None) -> Issued | Started:
+        """An activation whose code is on its way, the same for a known number and a new one; or a repeat's answer.
+
+        Raises RateLimited when the number had too many codes, Unavailable, IdempotencyConflict.
+        """
+        e164 = newcomer.phone.e164
+        activation_id, code = secrets.token_hex(16), self._new_code(e164)
+
+        async def unit(tx: Transaction) -> Issued | Started:
+            earlier = await self._enrolment.repeat(tx, request)
+            if earlier is not None:
+                return earlier
+            pending = self._pending(activation_id, newcomer, code)
+            await self._check_budgets(tx, e164, pending.phone_digest, CODES_PER_NUMBER)
+            await activations.insert_pending(tx, pending)
+            started = Started(activation_id, pending.expires_at, pending.resend_at)
+            await self._enrolment.remember(tx, request, started)
+            return started
+
+        with self._place(e164) as place:
+            answer = await write(self._db, unit)
+            if isinstance(answer, Started) and answer.activation_id == activation_id:
+                _send(place, e164, code)
+        return answer
+
+    async def resend(self, activation_id: str) -> Started:
+        """Send a new code; the tries are not reset. Raises ActivationGone, RateLimited before it is time."""
+        pending = (
+            await activations.find(self._db, activation_id=activation_id) if _ID.fullmatch(activation_id) else None
+        )
+        if pending is None:
+            raise ActivationGone
+        e164 = self._keys.decrypt_phone(pending.phone_cipher)
+        code = self._new_code(e164)
+
+        async def unit(tx: Transaction) -> Started:
+            now = self._clock()
+            current = await activations.find(tx, activation_id=activation_id)
+            if current is None or not _is_open(current, now):
+                raise ActivationGone
+            _check_wait(current.resend_at - now)
+            await self._check_budgets(tx, e164, current.phone_digest, CODES_PER_NUMBER[1:])
+            resend_at = _resend_at(current, now)
+            code_hmac = self._keys.code_hmac(activation_id, e164, code)
+            if not await activations.set_code(tx, current, code_hmac=code_hmac, resend_at=resend_at, now=now):
+                raise RateLimited(retry_after=RESEND_AFTER_MS[0] // 1000)
+            return Started(activation_id, current.expires_at, resend_at)
+
+        with self._place(e164) as place:
+            started = await write(self._db, unit)
+            _send(place, e164, code)
+        return started
+
+    async def confirm(self, activation_id: str, fields: Mapping[str, Any], key: str | None) -> Issued:
+        """The account of the number that the code proves; a repeat with the same key gets a fresh ukey.
+
+        Raises InvalidField, CodeIncorrect with `attempts_left`, ActivationGone, IdempotencyConflict, and Forbidden
+        for a disabled account.
+        """
+        code = fields.get("code")
+        if not isinstance(code, str) or not _CODE.fullmatch(code):
+            raise InvalidField(fields=[("code", "must be the digits of the code")])
+        if not _ID.fullmatch(activation_id):
+            raise ActivationGone
+        request = self._enrolment.request("confirm", activation_id, key, f"{activation_id} {code}")
+
+        async def unit(tx: Transaction) -> Issued | AppError:
+            earlier = await self._enrolment.repeat(tx, request)
+            if isinstance(earlier, Issued):
+                return earlier
+            return await self._take_code(tx, activation_id, code, request)
+
+        answer = await write(self._db, unit)
+        if isinstance(answer, AppError):
+            raise answer
+        if answer.retrieved:
+            self._wake_relay()
+        return answer
+
+    async def _take_code(
+        self, tx: Transaction, activation_id: str, code: str, request: Request | None
+    ) -> Issued | AppError:
+        now = self._clock()
+        pending = await activations.spend_try(tx, activation_id=activation_id, now=now)
+        if pending is None:
+            return ActivationGone()
+        e164 = self._keys.decrypt_phone(pending.phone_cipher)
+        if not compare_digest(pending.code_hmac, self._keys.code_hmac(activation_id, e164, code)):
+            return CodeIncorrect(extra={"attempts_left": pending.attempts_left})
+        await activations.mark_used(tx, activation_id=activation_id, now=now)
+        issued = await self._enrolment.admit(tx, _newcomer(pending, e164))
+        if issued is None:
+            return Forbidden(DISABLED)
+        await self._enrolment.remember(tx, request, issued)
+        return issued
+
+    def _pending(self, activation_id: str, newcomer: Newcomer, code: str) -> Pending:
+        now, e164 = self._clock(), newcomer.phone.e164
+        return Pending(
+            activation_id=activation_id,
+            phone_digest=self._keys.phone_digest(phone_hash(e164)).digest,
+            phone_cipher=self._keys.encrypt_phone(e164),
+            nickname=newcomer.nickname,
+            cid=newcomer.cid,
+            push_provider=newcomer.push_provider,
+            device_type=newcomer.device_type,
+            terms_version=newcomer.terms_version,
+            code_hmac=self._keys.code_hmac(activation_id, e164, code),
+            attempts_left=TRIES,
+            sends=1,
+            resend_at=now + RESEND_AFTER_MS[0],
+            created_at=now,
+            expires_at=now + LIFETIME_MS,
+            used_at=None,
+        )
+
+    async def _check_budgets(self, tx: Transaction, e164: str, phone_digest: bytes, budgets: Budgets) -> None:
+        if e164 in self._test_numbers or not self._limits.enabled:
+            return
+        now = self._clock()
+        sends = await activations.list_sends(tx, phone_digest=phone_digest, since=now - DAY_MS)
+        _check_wait(max(_budget_wait(sends, now, *budget) for budget in budgets))
+
+    def _new_code(self, e164: str) -> str:
+        return self._test_numbers.get(e164) or f"{secrets.randbelow(10**6):06d}"
+
+    def _place(self, e164: str) -> AbstractContextManager[Place | None]:
+        """Room in the queue, had before the code is stored; nothing for a number that gets no SMS."""
+        return nullcontext() if e164 in self._test_numbers else self._sms.reserve()
+
+
+def _is_open(pending: Pending, now: int) -> bool:
+    return pending.used_at is None and pending.expires_at > now and pending.attempts_left > 0
+
+
+def _resend_at(pending: Pending, now: int) -> int:
+    """When the code after the next may be asked for: at the activation's end, so never, after the last one."""
+    if pending.sends < len(RESEND_AFTER_MS):
+        return now + RESEND_AFTER_MS[pending.sends]
+    return pending.expires_at
+
+
+def _budget_wait(sends: Sequence[tuple[int, int]], now: int, window_ms: int, allowed: int) -> int:
+    """Milliseconds until another code may go out; 0 or less when it may now. `sends`: (created_at, codes), in order."""
+    recent = [(at, codes) for at, codes in sends if at > now - window_ms]
+    left = sum(codes for _, codes in recent)
+    wait = 0
+    for at, codes in recent:
+        if left < allowed:
+            break
+        left -= codes
+        wait = at + window_ms - now
+    return wait
+
+
+def _check_wait(wait_ms: int) -> None:
+    if wait_ms > 0:
+        raise RateLimited(retry_after=ceil(wait_ms / 1000))
+
+
+def _newcomer(pending: Pending, e164: str) -> Newcomer:
+    return Newcomer(
+        from_e164(e164),
+        pending.nickname,
+        pending.cid,
+        pending.push_provider,
+        pending.device_type,
+        pending.terms_version,
+    )
+
+
+def _send(place: Place | None, e164: str, code: str) -> None:
+    if place is not None:
+        place.put(SmsMessage(to=e164, text=f"Your Glimpse code is {code}. Tell it to nobody.", code=code))

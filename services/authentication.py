@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who is calling: a phone hash and a ukey in, a caller out. One read; a write only on a first use or a new day."""
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from hmac import compare_digest
+
+from models.clock import DAY_MS
+from models.db import credentials, users
+from models.db.credentials import Ukey
+from models.db.database import Database, DatabaseError, Transaction
+from models.errors import Unauthenticated
+from models.keys import KeyRing, ukey_digest
+from models.phone import is_phone_hash
+from models.user import UserId
+from services.limits import Limits
+
+FIRST_USE_SECONDS = 1.0
+
+log = logging.getLogger("glimpse.authentication")
+
+_UKEY = re.compile(r"[A-Za-z0-9_-]{43}")
+_NOBODY = bytes(32)
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Somebody who has proved who they are. `credential_id` is the ukey that did it."""
+
+    uid: UserId
+    phone_hash: str = field(repr=False)
+    credential_id: int
+
+
+class Authentication:
+    """Turns credentials into callers. `clock` gives milliseconds."""
+
+    def __init__(self, *, db: Database, keys: KeyRing, limits: Limits, clock: Callable[[], int]) -> None:
+        self._db = db
+        self._keys = keys
+        self._limits = limits
+        self._clock = clock
+        self._noting: dict[int, asyncio.Task[None]] = {}
+
+    async def basic(self, phone_hash: str, ukey: str, address: str) -> Caller:
+        """The person whose phone and ukey these are; an unknown phone costs the same work as a wrong ukey.
+
+        The right ukey is never refused for what others tried. Raises Unauthenticated, and RateLimited to an
+        address that has failed too often.
+        """
+        known = is_phone_hash(phone_hash)
+        if known and _UKEY.fullmatch(ukey):
+            rows = await credentials.list_for_phone(self._db, self._keys.phone_digest(phone_hash))
+            now = self._clock()
+            used = _matching(rows, ukey_digest(ukey), now)
+            if used is not None and used.disabled_at is None:
+                await self._note_use(used, rows, now)
+                return Caller(used.uid, phone_hash, used.credential_id)
+        self._limits.count_failure(address, phone_hash if known else "")
+        raise Unauthenticated
+
+    async def confirm(self, caller: Caller) -> None:
+        """Raises Unauthenticated when the credential has ended since it was taken: a body may be long on its way."""
+        if not await credentials.is_live(self._db, credential_id=caller.credential_id, now=self._clock()):
+            raise Unauthenticated
+
+    async def _note_use(self, used: Ukey, rows: list[Ukey], now: int) -> None:
+        """End the ukeys before the newest on its first use, and note once a day that the person was here.
+
+        Neither may fail the request; the first is waited for, but not for long.
+        """
+        first_use = used is rows[0] and len(rows) > 1
+        if not first_use and used.seen_at > now - DAY_MS:
+            return
+        task = self._noting.get(used.credential_id)
+        if task is None:
+            task = self._noting[used.credential_id] = asyncio.create_task(self._record(used, now))
+            task.add_done_callback(lambda _: self._noting.pop(used.credential_id))
+        if first_use:
+            await asyncio.wait({task}, timeout=FIRST_USE_SECONDS)
+
+    async def _record(self, used: Ukey, now: int) -> None:
+        async def unit(tx: Transaction) -> None:
+            newest = await credentials.find_newest(tx, uid=used.uid)
+            if newest == used.credential_id:
+                await credentials.delete_older(tx, uid=used.uid, credential_id=newest)
+            await users.mark_seen(tx, uid=used.uid, now=now)
+
+        try:
+            await self._db.write(unit)
+        except DatabaseError:
+            log.warning("the use of a ukey could not be recorded", exc_info=True)
+
+
+def _matching(rows: list[Ukey], digest: bytes, now: int) -> Ukey | None:
+    """The row of this digest that has not expired. Compares in constant time, against nobody's when there is none."""
+    found = None
+    for row in rows:
+        if compare_digest(row.digest, digest) and (row.expires_at is None or row.expires_at > now):
+            found = row
+    if not rows:
+        compare_digest(_NOBODY, digest)
+    return found

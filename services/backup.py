@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A backup beside a running server: the database at one moment, then the key ring, then the images of that database.
+
+In this order: every image that was accepted by the moment is in it, unless its receiver was quicker.
+"""
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from models import fault
+from models.db import integrity, messages, migrate, sqlite_copy, users
+from models.db.database import Database
+from models.db.messages import Kept
+from models.db.sqlite import SqliteDatabase
+from models.keys import open_key_ring
+from services.manifest import (
+    DATABASE,
+    IMAGES,
+    KEYS,
+    ImageFacts,
+    Manifest,
+    Places,
+    Unusable,
+    copy_file,
+    facts,
+    sync_directory,
+    write,
+)
+from storage.keys import path_of
+
+BATCH_IMAGES = 500
+NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
+
+Say = Callable[[str], None]
+
+
+async def back_up(places: Places, folder: Path, *, with_images: bool, now: int, say: Say) -> Manifest:
+    """Make a backup in a new or empty folder (0700, its files 0600); durable when this returns.
+
+    Images become hard links where the folder is on their filesystem, else copies. `now` is in milliseconds; `say`
+    is told how far it is. When it raises, the folder has no manifest. Raises Unusable, KeyRingError, SchemaTooNew,
+    DatabaseError, OSError.
+    """
+    await asyncio.to_thread(_copy_database, places, folder, say)
+    db = SqliteDatabase(folder / DATABASE)
+    try:
+        await _examine(db, folder)
+        images = await _copy_images(db, places.images, folder / IMAGES, say) if with_images else None
+    finally:
+        await db.close()
+    return await asyncio.to_thread(_finish, folder, images, now)
+
+
+def _copy_database(places: Places, folder: Path, say: Say) -> None:
+    for file in (places.database, places.keys):
+        if not file.is_file():
+            raise Unusable(f"there is no {file} to back up")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise Unusable(f"{folder} is not empty: name a new folder for each backup")
+    folder.chmod(0o700)
+    sqlite_copy.copy(places.database, folder / DATABASE, lambda done, every: say(f"database {done}/{every} pages"))
+    copy_file(places.keys, folder / KEYS)
+
+
+async def _examine(db: Database, folder: Path) -> None:
+    """A backup that could not be restored is none."""
+    damages = await integrity.list_damages(db)
+    if damages:
+        raise Unusable(f"the database is damaged: {damages[0]}; run: python -m ops fsck")
+    open_key_ring(folder / KEYS, sealed=await users.find_phone_cipher(db))
+
+
+async def _copy_images(db: Database, source: Path, target: Path, say: Say) -> ImageFacts:
+    after = files = size = gone = 0
+    await asyncio.to_thread(target.mkdir, 0o700)
+    while kept := await messages.list_kept(db, after=after, limit=BATCH_IMAGES):
+        after = kept[-1].message_id
+        taken = await asyncio.to_thread(_take_images, kept, source, target)
+        files += len(taken)
+        size += sum(taken)
+        gone += len(kept) - len(taken)
+        say(f"{files} images")
+    return ImageFacts(files, size, gone)
+
+
+def _take_images(kept: Sequence[Kept], source: Path, target: Path) -> list[int]:
+    """Link or copy images; the bytes of each that was there."""
+    sizes = []
+    shards = set()
+    for image in kept:
+        path = path_of(image.message_key)
+        with suppress(FileNotFoundError):
+            sizes.append(_take_image(source / path, target / path))
+            shards.add((target / path).parent)
+    for shard in shards:
+        sync_directory(shard)
+        sync_directory(shard.parent)
+    sync_directory(target)
+    return sizes
+
+
+def _take_image(image: Path, target: Path) -> int:
+    about = image.lstat()
+    if not stat.S_ISREG(about.st_mode):
+        raise FileNotFoundError
+    for folder in (target.parent.parent, target.parent):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        os.link(image, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in NO_LINK:
+            raise
+        copy_file(image, target)
+    return about.st_size
+
+
+def _finish(folder: Path, images: ImageFacts | None, now: int) -> Manifest:
+    sqlite_copy.seal(folder / DATABASE)
+    schema = migrate.inspect(folder / DATABASE).version
+    fault.point("before_manifest")
+    manifest = Manifest(now, schema, {name: facts(folder / name) for name in (DATABASE, KEYS)}, images)
+    write(folder, manifest)
+    sync_directory(folder.parent)
+    return manifest

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How often an address and an account may do what. Counted in this process, lost with it, never on disk.
+
+Rates are written as the `limits` library reads them ("600/minute", "1000/day"). Its own memory is not used: it
+starts a thread that walks over every key up to a hundred times a second.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+from math import ceil
+from time import monotonic
+
+from limits import parse
+
+from models.errors import RateLimited
+
+DEFAULT = "default"
+LOGIN_FAILURE = "login_failure"
+
+# Generous where many people share one address; tight where one request costs money or is a guess.
+PER_ADDRESS = {
+    "default": "12000/minute",
+    "register": "600/hour",
+    "code": "600/hour",
+    "login_failure": "3000/hour",
+}
+PER_ACCOUNT = {
+    "default": "6000/minute",
+    "send": "1000/day",
+    "login_failure": "300/hour",  # per phone from one address
+}
+
+MAX_KEYS = 100_000
+
+
+class Window:
+    """Counts per key in a fixed window of time. `max_keys` bounds its memory: beyond it the oldest key is forgotten."""
+
+    def __init__(self, rate: str, clock: Callable[[], float], *, max_keys: int = MAX_KEYS) -> None:
+        item = parse(rate)
+        self.amount = item.amount
+        self.seconds = item.get_expiry()
+        self._clock = clock
+        self._max_keys = max_keys
+        self._number = 0
+        self._counts: dict[str | int, int] = {}
+
+    def hit(self, key: str | int) -> int:
+        """Count one more. 0 when that is within the rate, else the seconds until the window ends, at least 1."""
+        now = self._clock()
+        number = int(now // self.seconds)
+        if number != self._number:
+            self._number = number
+            self._counts.clear()
+        count = self._counts.get(key, 0)
+        if count >= self.amount:
+            return max(1, ceil((number + 1) * self.seconds - now))
+        if not count and len(self._counts) >= self._max_keys:
+            del self._counts[next(iter(self._counts))]
+        self._counts[key] = count + 1
+        return 0
+
+
+class Limits:
+    """Rates by class name, per address and per account; a class that is not named counts as "default".
+
+    Raises ValueError for a rate that cannot be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        per_address: Mapping[str, str] | None = None,
+        per_account: Mapping[str, str] | None = None,
+        enabled: bool = True,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self.enabled = enabled
+        self._per_address = _windows(PER_ADDRESS | dict(per_address or {}), clock)
+        self._per_account = _windows(PER_ACCOUNT | dict(per_account or {}), clock)
+
+    def check(self, class_name: str, *, address: str | None, uid: int | None = None) -> None:
+        """Count one request against its address and its account, whichever are given. Raises RateLimited."""
+        if not self.enabled:
+            return
+        if address is not None:
+            _hit(self._per_address, class_name, network(address))
+        if uid is not None:
+            _hit(self._per_account, class_name, uid)
+
+    def count_failure(self, address: str, phone_hash: str) -> None:
+        """Count a wrong credential against its address, and against that phone from that address.
+
+        Only failures are counted and only failures are refused: whoever has the right secret is let in wherever
+        they are and whatever others have tried. Raises RateLimited.
+        """
+        if not self.enabled:
+            return
+        source = network(address)
+        waits = (
+            self._per_address[LOGIN_FAILURE].hit(source),
+            self._per_account[LOGIN_FAILURE].hit(f"{source} {phone_hash}"),
+        )
+        if any(waits):
+            raise RateLimited(retry_after=max(waits))
+
+
+@lru_cache(maxsize=4096)
+def network(address: str) -> str:
+    """What an address is counted as: an IPv4 address itself, an IPv6 address's /64."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address[:64]
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return str(IPv6Address(int(parsed) >> 64 << 64))
+
+
+def _windows(rates: Mapping[str, str], clock: Callable[[], float]) -> dict[str, Window]:
+    return {name: Window(rate, clock) for name, rate in rates.items()}
+
+
+def _hit(windows: Mapping[str, Window], class_name: str, key: str | int) -> None:
+    wait = (windows.get(class_name) or windows[DEFAULT]).hit(key)
+    if wait:
+        raise RateLimited(retry_after=wait)

@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a backup says of itself: which files, with which bytes, of which schema. Written last, so that a backup that
+was cut off has none.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+FORMAT = 1
+NAME = "manifest.json"
+DATABASE = "glimpse.db"
+KEYS = "keys.json"
+IMAGES = "images"
+
+
+class Unusable(Exception):
+    """A backup that cannot be made or restored. The text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Places:
+    """Where a server keeps what a backup holds."""
+
+    database: Path
+    keys: Path
+    images: Path
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """One file's length and the hex SHA-256 of its content."""
+
+    bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class ImageFacts:
+    """The images of a backup. `gone` were fetched or ended while it was made."""
+
+    files: int
+    bytes: int
+    gone: int
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A whole backup. `made_at` is in milliseconds; `images` is None for a backup without them."""
+
+    made_at: int
+    schema: int
+    files: dict[str, FileFacts]
+    images: ImageFacts | None
+
+
+def write(folder: Path, manifest: Manifest) -> None:
+    """Say that the backup in this folder is whole; durable when this returns. Raises OSError."""
+    draft = folder / f".{NAME}"
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
+        json.dump({"format": FORMAT, **asdict(manifest)}, file, indent=2)
+        file.flush()
+        os.fsync(file.fileno())
+    draft.rename(folder / NAME)
+    sync_directory(folder)
+
+
+def read(folder: Path) -> Manifest:
+    """Raises Unusable when there is no whole backup in this folder, or one that this version cannot read."""
+    try:
+        document = json.loads((folder / NAME).read_text("utf-8"))
+        if document["format"] != FORMAT:
+            raise Unusable(f"the backup {folder} has a format that this version does not know")
+        return _manifest(document)
+    except FileNotFoundError:
+        raise Unusable(f"{folder} is no finished backup: it has no {NAME}") from None
+    except (ValueError, KeyError, TypeError):
+        raise Unusable(f"{folder / NAME} is damaged") from None
+
+
+def copy_file(source: Path, target: Path) -> FileFacts:
+    """Copy one file, which links may not stand for, into a new one (mode 0600); what was copied, durable."""
+    origin = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(origin, "rb") as reading:
+        new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        with open(new, "wb") as writing:
+            shutil.copyfileobj(reading, writing, 1024 * 1024)
+            writing.flush()
+            os.fsync(writing.fileno())
+    return facts(target)
+
+
+def facts(path: Path) -> FileFacts:
+    """What a manifest says of this file. Raises OSError."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return FileFacts(os.fstat(file.fileno()).st_size, digest)
+
+
+def sync_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _manifest(document: dict[str, Any]) -> Manifest:
+    files = {name: FileFacts(**document["files"][name]) for name in (DATABASE, KEYS)}
+    images = ImageFacts(**document["images"]) if document["images"] is not None else None
+    return Manifest(document["made_at"], document["schema"], files, images)

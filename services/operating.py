@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an operator does with people and with the outbox, beside a running server."""
+
+from collections import Counter
+from dataclasses import dataclass
+
+from models.db import backlog, devices, users
+from models.db.database import Database, Transaction
+from models.db.outbox import State
+from models.keys import KeyRing
+from models.user import UserId
+
+BATCH_ROWS = 200
+DROPPED = "dropped by the operator"
+
+
+@dataclass(frozen=True, slots=True)
+class About:
+    """What an operator may know of a person: nothing that reaches or identifies them elsewhere.
+
+    Times are in milliseconds. `devices` counts those that get pushes, by provider; `pending_pushes` are still to be
+    sent.
+    """
+
+    uid: UserId
+    nickname: str
+    region_num: str | None
+    reg_time: int
+    seen_at: int
+    disabled_at: int | None
+    devices: dict[str, int]
+    pending_images: int
+    pending_bytes: int
+    pending_pushes: int
+
+
+async def describe(db: Database, uid: int) -> About:
+    """Raises NotFound."""
+    user = await users.get(db, uid)
+    inbox = await users.find_recipient(db, uid)
+    active = await devices.list_active(db, uid=user.uid)
+    return About(
+        uid=user.uid,
+        nickname=user.nickname,
+        region_num=user.region_num,
+        reg_time=user.reg_time,
+        seen_at=user.seen_at,
+        disabled_at=user.disabled_at,
+        devices=dict(Counter(device.provider for device in active)),
+        pending_images=inbox.pending_count if inbox else 0,
+        pending_bytes=inbox.pending_bytes if inbox else 0,
+        pending_pushes=await backlog.count_due(db, uid=user.uid),
+    )
+
+
+async def find_by_phone(db: Database, keys: KeyRing, phone_hash: str) -> UserId | None:
+    """Whose number it is."""
+    return await users.find_uid_by_phone(db, keys.phone_digest(phone_hash))
+
+
+async def set_disabled(db: Database, uid: int, *, disabled: bool, now: int) -> bool:
+    """Shut a person out, or let them in again; False when it was so already. Raises NotFound.
+
+    When this returns, no credential of a disabled person is taken and no image to them is accepted.
+    """
+
+    async def unit(tx: Transaction) -> bool:
+        user = await users.get(tx, uid)
+        if (user.disabled_at is not None) == disabled:
+            return False
+        await users.set_disabled(tx, uid=uid, at=now if disabled else None)
+        return True
+
+    return await db.write(unit)
+
+
+async def retry_pushes(db: Database, ids: list[int], *, now: int, give_up_ms: int) -> int:
+    """Make dead notifications due now, and for `give_up_ms` from now on; how many were dead."""
+    done = 0
+    for batch in _batches(ids):
+
+        async def unit(tx: Transaction, batch: list[int] = batch) -> int:
+            return await backlog.revive(tx, batch, now=now, give_up_at=now + give_up_ms)
+
+        done += await db.write(unit)
+    return done
+
+
+async def drop_pushes(db: Database, ids: list[int], *, now: int) -> int:
+    """End due notifications unsent; how many were due."""
+    done = 0
+    for batch in _batches(ids):
+
+        async def unit(tx: Transaction, batch: list[int] = batch) -> int:
+            return await backlog.drop(tx, batch, reason=DROPPED, now=now)
+
+        done += await db.write(unit)
+    return done
+
+
+async def list_pushes(db: Database, *, state: State, provider: str | None = None) -> list[int]:
+    """The id of every notification in this state, newest first."""
+    ids: list[int] = []
+    before = backlog.NEWEST
+    while rows := await backlog.list_some(db, state=state, provider=provider, before=before, limit=10 * BATCH_ROWS):
+        before = rows[-1].outbox_id
+        ids += [row.outbox_id for row in rows]
+    return ids
+
+
+def _batches(ids: list[int]) -> list[list[int]]:
+    return [ids[start : start + BATCH_ROWS] for start in range(0, len(ids), BATCH_ROWS)]

@@ -1,0 +1,279 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What happens to an image after it was sent: fetched, handed over, acknowledged, recalled, asked about."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from models import fault, rules
+from models.db import deliveries, events, messages, users
+from models.db.database import Database, Transaction
+from models.errors import (
+    AppError,
+    ContentLost,
+    ImageConsumed,
+    ImageExpired,
+    NoPendingImage,
+    NotFound,
+)
+from models.keys import KeyRing
+from models.message import Delivery, DeliveryState, Message
+from models.phone import phone_hash
+from models.user import UserId
+from storage.disk import Blob, DiskStore
+from storage.keys import is_message_key
+from telemetry import metrics
+
+log = logging.getLogger("glimpse.reading")
+
+TOO_LATE = "The receiver had fetched it before it was taken back."
+
+
+class OpenImage:
+    """An image on its way to a receiver. `recalled` turns true when its sender takes it back meanwhile."""
+
+    def __init__(self, delivery: Delivery, blob: Blob) -> None:
+        self.delivery = delivery
+        self.blob = blob
+        self.recalled = False
+
+    @property
+    def message(self) -> Message:
+        return self.delivery.message
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list, and the cursor of the next."""
+
+    items: list[dict[str, Any]]
+    next: int | None
+
+
+class Reading:
+    """The use cases of a receiver, and of a sender who looks back."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        store: DiskStore,
+        keys: KeyRing,
+        wake_retention: Callable[[], None],
+        clock: Callable[[], int],
+    ) -> None:
+        self._db = db
+        self._store = store
+        self._keys = keys
+        self._wake_retention = wake_retention
+        self._clock = clock
+        self._open: dict[int, set[OpenImage]] = {}
+
+    async def find_image(self, uid: UserId, key: str) -> Delivery:
+        """The caller's part of an image. Raises NotFound, and what `rules.check_can_read` raises."""
+        delivery = await deliveries.find(self._db, key, uid) if is_message_key(key) else None
+        if delivery is None:
+            raise NotFound
+        rules.check_can_read(delivery, self._clock())
+        return delivery
+
+    async def find_oldest(self, uid: UserId, sender_phone: str, receiver_phone: str) -> Delivery:
+        """The oldest image from a sender that waits for the caller. Raises NotFound, NoPendingImage."""
+        if await users.find_uid_by_phone(self._db, self._keys.phone_digest(receiver_phone)) != uid:
+            raise NotFound
+        sender_uid = await users.find_uid_by_phone(self._db, self._keys.phone_digest(sender_phone))
+        if sender_uid is None:
+            raise NoPendingImage
+        delivery = await deliveries.find_oldest_from(
+            self._db, sender_uid=sender_uid, receiver_uid=uid, now=self._clock()
+        )
+        if delivery is None:
+            raise NoPendingImage
+        return delivery
+
+    async def open_image(self, delivery: Delivery) -> OpenImage:
+        """The image's bytes; end with `close_image`. Raises ContentLost, or when it ended meanwhile as `find_image`."""
+        message = delivery.message
+        blob = await self._store.open(message.message_key)
+        if blob is None:
+            # Raises when the image has ended since it was found: then its file is rightly gone.
+            await self.find_image(delivery.receiver_uid, message.message_key)
+            report_lost(message)
+            raise ContentLost
+        image = OpenImage(delivery, blob)
+        self._open.setdefault(message.message_id, set()).add(image)
+        return image
+
+    def close_image(self, image: OpenImage) -> None:
+        """Give back what `open_image` took."""
+        image.blob.close()
+        running = self._open[image.message.message_id]
+        running.discard(image)
+        if not running:
+            del self._open[image.message.message_id]
+
+    async def finish_image(self, image: OpenImage, grace_ms: int) -> None:
+        """The receiver has the last byte: consume, or let a grace that still runs begin anew.
+
+        When this returns, the consumption and the sender's event are durable. Of racing calls one consumes.
+        """
+        await self._consume(image.delivery, grace_ms)
+
+    async def restart_grace(self, image: OpenImage, grace_ms: int) -> None:
+        """The receiver has fetched again, or a part of it, what was consumed: a grace that still runs begins anew."""
+        if image.delivery.state is DeliveryState.CONSUMED:
+            await self._consume(image.delivery, grace_ms)
+
+    async def acknowledge(self, uid: UserId, key: str) -> None:
+        """DELETE: a receiver has the image safely, or a sender takes it back. May be repeated.
+
+        Raises NotFound, ImageExpired, ImageRecalled, ContentLost; to a sender who is too late ImageConsumed.
+        """
+        delivery = await deliveries.find(self._db, key, uid) if is_message_key(key) else None
+        if delivery is not None:
+            _check_can_acknowledge(delivery, self._clock())
+            await self._consume(delivery, grace_ms=0)
+        else:
+            await self._recall(uid, key)
+        self._wake_retention()
+
+    async def status(self, uid: UserId, key: str) -> dict[str, Any]:
+        """What became of an image, for its sender. Raises NotFound."""
+        message = await self._sent(uid, key)
+        now = self._clock()
+        receipts = await deliveries.list_of_message(self._db, message.message_id)
+        states = [rules.state_at(receipt.state, message.expires_at, now) for receipt in receipts]
+        return {
+            "message_id": message.message_id,
+            "state": rules.state_of_all(states).value,
+            "send_time": message.send_time,
+            "consumed_at": max((receipt.consumed_at for receipt in receipts if receipt.consumed_at), default=None),
+            "receivers": [
+                {"uid": receipt.uid, "state": state.value, "consumed_at": receipt.consumed_at}
+                for receipt, state in zip(receipts, states, strict=True)
+            ],
+        }
+
+    async def inbox(self, uid: UserId, *, after: int, before: int, limit: int) -> Page:
+        """The caller's pending images, oldest first."""
+        rows = await deliveries.list_inbox(
+            self._db, receiver_uid=uid, after=after, before=before, now=self._clock(), limit=limit + 1
+        )
+        items = [self._inbox_item(messages.message_of(row[:-2]), *row[-2:]) for row in rows[:limit]]
+        return Page(items, items[-1]["message_id"] if len(rows) > limit else None)
+
+    def _inbox_item(self, message: Message, region_num: str | None, phone_cipher: bytes | None) -> dict[str, Any]:
+        return {
+            "message_id": message.message_id,
+            "message_key": message.message_key,
+            "sender_uid": message.sender_uid,
+            "sender_region": region_num,
+            "sender_phone": phone_hash(self._keys.decrypt_phone(phone_cipher)) if phone_cipher else None,
+            "group_id": None,
+            "filetype": message.filetype,
+            "size": message.size,
+            "caption": message.caption,
+            "send_time": message.send_time,
+            "expires_at": message.expires_at,
+        }
+
+    async def _sent(self, uid: UserId, key: str) -> Message:
+        message = await messages.find_sent(self._db, key, uid) if is_message_key(key) else None
+        if message is None:
+            raise NotFound
+        return message
+
+    async def _consume(self, delivery: Delivery, grace_ms: int) -> None:
+        message, uid = delivery.message, delivery.receiver_uid
+
+        async def unit(tx: Transaction) -> bool:
+            now = self._clock()
+            until = now + grace_ms
+            first = await deliveries.mark_consumed(tx, message_id=message.message_id, uid=uid, now=now, until=until)
+            if not first and not await deliveries.set_grace(
+                tx, message_id=message.message_id, uid=uid, now=now, until=until
+            ):
+                return False
+            await messages.end_if_nobody_waits(tx, message.message_id, now)
+            if first:
+                await _leave_inbox(tx, delivery)
+                await _tell_sender(tx, delivery, now)
+            fault.point("before_consumption_commit")
+            return first
+
+        if await self._db.write(unit):
+            metrics.image_consumed(message.size)
+        fault.point("after_consumption_commit")
+
+    async def _recall(self, uid: UserId, key: str) -> None:
+        message = await self._sent(uid, key)
+
+        async def unit(tx: Transaction) -> AppError | None:
+            return await _recall(tx, message, self._clock())
+
+        refusal = await self._db.write(unit)
+        if refusal is not None:
+            raise refusal
+        for image in self._open.get(message.message_id, ()):
+            image.recalled = True
+
+
+@contextmanager
+def opened(reading: Reading, image: OpenImage) -> Iterator[OpenImage]:
+    """Close the image when its reply ends, whatever ended it."""
+    try:
+        yield image
+    finally:
+        reading.close_image(image)
+
+
+def report_lost(message: Message) -> None:
+    """Tell the operator of an image whose file is not what was accepted."""
+    log.error("image lost", extra={"message_id": message.message_id, "key": message.message_key[:8]})
+    metrics.image_lost()
+
+
+def _check_can_acknowledge(delivery: Delivery, now: int) -> None:
+    if rules.state_at(delivery.state, delivery.message.expires_at, now) is not DeliveryState.CONSUMED:
+        rules.check_can_read(delivery, now)
+
+
+async def _leave_inbox(tx: Transaction, delivery: Delivery) -> None:
+    await events.move_counters(tx, uid=delivery.receiver_uid, pending_count=-1, pending_bytes=-delivery.message.size)
+
+
+async def _tell_sender(tx: Transaction, delivery: Delivery, now: int) -> None:
+    message = delivery.message
+    if message.sender_uid is not None:
+        said = {"message_id": message.message_id, "message_key": message.message_key}
+        data = {**said, "receiver_uid": delivery.receiver_uid, "consumed_at": now}
+        await events.append(tx, uid=message.sender_uid, kind="image_consumed", at=now, data=data)
+
+
+async def _recall(tx: Transaction, message: Message, now: int) -> AppError | None:
+    """Take back from everybody who has not consumed. The refusal is a value: None when there was something left."""
+    recalled = 0
+    receipts = await deliveries.list_of_message(tx, message.message_id)
+    for receipt in receipts:
+        if rules.state_at(receipt.state, message.expires_at, now) is not DeliveryState.PENDING:
+            continue
+        await deliveries.leave_pending(tx, message_id=message.message_id, uid=receipt.uid, state=DeliveryState.RECALLED)
+        data = {"message_id": message.message_id, "message_key": message.message_key}
+        await events.append(
+            tx,
+            uid=receipt.uid,
+            kind="image_recalled",
+            at=now,
+            data=data,
+            pending_count=-1,
+            pending_bytes=-message.size,
+        )
+        recalled += 1
+    if recalled:
+        await messages.mark_recalled(tx, message.message_id, now)
+        await messages.end_if_nobody_waits(tx, message.message_id, now)
+    if recalled or any(receipt.state is DeliveryState.RECALLED for receipt in receipts):
+        return None
+    return ImageConsumed(TOO_LATE) if any(r.state is DeliveryState.CONSUMED for r in receipts) else ImageExpired()

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A backup back into the directories of a stopped server.
+
+Everything is copied and checked beside what is there; then, in a few renames, it takes its place. What was there stays
+under another name. A restore that is cut off leaves its mark, and no server starts before one has ended well.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models import fault
+from models.db import integrity, messages, migrate, sqlite_copy, users
+from models.db.database import Database
+from models.db.messages import Kept
+from models.db.sqlite import SqliteDatabase
+from models.errors import StorageError
+from models.keys import open_key_ring
+from services.manifest import DATABASE, IMAGES, KEYS, Manifest, Places, Unusable, copy_file, read, sync_directory
+from storage.disk import DiskStore
+from storage.keys import path_of
+from storage.ownership import LOCK, RESTORING
+
+BATCH_IMAGES = 200
+PIECE_BYTES = 1024 * 1024
+STAGED = ".restoring"
+LOG_ENDINGS = ("", "-wal", "-shm")
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Restored:
+    """Images that came from the backup, were there, are in neither, or were damaged in it; and what was set aside."""
+
+    images: int = 0
+    present: int = 0
+    missing: int = 0
+    damaged: int = 0
+    set_aside: tuple[str, ...] = ()
+
+
+async def restore(folder: Path, places: Places, data_dir: Path, *, force: bool, now: int, say: Say) -> Restored:
+    """Put the backup in `folder` where a server will look for it. The caller has `data_dir` to itself.
+
+    `force` allows a directory that holds something: its database and key ring are set aside under a name with `now`
+    (milliseconds), its images stay. Ids that clients may know from after the backup are left out. Durable when this
+    returns. When it raises, what was there is as it was; only the last renames, cut off, leave it to the next restore.
+    Raises Unusable, SchemaTooNew, KeyRingError, DatabaseError, OSError.
+    """
+    manifest = read(folder)
+    staged = Places(_staged(places.database), _staged(places.keys), places.images)
+    await asyncio.to_thread(_begin, places, data_dir, force=force)
+    marked = False
+    try:
+        await asyncio.to_thread(_stage, folder, manifest, staged)
+        restored = await _fill(folder, manifest, staged, say)
+        marked = True
+        await asyncio.to_thread((data_dir / RESTORING).touch, 0o600)
+        restored.set_aside = await asyncio.to_thread(_swap, places, staged, data_dir, now)
+    finally:
+        if not marked:
+            await asyncio.to_thread(_remove_staged, staged)
+    return restored
+
+
+def _staged(path: Path) -> Path:
+    return path.with_name(path.name + STAGED)
+
+
+def _begin(places: Places, data_dir: Path, *, force: bool) -> None:
+    there = {path.name for path in data_dir.iterdir()} - {LOCK, RESTORING}
+    if (there or places.database.exists()) and not force:
+        raise Unusable(f"{data_dir} is not empty: its database and keys would be set aside; allow it with --force")
+
+
+def _stage(folder: Path, manifest: Manifest, staged: Places) -> None:
+    _remove_staged(staged)
+    for name, path in ((DATABASE, staged.database), (KEYS, staged.keys)):
+        if copy_file(folder / name, path) != manifest.files[name]:
+            raise Unusable(f"{folder / name} is damaged: it is not what the manifest says")
+    migrate.run(staged.database)
+
+
+async def _fill(folder: Path, manifest: Manifest, staged: Places, say: Say) -> Restored:
+    """Check what is staged, and put the images in their place."""
+    db = SqliteDatabase(staged.database)
+    try:
+        damages = await integrity.list_damages(db)
+        if damages:
+            raise Unusable(f"the database in {folder} is damaged: {damages[0]}")
+        open_key_ring(staged.keys, sealed=await users.find_phone_cipher(db))
+        store = DiskStore(staged.images, min_free_bytes=0)
+        try:
+            source = folder / IMAGES if manifest.images is not None else None
+            restored = await _restore_images(db, store, source, say)
+        finally:
+            store.close()
+    finally:
+        await db.close()
+    await asyncio.to_thread(sqlite_copy.skip_ids, staged.database)
+    await asyncio.to_thread(sqlite_copy.seal, staged.database)
+    return restored
+
+
+async def _restore_images(db: Database, store: DiskStore, source: Path | None, say: Say) -> Restored:
+    restored, after = Restored(), 0
+    while kept := await messages.list_kept(db, after=after, limit=BATCH_IMAGES):
+        after = kept[-1].message_id
+        there = await store.sizes(image.message_key for image in kept)
+        restored.present += len(there)
+        await _restore_some(store, source, [image for image in kept if image.message_key not in there], restored)
+        say(f"{restored.images} images")
+    return restored
+
+
+async def _restore_some(store: DiskStore, source: Path | None, kept: Sequence[Kept], restored: Restored) -> None:
+    for image in kept:
+        file = source / path_of(image.message_key) if source else None
+        if file is None or not file.is_file() or file.is_symlink():
+            restored.missing += 1
+        elif await _restore_image(store, file, image):
+            restored.images += 1
+        else:
+            restored.damaged += 1
+
+
+async def _restore_image(store: DiskStore, file: Path, image: Kept) -> bool:
+    """Store one image again, unless its bytes are no longer what was accepted; whether it was."""
+    with store.reserve(image.size) as room:
+        writer = await store.create(room)
+        try:
+            with file.open("rb") as reading:
+                while piece := await asyncio.to_thread(reading.read, PIECE_BYTES):
+                    await writer.write(piece)
+            if writer.sha256 != image.sha256:
+                return False
+            await writer.commit(image.message_key)
+        except StorageError as error:
+            raise Unusable(f"the images cannot be written: {error.__cause__ or error}") from error
+        finally:
+            await writer.abort()
+    return True
+
+
+def _swap(places: Places, staged: Places, data_dir: Path, now: int) -> tuple[str, ...]:
+    """Set aside what is there and let what is staged take its place, the database last."""
+    folders = {data_dir, places.database.parent, places.keys.parent}
+    _sync(folders)
+    aside = []
+    for path in (places.keys, places.database):
+        # A log left beside another database would be read into it.
+        for ending in LOG_ENDINGS if path == places.database else ("",):
+            old = path.with_name(path.name + ending)
+            if old.exists():
+                kept = path.with_name(f"{path.name}.before-{now}{ending}")
+                old.rename(kept)
+                aside.append(str(kept))
+    _sync(folders)
+    fault.point("set_aside")
+    staged.keys.rename(places.keys)
+    staged.database.rename(places.database)
+    _sync(folders)
+    (data_dir / RESTORING).unlink()
+    _sync(folders)
+    return tuple(aside)
+
+
+def _sync(folders: set[Path]) -> None:
+    for folder in folders:
+        sync_directory(folder)
+
+
+def _remove_staged(staged: Places) -> None:
+    for ending in (*LOG_ENDINGS, "-journal"):
+        staged.database.with_name(staged.database.name + ending).unlink(missing_ok=True)
+    staged.keys.unlink(missing_ok=True)

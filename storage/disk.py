@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Images on the local disk: what services may ask of the storage. Knows no person and no database."""
+
+import asyncio
+import hashlib
+import os
+import time
+from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
+
+from models.errors import AppError
+from storage.blob import Blob
+from storage.space import Room, Space
+from storage.threads import DiskThreads
+from storage.tree import Taken, Tree
+from storage.writer import DiskWriter
+from telemetry import metrics
+
+__all__ = ["Blob", "DiskStore", "DiskWriter", "Room"]
+
+FIRST_BYTES = 128 * 1024
+BATCH_KEYS = 500
+
+
+class DiskStore:
+    """One directory of images under their keys. Belongs to one event loop; blocking calls run in its own threads.
+
+    `min_free_bytes` (or 5 % of the filesystem, if that is less) stays free; `max_bytes` is the ceiling on what is
+    stored, 0 for none. Every method that takes a key raises ValueError for what is no key, and StorageError where
+    the disk fails.
+    """
+
+    def __init__(self, root: Path, *, min_free_bytes: int = 1 << 30, max_bytes: int = 0) -> None:
+        self._tree = Tree(root)
+        self._space = Space(root, min_free_bytes=min_free_bytes, max_bytes=max_bytes)
+        self._threads = DiskThreads()
+
+    @property
+    def healthy(self) -> bool:
+        """False from an I/O error until `probe` succeeds."""
+        return self._threads.healthy
+
+    @property
+    def stored_bytes(self) -> int:
+        """The bytes of all images: what `set_stored_bytes` said, and what was stored and removed here since."""
+        return self._space.stored
+
+    def set_stored_bytes(self, n_bytes: int) -> None:
+        """Say how many bytes the images have; the ceiling counts from there."""
+        self._space.stored = n_bytes
+
+    @property
+    def receiving(self) -> bool:
+        """Whether an upload is on its way: from its reservation until it gives its room back."""
+        return self._space.rooms > 0
+
+    def reserve(self, n_bytes: int) -> Room:
+        """Promise room for one upload; `with` gives back what is not stored. Raises StorageFull."""
+        return self._space.reserve(n_bytes)
+
+    async def create(self, room: Room) -> DiskWriter:
+        """A writer for one image, into this room. Touches nothing yet."""
+        return DiskWriter(self._tree, self._threads, room)
+
+    async def open(self, key: str) -> Blob | None:
+        """The image, or None. Its first bytes are in the page cache then, so that reading them takes no thread."""
+        opening = self._threads.start(self._open, key)
+        try:
+            found = await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            opening.add_done_callback(_close_unclaimed)
+            raise
+        return Blob(*found, self._threads) if found else None
+
+    async def remove(self, key: str) -> bool:
+        """Remove an image for good; whether it was there."""
+        return await self.remove_many([key]) == 1
+
+    async def remove_many(self, keys: Iterable[str]) -> int:
+        """Remove images for good, with one fsync per directory; how many were there."""
+        return self._forget(await self._threads.run(self._tree.remove, list(keys)))
+
+    async def quarantine(self, key: str) -> bool:
+        """Move an image that is not what it should be to `corrupt/`; whether it was there."""
+        return self._forget(await self._threads.run(self._tree.quarantine, key)) == 1
+
+    async def sizes(self, keys: Iterable[str]) -> dict[str, int]:
+        """The bytes of each of these images that is there; one that is missing is not in the answer."""
+        return await self._threads.run(self._tree.sizes, list(keys))
+
+    async def digest(self, key: str) -> bytes | None:
+        """SHA-256 of a stored image, or None when it is not there."""
+        return await self._threads.run(self._digest, key)
+
+    async def sweep_candidates(self, older_than_seconds: float) -> AsyncIterator[list[str]]:
+        """The keys of all files last written that long ago, up to 500 at a time; never the whole store at once."""
+        cutoff = time.time() - older_than_seconds
+        for outer in range(256):
+            keys = await self._threads.run(self._tree.old_keys, f"{outer:02x}", cutoff)
+            for start in range(0, len(keys), BATCH_KEYS):
+                yield keys[start : start + BATCH_KEYS]
+
+    async def remove_strays(self, older_than_seconds: float) -> int:
+        """Remove what broken uploads have left in `.tmp` that long ago; how many files."""
+        return await self._threads.run(self._tree.remove_strays, time.time() - older_than_seconds)
+
+    async def probe(self) -> bool:
+        """Try a small durable write; whether the store is healthy now. A full disk says nothing of health."""
+        try:
+            await self._threads.run(self._tree.probe)
+        except AppError:
+            return self.healthy
+        self._threads.healthy = True
+        return True
+
+    def close(self) -> None:
+        """Wait for what runs in the threads and end. Writers and blobs are ended before."""
+        self._threads.close()
+        self._tree.close()
+
+    def _open(self, key: str) -> tuple[int, int] | None:
+        fd = self._tree.open_image(key)
+        if fd is None:
+            return None
+        try:
+            os.pread(fd, FIRST_BYTES, 0)
+            return fd, os.fstat(fd).st_size
+        except OSError:
+            os.close(fd)
+            raise
+
+    def _digest(self, key: str) -> bytes | None:
+        fd = self._tree.open_image(key)
+        if fd is None:
+            return None
+        with os.fdopen(fd, "rb", buffering=0) as file:
+            return hashlib.file_digest(file, "sha256").digest()
+
+    def _forget(self, taken: Taken) -> int:
+        self._space.stored = max(0, self._space.stored - taken.size)
+        metrics.images_purged(taken.files, taken.size)
+        return taken.files
+
+
+def _close_unclaimed(opening: asyncio.Future[tuple[int, int] | None]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        found = opening.result()
+        if found:
+            os.close(found[0])

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The threads that wait for the disk, and what the errors they meet say to a caller."""
+
+import asyncio
+import errno
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar, TypeVarTuple
+
+from models.errors import AppError, StorageError, StorageFull
+from telemetry import metrics
+
+log = logging.getLogger("glimpse.storage")
+
+THREADS = 4
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class DiskThreads:
+    """A small pool of its own, so that a slow disk delays nothing but the disk.
+
+    `healthy` is false from an I/O error until a probe write has succeeded.
+    """
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="storage")
+        self.healthy = True
+
+    async def run(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
+        """Run a blocking call in a thread. A cancelled caller leaves it running to its end.
+
+        Raises StorageFull and StorageError for what the system refuses.
+        """
+        return await asyncio.shield(self.start(call, *args))
+
+    def start(self, call: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        """`run`, for a caller that must know what became of a call it no longer waits for."""
+        return asyncio.get_running_loop().run_in_executor(self._pool, self._explained, call, *args)
+
+    def close(self) -> None:
+        """Wait for the running calls; no new ones are taken."""
+        self._pool.shutdown()
+
+    def _explained(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
+        try:
+            return call(*args)
+        except OSError as error:
+            raise self._refusal(error) from error
+
+    def _refusal(self, error: OSError) -> AppError:
+        name = errno.errorcode.get(error.errno or 0, "unknown")
+        metrics.storage_refused(full=error.errno in FULL)
+        if error.errno in FULL:
+            log.warning("the disk is full", extra={"errno": name})
+            return StorageFull()
+        log.error("the disk failed", extra={"errno": name})
+        # A key that is taken says nothing of the disk.
+        self.healthy = self.healthy and error.errno == errno.EEXIST
+        return StorageError()

@@ -1,0 +1,285 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The directory tree of a store. Every call blocks, follows no symbolic link, and raises OSError as it comes.
+
+`ab/cd/abcd…` are images, `.tmp` holds uploads where the filesystem has no nameless files, `corrupt` what an operator
+should look at. Directories are 0700, files 0600.
+"""
+
+import errno
+import logging
+import os
+import secrets
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+
+from models import fault
+from storage.keys import is_message_key, path_of
+
+log = logging.getLogger("glimpse.storage")
+
+DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+NAMELESS = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
+NAMED = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
+READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+NO_FILE = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
+ABSENT = (FileNotFoundError, NotADirectoryError)
+PROBE_BYTES = 4096
+
+
+@dataclass(frozen=True, slots=True)
+class TemporaryFile:
+    """A file under no key. `name` is under `.tmp`, None for a nameless one."""
+
+    fd: int
+    name: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What was taken out of the store: how many files, and their bytes."""
+
+    files: int
+    size: int
+
+
+class Tree:
+    """One store's directories. Any thread may call, several at once."""
+
+    def __init__(self, root: Path) -> None:
+        # Shards whose entry in their parent may not be durable yet: whoever meets one there syncs the parent too.
+        self._fresh: set[str] = set()
+        root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        root.chmod(0o700)
+        _sync_directory(root.parent)
+        self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._temporary = self._make_directory(self._root, ".tmp")
+        self._corrupt = self._make_directory(self._root, "corrupt")
+        self._nameless = self._takes_nameless()
+
+    def close(self) -> None:
+        for fd in (self._corrupt, self._temporary, self._root):
+            os.close(fd)
+
+    def open_temporary(self) -> TemporaryFile:
+        """A new empty file; it ends by `discard`, after `publish` or without."""
+        if self._nameless:
+            return TemporaryFile(os.open(".", NAMELESS, 0o600, dir_fd=self._root), None)
+        name = secrets.token_hex(16)
+        return TemporaryFile(os.open(name, NAMED, 0o600, dir_fd=self._temporary), name)
+
+    def publish(self, file: TemporaryFile, key: str) -> None:
+        """Make the file an image. When this returns it is there after a power cut; when it raises it is not there.
+
+        Raises FileExistsError, and leaves alone what is there, when the key is taken.
+        """
+        os.fsync(file.fd)
+        with self._shard(key, self._make_directory) as shard:
+            fault.point("before_link")
+            self._link(file, shard, key)
+            fault.point("after_link")
+            try:
+                os.fsync(shard)
+            except OSError:
+                with suppress(OSError):
+                    os.unlink(key, dir_fd=shard)
+                raise
+            fault.point("after_dirsync")
+
+    def discard(self, file: TemporaryFile) -> None:
+        """Forget the temporary file; an image made of it stays."""
+        with suppress(OSError):
+            os.close(file.fd)
+        if file.name is not None:
+            with suppress(OSError):
+                os.unlink(file.name, dir_fd=self._temporary)
+
+    def open_image(self, key: str) -> int | None:
+        """A descriptor of the image's file, None when there is none or something planted in its place."""
+        try:
+            with self._shard(key, _open_directory) as shard:
+                fd = os.open(key, READ, dir_fd=shard)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            if error.errno not in NO_FILE:
+                raise
+            _warn_of_planted(key)
+            return None
+        if stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+        _warn_of_planted(key)
+        return None
+
+    def remove(self, keys: Iterable[str]) -> Taken:
+        """Remove these images for good; one that is not there is removed already. One fsync per directory."""
+        files = size = 0
+        for _, group in groupby(sorted(keys), key=lambda key: key[:4]):
+            taken = self._remove_from_shard(list(group))
+            files += taken.files
+            size += taken.size
+        return Taken(files, size)
+
+    def quarantine(self, key: str) -> Taken:
+        """Move an image to `corrupt`."""
+        try:
+            with self._shard(key, _open_directory) as shard:
+                size = os.stat(key, dir_fd=shard, follow_symlinks=False).st_size
+                os.rename(key, key, src_dir_fd=shard, dst_dir_fd=self._corrupt)
+                os.fsync(self._corrupt)
+                os.fsync(shard)
+        except ABSENT:
+            return Taken(0, 0)
+        return Taken(1, size)
+
+    def sizes(self, keys: Iterable[str]) -> dict[str, int]:
+        """The bytes of each of these images that is there."""
+        found = {}
+        for key in keys:
+            with suppress(*ABSENT), self._shard(key, _open_directory) as shard:
+                about = os.stat(key, dir_fd=shard, follow_symlinks=False)
+                if stat.S_ISREG(about.st_mode):
+                    found[key] = about.st_size
+        return found
+
+    def old_keys(self, outer: str, cutoff: float) -> list[str]:
+        """The keys under one outer directory (`ab`) whose file was last written before `cutoff` (Unix seconds)."""
+        keys = []
+        with suppress(*ABSENT), _closing(_open_directory(self._root, outer)) as outer_fd:
+            for inner in os.listdir(outer_fd):
+                with suppress(NotADirectoryError), _closing(_open_directory(outer_fd, inner)) as inner_fd:
+                    keys += [
+                        key
+                        for key in _old_files(inner_fd, cutoff)
+                        if is_message_key(key) and path_of(key) == f"{outer}/{inner}/{key}"
+                    ]
+        return keys
+
+    def remove_strays(self, cutoff: float) -> int:
+        """Remove temporary files last written before `cutoff` (Unix seconds); how many."""
+        strays = _old_files(self._temporary, cutoff)
+        for name in strays:
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._temporary)
+        return len(strays)
+
+    def probe(self) -> None:
+        """Write, sync and remove a small file."""
+        name = f"probe-{secrets.token_hex(16)}"
+        fd = os.open(name, NAMED, 0o600, dir_fd=self._temporary)
+        try:
+            write_all(fd, bytes(PROBE_BYTES))
+            os.fsync(fd)
+        finally:
+            self.discard(TemporaryFile(fd, name))
+        os.fsync(self._temporary)
+
+    def _link(self, file: TemporaryFile, shard: int, key: str) -> None:
+        if file.name is None:
+            # Without a src_dir_fd this is link(2), which does not follow /proc's link and answers EXDEV.
+            os.link(f"/proc/self/fd/{file.fd}", key, src_dir_fd=self._root, dst_dir_fd=shard)
+        else:
+            os.link(file.name, key, src_dir_fd=self._temporary, dst_dir_fd=shard, follow_symlinks=False)
+
+    def _remove_from_shard(self, keys: list[str]) -> Taken:
+        sizes = []
+        with suppress(*ABSENT), self._shard(keys[0], _open_directory) as shard:
+            for key in keys:
+                with suppress(FileNotFoundError):
+                    size = os.stat(key, dir_fd=shard, follow_symlinks=False).st_size
+                    fault.point("before_unlink")
+                    os.unlink(key, dir_fd=shard)
+                    fault.point("after_unlink")
+                    sizes.append(size)
+            if sizes:
+                os.fsync(shard)
+        return Taken(len(sizes), sum(sizes))
+
+    @contextmanager
+    def _shard(self, key: str, enter: Callable[[int, str], int]) -> Iterator[int]:
+        outer, inner, _ = path_of(key).split("/")
+        with (
+            _closing(enter(self._root, outer)) as outer_fd,
+            _closing(enter(outer_fd, f"{outer}/{inner}")) as inner_fd,
+        ):
+            yield inner_fd
+
+    def _make_directory(self, parent: int, path: str) -> int:
+        """Open a directory, made if need be; its entry in the parent is durable when this returns."""
+        try:
+            fd = _open_directory(parent, path)
+        except FileNotFoundError:
+            self._fresh.add(path)
+            with suppress(FileExistsError):
+                os.mkdir(_name(path), 0o700, dir_fd=parent)
+            fd = _open_directory(parent, path)
+        if path in self._fresh:
+            try:
+                os.fsync(parent)
+            except OSError:
+                os.close(fd)
+                raise
+            self._fresh.discard(path)
+        return fd
+
+    def _takes_nameless(self) -> bool:
+        """Whether a nameless file can be made here and linked: it takes the filesystem and /proc."""
+        name = secrets.token_hex(16)
+        try:
+            fd = os.open(".", NAMELESS, 0o600, dir_fd=self._root)
+        except OSError:
+            return False
+        try:
+            self._link(TemporaryFile(fd, None), self._temporary, name)
+        except OSError:
+            return False
+        finally:
+            self.discard(TemporaryFile(fd, name))
+        return True
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte, however few the system takes at a time."""
+    left = memoryview(data)
+    while left:
+        left = left[os.write(fd, left) :]
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]
+
+
+def _open_directory(parent: int, path: str) -> int:
+    return os.open(_name(path), DIRECTORY, dir_fd=parent)
+
+
+@contextmanager
+def _closing(fd: int) -> Iterator[int]:
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _sync_directory(path: Path) -> None:
+    with _closing(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
+        os.fsync(fd)
+
+
+def _old_files(directory: int, cutoff: float) -> list[str]:
+    names = []
+    with os.scandir(directory) as entries:
+        for entry in entries:
+            with suppress(FileNotFoundError):
+                about = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(about.st_mode) and about.st_mtime < cutoff:
+                    names.append(entry.name)
+    return names
+
+
+def _warn_of_planted(key: str) -> None:
+    log.warning("something that is no image file lies in the store", extra={"path": f"{key[:2]}/{key[2:4]}/{key[:8]}…"})

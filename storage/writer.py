@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One image on its way to the disk: written, hashed, then linked under its key or forgotten."""
+
+import hashlib
+import threading
+
+from models.errors import StorageError
+from storage.keys import path_of
+from storage.space import Room
+from storage.threads import DiskThreads
+from storage.tree import TemporaryFile, Tree, write_all
+
+
+class DiskWriter:
+    """Takes the bytes of one image. Nothing is opened before the first byte; `size` counts those on the disk.
+
+    Call `abort` in the end, whatever happened: after a `commit` that returned it does nothing.
+    """
+
+    def __init__(self, tree: Tree, threads: DiskThreads, room: Room) -> None:
+        self._tree = tree
+        self._threads = threads
+        self._room = room
+        self._hash = hashlib.sha256()
+        self._file: TemporaryFile | None = None
+        self._linked: str | None = None
+        self._begun = False
+        self._ended = False
+        # Held by the thread that works on the file: what comes after a cancelled call waits for its end.
+        self._working = threading.Lock()
+        self.size = 0
+
+    @property
+    def sha256(self) -> bytes:
+        """The digest of the bytes so far; not to be asked while a write runs."""
+        return self._hash.digest()
+
+    async def write(self, data: bytes | list[bytes]) -> None:
+        """Write and hash one batch in one visit to a thread; one call at a time.
+
+        Takes more room than was reserved if need be. Raises StorageFull, StorageError (also after `abort`).
+        """
+        batch = b"".join(data) if isinstance(data, list) else data
+        if not batch:
+            return
+        self._room.cover(len(batch))
+        self._begun = True
+        await self._threads.run(self._write, batch)
+        self._room.wrote(len(batch))
+
+    async def commit(self, key: str, rest: bytes = b"") -> None:
+        """Write the rest and make the image durable under its key, in one visit to a thread.
+
+        When this returns, the image survives a power cut. Raises StorageFull, StorageError (also for a key that is
+        taken), ValueError for what is no key; there is no image then, or, for a caller cancelled here, none after
+        `abort`.
+        """
+        path_of(key)
+        self._room.cover(len(rest))
+        self._begun = True
+        await self._threads.run(self._commit, key, rest)
+        self._begun, self._linked = False, None
+        self._room.wrote(len(rest))
+        self._room.stored(self.size)
+
+    async def abort(self) -> None:
+        """Leave nothing, unless `commit` has returned. May be called at any time, and again."""
+        self._ended = True
+        if self._begun:
+            await self._threads.run(self._abort)
+
+    def _write(self, batch: bytes) -> None:
+        with self._working:
+            try:
+                self._append(batch)
+            except BaseException:
+                self._end()
+                raise
+
+    def _commit(self, key: str, rest: bytes) -> None:
+        with self._working:
+            try:
+                self._tree.publish(self._append(rest), key)
+                self._linked = key
+            finally:
+                self._end()
+
+    def _abort(self) -> None:
+        with self._working:
+            self._end()
+            if self._linked is not None:
+                self._tree.remove([self._linked])
+                self._linked = None
+
+    def _append(self, batch: bytes) -> TemporaryFile:
+        if self._ended:
+            raise StorageError
+        if self._file is None:
+            self._file = self._tree.open_temporary()
+        write_all(self._file.fd, batch)
+        self._hash.update(batch)
+        self.size += len(batch)
+        return self._file
+
+    def _end(self) -> None:
+        self._ended = True
+        if self._file is not None:
+            self._tree.discard(self._file)
+            self._file = None

@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which layer wins, and what each may hold."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from config import Config, from_command_line, load
+
+Configured = Callable[[str], Config]
+Write = Callable[[str], Path]
+
+
+def test_the_shipped_file_alone_is_a_configuration_that_runs_on_loopback() -> None:
+    config = load()
+    assert (config.server.host, config.server.port, config.activation.required) == ("127.0.0.1", 8080, False)
+
+
+def test_each_layer_wins_over_the_one_below_and_keeps_what_it_does_not_name(
+    write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write("server: {host: 127.0.0.2, port: 1001, drain_seconds: 3, idle_timeout_seconds: 4}\n")
+    monkeypatch.setenv("GLIMPSE_SERVER__PORT", "1002")
+    monkeypatch.setenv("GLIMPSE_SERVER__IDLE_TIMEOUT_SECONDS", "5")
+    config = from_command_line(["--config", str(file), "--port", "0", "--data-dir", "elsewhere"])
+    server = config.server
+    assert (server.host, server.port, server.drain_seconds, server.idle_timeout_seconds) == ("127.0.0.2", 0, 3, 5)
+    assert server.body_timeout_seconds == 30
+    assert config.database_path == Path("elsewhere/glimpse.db")
+    assert from_command_line(["--host", "::1"]).server.host == "::1"
+
+
+def test_an_absolute_data_dir_makes_an_absolute_database_path() -> None:
+    assert load(data_dir=Path("/srv/glimpse")).database_path == Path("/srv/glimpse/glimpse.db")
+
+
+@pytest.mark.parametrize("text", ["", "# nothing yet\n", "{}"])
+def test_an_empty_file_changes_nothing(configured: Configured, text: str) -> None:
+    assert configured(text) == load()
+
+
+@pytest.mark.parametrize("text", ["10.0.0.1, 10.1.0.0/16", '["10.0.0.1", "10.1.0.0/16"]'])
+def test_a_list_in_the_environment_is_json_or_has_commas(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    monkeypatch.setenv("GLIMPSE_SERVER__TRUSTED_PROXIES", text)
+    assert load().server.trusted_proxies == ("10.0.0.1", "10.1.0.0/16")
+
+
+def test_a_mapping_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIMPSE_ACTIVATION__TEST_NUMBERS", '{"+8613800138000": "012345"}')
+    assert load().activation.test_numbers["+8613800138000"].get_secret_value() == "012345"
+
+
+def test_a_rate_can_be_set_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIMPSE_LIMITS__RATES__PER_ACCOUNT__SEND", "5/10 minutes")
+    assert load().limits.rates.per_account == Config.model_construct().limits.rates.per_account | {
+        "send": "5/10 minutes"
+    }
+
+
+def test_fault_injection_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIMPSE_FAULT", "after_link")
+    assert load().server.port == 8080
+
+
+def test_a_secret_comes_from_its_file_without_the_line_end(configured: Configured, tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("whsec_c2VjcmV0\n")
+    config = configured(f"sms: {{webhook: {{secret_file: {tmp_path}/secret}}}}")
+    assert config.sms.webhook.secret.get_secret_value() == "whsec_c2VjcmV0"
+
+
+def test_no_secret_is_in_what_the_configuration_prints_of_itself(configured: Configured) -> None:
+    config = configured(
+        "push: {getui: {app_id: i, app_key: k, master_secret: canary-one}}\n"
+        "sms: {webhook: {secret: canary-two}}\n"
+        'activation: {test_numbers: {"+8613800138000": "424242"}}\n'
+    )
+    printed = repr(config) + str(config) + str(config.model_dump(mode="json"))
+    assert "canary" not in printed
+    assert "424242" not in printed
+
+
+def test_an_address_is_taken_without_its_last_slash(configured: Configured) -> None:
+    assert configured("push: {getui: {base_url: 'http://127.0.0.1:9/v2/'}}").push.getui.base_url.endswith("/v2")

@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is refused, and in which words."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from config import Config, ConfigError, from_command_line, load
+from models.rules import MIN_TTL_SECONDS
+
+Problems = Callable[[str], list[str]]
+
+
+@pytest.mark.parametrize(
+    ("text", "unknown", "nearest"),
+    [
+        ("server: {prot: 1}", "server.prot", "server.port"),
+        ("images: {max_byte: 1}", "images.max_byte", "images.max_bytes"),
+        ("port: 1", "port", "server.port"),
+        ("activaton: {required: true}", "activaton", "activation"),
+        ("push: {getui: {master_secrte: x}}", "push.getui.master_secrte", "push.getui.master_secret"),
+        ("limits: {rates: {per_account: {sends: 1/day}}}", "limits.rates.per_account.sends", "per_account.send"),
+        ("Server: {port: 1}", "Server", "server"),
+        ("_env_prefix: X", "_env_prefix", ""),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest_real_one(
+    problems: Problems, text: str, unknown: str, nearest: str
+) -> None:
+    (problem,) = problems(text)
+    assert problem.startswith(f"{unknown}: there is no such key; the nearest is ")
+    assert nearest in problem.rpartition(" ")[2]
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("GLIMPSE_SERVER__PROT", "server.port"),
+        ("GLIMPSE_PORT", "server.port"),
+        ("GLIMPSE_DATA_DIR__X", "data_dir"),
+        ("GLIMPSE_FAULTS", ""),
+    ],
+)
+def test_an_unknown_variable_is_named_with_the_nearest_real_key(
+    monkeypatch: pytest.MonkeyPatch, variable: str, nearest: str
+) -> None:
+    monkeypatch.setenv(variable, "1")
+    with pytest.raises(ConfigError) as caught:
+        load()
+    (problem,) = caught.value.problems
+    assert f"({variable}): there is no such key; the nearest is {nearest}" in problem
+
+
+def test_all_problems_are_reported_at_once(problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIMPSE_LOG__LEVEL", "loud")
+    found = problems(
+        "server: {port: 70000, prot: 1, workers: 2}\n"
+        "images: {max_bytes: many}\n"
+        "messages: {retention_days: 1}\n"
+        "database: {url: 'mysql://user:canary@host/name'}\n"
+    )
+    assert sorted(problem.partition(":")[0] for problem in found) == [
+        "database.url",
+        "images.max_bytes",
+        "log.level (GLIMPSE_LOG__LEVEL)",
+        "messages.retention_days",
+        "server.port",
+        "server.prot",
+        "server.workers",
+    ]
+    assert "canary" not in "".join(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("server: {port: x}", "server.port: must be a whole number"),
+        ("server: {port: 70000}", "server.port: must be at most 65535"),
+        ("server: {workers: 0}", "server.workers: must be at least 1"),
+        ("server: {host: ''}", "server.host: must not be empty"),
+        ("server: {behind_proxy: perhaps}", "server.behind_proxy: must be true or false"),
+        ("server:", "server: must hold keys with values"),
+        ("push: {title: 5}", "push.title: must be text; write it in quotes"),
+        ("sms: {provider: pigeon}", "sms.provider: must be 'log' or 'webhook'"),
+        ("limits: {rates: {per_account: {send: often}}}", "limits.rates.per_account.send: must be a number per period"),
+        ("server: {trusted_proxies: [nginx]}", "server.trusted_proxies.0: must be an IP address or a network"),
+        ("server: {trusted_proxies: [0.0.0.0/0]}", "server.trusted_proxies.0: names every address there is"),
+        ("server: {tls: {cert: /nowhere}}", "server.tls.cert: /nowhere cannot be read: No such file"),
+        ("database: {url: 'mysql://u@h/n'}", "database.url: MySQL is not built yet; use SQLite"),
+        ("database: {url: glimpse.db}", "database.url: must be sqlite:/// and a path"),
+        ("push: {getui: {base_url: 'ftp://x'}}", "push.getui.base_url: must be an address that begins with https://"),
+        ("sms: {webhook: {url: 'https://u:p@x'}}", "sms.webhook.url: must not carry a user or password"),
+        ("sms: {provider: webhook}", "sms.webhook.url: is needed, since sms.provider is webhook"),
+        ("sms: {webhook: {url: 'http://sms.example'}}", "sms.webhook.url: must begin with https://, since secrets"),
+        ("sms: {webhook: {url: 'http://192.168.0.2:9'}}", "sms.webhook.url: must begin with https://, since secrets"),
+        ("sms: {webhook: {secret_file: /nowhere}}", "sms.webhook.secret_file: /nowhere cannot be read"),
+        ("push: {default_provider: getui}", "push.getui: app_id, app_key, master_secret must be given too"),
+        ("push: {getui: {app_id: x}}", "push.getui: app_key, master_secret must be given too"),
+        ("retention: {orphan_seconds: 60}", "retention.orphan_seconds: must be at least 10300, twice the longest"),
+        ("images: {ttl_seconds: 59}", "images.ttl_seconds: must be at least 60"),
+        ("images: {ttl_seconds: 40000000}", "messages.retention_days: is shorter than images.ttl_seconds"),
+        (
+            "server: {behind_proxy: true}\ndelivery: {proxy_grace_seconds: 1}",
+            "delivery.proxy_grace_seconds: is shorter than delivery.grace_seconds",
+        ),
+        ("activation: {test_numbers: {'138': '123456'}}", "activation.test_numbers.138: a number must be written like"),
+        ("activation: {test_numbers: {'+8613800138000': 123456}}", "must be text; write it in quotes"),
+        ("activation: {test_numbers: {'+8613800138000': '1'}}", "a code must be 4 to 10 digits in quotes"),
+    ],
+)
+def test_a_wrong_value_is_refused_in_plain_words(problems: Problems, text: str, problem: str) -> None:
+    (found,) = problems(text)
+    assert problem in found
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("server: {port: 1}\nserver: {port: 2}", "line 2: server stands here a second time"),
+        ("server:\n  port: 1\n  port: 2", "line 3: port stands here a second time"),
+        ("activation:\n  test_numbers:\n    +8613800138000: '123456'", "line 3: this key is not read as text"),
+        ("server: {port: 1", "line 1: is no YAML"),
+        ("[a, b]", "must hold keys with values"),
+        ("just text", "must hold keys with values"),
+    ],
+)
+def test_a_file_that_says_something_else_than_it_seems_is_refused(problems: Problems, text: str, problem: str) -> None:
+    assert problem in problems(text)[0]
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"/nowhere/own\.yaml: cannot be read: No such file or directory"):
+        load(Path("/nowhere/own.yaml"))
+
+
+def test_a_file_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "own.yaml").write_bytes(b"server: \xff")
+    with pytest.raises(ConfigError, match="is no YAML"):
+        load(tmp_path / "own.yaml")
+
+
+def test_a_secret_given_twice_or_empty_is_refused(problems: Problems, tmp_path: Path) -> None:
+    secret = tmp_path / "secret"
+    secret.write_text("canary")
+    assert problems(f"sms: {{webhook: {{secret: other, secret_file: {secret}}}}}") == [
+        "sms.webhook.secret: is given here and by secret_file; keep one of them"
+    ]
+    secret.write_text("\n")
+    assert "names is empty" in problems(f"sms: {{webhook: {{secret_file: {secret}}}}}")[0]
+
+
+def test_a_certificate_without_its_key_is_refused(problems: Problems, tmp_path: Path) -> None:
+    (tmp_path / "cert.pem").write_text("PEM")
+    assert problems(f"server: {{tls: {{cert: {tmp_path}/cert.pem}}}}") == [
+        "server.tls.cert, server.tls.key: give both or none"
+    ]
+
+
+def test_a_json_list_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIMPSE_SERVER__TRUSTED_PROXIES", "[1")
+    with pytest.raises(ConfigError, match=r"server\.trusted_proxies \(GLIMPSE_\w+\): is no JSON"):
+        load()
+
+
+def test_a_wrong_argument_is_refused_like_a_wrong_key() -> None:
+    with pytest.raises(ConfigError, match=r"server\.port: must be a whole number"):
+        from_command_line(["--port", "http"])
+
+
+def test_short_lifetimes_for_a_try_are_allowed(configured: Callable[[str], Config]) -> None:
+    config = configured("images: {ttl_seconds: 60}\ndelivery: {grace_seconds: 0}\nretention: {interval_seconds: 1}")
+    assert config.images.ttl_seconds == MIN_TTL_SECONDS
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:9/send", "http://[::1]:9", "http://localhost", "https://sms.example"]
+)
+def test_codes_may_go_in_clear_to_this_machine_alone(configured: Callable[[str], Config], url: str) -> None:
+    assert configured(f"sms: {{webhook: {{url: '{url}'}}}}").sms.webhook.url == url

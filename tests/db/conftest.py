@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A SQLite database with one small table, on a disk that fails when told to."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from models.db.sqlite import SqliteDatabase
+from tests.db import notes
+from tests.db.faulty_disk import FaultyDisk
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "test.db"
+    notes.create(path)
+    return path
+
+
+@pytest.fixture
+def disk() -> Iterator[FaultyDisk]:
+    disk = FaultyDisk()
+    yield disk
+    disk.release_sync()
+    disk.unregister()
+
+
+@pytest.fixture
+async def db(disk: FaultyDisk, path: Path) -> AsyncIterator[SqliteDatabase]:
+    db = SqliteDatabase(path)
+    yield db
+    disk.release_sync()
+    await db.close()

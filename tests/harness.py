@@ -1,0 +1,231 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real server as a process of its own, and people who use it over real sockets."""
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from tests import contract
+
+ROOT = Path(__file__).parents[1]
+BROKEN = (httpx.TransportError, RuntimeError)
+"""What a client meets whose server has died: a broken connection, or a `Server.client` that is closed by now."""
+_numbers = itertools.count(int.from_bytes(os.urandom(3), "big"))
+
+
+def phone_number() -> str:
+    """A Chinese mobile number that no other call gives in this run."""
+    return f"139{next(_numbers) % 10**8:08d}"
+
+
+@dataclass(frozen=True)
+class Person:
+    """A registered person and their way to call the server."""
+
+    server: "Server"
+    uid: int
+    ukey: str
+    phone_hash: str
+
+    @property
+    def auth(self) -> tuple[str, str]:
+        return (self.phone_hash, self.ukey)
+
+    @property
+    def basic(self) -> str:
+        """The Authorization header's value, for requests written by hand."""
+        return f"Basic {b64encode(f'{self.phone_hash}:{self.ukey}'.encode()).decode()}"
+
+    def request(self, method: str, path: str, **kwargs: Any) -> httpx.Response:
+        return self.server.client.request(method, path, auth=self.auth, **kwargs)
+
+    def send(
+        self, to: "Person", image: bytes, headers: Mapping[str, str] | None = None, **fields: str
+    ) -> httpx.Response:
+        """POST /v1/images to one person."""
+        return self.request(
+            "POST",
+            "/v1/images",
+            data={"receiver_uid": str(to.uid), **fields},
+            files={"img_file": ("x.jpg", image, "image/jpeg")},
+            headers=headers,
+        )
+
+    def get(self, message_key: str, **kwargs: Any) -> httpx.Response:
+        return self.request("GET", f"/v1/images/{message_key}", **kwargs)
+
+    def status(self, message_key: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.request("GET", f"/v1/images/{message_key}/status").json()
+        return found
+
+
+class Server:
+    """`python server.py` on a free port of loopback, with a data directory of its own.
+
+    `trust` is what a client of a server with TLS believes.
+    """
+
+    def __init__(
+        self, folder: Path, settings: Mapping[str, Any] | None = None, trust: ssl.SSLContext | None = None
+    ) -> None:
+        self.folder = folder
+        self.trust = trust
+        self.data_dir = folder / "data"
+        self.log = folder / "server.log"
+        self.config = folder / "config.yaml"
+        self.config.write_text(json.dumps(dict(settings or {})))
+        self.provoked: set[str] = set()
+        self.process: subprocess.Popen[str] | None = None
+        self.port = 0
+
+    def start(self, **environment: str) -> "Server":
+        command = [
+            sys.executable,
+            "server.py",
+            "--config",
+            str(self.config),
+            "--port",
+            "0",
+            "--data-dir",
+            str(self.data_dir),
+        ]
+        with self.log.open("a") as log:
+            self.process = subprocess.Popen(
+                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **environment}
+            )
+        assert self.process.stdout
+        for line in self.process.stdout:
+            if found := re.search(r"listens on (https?)://[^ ]*:(\d+)", line):
+                scheme, self.port = found[1], int(found[2])
+                break
+        else:
+            self.process.wait(60)
+            self.process.stdout.close()
+            raise AssertionError(f"the server did not start:\n{self.log.read_text()}")
+        self.client = httpx.Client(
+            base_url=f"{scheme}://127.0.0.1:{self.port}",
+            timeout=30,
+            trust_env=False,
+            verify=self.trust or True,
+            event_hooks={"response": [contract.check]},
+        )
+        return self
+
+    def stop(self) -> int:
+        """SIGTERM, and the exit code."""
+        self.terminate()
+        return self.wait()
+
+    def terminate(self) -> None:
+        """SIGTERM, without waiting."""
+        assert self.process
+        self.process.send_signal(signal.SIGTERM)
+
+    def kill(self) -> None:
+        assert self.process
+        self.process.kill()
+        self.wait()
+
+    def wait(self) -> int:
+        """The exit code, once there is one."""
+        assert self.process
+        self.client.close()
+        code = self.process.wait(60)
+        if self.process.stdout:
+            self.process.stdout.close()
+        return code
+
+    def register(self, nickname: str = "somebody", **fields: Any) -> Person:
+        body = {"region_num": "86", "phone_num": phone_number(), "nickname": nickname, **fields}
+        reply = self.client.post("/v1/register", json=body)
+        assert reply.status_code == 201, reply.text
+        return Person(self, **reply.json())
+
+    def connect(self) -> socket.socket:
+        """A raw connection."""
+        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+
+    def raw(self, request: bytes) -> bytes:
+        """Send these bytes, and read until the server closes or answers nothing more for a while."""
+        with self.connect() as connection:
+            with contextlib.suppress(ConnectionError):
+                connection.sendall(request)
+            connection.settimeout(2)
+            answer = b""
+            with contextlib.suppress(TimeoutError, ConnectionError):
+                while piece := connection.recv(65536):
+                    answer += piece
+            return answer
+
+    def stored_files(self) -> list[Path]:
+        return [path for path in (self.data_dir / "images").rglob("*") if path.is_file()]
+
+    def open_files(self) -> int:
+        assert self.process
+        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+
+    def failures(self) -> list[str]:
+        """Log lines of level error but those in `provoked`: there must be none, whatever a client did."""
+        return [line for line in errors(self.log.read_text()) if line not in self.provoked]
+
+
+def errors(log: str) -> list[str]:
+    """The lines of level error in a log."""
+    return [line for line in log.splitlines() if '"level": "error"' in line or "Traceback" in line]
+
+
+def wait_until(
+    condition: Callable[[], bool], seconds: float = 10, what: str = "a condition", pause: float = 0.01
+) -> None:
+    """Poll until the condition holds, every `pause` seconds. Raises AssertionError when it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds} s"
+        time.sleep(pause)
+
+
+def until_answered(ask: Callable[[], httpx.Response], on_failure: Callable[[], None] = lambda: None) -> httpx.Response:
+    """Ask again and again, while servers die and come back, until there is an answer."""
+    replies: list[httpx.Response] = []
+
+    def answered() -> bool:
+        try:
+            replies.append(ask())
+        except BROKEN:
+            on_failure()
+        return bool(replies)
+
+    # Seldom enough to leave the processor to the server that is coming back.
+    wait_until(answered, seconds=60, what="an answer", pause=0.2)
+    return replies[0]
+
+
+@contextlib.contextmanager
+def running(
+    folder: Path,
+    settings: Mapping[str, Any] | None = None,
+    trust: ssl.SSLContext | None = None,
+    **environment: str,
+) -> Iterator[Server]:
+    """A server for the length of a block; killed if the block did not stop it."""
+    server = Server(folder, settings, trust).start(**environment)
+    try:
+        yield server
+    finally:
+        if server.process and server.process.poll() is None:
+            server.stop()

@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must never be found in the database's files."""
+
+import pytest
+
+from models.errors import CodeIncorrect
+from services.enrolment import Started
+from tests.identity.world import E164, PHONE, World
+
+pytestmark = pytest.mark.anyio
+
+KEY = "k" * 22
+
+
+async def test_nothing_that_identifies_or_lets_in_is_in_the_files(strict: World) -> None:
+    started, code = await strict.start()
+    wrong = f"{(int(code) + 1) % 10**6:06d}"
+    with pytest.raises(CodeIncorrect):
+        await strict.activation.confirm(started.activation_id, {"code": wrong}, None)
+    answer = await strict.accounts.register(PHONE, KEY)
+    assert isinstance(answer, Started)
+    later = await strict.code()
+    issued = await strict.activation.confirm(answer.activation_id, {"code": later}, "j" * 22)
+    ukey = await strict.accounts.renew_ukey(await strict.login(issued))
+    await strict.login(issued, ukey)
+
+    secrets = [E164, E164[1:], "13800138000", issued.phone_hash, issued.ukey, ukey, KEY, "j" * 22]
+    secrets += [f'"{used}"' for used in (code, wrong, later)]
+    hidden = [secret.encode() for secret in secrets]
+    hidden += [bytes.fromhex(issued.phone_hash)]
+    files = list(strict.path.parent.glob("glimpse.db*"))
+    stored = b"".join(file.read_bytes() for file in files)
+
+    assert any(file.name.endswith("-wal") for file in files)
+    assert b"Ann" in stored
+    assert [secret for secret in hidden if secret in stored] == []
+    for row in strict.rows("select code_hmac, phone_cipher, phone_digest from activations"):
+        for value in row:
+            assert not any(used.encode() in value for used in (code, wrong, later))

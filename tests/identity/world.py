@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accounts over the real database, with a clock and an SMS gateway that the test holds."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import bindparam, update
+
+from models.clock import HOUR_MS
+from models.db.database import Row, Statement, Transaction
+from models.db.schema import users
+from models.db.sqlite import SqliteDatabase
+from models.keys import KeyRing, new_key_ring
+from push.sms.base import Sent, SmsMessage, SmsOutcome
+from push.sms.queue import SmsQueue
+from services.accounts import Accounts
+from services.activation import Activation
+from services.authentication import Authentication, Caller
+from services.enrolment import Enrolment, Issued, Started
+from services.limits import Limits
+
+PHONE = {"region_num": "86", "phone_num": "13800138000", "nickname": "Ann"}
+E164 = "+8613800138000"
+OTHER = {"region_num": "86", "phone_num": "13900139000", "nickname": "Bob"}
+TEST_NUMBER = {"region_num": "1", "phone_num": "2015550123", "nickname": "Reviewer"}
+_DISABLE = Statement(update(users).where(users.c.uid == bindparam("this")).values(disabled_at=bindparam("now")))
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+    def seconds(self) -> float:
+        return self.now / 1000
+
+    def pass_seconds(self, seconds: float) -> None:
+        self.now += int(seconds * 1000)
+
+
+class FakeSms:
+    name = "fake"
+
+    def __init__(self) -> None:
+        self.sent: list[SmsMessage] = []
+
+    async def send(self, message: SmsMessage) -> SmsOutcome:
+        self.sent.append(message)
+        return Sent()
+
+    async def close(self) -> None:
+        pass
+
+
+class CountingDatabase(SqliteDatabase):
+    """The real engine, telling how often it was asked."""
+
+    reads = 0
+
+    async def read(self, statement: Statement, **params: Any) -> list[Row]:
+        self.reads += 1
+        return await super().read(statement, **params)
+
+
+@dataclass
+class World:
+    path: Path
+    db: CountingDatabase
+    keys: KeyRing
+    clock: Clock
+    limits: Limits
+    sms: FakeSms
+    queue: SmsQueue
+    accounts: Accounts
+    activation: Activation
+    authentication: Authentication
+    woken: list[int] = field(default_factory=list)
+
+    async def register(self, fields: dict[str, Any] = PHONE, **more: Any) -> Issued:
+        answer = await self.accounts.register(fields | more, None)
+        assert isinstance(answer, Issued)
+        return answer
+
+    async def start(self, fields: dict[str, Any] = PHONE, **more: Any) -> tuple[Started, str]:
+        """An activation and the code that was sent for it."""
+        answer = await self.accounts.register(fields | more, None)
+        assert isinstance(answer, Started)
+        return answer, await self.code()
+
+    async def retrieve(self, fields: dict[str, Any] = PHONE, **more: Any) -> Issued:
+        started, code = await self.start(fields, **more)
+        return await self.activation.confirm(started.activation_id, {"code": code}, None)
+
+    async def code(self) -> str:
+        """The last code that was sent."""
+        for task in list(self.queue._sending):
+            await task
+        return self.sms.sent[-1].code
+
+    async def login(self, issued: Issued, ukey: str | None = None, address: str = "192.0.2.1") -> Caller:
+        return await self.authentication.basic(issued.phone_hash, ukey or issued.ukey, address)
+
+    async def disable(self, uid: int) -> None:
+        async def unit(tx: Transaction) -> None:
+            await tx.execute(_DISABLE, this=uid, now=self.clock())
+
+        await self.db.write(unit)
+
+    def rows(self, sql: str) -> list[Any]:
+        return self.db._reader.execute(sql).fetchall()
+
+
+@asynccontextmanager
+async def open_world(path: Path, *, required: bool = False, limited: bool = True) -> AsyncIterator[World]:
+    db, keys, clock, sms = CountingDatabase(path, busy_seconds=0.1), new_key_ring(), Clock(), FakeSms()
+    limits = Limits(enabled=limited, clock=clock.seconds)
+    queue = SmsQueue(sms)
+    woken: list[int] = []
+    enrolment = Enrolment(keys=keys, recycled_after_days=90, push_give_up_ms=72 * HOUR_MS, clock=clock)
+    activation = Activation(
+        db=db,
+        keys=keys,
+        enrolment=enrolment,
+        limits=limits,
+        sms=queue,
+        test_numbers={"+12015550123": "424242"},
+        wake_relay=lambda: woken.append(clock()),
+        clock=clock,
+    )
+    accounts = Accounts(
+        db=db,
+        keys=keys,
+        enrolment=enrolment,
+        activation=activation,
+        activation_required=required,
+        default_provider="log",
+        providers=("log", "getui"),
+        clock=clock,
+    )
+    authentication = Authentication(db=db, keys=keys, limits=limits, clock=clock)
+    yield World(path, db, keys, clock, limits, sms, queue, accounts, activation, authentication, woken)
+    await queue.close()
+    await db.close()

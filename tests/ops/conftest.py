@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One server for all tests of a module that run commands beside it, and what a stopped one leaves."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Server, running
+from tests.pictures import png
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("server"), {"limits": {"enabled": False}}) as server:
+        yield server
+        assert server.failures() == []
+
+
+@pytest.fixture(scope="session")
+def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The data directory of a server that was used and stopped: one image waits."""
+    with running(tmp_path_factory.mktemp("used")) as server:
+        server.register("Ann").send(server.register("Ben", cid="ben"), png(1, 1))
+    return server.data_dir
+
+
+@pytest.fixture
+def stopped(used: Path, tmp_path: Path) -> Path:
+    """One such directory to spoil."""
+    return shutil.copytree(used, tmp_path / "data")

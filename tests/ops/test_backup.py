@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A backup made beside a server that takes images all the time, and what it refuses."""
+
+import errno
+import json
+import os
+import stat
+import subprocess
+import sys
+import threading
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.db.sqlite_copy import SKIPPED_IDS
+from models.keys import dump_key_ring, new_key_ring
+from ops.backup import backup
+from ops.fsck import fsck
+from ops.restore import restore
+from tests.harness import ROOT, Person, Server, running
+from tests.ops.commands import asked, invoke, refused
+from tests.pictures import jpeg, png
+
+
+def send(ann: Person, ben: Person, image: bytes) -> str:
+    reply = ann.send(ben, image)
+    assert reply.status_code == 201, reply.text
+    return reply.headers["message-key"]
+
+
+def test_what_was_accepted_before_a_backup_under_load_is_there_after_its_restore(tmp_path: Path) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    with running(tmp_path / "old", {"limits": {"enabled": False}, "inbox": {"max_pending": 100_000}}) as old:
+        ann, ben = old.register("Ann", cid="ann"), old.register("Ben", cid="ben")
+        images = {send(ann, ben, image): image for image in (png(2, 3), jpeg(), png(7, 7))}
+        stop = threading.Event()
+        extra: list[str] = []
+
+        def keep_sending() -> None:
+            while not stop.is_set():
+                extra.append(send(ann, ben, png(1, 1)))
+
+        sending = threading.Thread(target=keep_sending)
+        sending.start()
+        try:
+            made = asked(backup, old.data_dir, tmp_path / "backup", "--with-images")
+        finally:
+            stop.set()
+            sending.join()
+        assert len(images) <= made["images"]["files"] <= len(images) + len(extra)
+        assert (len(extra) > 3, made["images"]["gone"], old.failures()) == (True, 0, [])
+    done = asked(restore, tmp_path / "new" / "data", tmp_path / "backup")
+    assert done == {"images": made["images"]["files"], "present": 0, "missing": 0, "damaged": 0, "set_aside": []}
+    assert asked(fsck, tmp_path / "new" / "data")["clean"]
+    with running(tmp_path / "new") as new:
+        ann, ben = replace(ann, server=new), replace(ben, server=new)
+        assert {key: ben.get(key).content for key in images} == images
+        assert int(ann.send(ben, png(1, 1)).headers["message-id"]) > SKIPPED_IDS
+        assert new.register("Eve").uid > SKIPPED_IDS
+        assert new.failures() == []
+
+
+def test_a_backup_is_its_owners_alone_and_opens_where_nothing_can_be_written(server: Server, tmp_path: Path) -> None:
+    send(server.register("Ann"), server.register("Ben"), png(1, 1))
+    folder = tmp_path / "deep" / "backup"
+    invoke(backup, server.data_dir, folder, "--with-images")
+    everything = [folder, *folder.rglob("*")]
+    modes = {stat.S_IMODE(path.stat().st_mode) for path in everything if path.is_file()}
+    assert modes == {0o600}
+    assert {stat.S_IMODE(path.stat().st_mode) for path in everything if path.is_dir()} == {0o700}
+    assert {path.name for path in folder.iterdir()} == {"glimpse.db", "keys.json", "manifest.json", "images"}
+    header = (folder / "glimpse.db").read_bytes()[18:20]
+    assert header == b"\1\1", "the database still wants a log beside it: https://www.sqlite.org/fileformat.html"
+
+
+def test_images_are_links_where_they_can_be_and_copies_elsewhere(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = send(server.register("Ann"), server.register("Ben"), png(9, 9))
+    path = Path("images", key[:2], key[2:4], key)
+    asked(backup, server.data_dir, tmp_path / "linked", "--with-images")
+    assert (tmp_path / "linked" / path).samefile(server.data_dir / path)
+
+    def other_disk(*_arguments: object, **_options: object) -> None:
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", other_disk)
+    asked(backup, server.data_dir, tmp_path / "copied", "--with-images")
+    assert not (tmp_path / "copied" / path).samefile(server.data_dir / path)
+    assert (tmp_path / "copied" / path).read_bytes() == png(9, 9)
+
+
+def test_an_image_that_went_meanwhile_is_counted_and_its_row_is_for_fsck(stopped: Path, tmp_path: Path) -> None:
+    [image] = [path for path in (stopped / "images").rglob("*") if path.is_file()]
+    image.unlink()
+    made = asked(backup, stopped, tmp_path / "backup", "--with-images")
+    assert (made["images"]["files"], made["images"]["gone"]) == (0, 1)
+    again = tmp_path / "again"
+    told = invoke(restore, again, tmp_path / "backup")
+    assert (told.exit_code, "1 images are missing" in told.stderr, "fsck --repair" in told.stderr) == (1, True, True)
+    assert asked(fsck, again, "--repair")["problems"]["missing_files"] == 1
+    assert asked(fsck, again)["clean"]
+
+
+def test_a_backup_goes_into_an_empty_folder_of_its_own(server: Server, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "is not empty" in refused(backup, server.data_dir, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    assert "there is no" in refused(backup, tmp_path, tmp_path / "backup")
+    assert not (tmp_path / "backup").exists()
+
+
+def test_a_backup_with_a_key_ring_that_does_not_fit_is_none(stopped: Path, tmp_path: Path) -> None:
+    (stopped / "keys.json").write_text(dump_key_ring(new_key_ring()))
+    assert "not the key ring" in refused(backup, stopped, tmp_path / "backup")
+    assert not (tmp_path / "backup" / "manifest.json").exists()
+
+
+def test_a_backup_that_was_cut_off_is_known_for_it(server: Server, tmp_path: Path) -> None:
+    folder = tmp_path / "backup"
+    command = [sys.executable, "-m", "ops", "backup", str(folder), "--data-dir", str(server.data_dir)]
+    environment = {**os.environ, "GLIMPSE_FAULT": "before_manifest"}
+    assert subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=60).returncode < 0
+    assert (folder / "glimpse.db").stat().st_size > 0
+    assert "is no finished backup" in refused(restore, tmp_path / "data", folder)
+    assert "is not empty" in refused(backup, server.data_dir, folder)
+
+
+def test_the_manifest_says_what_is_in_the_backup(server: Server, tmp_path: Path) -> None:
+    said = asked(backup, server.data_dir, tmp_path / "backup")
+    assert said.pop("folder") == str(tmp_path / "backup")
+    manifest = json.loads((tmp_path / "backup" / "manifest.json").read_text())
+    assert manifest == {"format": 1, **said}
+    assert (said["images"], said["files"]["glimpse.db"]["bytes"]) == (
+        None,
+        (tmp_path / "backup" / "glimpse.db").stat().st_size,
+    )

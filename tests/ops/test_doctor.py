@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ops doctor`: what it says of a server that is well, and of each way not to be."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+
+from emulators.getui import running as running_getui
+from models.db import migrate
+from ops.doctor import doctor
+from tests.harness import Server
+from tests.ops.commands import asked, invoke
+from tests.pictures import png
+
+pytestmark = pytest.mark.anyio
+
+
+def said(data_dir: Path, *arguments: object, status: int = 0) -> dict[str, tuple[str, str]]:
+    """Each check's status and what it found and advises."""
+    document = asked(doctor, data_dir, *arguments, status=status)
+    assert document["healthy"] == (status == 0)
+    return {check["name"]: (check["status"], f"{check['found']}: {check['advice']}") for check in document["checks"]}
+
+
+def failing(data_dir: Path, *arguments: object) -> dict[str, str]:
+    return {name: text for name, (status, text) in said(data_dir, *arguments, status=1).items() if status == "fail"}
+
+
+def settings(folder: Path, values: dict[str, Any]) -> Path:
+    (folder / "settings.yaml").write_text(json.dumps(values))
+    return folder / "settings.yaml"
+
+
+def test_a_running_server_is_well(server: Server) -> None:
+    ann = server.register("Ann", cid="ann-secret")
+    ann.send(ann, png(1, 1))
+    found = said(server.data_dir)
+    assert set(found) == {
+        *("config", "guard", "modes", "disk", "inodes", "clock", "files"),
+        *("schema", "sqlite", "database", "keys", "outbox", "images"),
+    }
+    told = invoke(doctor, server.data_dir)
+    assert (told.exit_code, told.stdout.count("\n")) == (0, len(found) + 1)
+    assert "ok    images: the oldest 1 have their files" in told.stdout
+    assert " 0 fail" in told.stdout
+    assert "secret" not in told.stdout + str(found)
+
+
+def test_a_directory_where_no_server_was_is_no_failure(tmp_path: Path) -> None:
+    found = said(tmp_path / "data")
+    assert (found["data"][0], found["database"][0]) == ("warn", "warn")
+    assert not (tmp_path / "data").exists()
+
+
+def test_wrong_settings_and_refusals_are_failures(tmp_path: Path) -> None:
+    assert "server.prot" in failing(tmp_path, "--config", settings(tmp_path, {"server": {"prot": 1}}))["config"]
+    assert "TLS is off" in failing(tmp_path, "--config", settings(tmp_path, {"server": {"host": "0.0.0.0"}}))["guard"]
+    lan = {"server": {"host": "0.0.0.0", "development_lan": True}}
+    assert said(tmp_path, "--config", settings(tmp_path, lan))["guard"][0] == "warn"
+
+
+def test_fewer_open_files_than_connections_need_is_a_warning(tmp_path: Path) -> None:
+    many = settings(tmp_path, {"server": {"max_connections": 10**12}})
+    assert str(3 * 10**12 + 64) in said(tmp_path, "--config", many)["files"][1]
+
+
+def test_what_others_can_read_is_a_failure(stopped: Path) -> None:
+    (stopped / "keys.json").chmod(0o640)
+    found = failing(stopped)
+    assert f"chmod go= {stopped / 'keys.json'}" in found["modes"]
+    assert "can be read by others" in found["keys"]
+
+
+def test_a_lost_key_ring_is_a_failure_and_none_is_made(stopped: Path) -> None:
+    (stopped / "keys.json").unlink()
+    assert "restore it from the backup" in failing(stopped)["keys"]
+    assert not (stopped / "keys.json").exists()
+
+
+def test_an_image_without_its_file_is_a_failure(stopped: Path) -> None:
+    [image] = [path for path in (stopped / "images").rglob("*") if path.is_file()]
+    image.unlink()
+    assert "python -m ops fsck" in failing(stopped)["images"]
+
+
+def test_a_restore_that_was_cut_off_is_a_failure(stopped: Path) -> None:
+    (stopped / "restoring").touch()
+    assert "--force" in failing(stopped)["data"]
+
+
+def test_what_waits_long_and_what_is_dead_is_a_warning(stopped: Path) -> None:
+    change(stopped, "UPDATE outbox SET state = 'dead'")
+    assert "1 log dead" in said(stopped)["outbox"][1]
+    change(stopped, "UPDATE outbox SET state = 'due', created_at = 1")
+    assert "1 log due" in said(stopped)["outbox"][1]
+    change(stopped, "UPDATE outbox SET created_at = 1 << 41")
+    assert said(stopped)["outbox"][0] == "ok"
+    change(stopped, "UPDATE devices SET provider = 'getui'")
+    assert "getui is not configured" in said(stopped)["outbox"][1]
+
+
+def test_a_newer_an_older_and_a_broken_database_are_told_apart(stopped: Path) -> None:
+    change(stopped, "INSERT INTO migrations VALUES (9999, 0)")
+    assert "newer version" in failing(stopped)["schema"]
+    change(stopped, "DELETE FROM migrations")
+    assert "python -m ops migrate" in said(stopped)["schema"][1]
+    (stopped / "glimpse.db").write_bytes(b"not a database" * 100)
+    assert "not a database" in failing(stopped)["database"]
+
+
+def test_a_damaged_page_is_found(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    path = tmp_path / "glimpse.db"
+    migrate.run(path)
+    many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 500)"
+    change(tmp_path, f"{many} INSERT INTO users (nickname, reg_time, seen_at) SELECT hex(zeroblob(500)), 0, 0 FROM n")
+    data = bytearray(path.read_bytes())
+    data[-4096:] = b"\xff" * 4096
+    path.write_bytes(data)
+    assert "restore" in failing(tmp_path)["database"]
+
+
+async def test_getuis_keys_are_tried(tmp_path: Path) -> None:
+    async with running_getui() as vendor:
+        keys = vendor.state.keys
+        getui = {"base_url": vendor.base_url, "app_id": keys.app_id, "app_key": keys.app_key}
+        right = settings(tmp_path, {"push": {"getui": {**getui, "master_secret": keys.master_secret}}})
+        assert (await asyncio.to_thread(said, tmp_path, "--config", right))["getui"][0] == "ok"
+        wrong = settings(tmp_path, {"push": {"getui": {**getui, "master_secret": "not-the-secret"}}})
+        told = await asyncio.to_thread(failing, tmp_path, "--config", wrong)
+        assert "auth: refused" in told["getui"]
+        assert "not-the-secret" not in str(told)
+
+
+def change(data_dir: Path, sql: str) -> None:
+    connection = apsw.Connection(str(data_dir / "glimpse.db"))
+    connection.execute(sql)
+    connection.close()

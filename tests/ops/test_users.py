@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`ops users` beside a running server."""
+
+from pathlib import Path
+
+import pytest
+
+from models.phone import phone_hash
+from ops.users import users
+from tests.harness import Server
+from tests.ops.commands import asked, invoke, refused
+from tests.pictures import png
+
+NUMBER = "+8613912345678"
+
+
+def test_a_person_is_found_by_uid_number_and_hash_and_nothing_secret_is_shown(server: Server) -> None:
+    ann = server.register("Ann\u202e", phone_num=NUMBER[3:], cid="cid-of-ann")
+    server.register("Ben").send(ann, png(1, 1))
+    for who in (ann.uid, NUMBER, phone_hash(NUMBER)):
+        about = asked(users, server.data_dir, "show", who)
+        assert (about["uid"], about["nickname"], about["region_num"]) == (ann.uid, "Ann\u202e", "86")
+        assert (about["devices"], about["pending_images"], about["disabled_at"]) == ({"log": 1}, 1, None)
+        shown = invoke(users, server.data_dir, "show", who).output
+        assert r"nickname: 'Ann\u202e'" in shown
+        for secret in (NUMBER[1:], NUMBER[3:], ann.phone_hash, ann.ukey, "cid-of-ann"):
+            assert secret not in shown + str(about)
+
+
+def test_a_disabled_person_is_shut_out_at_once_and_let_in_again(server: Server) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    assert ann.request("GET", "/v1/me").status_code == 200
+    assert asked(users, server.data_dir, "disable", ann.uid) == {"uid": ann.uid, "disabled": True, "changed": True}
+    assert ann.request("GET", "/v1/me").status_code == 401
+    assert ben.send(ann, png(1, 1)).json()["code"] == "recipient_unavailable"
+    since = asked(users, server.data_dir, "show", ann.uid)["disabled_at"]
+    assert "disabled already" in invoke(users, server.data_dir, "disable", ann.uid).stdout
+    assert asked(users, server.data_dir, "show", ann.uid)["disabled_at"] == since > 0
+    assert "enabled now" in invoke(users, server.data_dir, "disable", ann.uid, "--undo").stdout
+    assert ann.request("GET", "/v1/me").status_code == 200
+    assert ben.send(ann, png(1, 1)).status_code == 201
+
+
+@pytest.mark.parametrize("who", ["987654321", "+8613700000000", "0" * 64])
+def test_nobody_is_said_in_one_line(server: Server, who: str) -> None:
+    assert "there is no such person" in refused(users, server.data_dir, "show", who)
+    assert "there is no such person" in refused(users, server.data_dir, "disable", who)
+
+
+def test_what_names_nobody_is_refused(server: Server) -> None:
+    for who in ("Ann", "13912345678901234567", "+0", "A" * 64):
+        assert "name a person by uid" in refused(users, server.data_dir, "show", who)
+
+
+def test_a_server_that_is_not_there_is_not_made(tmp_path: Path) -> None:
+    assert "there is no database" in refused(users, tmp_path, "show", "1")
+    assert list(tmp_path.iterdir()) == []

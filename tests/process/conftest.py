@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One server for all tests of a module that do not need one of their own."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.harness import Person, Server, running
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("server"), {"limits": {"enabled": False}}) as server:
+        yield server
+        assert server.failures() == []
+
+
+@pytest.fixture
+def ann(server: Server) -> Person:
+    return server.register("Ann", cid="cid-ann")
+
+
+@pytest.fixture
+def ben(server: Server) -> Person:
+    return server.register("Ben", cid="cid-ben")

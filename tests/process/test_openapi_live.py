@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The running server answers its own description, and every operation of it answers as described.
+
+Every reply that `tests.harness` sees is judged by `tests.contract`; here each operation is called for its success.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from handlers.openapi import document
+from tests import contract
+from tests.harness import Person, Server, phone_number, running
+from tests.pictures import jpeg
+
+CODE = "314159"
+
+
+def test_the_server_answers_its_description(server: Server) -> None:
+    assert server.client.get("/openapi.json").json() == document()
+
+
+def test_the_page_comes_with_a_policy_that_allows_no_script(server: Server) -> None:
+    reply = server.client.get("/docs")
+    assert reply.headers["Content-Type"] == "text/html; charset=utf-8"
+    policy = dict(part.strip().split(" ", 1) for part in reply.headers["Content-Security-Policy"].split(";"))
+    assert policy == {
+        "default-src": "'none'",
+        "style-src": "'unsafe-inline'",
+        "base-uri": "'none'",
+        "form-action": "'none'",
+        "frame-ancestors": "'none'",
+    }
+
+
+def test_the_root_leads_to_addresses_that_answer(server: Server) -> None:
+    root = server.client.get("/").json()
+    for name in ("docs", "openapi", "health", "ready"):
+        assert server.client.get(root[name]).status_code == 200
+
+
+def test_every_reply_that_the_harness_sees_is_judged(server: Server) -> None:
+    assert contract.check in server.client.event_hooks["response"]
+
+
+@pytest.fixture
+def number() -> str:
+    return phone_number()
+
+
+@pytest.fixture
+def lenient(tmp_path: Path, number: str) -> Iterator[Server]:
+    """A server that knows the code of one number."""
+    settings = {"activation": {"test_numbers": {f"+86{number}": CODE}}}
+    with running(tmp_path, settings) as server:
+        yield server
+        assert server.failures() == []
+
+
+def retrieve(server: Server, number: str) -> Person:
+    """The person who registered this number before, by its code; on the way the refusals of an activation."""
+    newcomer = {"region_num": 86, "phone_num": number, "nickname": "Ann", "device_type": "IOS"}
+    started = server.client.post("/v1/register", json=newcomer)
+    assert started.status_code == 202
+    address = f"/v1/activations/{started.json()['activation_id']}"
+    answers = [
+        server.client.post(f"{address}/resend"),
+        server.client.post(address, json={"code": "000000"}),
+        server.client.post(address, json={"code": "x"}),
+        done := server.client.post(address, json={"code": CODE}),
+        server.client.post(address, json={"code": CODE}),
+        server.client.post(f"{address}/resend"),
+    ]
+    assert [answer.status_code for answer in answers] == [429, 403, 422, 201, 410, 410]
+    account = done.json()
+    assert account["retrieved"]
+    return Person(server, account["uid"], account["ukey"], account["phone_hash"])
+
+
+def use_account(person: Person) -> None:
+    person.request("GET", "/v1/me")
+    person.request("PATCH", "/v1/me", json={"nickname": "Ann B.", "discoverable": False})
+    person.request("GET", f"/v1/users/{person.uid}")
+    person.request("POST", "/v1/me/ukey")
+
+
+def use_images(ann: Person, ben: Person) -> None:
+    key = ann.send(ben, jpeg(), caption="hello").headers["Message-Key"]
+    ben.request("GET", "/v1/inbox", params={"limit": 1, "after": 0})
+    ben.request("HEAD", f"/v1/images/{key}")
+    ben.get(key, params={"ack": "manual"})
+    ben.get(key, headers={"Range": "bytes=0-9"})
+    oldest = {"sender_phone": ann.phone_hash, "receiver_phone": ben.phone_hash}
+    ben.request("HEAD", "/v1/images", params=oldest)
+    ben.request("GET", "/v1/images", params={**oldest, "ack": "manual"})
+    ben.request("DELETE", f"/v1/images/{key}")
+    ann.status(key)
+
+
+def test_every_operation_succeeds_as_described(lenient: Server, number: str) -> None:
+    succeeded: set[str | None] = set()
+
+    def note(response: httpx.Response) -> None:
+        if response.is_success:
+            succeeded.add(contract.operation_of(response.request.method, response.request.url.path))
+
+    lenient.client.event_hooks = {"response": [*lenient.client.event_hooks["response"], note]}
+    for path in ("/", "/healthz", "/readyz", "/openapi.json", "/docs"):
+        lenient.client.get(path)
+    for path in ("/healthz", "/readyz"):
+        lenient.client.head(path)
+    lenient.register("Ann", phone_num=number)
+    ann, ben = retrieve(lenient, number), lenient.register("Ben", cid="cid-ben")
+    use_images(ann, ben)
+    use_account(ann)
+    assert succeeded == set(contract.operations()) - {"resendCode"}, "a new code may be asked for after a minute"
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/images/0/1", "/docs/"])
+def test_a_path_that_is_not_described_is_not_found(server: Server, path: str) -> None:
+    assert server.client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("method", ["PUT", "DELETE", "OPTIONS", "TRACE", "FOO"])
+def test_a_method_that_is_not_described_is_refused(server: Server, method: str) -> None:
+    reply = server.client.request(method, "/v1/me")
+    assert (reply.status_code, reply.headers["Allow"]) == (405, "GET, PATCH")

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A real database with people, devices and messages, and a relay over it."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from sqlalchemy import bindparam, insert, select, update
+
+from models.db import devices, migrate, outbox
+from models.db.database import Row, Statement, Transaction
+from models.db.devices import DeviceId
+from models.db.outbox import Kind
+from models.db.schema import deliveries, messages, users
+from models.db.schema import devices as devices_table
+from models.db.schema import outbox as outbox_table
+from models.db.sqlite import SqliteDatabase
+from models.user import UserId
+from push.relay import Relay
+from tests.push.fakes import FakeClock, ScriptedProvider
+
+DAY = 86_400_000
+
+INSERT_PERSON = Statement(
+    insert(users).values(
+        nickname="x", region_num="86", phone_cipher=bindparam("cipher"), reg_time=1, seen_at=1, event_seq=0
+    )
+)
+INSERT_MESSAGE = Statement(
+    insert(messages).values(
+        message_key=bindparam("key"),
+        sender_uid=bindparam("sender"),
+        receiver_uid=bindparam("receiver"),
+        send_time=bindparam("now"),
+        exist=1,
+        filetype="image/png",
+        size=1,
+        sha256=b"\0" * 32,
+        caption="",
+        expires_at=bindparam("until"),
+        stored=1,
+    )
+)
+INSERT_DELIVERY = Statement(
+    insert(deliveries).values(
+        message_id=bindparam("message"),
+        receiver_uid=bindparam("receiver"),
+        sender_uid=bindparam("sender"),
+        state="pending",
+    )
+)
+SET_STATE = Statement(
+    update(deliveries).where(deliveries.c.message_id == bindparam("message")).values(state=bindparam("to"))
+)
+ROWS = Statement(
+    select(outbox_table.c.state, outbox_table.c.attempts, outbox_table.c.reason, outbox_table.c.next_at).order_by(
+        outbox_table.c.outbox_id
+    )
+)
+DEVICE = Statement(
+    select(devices_table.c.uid, devices_table.c.ended_at, devices_table.c.stale_at).where(
+        devices_table.c.device_id == bindparam("device")
+    )
+)
+
+
+@dataclass
+class World:
+    db: SqliteDatabase
+    clock: FakeClock
+    provider: ScriptedProvider
+
+    async def person(self, cipher: bytes | None = b"cipher") -> UserId:
+        async def unit(tx: Transaction) -> UserId:
+            return UserId((await tx.execute(INSERT_PERSON, cipher=cipher)).last_id)
+
+        return await self.db.write(unit)
+
+    async def device(self, uid: UserId, token: str, provider: str = "log") -> DeviceId:
+        now = self.clock()
+
+        async def unit(tx: Transaction) -> DeviceId:
+            facts = {"provider": provider, "app": "", "token": token, "device_type": "ANDROID"}
+            return await devices.register(tx, uid=uid, now=now, **facts)
+
+        return await self.db.write(unit)
+
+    async def message(self, sender: UserId, receiver: UserId, *, ttl: int = DAY, give_up: int = 3 * DAY) -> int:
+        """A message to one person, and its outbox rows."""
+        now = self.clock()
+
+        async def unit(tx: Transaction) -> int:
+            key = f"{sender}-{receiver}-{now}-{ttl}-{len(await tx.read(ROWS))}"
+            people = {"sender": sender, "receiver": receiver}
+            inserted = await tx.execute(INSERT_MESSAGE, **people, key=key, now=now, until=now + ttl)
+            message_id = inserted.last_id
+            await tx.execute(INSERT_DELIVERY, **people, message=message_id)
+            await outbox.insert_for_person(
+                tx, kind=Kind.MESSAGE, message_id=message_id, uid=receiver, now=now, give_up_at=now + give_up
+            )
+            return message_id
+
+        return await self.db.write(unit)
+
+    async def one_message(self) -> int:
+        """Person 1 sends to person 2, who has one device with token `t`."""
+        sender, receiver = await self.person(b"sender"), await self.person(b"receiver")
+        await self.device(receiver, "t")
+        self.clock.advance(1)
+        return await self.message(sender, receiver)
+
+    async def set_state(self, message_id: int, state: str) -> None:
+        async def unit(tx: Transaction) -> None:
+            await tx.execute(SET_STATE, message=message_id, to=state)
+
+        await self.db.write(unit)
+
+    async def rows(self) -> list[Row]:
+        """(state, attempts, reason, next_at) of each outbox row."""
+        return await self.db.read(ROWS)
+
+    async def states(self) -> list[str]:
+        return [row[0] for row in await self.rows()]
+
+    async def device_row(self, device_id: DeviceId) -> Row:
+        """(uid, ended_at, stale_at)"""
+        [row] = await self.db.read(DEVICE, device=device_id)
+        return row
+
+    def relay(self, *others: ScriptedProvider, **options: float) -> Relay:
+        providers = {provider.name: provider for provider in (self.provider, *others)}
+        return Relay(self.db, providers, _phone_hash_of, clock=self.clock, **options)  # type: ignore[arg-type]
+
+
+def _phone_hash_of(cipher: bytes) -> str:
+    if cipher == b"poison":
+        raise ValueError("no such key")
+    return "hash of " + cipher.decode()
+
+
+@pytest.fixture
+async def world(tmp_path: Path, anyio_backend: str) -> AsyncIterator[World]:
+    assert anyio_backend == "asyncio"
+    path = tmp_path / "glimpse.db"
+    migrate.run(path)
+    db = SqliteDatabase(path)
+    yield World(db, FakeClock(), ScriptedProvider())
+    await db.close()

@@ -1,0 +1,44 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The fakes of the push tests: a provider that answers by script, and a clock that is moved by hand."""
+
+from collections.abc import Awaitable, Callable, Sequence
+
+from push.base import Delivered, Outcome, Push
+
+Script = Callable[[Push], Outcome]
+Hook = Callable[[Sequence[Push]], Awaitable[None]]
+
+
+class FakeClock:
+    def __init__(self, now: int = 1_760_000_000_000) -> None:
+        self.now = now
+
+    def __call__(self) -> int:
+        return self.now
+
+    def advance(self, seconds: float) -> None:
+        self.now += int(seconds * 1000)
+
+
+class ScriptedProvider:
+    """Answers each push with `script`, after `before` has been awaited. Keeps what it was sent, call by call."""
+
+    def __init__(self, name: str = "log", *, batch_size: int = 100) -> None:
+        self.name = name
+        self.batch_size = batch_size
+        self.script: Script = lambda _: Delivered()
+        self.before: Hook | None = None
+        self.calls: list[list[Push]] = []
+
+    @property
+    def sent(self) -> list[Push]:
+        return [push for call in self.calls for push in call]
+
+    async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
+        self.calls.append(list(pushes))
+        if self.before is not None:
+            await self.before(pushes)
+        return [self.script(push) for push in pushes]
+
+    async def close(self) -> None:
+        pass

@@ -1,0 +1,185 @@
+# SPDX-License-Identifier: Apache-2.0
+"""People, images and time, over a real database and a real store in one directory."""
+
+import hashlib
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import apsw
+
+from models.db import deliveries, events, messages, migrate, users
+from models.db.database import Transaction
+from models.db.sqlite import SqliteDatabase
+from models.keys import new_key_ring
+from models.message import MessageId
+from models.user import UserId
+from services.fsck import Fsck, Report
+from services.reading import Reading
+from services.retention import Lifetimes, Retention
+from storage.disk import DiskStore
+from storage.keys import message_key, path_of
+
+HOUR = 3600
+DAY = 24 * HOUR
+TTL_SECONDS = 30 * DAY
+ORPHAN_SECONDS = 6 * HOUR
+LIFETIMES = Lifetimes(interval_seconds=3600, orphan_seconds=ORPHAN_SECONDS, message_days=365, event_days=7)
+
+
+@dataclass
+class Clock:
+    """Milliseconds by `clock()`, monotonic seconds by `clock.seconds()`; they go together but for a `jump`."""
+
+    now: int = 1_800_000_000_000
+    monotonic: float = 1000.0
+
+    def __call__(self) -> int:
+        return self.now
+
+    def seconds(self) -> float:
+        return self.monotonic
+
+    def passes(self, seconds: float) -> None:
+        self.now += int(seconds * 1000)
+        self.monotonic += seconds
+
+    def jump(self, seconds: float) -> None:
+        self.now += int(seconds * 1000)
+
+
+@dataclass(frozen=True)
+class Image:
+    message_id: MessageId
+    key: str
+    data: bytes
+
+
+@dataclass
+class World:
+    folder: Path
+    db: SqliteDatabase
+    store: DiskStore
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def path(self) -> Path:
+        return self.folder / "glimpse.db"
+
+    def retention(self, db: SqliteDatabase | None = None, store: DiskStore | None = None) -> Retention:
+        return Retention(
+            db or self.db,
+            store or self.store,
+            lifetimes=LIFETIMES,
+            clock=self.clock,
+            monotonic=self.clock.seconds,
+        )
+
+    def reading(self, retention: Retention | None = None) -> Reading:
+        wake = retention.wake if retention else lambda: None
+        return Reading(db=self.db, store=self.store, keys=new_key_ring(), wake_retention=wake, clock=self.clock)
+
+    async def fsck(self, *, repair: bool = False, db: SqliteDatabase | None = None) -> Report:
+        fsck = Fsck(db or self.db, self.store, clock=self.clock, orphan_seconds=ORPHAN_SECONDS, repair=repair)
+        return await fsck.run()
+
+    async def person(self) -> UserId:
+        async def unit(tx: Transaction) -> UserId:
+            return await users.insert_user(
+                tx, nickname="x", region_num="86", phone_cipher=b"", terms_version=None, now=self.clock()
+            )
+
+        return await self.db.write(unit)
+
+    async def file(self, data: bytes = b"picture") -> str:
+        """A stored file of which no row speaks; its key."""
+        key = message_key(1, 2, 3, os.urandom(16))
+        with self.store.reserve(len(data)) as room:
+            writer = await self.store.create(room)
+            await writer.commit(key, data)
+        return key
+
+    async def record(self, key: str, data: bytes, sender: UserId, *receivers: UserId) -> MessageId:
+        """The rows of an image, as sending writes them."""
+
+        async def unit(tx: Transaction) -> MessageId:
+            now = self.clock()
+            message_id = await messages.insert_image(
+                tx,
+                message_key=key,
+                sender_uid=sender,
+                receiver_uid=receivers[0],
+                send_time=now,
+                filetype="jpeg",
+                size=len(data),
+                sha256=hashlib.sha256(data).digest(),
+                caption="",
+                expires_at=now + TTL_SECONDS * 1000,
+            )
+            for uid in receivers:
+                await deliveries.insert_pending(tx, message_id=message_id, receiver_uid=uid, sender_uid=sender)
+                said: dict[str, object] = {"message_id": message_id}
+                await events.append(
+                    tx, uid=uid, kind="image", at=now, data=said, pending_count=1, pending_bytes=len(data)
+                )
+            return message_id
+
+        return await self.db.write(unit)
+
+    async def send(self, sender: UserId, *receivers: UserId, data: bytes = b"picture") -> Image:
+        key = await self.file(data)
+        return Image(await self.record(key, data, sender, *receivers), key, data)
+
+    async def fetch(self, uid: UserId, image: Image, *, grace_seconds: int = 60) -> None:
+        """A whole download that consumes."""
+        reading = self.reading()
+        opened = await reading.open_image(await reading.find_image(uid, image.key))
+        await reading.finish_image(opened, grace_seconds * 1000)
+        reading.close_image(opened)
+
+    def file_of(self, key: str) -> Path:
+        return self.folder / "images" / path_of(key)
+
+    def has_file(self, image: Image) -> bool:
+        return self.file_of(image.key).exists()
+
+    def age(self, key: str, seconds: float) -> None:
+        """Make a file look as if it was written that long ago."""
+        written = self.file_of(key).stat().st_mtime - seconds
+        os.utime(self.file_of(key), (written, written))
+
+    def rows(self, sql: str, *values: Any) -> list[Any]:
+        """Run SQL of the test's own on a connection of its own, with no foreign keys in its way."""
+        connection = apsw.Connection(str(self.path))
+        connection.set_busy_timeout(5000)
+        try:
+            return connection.execute(sql, values).fetchall()
+        finally:
+            connection.close()
+
+    def count(self, table: str) -> int:
+        return int(self.rows(f"SELECT count(*) FROM {table}")[0][0])
+
+    def counters(self, uid: UserId) -> tuple[int, int]:
+        """What the counters of this person's inbox say."""
+        [(count, size)] = self.rows("SELECT pending_count, pending_bytes FROM users WHERE uid = ?", uid)
+        return count, size
+
+    def state(self, image: Image, uid: UserId) -> str:
+        [(state,)] = self.rows(
+            "SELECT state FROM deliveries WHERE message_id = ? AND receiver_uid = ?", image.message_id, uid
+        )
+        return str(state)
+
+
+@asynccontextmanager
+async def new_world(folder: Path) -> AsyncIterator[World]:
+    migrate.run(folder / "glimpse.db")
+    db = SqliteDatabase(folder / "glimpse.db")
+    store = DiskStore(folder / "images", min_free_bytes=0)
+    yield World(folder, db, store)
+    store.close()
+    await db.close()
