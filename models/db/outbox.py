@@ -59,7 +59,7 @@ class Claimed:
     delivery_state: str | None
 
 
-_COLUMNS = ["kind", "message_id", "device_id", "state", "created_at", "next_at", "give_up_at"]
+_COLUMNS = ["kind", "message_id", "device_id", "provider", "app", "state", "created_at", "next_at", "give_up_at"]
 _IS_DUE = outbox.c.state == literal("due")
 _THIS_ROW = outbox.c.outbox_id == bindparam("row")
 _THESE = InList(outbox.c.outbox_id, bindparam("ids"))
@@ -67,25 +67,17 @@ _HOLDS_LEASE = outbox.c.lease == bindparam("held")
 _NEW = (bindparam("what", type_=outbox.c.kind.type), bindparam("message", type_=outbox.c.message_id.type))
 _NEW_TIMES = tuple(bindparam(name, type_=outbox.c.next_at.type) for name in ("now", "now", "give_up"))
 
+_ROW = select(*_NEW, devices.c.device_id, devices.c.provider, devices.c.app, literal("due"), *_NEW_TIMES)
+
 _INSERT_FOR_PERSON = Statement(
     insert(outbox).from_select(
         _COLUMNS,
-        select(*_NEW, devices.c.device_id, literal("due"), *_NEW_TIMES).where(
-            devices.c.uid == bindparam("person"), devices.c.ended_at.is_(null())
-        ),
+        _ROW.where(devices.c.uid == bindparam("person"), devices.c.ended_at.is_(null())),
         include_defaults=False,
     )
 )
 _INSERT_FOR_DEVICE = Statement(
-    insert(outbox).values(
-        kind=bindparam("what"),
-        message_id=bindparam("message"),
-        device_id=bindparam("device"),
-        state="due",
-        created_at=bindparam("now"),
-        next_at=bindparam("now"),
-        give_up_at=bindparam("give_up"),
-    )
+    insert(outbox).from_select(_COLUMNS, _ROW.where(devices.c.device_id == bindparam("device")), include_defaults=False)
 )
 _NEXT_DUE = Statement(
     select(outbox.c.next_at).where(_IS_DUE).order_by(outbox.c.next_at, outbox.c.outbox_id).limit(literal(1))

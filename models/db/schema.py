@@ -45,6 +45,9 @@ users = Table(
     Column("nickname", String(64), nullable=False),
     Column("region_num", String(3)),
     Column("phone_cipher", LargeBinary(128), comment="E.164 under the key ring"),
+    Column("email", String(254), comment="folded"),
+    Column("login", String(64), comment="folded"),
+    Column("password_hash", String(255), comment="argon2id, as argon2-cffi writes it"),
     Column("discoverable", Integer, nullable=False, server_default="1"),
     Column("terms_version", String(64)),
     Column("reg_time", BigInteger, nullable=False),
@@ -53,6 +56,8 @@ users = Table(
     Column("event_seq", BigInteger, nullable=False, server_default="0"),
     Column("pending_count", BigInteger, nullable=False, server_default="0"),
     Column("pending_bytes", BigInteger, nullable=False, server_default="0"),
+    UniqueConstraint("email", name="users_email"),
+    UniqueConstraint("login", name="users_login"),
     **ENGINE,
 )
 
@@ -77,6 +82,23 @@ credentials = Table(
     Column("expires_at", BigInteger),
     Index("credentials_uid", "uid", "kind"),
     Index("credentials_expiry", "expires_at"),
+    **ENGINE,
+)
+
+refresh_tokens = Table(
+    "refresh_tokens",
+    metadata,
+    Column("token_id", Id, primary_key=True),
+    _person(),
+    Column("family", String(32), nullable=False, comment="all tokens that one login has led to"),
+    Column("digest", Digest, nullable=False, comment="SHA-256 of the token"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("used_at", BigInteger, comment="when it was exchanged for its successor"),
+    UniqueConstraint("digest", name="refresh_tokens_digest"),
+    Index("refresh_tokens_family", "family", "token_id"),
+    Index("refresh_tokens_uid", "uid"),
+    Index("refresh_tokens_expiry", "expires_at"),
     **ENGINE,
 )
 
@@ -126,15 +148,20 @@ messages = Table(
     "messages",
     metadata,
     Column("message_id", Id, primary_key=True),
-    Column("message_key", String(64), nullable=False),
-    Column("sender_uid", Id, ForeignKey("users.uid")),
-    Column("receiver_uid", Id, ForeignKey("users.uid")),
+    Column(
+        "kind", String(16), nullable=False, server_default="image", comment="image | text | image_link | video_link"
+    ),
+    Column("message_key", String(64), comment="of an image"),
+    Column("sender_uid", Id, ForeignKey("users.uid"), comment="null when the sender's account is gone"),
+    Column("receiver_uid", Id, ForeignKey("users.uid"), comment="null when it is for a group"),
+    Column("group_id", Id, comment="outlives the group"),
     Column("send_time", BigInteger, nullable=False),
     Column("exist", Integer, nullable=False, comment="0 when nobody is left to fetch it"),
     Column("filetype", String(16), nullable=False),
     Column("size", BigInteger, nullable=False),
-    Column("sha256", Digest, nullable=False),
+    Column("sha256", Digest),
     Column("caption", Text, nullable=False),
+    Column("body", Text, comment="of what is no image: JSON"),
     Column("expires_at", BigInteger, nullable=False),
     Column("recalled_at", BigInteger),
     Column(
@@ -146,7 +173,9 @@ messages = Table(
     Index("messages_purge", "purge_at"),
     Index("messages_stored", "stored", "size"),
     Index("messages_sent", "send_time"),
-    Index("messages_sender", "sender_uid"),
+    Index("messages_pair", "sender_uid", "receiver_uid", "message_id"),
+    Index("messages_receiver", "receiver_uid", "message_id"),
+    Index("messages_group", "group_id", "message_id"),
     **ENGINE,
 )
 
@@ -161,6 +190,7 @@ deliveries = Table(
     Column("readable_until", BigInteger, comment="end of the grace after consumption"),
     Index("deliveries_inbox", "receiver_uid", "state", "message_id"),
     Index("deliveries_from", "receiver_uid", "sender_uid", "state", "message_id"),
+    Index("deliveries_sender", "sender_uid"),
     **PLAIN,
 )
 
@@ -183,6 +213,8 @@ outbox = Table(
     Column("kind", String(32), nullable=False, comment="message | account_retrieved"),
     Column("message_id", Id, ForeignKey("messages.message_id")),
     Column("device_id", Id, ForeignKey("devices.device_id"), nullable=False),
+    Column("provider", String(16), nullable=False, comment="the device's, so that each is claimed for itself"),
+    Column("app", String(64), nullable=False, server_default=""),
     Column("state", String(16), nullable=False, comment="due | delivered | dropped | dead"),
     Column("attempts", Integer, nullable=False, server_default="0"),
     Column("created_at", BigInteger, nullable=False),
@@ -196,6 +228,78 @@ outbox = Table(
     Index("outbox_message", "message_id"),
     Index("outbox_device", "device_id", "outbox_id"),
     **ENGINE,
+)
+
+friendships = Table(
+    "friendships",
+    metadata,
+    _person(primary_key=True),
+    _person("other_uid", primary_key=True),
+    Column("state", String(16), nullable=False, comment="friends | incoming | outgoing, as uid sees it"),
+    Column("since", BigInteger, nullable=False),
+    Index("friendships_state", "uid", "state", "other_uid"),
+    Index("friendships_other", "other_uid"),
+    **PLAIN,
+)
+
+blocks = Table(
+    "blocks",
+    metadata,
+    _person(primary_key=True),
+    _person("blocked_uid", primary_key=True),
+    Column("created_at", BigInteger, nullable=False),
+    Index("blocks_blocked", "blocked_uid"),
+    **PLAIN,
+)
+
+groups = Table(
+    "groups",
+    metadata,
+    Column("group_id", Id, primary_key=True),
+    Column("room_gid", String(8), nullable=False, comment="for sharing"),
+    Column("name", String(64), nullable=False),
+    Column("join_policy", String(8), nullable=False, comment="invite | open"),
+    Column("created_at", BigInteger, nullable=False),
+    UniqueConstraint("room_gid", name="groups_room_gid"),
+    **ENGINE,
+)
+
+group_members = Table(
+    "group_members",
+    metadata,
+    Column("group_id", Id, ForeignKey("groups.group_id"), primary_key=True, autoincrement=False),
+    _person(primary_key=True),
+    Column("role", String(8), nullable=False, comment="owner | admin | member"),
+    Column("joined_at", BigInteger, nullable=False),
+    Index("group_members_uid", "uid", "group_id"),
+    **PLAIN,
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    Column("report_id", Id, primary_key=True),
+    Column("reporter_uid", Id, ForeignKey("users.uid"), comment="null when the reporter's account is gone"),
+    Column("reported_uid", Id, ForeignKey("users.uid"), comment="null when the reported account is gone"),
+    Column("message_id", Id, comment="outlives the message"),
+    Column("reason", Text, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("resolved_at", BigInteger),
+    Column("resolution", String(255), nullable=False, server_default=""),
+    Index("reports_open", "resolved_at", "report_id"),
+    Index("reports_reporter", "reporter_uid"),
+    Index("reports_reported", "reported_uid"),
+    **ENGINE,
+)
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("key_digest", Digest, primary_key=True, comment="SHA-256 over what is counted, for whom, and its window"),
+    Column("spent", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Index("budgets_expiry", "expires_at"),
+    **PLAIN,
 )
 
 idempotency = Table(

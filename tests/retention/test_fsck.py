@@ -129,8 +129,8 @@ async def test_pushes_of_no_message_are_found_and_erased(world: World) -> None:
         "INSERT INTO devices (uid, provider, token, token_digest, registered_at) VALUES (?, 'log', '', x'', 0)", uid
     )
     row = (
-        "INSERT INTO outbox (kind, message_id, device_id, state, created_at, next_at, give_up_at)"
-        " VALUES (?, ?, 1, 'due', 0, 0, 0)"
+        "INSERT INTO outbox (kind, message_id, device_id, provider, state, created_at, next_at, give_up_at)"
+        " VALUES (?, ?, 1, 'log', 'due', 0, 0, 0)"
     )
     world.rows(row, "message", 99)
     world.rows(row, "message", None)

@@ -22,6 +22,23 @@ CREATE TABLE activations (
 CREATE INDEX activations_expiry ON activations (expires_at);
 CREATE INDEX activations_phone ON activations (phone_digest, created_at);
 
+CREATE TABLE budgets (
+    key_digest BLOB NOT NULL,
+    spent BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    PRIMARY KEY (key_digest)
+);
+CREATE INDEX budgets_expiry ON budgets (expires_at);
+
+CREATE TABLE groups (
+    group_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    room_gid VARCHAR(8) NOT NULL,
+    name VARCHAR(64) NOT NULL,
+    join_policy VARCHAR(8) NOT NULL,
+    created_at BIGINT NOT NULL,
+    CONSTRAINT groups_room_gid UNIQUE (room_gid)
+);
+
 CREATE TABLE idempotency (
     key_digest BLOB NOT NULL,
     request_digest BLOB NOT NULL,
@@ -39,6 +56,9 @@ CREATE TABLE users (
     nickname VARCHAR(64) NOT NULL,
     region_num VARCHAR(3),
     phone_cipher BLOB,
+    email VARCHAR(254),
+    login VARCHAR(64),
+    password_hash VARCHAR(255),
     discoverable INTEGER DEFAULT '1' NOT NULL,
     terms_version VARCHAR(64),
     reg_time BIGINT NOT NULL,
@@ -46,8 +66,20 @@ CREATE TABLE users (
     disabled_at BIGINT,
     event_seq BIGINT DEFAULT '0' NOT NULL,
     pending_count BIGINT DEFAULT '0' NOT NULL,
-    pending_bytes BIGINT DEFAULT '0' NOT NULL
+    pending_bytes BIGINT DEFAULT '0' NOT NULL,
+    CONSTRAINT users_email UNIQUE (email),
+    CONSTRAINT users_login UNIQUE (login)
 );
+
+CREATE TABLE blocks (
+    uid INTEGER NOT NULL,
+    blocked_uid INTEGER NOT NULL,
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (uid, blocked_uid),
+    FOREIGN KEY(uid) REFERENCES users (uid),
+    FOREIGN KEY(blocked_uid) REFERENCES users (uid)
+);
+CREATE INDEX blocks_blocked ON blocks (blocked_uid);
 
 CREATE TABLE credentials (
     credential_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
@@ -89,17 +121,43 @@ CREATE TABLE events (
 );
 CREATE INDEX events_at ON events (at);
 
+CREATE TABLE friendships (
+    uid INTEGER NOT NULL,
+    other_uid INTEGER NOT NULL,
+    state VARCHAR(16) NOT NULL,
+    since BIGINT NOT NULL,
+    PRIMARY KEY (uid, other_uid),
+    FOREIGN KEY(uid) REFERENCES users (uid),
+    FOREIGN KEY(other_uid) REFERENCES users (uid)
+);
+CREATE INDEX friendships_other ON friendships (other_uid);
+CREATE INDEX friendships_state ON friendships (uid, state, other_uid);
+
+CREATE TABLE group_members (
+    group_id INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    role VARCHAR(8) NOT NULL,
+    joined_at BIGINT NOT NULL,
+    PRIMARY KEY (group_id, uid),
+    FOREIGN KEY(group_id) REFERENCES groups (group_id),
+    FOREIGN KEY(uid) REFERENCES users (uid)
+);
+CREATE INDEX group_members_uid ON group_members (uid, group_id);
+
 CREATE TABLE messages (
     message_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
-    message_key VARCHAR(64) NOT NULL,
+    kind VARCHAR(16) DEFAULT 'image' NOT NULL,
+    message_key VARCHAR(64),
     sender_uid INTEGER,
     receiver_uid INTEGER,
+    group_id INTEGER,
     send_time BIGINT NOT NULL,
     exist INTEGER NOT NULL,
     filetype VARCHAR(16) NOT NULL,
     size BIGINT NOT NULL,
-    sha256 BLOB NOT NULL,
+    sha256 BLOB,
     caption TEXT NOT NULL,
+    body TEXT,
     expires_at BIGINT NOT NULL,
     recalled_at BIGINT,
     purge_at BIGINT,
@@ -109,8 +167,10 @@ CREATE TABLE messages (
     FOREIGN KEY(receiver_uid) REFERENCES users (uid)
 );
 CREATE INDEX messages_expiry ON messages (exist, expires_at);
+CREATE INDEX messages_group ON messages (group_id, message_id);
+CREATE INDEX messages_pair ON messages (sender_uid, receiver_uid, message_id);
 CREATE INDEX messages_purge ON messages (purge_at);
-CREATE INDEX messages_sender ON messages (sender_uid);
+CREATE INDEX messages_receiver ON messages (receiver_uid, message_id);
 CREATE INDEX messages_sent ON messages (send_time);
 CREATE INDEX messages_stored ON messages (stored, size);
 
@@ -122,6 +182,37 @@ CREATE TABLE phone_index (
     FOREIGN KEY(uid) REFERENCES users (uid)
 );
 CREATE INDEX phone_index_uid ON phone_index (uid);
+
+CREATE TABLE refresh_tokens (
+    token_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    uid INTEGER NOT NULL,
+    family VARCHAR(32) NOT NULL,
+    digest BLOB NOT NULL,
+    created_at BIGINT NOT NULL,
+    expires_at BIGINT NOT NULL,
+    used_at BIGINT,
+    CONSTRAINT refresh_tokens_digest UNIQUE (digest),
+    FOREIGN KEY(uid) REFERENCES users (uid)
+);
+CREATE INDEX refresh_tokens_expiry ON refresh_tokens (expires_at);
+CREATE INDEX refresh_tokens_family ON refresh_tokens (family, token_id);
+CREATE INDEX refresh_tokens_uid ON refresh_tokens (uid);
+
+CREATE TABLE reports (
+    report_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
+    reporter_uid INTEGER,
+    reported_uid INTEGER,
+    message_id INTEGER,
+    reason TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    resolved_at BIGINT,
+    resolution VARCHAR(255) DEFAULT '' NOT NULL,
+    FOREIGN KEY(reporter_uid) REFERENCES users (uid),
+    FOREIGN KEY(reported_uid) REFERENCES users (uid)
+);
+CREATE INDEX reports_open ON reports (resolved_at, report_id);
+CREATE INDEX reports_reported ON reports (reported_uid);
+CREATE INDEX reports_reporter ON reports (reporter_uid);
 
 CREATE TABLE deliveries (
     message_id INTEGER NOT NULL,
@@ -137,12 +228,15 @@ CREATE TABLE deliveries (
 );
 CREATE INDEX deliveries_from ON deliveries (receiver_uid, sender_uid, state, message_id);
 CREATE INDEX deliveries_inbox ON deliveries (receiver_uid, state, message_id);
+CREATE INDEX deliveries_sender ON deliveries (sender_uid);
 
 CREATE TABLE outbox (
     outbox_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     kind VARCHAR(32) NOT NULL,
     message_id INTEGER,
     device_id INTEGER NOT NULL,
+    provider VARCHAR(16) NOT NULL,
+    app VARCHAR(64) DEFAULT '' NOT NULL,
     state VARCHAR(16) NOT NULL,
     attempts INTEGER DEFAULT '0' NOT NULL,
     created_at BIGINT NOT NULL,
