@@ -98,7 +98,8 @@ def test_many_rows_go_in_many_transactions_and_all_of_them(tmp_path: Path) -> No
         rows(tmp_path, device, number, provider, bytes([number]) * 32)
     many = (
         "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO outbox "
-        "(kind, device_id, provider, state, created_at, next_at, give_up_at) SELECT 'message', ?, ?, 'dead', 0, 0, 0 FROM n"
+        "(kind, device_id, provider, state, created_at, next_at, give_up_at) "
+        "SELECT 'message', ?, ?, 'dead', 0, 0, 0 FROM n"
     )
     rows(tmp_path, many, ROWS, 1, "log")
     rows(tmp_path, many, ROWS, 2, "getui")
