@@ -29,7 +29,7 @@ from telemetry import logs
 
 log = logging.getLogger("glimpse.server")
 
-CHUNK_BYTES = 64 * 1024
+CHUNK_BYTES = 128 * 1024
 MAX_HEADER_BYTES = 16 * 1024
 MEGABYTE = 1024 * 1024
 ENOUGH_FILES = 65_536

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The streaming receiver of an image: Tornado's chunks in, form fields and stored bytes out.
 
-No whole image is ever in memory: pieces are gathered to batches that the storage writes and hashes in a thread.
+Pieces are gathered to batches that the storage writes and hashes in a thread: a small image in one visit to it, a large
+one never whole in memory.
 Nothing about accounts or rules here.
 """
 
@@ -22,6 +23,7 @@ FIELDS = frozenset(
 MAX_FIELD_BYTES = 4096
 MAX_SEGMENTS = 16
 BATCH_BYTES = 128 * 1024
+WHOLE_BYTES = 512 * 1024
 FORM_OVERHEAD_BYTES = 64 * 1024
 
 
@@ -70,6 +72,11 @@ class BufferBudget:
     def spent(self) -> bool:
         return self.used >= self.limit
 
+    @property
+    def batch_bytes(self) -> int:
+        """How much one upload gathers before a thread writes it: most images whole, while there is room for that."""
+        return WHOLE_BYTES if 4 * self.used < self.limit else BATCH_BYTES
+
 
 class Upload:
     """One multipart/form-data body on its way. `feed` each chunk, then `end`; `abort` at any time."""
@@ -111,7 +118,7 @@ class Upload:
         except (MultipartError, UnicodeDecodeError) as error:
             if not self._has_ended():
                 raise MalformedRequest("The form cannot be read.") from error
-        if self._batch_bytes >= BATCH_BYTES or (self._batch and self._budget.spent):
+        if self._batch_bytes >= self._budget.batch_bytes or (self._batch and self._budget.spent):
             await self._write_batch()
 
     async def end(self) -> bytes:
