@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tokens for hosted chat services: section 10 of the HTTP contract."""
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chat.base import ChatFailed, ChatService, ChatToken, ChatUser
+from models.db import chat_accounts, users
+from models.db.chat_accounts import ChatAccount
+from models.db.database import Database, Transaction
+from models.errors import InvalidField, ProviderNotConfigured, Unavailable
+from models.user import UserId
+from services.enrolment import write
+from services.registration import Problems
+
+PROVIDERS = ("agora", "sendbird")
+USERNAME_BYTES = 12
+"""Lower-case hex passes both services' rules for names."""
+MAX_CHANNEL_BYTES = 64
+"""Agora's limit: https://docs.agora.io/en/video-calling/reference/glossary#channel"""
+
+log = logging.getLogger("glimpse.chat")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A request for a token. `publisher` and `channel` are for calls."""
+
+    provider: str
+    channel: str | None
+    publisher: bool
+
+
+def read_wanted(fields: Mapping[str, Any]) -> Wanted:
+    """Raises InvalidField with every field that is wrong."""
+    problems: Problems = [(name[:64], "unknown") for name in fields.keys() - {"provider", "channel", "publisher"}]
+    provider, channel, publisher = fields.get("provider"), fields.get("channel"), fields.get("publisher", False)
+    if provider not in PROVIDERS:
+        problems.append(("provider", "must be one of " + ", ".join(PROVIDERS)))
+    if channel is not None and not _is_channel(channel):
+        problems.append(("channel", f"must be 1 to {MAX_CHANNEL_BYTES} visible ASCII characters"))
+    if not isinstance(publisher, bool):
+        problems.append(("publisher", "must be true or false"))
+    if problems:
+        raise InvalidField(fields=sorted(problems))
+    assert isinstance(provider, str)
+    return Wanted(provider, channel, publisher)
+
+
+def _is_channel(value: object) -> bool:
+    return isinstance(value, str) and 1 <= len(value) <= MAX_CHANNEL_BYTES and all("!" <= c <= "~" for c in value)
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A token and who it speaks for there."""
+
+    token: ChatToken
+    chat_username: str
+
+
+class Chat:
+    """The person's way into the configured services, which go by name. `clock` gives milliseconds."""
+
+    def __init__(self, *, db: Database, services: Mapping[str, ChatService], clock: Callable[[], int]) -> None:
+        self._db = db
+        self._services = services
+        self._clock = clock
+
+    async def token(self, uid: UserId, wanted: Wanted) -> Pass:
+        """A token of the person's account there, which is made on first use.
+
+        Raises ProviderNotConfigured, and Unavailable when the service does not do what it should.
+        """
+        provider = wanted.provider
+        service = self._services.get(provider)
+        if service is None:
+            raise ProviderNotConfigured
+        account = await self._account(uid, provider)
+        user = ChatUser(uid, account.username, (await users.get(self._db, uid)).nickname)
+        try:
+            if account.created_at is None:
+                await service.create(user)
+                await self._mark_created(uid, provider)
+            token = await service.token(user, channel=wanted.channel, publisher=wanted.publisher)
+        except ChatFailed as error:
+            log.warning("chat service failed", extra={"provider": provider, "reason": error.reason})
+            raise Unavailable("The chat service cannot be reached or refuses.") from error
+        return Pass(token, user.username)
+
+    async def _account(self, uid: UserId, provider: str) -> ChatAccount:
+        """The name under which the person is or will be known there: decided once, before the service is asked."""
+
+        async def unit(tx: Transaction) -> ChatAccount:
+            found = await chat_accounts.find(tx, uid=uid, provider=provider)
+            if found is None:
+                found = ChatAccount(secrets.token_hex(USERNAME_BYTES), None)
+                await chat_accounts.insert_account(tx, uid=uid, provider=provider, username=found.username)
+            return found
+
+        found = await chat_accounts.find(self._db, uid=uid, provider=provider)
+        if found is None:
+            found = await write(self._db, unit)
+        return found
+
+    async def _mark_created(self, uid: UserId, provider: str) -> None:
+        async def unit(tx: Transaction) -> None:
+            await chat_accounts.mark_created(tx, uid=uid, provider=provider, now=self._clock())
+
+        await self._db.write(unit)
