@@ -2,12 +2,15 @@
 """The parts of a server, made from its configuration: the only place that knows them all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
 
+from chat.agora import Agora, AgoraCredentials
+from chat.base import ChatService
+from chat.sendbird import Sendbird, SendbirdCredentials
 from config import Config
 from guard import is_public
 from handlers.address import Proxies
@@ -22,9 +25,8 @@ from models.keys import KeyRing, open_key_ring
 from models.phone import phone_hash
 from models.rules import SendPolicy
 from push import registry
-from push.base import Provider
+from push.base import Provider, VisibleText
 from push.http import HttpClient
-from push.providers.getui import VisibleText
 from push.providers.getui_auth import GetuiCredentials
 from push.relay import Relay
 from push.sms.base import SmsProvider
@@ -34,6 +36,7 @@ from push.sms.webhook import WebhookSms
 from services.accounts import Accounts
 from services.activation import Activation
 from services.authentication import Authentication
+from services.chat import Chat
 from services.enrolment import Enrolment
 from services.health import Health
 from services.limits import Limits
@@ -82,12 +85,15 @@ async def build(config: Config, ending: Ending) -> AsyncIterator[Services]:
         relay = Relay(db, providers, lambda cipher: phone_hash(keys.decrypt_phone(cipher)), clock=now_ms)
         relaying = asyncio.create_task(relay.run())
         stack.push_async_callback(lambda: relay.stop(within=ending.left()))
+        hosted = chat_services(config)
+        for service in hosted.values():
+            stack.push_async_callback(service.close)
         retention = Retention(db, store, lifetimes=lifetimes(config), clock=now_ms)
         await retention.count_stored()
         retaining = asyncio.create_task(retention.run())
         stack.callback(retaining.cancel)
         stack.push_async_callback(lambda: retention.stop(within=ending.left()))
-        yield wire(config, Parts(db, keys, store, sms, tuple(providers), relay, relaying, retention))
+        yield wire(config, Parts(db, keys, store, sms, tuple(providers), hosted, relay, relaying, retention))
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +105,7 @@ class Parts:
     store: DiskStore
     sms: SmsQueue
     providers: Collection[str]
+    hosted: Mapping[str, ChatService]
     relay: Relay
     relaying: asyncio.Task[None]
     retention: Retention
@@ -129,6 +136,7 @@ def wire(config: Config, parts: Parts) -> Services:
             clock=now_ms,
         ),
         reading=Reading(db=db, store=store, keys=keys, wake_retention=parts.retention.wake, clock=now_ms),
+        chat=Chat(db=db, services=parts.hosted, clock=now_ms),
         health=Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done()),
         measuring=Measuring(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=now_ms),
         proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
@@ -189,6 +197,7 @@ def send_policy(config: Config) -> SendPolicy:
         allow_opaque=config.images.allow_opaque,
         max_pending=config.inbox.max_pending,
         max_pending_bytes=config.inbox.max_pending_bytes,
+        friends_only=config.messaging.who == "friends",
     )
 
 
@@ -217,6 +226,20 @@ def push_providers(config: Config) -> dict[str, Provider]:
     text = VisibleText(config.push.title, config.push.body)
     log = None if is_public(config) else outbox_log(config)
     return registry.build(outbox_log=log, getui=credentials, text=text)
+
+
+def chat_services(config: Config) -> dict[str, ChatService]:
+    """The hosted chat services that there are credentials for, by name."""
+    agora, sendbird = config.chat.agora, config.chat.sendbird
+    found: list[ChatService] = []
+    if agora.app_id:
+        certificate = agora.app_certificate.get_secret_value()
+        credentials = AgoraCredentials(agora.base_url, agora.app_id, certificate, agora.org_name, agora.app_name)
+        found.append(Agora(credentials, HttpClient(), clock=now_ms))
+    if sendbird.base_url:
+        token = sendbird.api_token.get_secret_value()
+        found.append(Sendbird(SendbirdCredentials(sendbird.base_url, token), HttpClient(), clock=now_ms))
+    return {service.name: service for service in found}
 
 
 def outbox_log(config: Config) -> Path:

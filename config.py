@@ -22,6 +22,7 @@ from config_values import (
     AddressRates,
     Amount,
     DatabaseUrl,
+    HexDigits,
     HttpUrl,
     Lifetime,
     Port,
@@ -29,6 +30,7 @@ from config_values import (
     Proxies,
     ReadableFile,
     Secret,
+    SecretHexDigits,
     SecretUrl,
     TestNumbers,
     Text,
@@ -136,6 +138,14 @@ class Inbox(_Section):
     max_pending_bytes: Positive = 524_288_000
 
 
+class Messaging(_Section):
+    who: Literal["anyone", "friends"] = "anyone"
+
+
+class Discovery(_Section):
+    per_day: Positive = 2000
+
+
 class Messages(_Section):
     retention_days: Positive = 365
 
@@ -156,12 +166,37 @@ class Rates(_Section):
         "code": "600/hour",
         "login_failure": "3000/hour",
     }
-    per_account: AccountRates = {"default": "6000/minute", "send": "1000/day", "login_failure": "300/hour"}
+    per_account: AccountRates = {
+        "default": "6000/minute",
+        "send": "1000/day",
+        "login_failure": "300/hour",
+        "chat_token": "120/hour",
+    }
 
 
 class Limits(_Section):
     enabled: bool = True
     rates: Rates = Rates()
+
+
+class AgoraChat(_Section):
+    base_url: HttpUrl = "https://a61.chat.agora.io"
+    app_id: HexDigits = ""
+    app_certificate_file: ReadableFile = ""
+    app_certificate: SecretHexDigits = SecretStr("")
+    org_name: str = ""
+    app_name: str = ""
+
+
+class SendbirdChat(_Section):
+    base_url: HttpUrl = ""
+    api_token_file: ReadableFile = ""
+    api_token: Secret = SecretStr("")
+
+
+class Chat(_Section):
+    agora: AgoraChat = AgoraChat()
+    sendbird: SendbirdChat = SendbirdChat()
 
 
 class Metrics(_Section):
@@ -192,10 +227,13 @@ class Config(Layers):
     delivery: Delivery = Delivery()
     storage: Storage = Storage()
     inbox: Inbox = Inbox()
+    messaging: Messaging = Messaging()
+    discovery: Discovery = Discovery()
     messages: Messages = Messages()
     events: Events = Events()
     retention: Retention = Retention()
     limits: Limits = Limits()
+    chat: Chat = Chat()
     metrics: Metrics = Metrics()
     log: Log = Log()
 
@@ -274,7 +312,18 @@ def _contradictions(config: Config) -> Iterator[str]:
     missing = [key for key, value in secrets.items() if not value]
     if missing and (len(missing) < len(secrets) or config.push.default_provider == "getui"):
         yield f"push.getui: {', '.join(missing)} must be given too"
+    yield from _contradicting_chat(config.chat)
     yield from _contradicting_lifetimes(config)
+
+
+def _contradicting_chat(chat: Chat) -> Iterator[str]:
+    agora, sendbird = chat.agora, chat.sendbird
+    if bool(agora.app_id) != bool(agora.app_certificate):
+        yield "chat.agora.app_id, chat.agora.app_certificate: give both or none"
+    if bool(agora.org_name) != bool(agora.app_name):
+        yield "chat.agora.org_name, chat.agora.app_name: give both or none"
+    if bool(sendbird.base_url) != bool(sendbird.api_token):
+        yield "chat.sendbird.base_url, chat.sendbird.api_token: give both or none"
 
 
 def _contradicting_lifetimes(config: Config) -> Iterator[str]:

@@ -116,6 +116,17 @@ def _rate(text: str) -> str:
     return text
 
 
+def _hex(digits: str) -> str:
+    if digits and not re.fullmatch(r"[0-9A-Fa-f]{32}", digits):
+        raise ValueError("must be 32 hex digits")
+    return digits
+
+
+def _secret_hex(digits: SecretStr) -> SecretStr:
+    _hex(digits.get_secret_value())
+    return digits
+
+
 def _json(value: Any) -> Any:
     """A list or mapping from the environment, where everything is text: JSON, or for a list also commas."""
     if not isinstance(value, str):
@@ -136,10 +147,12 @@ Text = Annotated[str, Field(min_length=1, max_length=256)]
 Rate = Annotated[str, AfterValidator(_rate)]
 AddressClass = Annotated[str, _one_of("default", "register", "code", "login_failure")]
 AddressRates = Annotated[dict[AddressClass, Rate], BeforeValidator(_json)]
-AccountClass = Annotated[str, _one_of("default", "send", "login_failure")]
+AccountClass = Annotated[str, _one_of("default", "send", "login_failure", "chat_token")]
 AccountRates = Annotated[dict[AccountClass, Rate], BeforeValidator(_json)]
 ReadableFile = Annotated[str, AfterValidator(_readable)]
 Secret = Annotated[SecretStr, Field(validate_default=True), BeforeValidator(_from_file)]
+SecretHexDigits = Annotated[Secret, AfterValidator(_secret_hex)]
+HexDigits = Annotated[str, AfterValidator(_hex)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 SecretUrl = Annotated[HttpUrl, AfterValidator(_secret_url)]
 Phone = Annotated[str, AfterValidator(_phone)]

@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m emulators NAME`: stand-ins for the vendors, to work without an account."""
 
+import asyncio
+
 import click
 
-from emulators import getui
+from emulators import agora, getui, sendbird
+from emulators.starting import Starter, serve
+
+# Each emulator's command, and what starts it beside the others.
+EMULATORS: tuple[tuple[click.Command, Starter], ...] = (
+    (getui.command, getui.start),
+    (agora.command, agora.start),
+    (sendbird.command, sendbird.start),
+)
 
 
 @click.group()
@@ -11,7 +21,16 @@ def main() -> None:
     """Emulate a vendor on this machine."""
 
 
-main.add_command(getui.command)
+@main.command("all")
+@click.option("--host", default="127.0.0.1", show_default=True)
+@click.option("--port", default=9101, show_default=True, help="the first one; 0: free ones")
+def every(*, host: str, port: int) -> None:
+    """Emulate every vendor, on successive ports, until interrupted."""
+    asyncio.run(serve(host, port, *(starter for _, starter in EMULATORS)))
+
+
+for command, _ in EMULATORS:
+    main.add_command(command)
 
 if __name__ == "__main__":
     main()

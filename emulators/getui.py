@@ -5,17 +5,17 @@ As a process: `python -m emulators getui`. In a test: `async with running() as g
 """
 
 import asyncio
-import html
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import click
 from tornado.web import Application, RequestHandler
 
 from emulators.getui_rules import CID_STATES, GetuiState, Keys, Refused
-from emulators.http import FAULTS, ControlHandler, Fault, VendorHandler, listen, serving
+from emulators.http import ControlHandler, PageHandler, VendorHandler, listen, serving
+from emulators.starting import Started, serve
 
 BUSY = {"10001": (401, "token is invalid"), "10005": (401, "too frequent"), "30019": (403, "busy")}
 OWN_FAULTS = (*BUSY, "30009", "20001")
@@ -91,34 +91,18 @@ class UnknownHandler(RequestHandler):
 class Control(ControlHandler):
     """`/__…`: read what arrived, set what is to happen."""
 
-    def initialize(self, state: GetuiState) -> None:
-        self.state = state
+    state: GetuiState
+    own_faults = OWN_FAULTS
 
-    def get(self, name: str) -> None:
+    def shown(self) -> dict[str, Any]:
         state = self.state
         cid = self.get_query_argument("cid", None)
-        found: dict[str, Any] = {
+        return {
             "inbox": state.inbox if cid is None else state.inbox.get(cid, []),
             "violations": state.violations,
             "calls": state.calls,
             "repeated": state.repeated,
         }
-        if name in found:
-            self.answer(found[name])
-        else:
-            self.refuse(404, f"there is no {name}, only {', '.join(found)}")
-
-    def post(self, name: str) -> None:
-        change = getattr(self, f"_set_{name}", None)
-        if change is None:
-            self.refuse(404, f"there is no {name}")
-            return
-        try:
-            change(**self.arguments())
-        except (TypeError, ValueError) as error:
-            self.refuse(400, str(error))
-            return
-        self.answer({"ok": True})
 
     def _set_cid(self, cid: str, state: str) -> None:
         if state not in CID_STATES:
@@ -131,36 +115,8 @@ class Control(ControlHandler):
     def _set_leave_out_dead(self, *, on: bool) -> None:
         self.state.leave_out_dead = bool(on)
 
-    def _set_fault(self, kind: str, times: int = 1, after: int = 0) -> None:
-        if kind not in FAULTS + OWN_FAULTS:
-            raise ValueError(f"kind is one of {', '.join(FAULTS + OWN_FAULTS)}")
-        self.state.faults.queue.append(Fault(kind, int(times), int(after)))
-
-    def _set_chances(self, fail: float = 0, hang: float = 0, reset: float = 0) -> None:
-        self.state.faults.chances = {"fail": float(fail), "hang": float(hang), "reset": float(reset)}
-
-    def _set_clock(self, advance_ms: int) -> None:
-        self.state.clock.ahead_ms += int(advance_ms)
-
     def _set_reset(self) -> None:
         vars(self.state).update(vars(GetuiState(self.state.keys)))
-
-
-class PageHandler(RequestHandler):
-    """A page of what each target received."""
-
-    def initialize(self, state: GetuiState) -> None:
-        self.state = state
-
-    def get(self) -> None:
-        rows = "".join(
-            f"<tr><td>{html.escape(cid)}<td>{item['status']}<td><code>{html.escape(str(item.get('transmission')))}</code>"
-            for cid, items in self.state.inbox.items()
-            for item in items
-        )
-        style = "<style>body{font-family:sans-serif}td,th{text-align:left;padding:.2em 1em .2em 0}</style>"
-        table = f"<table><tr><th>cid<th>status<th>transmission{rows}</table>"
-        self.finish(f"<!doctype html><meta charset=utf-8><title>GeTui emulator</title>{style}<h1>Received</h1>{table}")
 
 
 def application(state: GetuiState) -> Application:
@@ -170,7 +126,7 @@ def application(state: GetuiState) -> Application:
             (r"/v2/([^/]+)/(auth)(?:/([0-9a-f]+))?", SignInHandler, own),
             (r"/v2/([^/]+)/(push/single/cid|push/single/batch/cid)", GetuiHandler, own),
             (r"/__([a-z_]+)", Control, own),
-            (r"/", PageHandler, own),
+            (r"/", PageHandler, own | {"title": "GeTui"}),
         ],
         default_handler_class=UnknownHandler,
         log_function=lambda _: None,
@@ -200,12 +156,11 @@ def command(
     """Emulate GeTui until interrupted."""
     state = GetuiState(Keys(app_id, app_key, master_secret))
     state.faults.chances = {"fail": fail, "hang": hang, "reset": reset}
-    asyncio.run(_serve(state, host, port))
+    asyncio.run(serve(host, port, lambda host, ports: start(host, ports, state)))
 
 
-async def _serve(state: GetuiState, host: str, port: int) -> None:
-    _, url = listen(application(state), host, port)
-    keys = state.keys
-    click.echo(f"GeTui emulator at {url} (push.getui.base_url: {url}/v2)")
-    click.echo(f"app_id {keys.app_id} app_key {keys.app_key} master_secret {keys.master_secret}")
-    await asyncio.Event().wait()
+async def start(host: str, ports: Iterator[int], state: GetuiState | None = None) -> Started:
+    """Listen on the next port."""
+    state = state or GetuiState()
+    _, url = listen(application(state), host, next(ports))
+    return Started("GeTui", url, {"push": {"getui": {"base_url": f"{url}/v2", **asdict(state.keys)}}})

@@ -5,6 +5,7 @@ The control plane is under `/__`. Nothing here knows a vendor.
 """
 
 import asyncio
+import html
 import json
 import random
 import socket
@@ -14,7 +15,7 @@ from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
@@ -162,8 +163,57 @@ class VendorHandler(RequestHandler):
         stream.close()
 
 
+class State(Protocol):
+    """What every emulator keeps. `inbox` is what each target received, oldest first."""
+
+    faults: Faults
+    clock: Clock
+    inbox: dict[str, list[dict[str, Any]]]
+
+
 class ControlHandler(RequestHandler):
-    """The base of the control plane: JSON in, JSON out."""
+    """The control plane: JSON in, JSON out. `GET` one of `shown`; `POST` to a method that begins with `_set_`."""
+
+    state: State
+    own_faults: tuple[str, ...] = ()
+
+    def initialize(self, state: State) -> None:
+        self.state = state
+
+    def shown(self) -> dict[str, Any]:
+        """What can be read, by name."""
+        return {"inbox": self.state.inbox}
+
+    def get(self, name: str) -> None:
+        found = self.shown()
+        if name in found:
+            self.answer(found[name])
+        else:
+            self.refuse(404, f"there is no {name}, only {', '.join(found)}")
+
+    def post(self, name: str) -> None:
+        change = getattr(self, f"_set_{name}", None)
+        if change is None:
+            self.refuse(404, f"there is no {name}")
+            return
+        try:
+            change(**self.arguments())
+        except (TypeError, ValueError) as error:
+            self.refuse(400, str(error))
+            return
+        self.answer({"ok": True})
+
+    def _set_fault(self, kind: str, times: int = 1, after: int = 0) -> None:
+        kinds = FAULTS + self.own_faults
+        if kind not in kinds:
+            raise ValueError(f"kind is one of {', '.join(kinds)}")
+        self.state.faults.queue.append(Fault(kind, int(times), int(after)))
+
+    def _set_chances(self, fail: float = 0, hang: float = 0, reset: float = 0) -> None:
+        self.state.faults.chances = {"fail": float(fail), "hang": float(hang), "reset": float(reset)}
+
+    def _set_clock(self, advance_ms: int) -> None:
+        self.state.clock.ahead_ms += int(advance_ms)
 
     def arguments(self) -> dict[str, Any]:
         """The JSON object that was sent. Raises ValueError for anything else."""
@@ -179,6 +229,35 @@ class ControlHandler(RequestHandler):
     def refuse(self, status: int, reason: str) -> None:
         self.set_status(status)
         self.answer({"error": reason})
+
+
+class PageHandler(RequestHandler):
+    """A plain page of what each target received."""
+
+    def initialize(self, state: State, title: str) -> None:
+        self.state = state
+        self.title = title
+
+    def get(self) -> None:
+        received = [(item.get("at", 0), target, item) for target, items in self.state.inbox.items() for item in items]
+        rows = "".join(_row(at, target, item) for at, target, item in sorted(received, key=lambda one: -one[0]))
+        head = f"<!doctype html><meta charset=utf-8><title>{html.escape(self.title)} emulator</title>{STYLE}"
+        count = f"<p>{len(received)} in all, newest first. <a href=/__inbox>As JSON</a>"
+        self.finish(
+            f"{head}<h1>{html.escape(self.title)}: received</h1>{count}<table><tr><th>at<th>to<th>what{rows}</table>"
+        )
+
+
+STYLE = (
+    "<style>body{font-family:sans-serif}td,th{text-align:left;vertical-align:top;padding:.2em 1em .2em 0}"
+    "pre{margin:0;white-space:pre-wrap;word-break:break-all}</style>"
+)
+
+
+def _row(at: int, target: str, item: dict[str, Any]) -> str:
+    when = time.strftime("%H:%M:%S", time.localtime(at / 1000))
+    what = json.dumps({name: value for name, value in item.items() if name != "at"}, ensure_ascii=False, indent=1)
+    return f"<tr><td>{when}<td><pre>{html.escape(target)}</pre><td><pre>{html.escape(what)}</pre>"
 
 
 def listen(application: Application, host: str, port: int) -> tuple[HTTPServer, str]:

@@ -21,6 +21,7 @@ from handlers.accounts import (
     UserHandler,
 )
 from handlers.base import BaseHandler
+from handlers.chat import ChatTokenHandler
 from handlers.docs import DocsHandler, page
 from handlers.images import AcknowledgeHandler, ImageHandler, ImageStatusHandler, InboxHandler, OldestImageHandler
 from handlers.openapi import DescriptionHandler, document_bytes
@@ -70,6 +71,7 @@ ROUTES = (
     Route("DELETE", "/v1/images/{message_key}", AcknowledgeHandler, PERSON, "default", "deleteImage"),
     Route("GET", "/v1/images/{message_key}/status", ImageStatusHandler, PERSON, "default", "imageStatus"),
     Route("GET", "/v1/inbox", InboxHandler, PERSON, "default", "inbox"),
+    Route("POST", "/v1/chat/token", ChatTokenHandler, PERSON, "chat_token", "chatToken"),
 )
 
 

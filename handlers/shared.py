@@ -11,6 +11,7 @@ from handlers.uploads import BufferBudget
 from services.accounts import Accounts
 from services.activation import Activation
 from services.authentication import Authentication
+from services.chat import Chat
 from services.health import Health
 from services.limits import Limits
 from services.measuring import Measuring
@@ -62,6 +63,7 @@ class Services:
     limits: Limits
     sending: Sending
     reading: Reading
+    chat: Chat
     health: Health
     measuring: Measuring
     proxies: Proxies

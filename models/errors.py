@@ -92,6 +92,14 @@ class NoPendingImage(AppError):
     )
 
 
+class ProviderNotConfigured(AppError):
+    kind, code, message = (
+        Kind.NOT_FOUND,
+        "provider_not_configured",
+        "The server has no credentials for this provider.",
+    )
+
+
 class MethodNotAllowed(AppError):
     kind, code, message = Kind.METHOD, "method_not_allowed", "This address has no such method."
 

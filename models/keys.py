@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The secrets of this server: what numbers are sealed and found with, and codes are told by. Also ukeys.
+"""The secrets of this server: what numbers are sealed and found with, codes are told by and tokens signed with.
 
-The ring is one JSON file: data keys (AES-256) by id, peppers by version, one code key. Losing it makes every
-account's number unreadable and unfindable, so it is made on first start only and belongs in every backup.
+The ring is one JSON file: data keys (AES-256) by id, peppers by version, one code key, token keys (HMAC-SHA256) by
+id. Losing it makes every account's number unreadable and unfindable, so it is made on first start only and belongs in
+every backup. Also here: the random secrets that are handed to people, and what is kept of them.
 """
 
 import base64
@@ -42,13 +43,19 @@ class PhoneDigest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class KeyRing:
-    """`data_keys` by id and `peppers` by version; `data_key` seals what is new, `pepper` is looked up by."""
+    """`data_keys` and `token_keys` by id, `peppers` by version.
+
+    `data_key` seals and `token_key` signs what is new, `pepper` is looked up by; what any of the others has sealed or
+    signed is good as long as it is in the ring.
+    """
 
     data_keys: Mapping[int, bytes] = field(repr=False)
     data_key: int
     peppers: Mapping[int, bytes] = field(repr=False)
     pepper: int
     code_key: bytes = field(repr=False)
+    token_keys: Mapping[int, bytes] = field(repr=False)
+    token_key: int
 
     def encrypt_phone(self, e164: str) -> bytes:
         """Key id (2 bytes, big-endian), nonce (12), AES-256-GCM of the number and its tag (16).
@@ -91,14 +98,17 @@ class KeyRing:
         return hmac.digest(self.code_key, json.dumps(parts).encode(), "sha256")
 
 
-def new_ukey() -> str:
-    """256 random bits, base64url without padding: 43 characters."""
+def new_secret() -> str:
+    """256 random bits, base64url without padding: 43 characters. What a refresh token is, as a ukey."""
     return secrets.token_urlsafe(KEY_BYTES)
 
 
-def ukey_digest(ukey: str) -> bytes:
-    """SHA-256: enough for a secret of 256 random bits."""
-    return sha256(ukey.encode()).digest()
+def secret_digest(secret: str) -> bytes:
+    """What is kept of it. SHA-256: enough for a secret of 256 random bits."""
+    return sha256(secret.encode()).digest()
+
+
+new_ukey, ukey_digest = new_secret, secret_digest  # by their older names
 
 
 def open_key_ring(path: Path, *, sealed: bytes | None) -> KeyRing:
@@ -129,8 +139,12 @@ def parse_key_ring(text: str, *, name: str) -> KeyRing:
             peppers={_number(name): _key(value) for name, value in document["peppers"].items()},
             pepper=document["pepper"],
             code_key=_key(document["code_key"]),
+            token_keys={_number(name): _key(value) for name, value in document["token_keys"].items()},
+            token_key=document["token_key"],
         )
         if ring.data_key not in ring.data_keys or ring.pepper not in ring.peppers:
+            raise ValueError
+        if ring.token_key not in ring.token_keys:
             raise ValueError
     except (ValueError, KeyError, TypeError, AttributeError):
         raise KeyRingError(f"{name} is damaged: restore it from the backup.") from None
@@ -146,13 +160,15 @@ def dump_key_ring(ring: KeyRing) -> str:
         "peppers": {str(version): _text(pepper) for version, pepper in ring.peppers.items()},
         "pepper": ring.pepper,
         "code_key": _text(ring.code_key),
+        "token_keys": {str(number): _text(key) for number, key in ring.token_keys.items()},
+        "token_key": ring.token_key,
     }
     return json.dumps(document, indent=2) + "\n"
 
 
 def new_key_ring() -> KeyRing:
-    first, pepper, code = (secrets.token_bytes(KEY_BYTES) for _ in range(3))
-    return KeyRing({1: first}, 1, {1: pepper}, 1, code)
+    first, pepper, code, token = (secrets.token_bytes(KEY_BYTES) for _ in range(4))
+    return KeyRing({1: first}, 1, {1: pepper}, 1, code, {1: token}, 1)
 
 
 def _number(text: str) -> int:

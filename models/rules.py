@@ -34,11 +34,14 @@ class SendPolicy:
     allow_opaque: bool
     max_pending: int
     max_pending_bytes: int
+    friends_only: bool
 
 
 def check_can_send(recipient: Recipient | None, size: int, policy: SendPolicy) -> Recipient:
     """The recipient, if an image of `size` bytes may go to them. Raises RecipientUnavailable, InboxFull."""
-    if recipient is None or not recipient.has_way_in or recipient.disabled_at is not None:
+    if recipient is None or not recipient.has_way_in or recipient.disabled_at is not None or recipient.blocks_sender:
+        raise RecipientUnavailable
+    if policy.friends_only and not recipient.is_friend:
         raise RecipientUnavailable
     if recipient.pending_count >= policy.max_pending or recipient.pending_bytes + size > policy.max_pending_bytes:
         raise InboxFull

@@ -2,14 +2,23 @@
 """A person with an account, and the credential that speaks for them."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import NewType
 
 UserId = NewType("UserId", int)
 
 
+class FriendState(StrEnum):
+    """How one person stands with another, as the first sees it."""
+
+    FRIENDS = "friends"
+    INCOMING = "incoming"
+    OUTGOING = "outgoing"
+
+
 @dataclass(frozen=True, slots=True)
 class User:
-    """A row of `users` without its counters. `phone_cipher` opens with the key ring alone."""
+    """A row of `users` without its counters. `phone_cipher` opens with the key ring alone; email and login are folded."""
 
     uid: UserId
     nickname: str
@@ -20,13 +29,22 @@ class User:
     reg_time: int
     seen_at: int
     disabled_at: int | None
+    email: str | None
+    login: str | None
+    has_password: bool
+
+    @property
+    def can_log_in(self) -> bool:
+        """Whether a password is a way into the account."""
+        return self.has_password and not (self.email is None and self.login is None)
 
 
 @dataclass(frozen=True, slots=True)
 class Recipient:
-    """The facts about a receiver that decide whether an image may be sent to them. Bytes are of pending images.
+    """The facts about a receiver that decide whether a certain sender may send to them. Bytes are of pending images.
 
-    `has_way_in` is whether anybody can still sign in to the account, and so fetch what it is sent.
+    `has_way_in` is whether anybody can still sign in to the account, and so fetch what it is sent; `blocks_sender`
+    and `is_friend` are about the sender who was asked for.
     """
 
     uid: UserId
@@ -34,3 +52,5 @@ class Recipient:
     disabled_at: int | None
     pending_count: int
     pending_bytes: int
+    blocks_sender: bool
+    is_friend: bool

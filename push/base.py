@@ -23,6 +23,14 @@ class Push:
 
 
 @dataclass(frozen=True, slots=True)
+class VisibleText:
+    """What a phone shows while the app is not running: fixed, never content."""
+
+    title: str = "New message"
+    body: str = "Tap to open"
+
+
+@dataclass(frozen=True, slots=True)
 class Delivered:
     """The provider took it. `stale`: it said that the device will not be told (long inactive); the device is kept."""
 
@@ -44,9 +52,10 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The provider's explicit word that this token is dead."""
+    """The provider's explicit word that this token is dead, since `at` (ms since the epoch) where it said so."""
 
     reason: str
+    at: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,9 +3,9 @@
 
 from pathlib import Path
 
-from push.base import Provider
+from push.base import Provider, VisibleText
 from push.http import HttpClient
-from push.providers.getui import GetuiProvider, VisibleText
+from push.providers.getui import GetuiProvider
 from push.providers.getui_auth import GetuiCredentials
 from push.providers.log import LogProvider
 

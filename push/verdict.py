@@ -28,7 +28,7 @@ Answer = Outcome | Raised
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How one row ends, or, in state DUE, when it comes back. `next_at` is in milliseconds."""
+    """How one row ends, or, in state DUE, when it comes back. `next_at` and `gone_at` are in milliseconds."""
 
     row: Claimed
     state: State
@@ -37,6 +37,7 @@ class Verdict:
     next_at: int = 0
     stale: bool = False
     gone: bool = False
+    gone_at: int | None = None
 
 
 def judge(row: Claimed, outcome: Answer, now: int) -> Verdict:
@@ -45,8 +46,8 @@ def judge(row: Claimed, outcome: Answer, now: int) -> Verdict:
     match outcome:
         case Delivered(stale=stale):
             return Verdict(row, State.DELIVERED, "stale" if stale else "", tries, stale=stale)
-        case Gone(reason):
-            return Verdict(row, State.DEAD, f"gone: {reason}", tries, gone=True)
+        case Gone():
+            return _end(row, outcome, now)
         case Rejected(reason):
             return Verdict(row, State.DEAD, f"rejected: {reason}", tries)
         case Raised(name) if tries >= POISON_TRIES:
@@ -72,6 +73,13 @@ def put_back(row: Claimed, reason: str, next_at: int) -> Verdict:
     return Verdict(row, State.DUE, reason, row.attempts, next_at=next_at)
 
 
+def _end(row: Claimed, gone: Gone, now: int) -> Verdict:
+    """End a row with its device, unless the token was registered after it is said to have died."""
+    if gone.at is not None and row.registered_at >= gone.at:
+        return _again(row, f"gone before it was registered: {gone.reason}", None, now)
+    return Verdict(row, State.DEAD, f"gone: {gone.reason}", row.attempts + 1, gone=True, gone_at=gone.at)
+
+
 def _again(row: Claimed, reason: str, after: float | None, now: int) -> Verdict:
     tries = row.attempts + 1
     next_at = now + int(1000 * backoff.delay(tries, after=after))
@@ -92,7 +100,7 @@ async def write(tx: Transaction, verdicts: Sequence[Verdict], *, lease: str, beg
                 tx,
                 device_id=verdict.row.device_id,
                 token_digest=verdict.row.token_digest,
-                registered_before=began,
+                registered_before=began if verdict.gone_at is None else min(began, verdict.gone_at),
                 now=now,
             )
     return len(written)

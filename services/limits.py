@@ -29,6 +29,7 @@ PER_ACCOUNT = {
     "default": "6000/minute",
     "send": "1000/day",
     "login_failure": "300/hour",  # per phone from one address
+    "chat_token": "120/hour",
 }
 
 MAX_KEYS = 100_000

@@ -37,7 +37,7 @@ class About:
 async def describe(db: Database, uid: int) -> About:
     """Raises NotFound."""
     user = await users.get(db, uid)
-    inbox = await users.find_recipient(db, uid)
+    inbox = await users.find_recipient(db, uid, user.uid)
     active = await devices.list_active(db, uid=user.uid)
     return About(
         uid=user.uid,

@@ -157,7 +157,7 @@ class Sending:
             earlier = await idempotency.find(tx, _name(image.sender_uid, image.idempotency_key), now)
             if earlier is not None:
                 return _same(earlier, content_digest(image.draft.fields, image.sha256))
-        rules.check_can_send(await users.find_recipient(tx, image.receiver_uid), image.draft.size, self._policy)
+        rules.check_can_send(await users.find_recipient(tx, image.receiver_uid, image.sender_uid), image.draft.size, self._policy)
         sent = await _insert(tx, image, now)
         await self._notify(tx, image, sent)
         if image.idempotency_key is not None:

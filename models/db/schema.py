@@ -97,7 +97,7 @@ refresh_tokens = Table(
     Column("used_at", BigInteger, comment="when it was exchanged for its successor"),
     UniqueConstraint("digest", name="refresh_tokens_digest"),
     Index("refresh_tokens_family", "family", "token_id"),
-    Index("refresh_tokens_uid", "uid"),
+    Index("refresh_tokens_uid", "uid", "used_at", "token_id"),
     Index("refresh_tokens_expiry", "expires_at"),
     **ENGINE,
 )
@@ -290,6 +290,16 @@ reports = Table(
     Index("reports_reporter", "reporter_uid"),
     Index("reports_reported", "reported_uid"),
     **ENGINE,
+)
+
+chat_accounts = Table(
+    "chat_accounts",
+    metadata,
+    _person(primary_key=True),
+    Column("provider", String(16), primary_key=True),
+    Column("username", String(64), nullable=False, comment="random; what the hosted service knows the person by"),
+    Column("created_at", BigInteger, comment="null until the service has the account"),
+    **PLAIN,
 )
 
 budgets = Table(

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements of `users`: people with an account. Their counters are moved by `events`."""
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import and_, bindparam, exists, func, insert, or_, select, update
 
 from models.db.database import Reader, Row, Statement, Transaction
-from models.db.schema import phone_index, users
+from models.db.schema import blocks, friendships, phone_index, users
 from models.errors import NotFound
 from models.keys import PhoneDigest
-from models.user import Recipient, User, UserId
+from models.user import FriendState, Recipient, User, UserId
 
 COLUMNS = (
     users.c.uid,
@@ -19,6 +19,9 @@ COLUMNS = (
     users.c.reg_time,
     users.c.seen_at,
     users.c.disabled_at,
+    users.c.email,
+    users.c.login,
+    users.c.password_hash.is_not(None),
 )
 
 _THIS = users.c.uid == bindparam("this")
@@ -33,13 +36,20 @@ _FIND_BY_PHONE = Statement(
     .join_from(phone_index, users, phone_index.c.uid == users.c.uid)
     .where(phone_index.c.version == bindparam("version"), phone_index.c.digest == bindparam("digest"))
 )
+_CAN_LOG_IN = and_(users.c.password_hash.is_not(None), or_(users.c.email.is_not(None), users.c.login.is_not(None)))
 _FIND_RECIPIENT = Statement(
     select(
         users.c.uid,
-        users.c.phone_cipher.is_not(None),
+        or_(users.c.phone_cipher.is_not(None), _CAN_LOG_IN),
         users.c.disabled_at,
         users.c.pending_count,
         users.c.pending_bytes,
+        exists().where(blocks.c.uid == users.c.uid, blocks.c.blocked_uid == bindparam("sender")),
+        exists().where(
+            friendships.c.uid == users.c.uid,
+            friendships.c.other_uid == bindparam("sender"),
+            friendships.c.state == FriendState.FRIENDS.value,
+        ),
     ).where(_THIS)
 )
 _FIND_CIPHER = Statement(
@@ -68,8 +78,8 @@ _DELETE_PHONE = Statement(update(users).where(_THIS).values(region_num=None, pho
 
 
 def _user(row: Row) -> User:
-    uid, nickname, region_num, phone_cipher, discoverable, *rest = row
-    return User(UserId(uid), nickname, region_num, phone_cipher, bool(discoverable), *rest)
+    uid, nickname, region_num, phone_cipher, discoverable, *rest, has_password = row
+    return User(UserId(uid), nickname, region_num, phone_cipher, bool(discoverable), *rest, bool(has_password))
 
 
 async def find(reader: Reader, uid: int) -> User | None:
@@ -97,12 +107,13 @@ async def find_uid_by_phone(reader: Reader, digest: PhoneDigest) -> UserId | Non
     return UserId(rows[0][0]) if rows else None
 
 
-async def find_recipient(reader: Reader, uid: int) -> Recipient | None:
-    rows = await reader.read(_FIND_RECIPIENT, this=uid)
+async def find_recipient(reader: Reader, uid: int, sender_uid: UserId) -> Recipient | None:
+    """The person as a receiver of what this sender sends."""
+    rows = await reader.read(_FIND_RECIPIENT, this=uid, sender=sender_uid)
     if not rows:
         return None
-    found, has_way_in, *rest = rows[0]
-    return Recipient(UserId(found), bool(has_way_in), *rest)
+    found, has_way_in, *counters, blocks_sender, is_friend = rows[0]
+    return Recipient(UserId(found), bool(has_way_in), *counters, bool(blocks_sender), bool(is_friend))
 
 
 async def find_phone_cipher(reader: Reader) -> bytes | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
+from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry, VisibleText
 from push.http import Answer, HttpClient, NoAnswer
 from push.providers.getui_auth import Envelope, GetuiAuth, GetuiCredentials, read_envelope
 from push.providers.getui_codes import OK, TOKEN_REFUSED, outcome_of, target_is_dead
@@ -20,14 +20,6 @@ from push.providers.getui_codes import OK, TOKEN_REFUSED, outcome_of, target_is_
 LONGEST_TTL_MS = 259_200_000
 LONGEST_TRANSMISSION = 3072
 ONLINE_ELSE_VENDOR = 1
-
-
-@dataclass(frozen=True, slots=True)
-class VisibleText:
-    """What a phone shows while the app is not running: fixed, never content."""
-
-    title: str = "New message"
-    body: str = "Tap to open"
 
 
 @dataclass(slots=True)

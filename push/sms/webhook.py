@@ -1,21 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The `webhook` SMS provider: posts each code to the operator's own gateway.
+"""The `webhook` SMS provider: posts each code to the operator's own gateway, signed as any webhook of ours."""
 
-Signed as Standard Webhooks 1.0.0 asks (https://www.standardwebhooks.com).
-"""
-
-import base64
-import binascii
-import hashlib
-import hmac
 import json
 import time
 
 from push.http import HttpClient, NoAnswer
 from push.sms.base import NotSent, Sent, SmsMessage, SmsOutcome
+from push.webhook_signature import signed_headers, signing_key
 
-SECRET_PREFIX = "whsec_"  # noqa: S105 - the prefix that every such secret has
-SECRET_BYTES = range(24, 65)
 TEMPORARY = {408, 425, 429}
 
 
@@ -34,13 +26,7 @@ class WebhookSms:
 
     async def send(self, message: SmsMessage) -> SmsOutcome:
         body = json.dumps({"to": message.to, "text": message.text, "code": message.code}).encode()
-        timestamp = str(int(time.time()))
-        headers = {
-            "Content-Type": "application/json",
-            "webhook-id": message.message_id,
-            "webhook-timestamp": timestamp,
-            "webhook-signature": signature(self._key, message.message_id, timestamp, body),
-        }
+        headers = signed_headers(self._key, message.message_id, body, now=time.time_ns() // 1_000_000)
         answer = await self._http.post(self._url, content=body, headers=headers)
         if isinstance(answer, NoAnswer):
             return NotSent(answer.reason, temporary=True)
@@ -50,20 +36,3 @@ class WebhookSms:
 
     async def close(self) -> None:
         await self._http.close()
-
-
-def signing_key(secret: str) -> bytes:
-    """The bytes of a `whsec_` secret. Raises ValueError."""
-    try:
-        key = base64.b64decode(secret.removeprefix(SECRET_PREFIX), validate=True)
-    except binascii.Error:
-        key = b""
-    if not secret.startswith(SECRET_PREFIX) or len(key) not in SECRET_BYTES:
-        raise ValueError("a webhook secret is whsec_ and the base64 of 24 to 64 bytes")
-    return key
-
-
-def signature(key: bytes, message_id: str, timestamp: str, body: bytes) -> str:
-    """The `webhook-signature` header: `v1,` and the base64 of HMAC-SHA256 over id, timestamp (seconds) and body."""
-    signed = f"{message_id}.{timestamp}.".encode() + body
-    return "v1," + base64.b64encode(hmac.digest(key, signed, hashlib.sha256)).decode()

@@ -3,12 +3,13 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from models import keys
-from models.keys import KeyRing, KeyRingError, new_key_ring, open_key_ring
+from models.keys import KeyRingError, new_key_ring, open_key_ring
 
 E164 = "+8613800138000"
 HASH = "ab" * 32
@@ -42,7 +43,7 @@ def test_no_bytes_raise_anything_else(sealed: bytes) -> None:
 
 def test_an_older_key_still_opens_what_it_sealed() -> None:
     old, new = new_key_ring(), new_key_ring()
-    both = KeyRing({1: old.data_keys[1], 2: new.data_keys[1]}, 2, old.peppers, 1, old.code_key)
+    both = replace(old, data_keys={1: old.data_keys[1], 2: new.data_keys[1]}, data_key=2)
 
     assert both.decrypt_phone(old.encrypt_phone(E164)) == E164
     assert both.decrypt_phone(both.encrypt_phone(E164)) == E164
@@ -52,7 +53,7 @@ def test_an_older_key_still_opens_what_it_sealed() -> None:
 
 def test_digests_are_per_pepper_and_one_is_read() -> None:
     old, new = new_key_ring(), new_key_ring()
-    both = KeyRing(old.data_keys, 1, {1: old.peppers[1], 2: new.peppers[1]}, 2, old.code_key)
+    both = replace(old, peppers={1: old.peppers[1], 2: new.peppers[1]}, pepper=2)
 
     assert both.phone_digests(HASH) == {1: old.phone_digest(HASH).digest, 2: new.phone_digest(HASH).digest}
     assert both.phone_digest(HASH) == (2, new.phone_digest(HASH).digest)

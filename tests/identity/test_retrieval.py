@@ -107,7 +107,7 @@ async def test_what_waits_for_a_number_given_up_ends_with_it(world: World) -> No
     assert world.rows(told) == [ended, kept, ended]
     counters = "select pending_count, pending_bytes from users order by uid"
     assert world.rows(counters) == [(0, 0), (1, 500), (0, 0)]
-    facts = [await users.find_recipient(world.db, uid) for uid in (old.uid, bob.uid, new.uid)]
+    facts = [await users.find_recipient(world.db, uid, bob.uid) for uid in (old.uid, bob.uid, new.uid)]
     assert [recipient and recipient.has_way_in for recipient in facts] == [False, True, True]
 
 

@@ -23,7 +23,8 @@ from push.registry import build
 from push.sms.base import NotSent, Sent, SmsMessage, SmsOutcome
 from push.sms.log import LogSms
 from push.sms.queue import SmsQueue
-from push.sms.webhook import WebhookSms, signature, signing_key
+from push.sms.webhook import WebhookSms
+from push.webhook_signature import signature, signing_key
 
 pytestmark = pytest.mark.anyio
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

@@ -9,25 +9,43 @@ from models.errors import AppError, InboxFull, RecipientUnavailable
 from models.rules import SendPolicy, check_can_send
 from models.user import Recipient, UserId
 
-POLICY = SendPolicy(max_pixels=1, max_ttl_seconds=60, allow_opaque=False, max_pending=3, max_pending_bytes=100)
-SOMEBODY = Recipient(UserId(1), has_way_in=True, disabled_at=None, pending_count=2, pending_bytes=90)
+POLICY = SendPolicy(
+    max_pixels=1, max_ttl_seconds=60, allow_opaque=False, max_pending=3, max_pending_bytes=100, friends_only=False
+)
+FRIENDS_ONLY = replace(POLICY, friends_only=True)
+SOMEBODY = Recipient(
+    UserId(1),
+    has_way_in=True,
+    disabled_at=None,
+    pending_count=2,
+    pending_bytes=90,
+    blocks_sender=False,
+    is_friend=False,
+)
+FRIEND = replace(SOMEBODY, is_friend=True)
 
 
 def test_an_image_goes_to_somebody_with_room_for_it() -> None:
     assert check_can_send(SOMEBODY, 10, POLICY) is SOMEBODY
+    assert check_can_send(FRIEND, 10, FRIENDS_ONLY) is FRIEND
 
 
 @pytest.mark.parametrize(
-    ("recipient", "error"),
+    ("recipient", "policy", "error"),
     [
-        (None, RecipientUnavailable),
-        (replace(SOMEBODY, disabled_at=5), RecipientUnavailable),
-        (replace(SOMEBODY, has_way_in=False), RecipientUnavailable),
-        (replace(SOMEBODY, has_way_in=False, pending_count=3), RecipientUnavailable),
-        (replace(SOMEBODY, pending_count=3), InboxFull),
-        (replace(SOMEBODY, pending_bytes=91), InboxFull),
+        (None, POLICY, RecipientUnavailable),
+        (replace(SOMEBODY, disabled_at=5), POLICY, RecipientUnavailable),
+        (replace(SOMEBODY, has_way_in=False), POLICY, RecipientUnavailable),
+        (replace(SOMEBODY, has_way_in=False, pending_count=3), POLICY, RecipientUnavailable),
+        (replace(FRIEND, blocks_sender=True, pending_count=3), POLICY, RecipientUnavailable),
+        (replace(SOMEBODY, pending_count=3), FRIENDS_ONLY, RecipientUnavailable),
+        (replace(SOMEBODY, pending_count=3), POLICY, InboxFull),
+        (replace(SOMEBODY, pending_bytes=91), POLICY, InboxFull),
+        (replace(FRIEND, pending_count=3), FRIENDS_ONLY, InboxFull),
     ],
 )
-def test_an_image_goes_to_nobody_else(recipient: Recipient | None, error: type[AppError]) -> None:
+def test_an_image_goes_to_nobody_else(
+    recipient: Recipient | None, policy: SendPolicy, error: type[AppError]
+) -> None:
     with pytest.raises(error):
-        check_can_send(recipient, 10, POLICY)
+        check_can_send(recipient, 10, policy)

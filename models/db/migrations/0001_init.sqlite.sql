@@ -81,6 +81,15 @@ CREATE TABLE blocks (
 );
 CREATE INDEX blocks_blocked ON blocks (blocked_uid);
 
+CREATE TABLE chat_accounts (
+    uid INTEGER NOT NULL,
+    provider VARCHAR(16) NOT NULL,
+    username VARCHAR(64) NOT NULL,
+    created_at BIGINT,
+    PRIMARY KEY (uid, provider),
+    FOREIGN KEY(uid) REFERENCES users (uid)
+);
+
 CREATE TABLE credentials (
     credential_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     uid INTEGER NOT NULL,
@@ -196,7 +205,7 @@ CREATE TABLE refresh_tokens (
 );
 CREATE INDEX refresh_tokens_expiry ON refresh_tokens (expires_at);
 CREATE INDEX refresh_tokens_family ON refresh_tokens (family, token_id);
-CREATE INDEX refresh_tokens_uid ON refresh_tokens (uid);
+CREATE INDEX refresh_tokens_uid ON refresh_tokens (uid, used_at, token_id);
 
 CREATE TABLE reports (
     report_id INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,

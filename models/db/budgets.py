@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statements of `budgets`: how much of something was used within a window, counted across processes and restarts."""
+
+from hashlib import sha256
+
+from sqlalchemy import bindparam, insert, update
+
+from models.db.database import Statement, Transaction, UniqueViolation
+from models.db.schema import budgets
+
+_ADD = Statement(
+    update(budgets)
+    .where(budgets.c.key_digest == bindparam("key"), budgets.c.spent <= bindparam("most"))
+    .values(spent=budgets.c.spent + bindparam("amount"))
+)
+_INSERT = Statement(insert(budgets))
+
+
+def key_digest(*parts: str | int) -> bytes:
+    """SHA-256 over what is counted, for whom, and its window: a window's number in the key ends it by itself."""
+    return sha256("\n".join(map(str, parts)).encode()).digest()
+
+
+async def spend(tx: Transaction, *, key_digest: bytes, amount: int, limit: int, expires_at: int) -> bool:
+    """Add `amount` (0 or more) to what was spent under the key, unless that would exceed `limit`.
+
+    False when it would: then nothing has changed. A key that is new stands until `expires_at`, in milliseconds.
+    """
+    if amount > limit:
+        return False
+    if await _add(tx, key_digest, amount, limit):
+        return True
+    try:
+        await tx.execute(_INSERT, key_digest=key_digest, spent=amount, expires_at=expires_at)
+    except UniqueViolation:
+        # It is spent, or another transaction has only just begun it.
+        return await _add(tx, key_digest, amount, limit)
+    return True
+
+
+async def _add(tx: Transaction, key_digest: bytes, amount: int, limit: int) -> bool:
+    return (await tx.execute(_ADD, key=key_digest, amount=amount, most=limit - amount)).count == 1

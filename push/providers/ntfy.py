@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""ntfy (https://docs.ntfy.sh/publish/) and any UnifiedPush endpoint that takes messages without encryption.
+
+The token is the endpoint: a topic's URL, which takes our payload as the message's text.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from push.base import Delivered, Outcome, Push, Rejected, Retry
+from push.http import HttpClient
+from push.providers.origins import BATCH_SIZE, Origins
+
+LONGEST_MESSAGE = 4096
+LONGEST_TTL = 2_592_000
+
+
+class NtfyProvider:
+    """Every ntfy server there is. `clock` is in milliseconds since the epoch."""
+
+    name = "ntfy"
+    batch_size = BATCH_SIZE
+
+    def __init__(self, http: HttpClient, *, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
+        self._origins = Origins(http, clock)
+
+    async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
+        return list(await asyncio.gather(*map(self._send, pushes)))
+
+    async def close(self) -> None:
+        await self._origins.close()
+
+    async def _send(self, push: Push) -> Outcome:
+        body = push.payload.encode()
+        if len(body) > LONGEST_MESSAGE:
+            return Rejected(f"payload over {LONGEST_MESSAGE} bytes")
+        headers = {
+            "Content-Type": "application/json",
+            "TTL": str(min(push.ttl_seconds, LONGEST_TTL)),  # RFC 8030, which a UnifiedPush endpoint speaks
+            "Urgency": "high",
+        }
+        try:
+            answer = await self._origins.post(push.token, content=body, headers=headers)
+        except ValueError as error:
+            return Rejected(str(error))
+        return answer if isinstance(answer, Retry) else outcome_of(answer.status)
+
+
+def outcome_of(status: int) -> Outcome:
+    """What a status of neither redirection nor fault means. A topic always exists, so that none ends a device."""
+    if status < 300:
+        return Delivered()
+    if status in {401, 403}:
+        return Retry(f"HTTP {status}: the topic is not open to us", provider_fault=False)
+    return Rejected(f"HTTP {status}")

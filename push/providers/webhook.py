@@ -1,0 +1,57 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `webhook` push provider: posts the payload to the address that is the token.
+
+Signed as Standard Webhooks 1.0.0 asks (https://www.standardwebhooks.com); `webhook-id` is the dedupe id.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
+from push.http import HttpClient
+from push.providers.origins import BATCH_SIZE, Origins
+from push.webhook_signature import signed_headers, signing_key
+
+BAD_MESSAGE = {400, 413, 422}
+
+
+class WebhookProvider:
+    """Every address that a device may name. `clock` is in milliseconds since the epoch.
+
+    `secret` is `whsec_` and the base64 of 24 to 64 bytes. Raises ValueError for any other.
+    """
+
+    name = "webhook"
+    batch_size = BATCH_SIZE
+
+    def __init__(
+        self, secret: str, http: HttpClient, *, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    ) -> None:
+        self._key = signing_key(secret)
+        self._origins = Origins(http, clock)
+        self._clock = clock
+
+    async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
+        return list(await asyncio.gather(*map(self._send, pushes)))
+
+    async def close(self) -> None:
+        await self._origins.close()
+
+    async def _send(self, push: Push) -> Outcome:
+        body = push.payload.encode()
+        headers = signed_headers(self._key, push.dedupe_id, body, now=self._clock())
+        try:
+            answer = await self._origins.post(push.token, content=body, headers=headers)
+        except ValueError as error:
+            return Rejected(str(error))
+        return answer if isinstance(answer, Retry) else outcome_of(answer.status)
+
+
+def outcome_of(status: int) -> Outcome:
+    """What a status of neither redirection nor fault means: 410 asks to be left alone, most others may be mended."""
+    if status < 300:
+        return Delivered()
+    if status == 410:
+        return Gone("HTTP 410")
+    return Rejected(f"HTTP {status}") if status in BAD_MESSAGE else Retry(f"HTTP {status}", provider_fault=False)

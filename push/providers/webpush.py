@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Web Push (RFC 8030, 8291, 8292): browsers, and UnifiedPush apps that subscribe with keys.
+
+The token is the subscription object as JSON. Only its owner can read the payload; the push service cannot.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
+from push.http import HttpClient
+from push.providers.origins import BATCH_SIZE, Origins, origin_of
+from push.providers.webpush_crypto import LONGEST_PLAINTEXT, encrypt, parse_subscription
+from push.providers.webpush_vapid import Vapid, VapidKey
+
+LONGEST_TTL = 2_592_000
+TRUSTED_FOR_MS = 3_600_000
+
+
+class WebpushProvider:
+    """Every push service there is, which all know us by `key` and `subject`. `clock` is in ms since the epoch."""
+
+    name = "webpush"
+    batch_size = BATCH_SIZE
+
+    def __init__(
+        self,
+        key: VapidKey,
+        http: HttpClient,
+        *,
+        subject: str = "",
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+    ) -> None:
+        self._vapid = Vapid(key, subject, clock)
+        self._origins = Origins(http, clock)
+        self._clock = clock
+        self._taken_at: int | None = None
+
+    async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
+        return list(await asyncio.gather(*map(self._send, pushes)))
+
+    async def close(self) -> None:
+        await self._origins.close()
+
+    async def _send(self, push: Push) -> Outcome:
+        payload = push.payload.encode()
+        if len(payload) > LONGEST_PLAINTEXT:
+            return Rejected(f"payload over {LONGEST_PLAINTEXT} bytes")
+        try:
+            subscription = parse_subscription(push.token)
+            origin = origin_of(subscription.endpoint)
+        except ValueError as error:
+            return Rejected(str(error))
+        headers = {
+            "Authorization": self._vapid.authorization(origin),
+            "Content-Encoding": "aes128gcm",
+            "Content-Type": "application/octet-stream",
+            "TTL": str(min(push.ttl_seconds, LONGEST_TTL)),
+            "Topic": push.dedupe_id,
+            "Urgency": "high",
+        }
+        body = encrypt(payload, subscription)
+        answer = await self._origins.post(subscription.endpoint, content=body, headers=headers)
+        return answer if isinstance(answer, Retry) else self._outcome(answer.status, origin)
+
+    def _outcome(self, status: int, origin: str) -> Outcome:
+        """What a status of neither redirection nor fault means."""
+        if status < 300:
+            self._taken_at = self._clock()
+            return Delivered()
+        if status in {401, 403}:
+            self._vapid.forget(origin)
+            return Retry(f"HTTP {status}: our key was refused", provider_fault=not self._is_trusted())
+        if status == 404 and self._origins.finds_nothing(origin):
+            return Retry("HTTP 404 for everybody", provider_fault=False)
+        return Gone(f"HTTP {status}") if status in {404, 410} else Rejected(f"HTTP {status}")
+
+    def _is_trusted(self) -> bool:
+        """Whether somebody took our key lately: a refusal then speaks of one subscription, made with another key.
+
+        Else anyone could stop everybody's pushes with a few subscriptions that are refused.
+        """
+        return self._taken_at is not None and self._clock() - self._taken_at <= TRUSTED_FOR_MS
