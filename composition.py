@@ -28,22 +28,35 @@ from push import registry
 from push.base import Provider, VisibleText
 from push.http import HttpClient
 from push.providers.getui_auth import GetuiCredentials
+from push.providers.webpush_vapid import VapidKey, parse_key
 from push.relay import Relay
+from push.sms.aliyun import AliyunCredentials, AliyunSms
 from push.sms.base import SmsProvider
 from push.sms.log import LogSms
 from push.sms.queue import SmsQueue
+from push.sms.twilio import TwilioCredentials, TwilioSms
 from push.sms.webhook import WebhookSms
+from push.vapid_file import open_vapid_key
 from services.accounts import Accounts
 from services.activation import Activation
 from services.authentication import Authentication
 from services.chat import Chat
 from services.enrolment import Enrolment
+from services.hashing import Hashing
+from services.export import Export
+from services.discovery import Discovery
 from services.health import Health
+from services.leaving import Leaving
 from services.limits import Limits
 from services.measuring import Measuring
+from services.passwords import Passwords
+from services.people import People
 from services.reading import Reading
+from services.reports import Reports
 from services.retention import Lifetimes, Retention
 from services.sending import Sending
+from services.sms_budgets import SmsBudgets
+from services.tokens import Tokens
 from storage.disk import DiskStore
 
 MEGABYTE = 1024 * 1024
@@ -93,7 +106,9 @@ async def build(config: Config, ending: Ending) -> AsyncIterator[Services]:
         retaining = asyncio.create_task(retention.run())
         stack.callback(retaining.cancel)
         stack.push_async_callback(lambda: retention.stop(within=ending.left()))
-        yield wire(config, Parts(db, keys, store, sms, tuple(providers), hosted, relay, relaying, retention))
+        hashing = Hashing()
+        stack.callback(hashing.close)
+        yield wire(config, Parts(db, keys, store, sms, hashing, tuple(providers), hosted, relay, relaying, retention))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +119,7 @@ class Parts:
     keys: KeyRing
     store: DiskStore
     sms: SmsQueue
+    hashing: Hashing
     providers: Collection[str]
     hosted: Mapping[str, ChatService]
     relay: Relay
@@ -120,16 +136,26 @@ def wire(config: Config, parts: Parts) -> Services:
         enabled=config.limits.enabled,
     )
     accounts, activation = registration(config, parts, limits)
+    tokens, passwords = sessions(config, parts, limits)
+    discovery = Discovery(
+        db=db, keys=keys, per_day=config.discovery.per_day, enabled=config.limits.enabled, clock=now_ms
+    )
     return Services(
         authentication=Authentication(db=db, keys=keys, limits=limits, clock=now_ms),
         accounts=accounts,
         activation=activation,
+        passwords=passwords,
+        tokens=tokens,
         limits=limits,
+        discovery=discovery,
+        people=People(db=db, clock=now_ms),
+        reports=Reports(db=db, clock=now_ms),
         sending=Sending(
             db=db,
             store=store,
             keys=keys,
             limits=limits,
+            discovery=discovery,
             policy=send_policy(config),
             push_give_up_ms=config.push.give_up_hours * HOUR_MS,
             wake_relay=parts.relay.wake,
@@ -162,6 +188,8 @@ def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts
         enrolment=enrolment,
         limits=limits,
         sms=parts.sms,
+        budgets=SmsBudgets(parts.keys, config.activation.budgets.model_dump()),
+        regions=config.sms.regions,
         test_numbers={number: code.get_secret_value() for number, code in config.activation.test_numbers.items()},
         wake_relay=parts.relay.wake,
         clock=now_ms,
@@ -179,6 +207,20 @@ def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts
     return accounts, activation
 
 
+def sessions(config: Config, parts: Parts, limits: Limits) -> tuple[Tokens, Passwords]:
+    """How people log in, and stay so."""
+    tokens = Tokens(db=parts.db, keys=parts.keys, clock=now_ms)
+    passwords = Passwords(
+        db=parts.db,
+        hashing=parts.hashing,
+        tokens=tokens,
+        limits=limits,
+        default_provider=config.push.default_provider,
+        clock=now_ms,
+    )
+    return tokens, passwords
+
+
 def http_settings(config: Config) -> HttpSettings:
     return HttpSettings(
         max_image_bytes=config.images.max_bytes,
@@ -187,6 +229,7 @@ def http_settings(config: Config) -> HttpSettings:
         grace_seconds=config.delivery.grace_seconds,
         proxy_grace_seconds=config.delivery.proxy_grace_seconds,
         rate_window_seconds=config.server.body_timeout_seconds,
+        vapid_public_key=vapid_key(config).public,
     )
 
 
@@ -213,6 +256,17 @@ def lifetimes(config: Config) -> Lifetimes:
 def sms_provider(config: Config) -> SmsProvider:
     if config.sms.provider == "log":
         return LogSms(outbox_log(config))
+    if config.sms.provider == "twilio":
+        twilio = config.sms.twilio
+        token = twilio.auth_token.get_secret_value()
+        return TwilioSms(TwilioCredentials(twilio.base_url, twilio.account_sid, token, twilio.sender), HttpClient())
+    if config.sms.provider == "aliyun":
+        aliyun = config.sms.aliyun
+        secret = aliyun.access_key_secret.get_secret_value()
+        return AliyunSms(
+            AliyunCredentials(aliyun.base_url, aliyun.access_key_id, secret, aliyun.sign_name, aliyun.template_code),
+            HttpClient(),
+        )
     webhook = config.sms.webhook
     return WebhookSms(webhook.url, webhook.secret.get_secret_value(), HttpClient())
 
@@ -226,6 +280,12 @@ def push_providers(config: Config) -> dict[str, Provider]:
     text = VisibleText(config.push.title, config.push.body)
     log = None if is_public(config) else outbox_log(config)
     return registry.build(outbox_log=log, getui=credentials, text=text)
+
+
+def vapid_key(config: Config) -> VapidKey:
+    """The key pair that browsers subscribe with: the configured one, or the one of the data directory."""
+    configured = config.push.webpush.private_key.get_secret_value()
+    return parse_key(configured) if configured else open_vapid_key(config.data_dir / "vapid.pem")
 
 
 def chat_services(config: Config) -> dict[str, ChatService]:

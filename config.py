@@ -28,13 +28,18 @@ from config_values import (
     Port,
     Positive,
     Proxies,
+    Rate,
     ReadableFile,
+    Regions,
     Secret,
     SecretHexDigits,
     SecretUrl,
     TestNumbers,
     Text,
     Texts,
+    VapidPrivateKey,
+    VapidSubject,
+    WebhookSecret,
 )
 
 SHIPPED = Path(__file__).with_name("config.yaml")
@@ -75,10 +80,19 @@ class Database(_Section):
     url: DatabaseUrl = "sqlite:///{data_dir}/glimpse.db"
 
 
+class ActivationBudgets(_Section):
+    per_number: Rate = "5/day"
+    per_prefix: Rate = "20/hour"
+    per_address_block: Rate = "60/hour"
+    per_country: Rate = "1000/day"
+    total: Rate = "2000/day"
+
+
 class Activation(_Section):
     required: bool = False
     test_numbers: TestNumbers = {}
     recycled_after_days: Positive = 90
+    budgets: ActivationBudgets = ActivationBudgets()
 
 
 class SmsWebhook(_Section):
@@ -87,9 +101,29 @@ class SmsWebhook(_Section):
     secret: Secret = SecretStr("")
 
 
+class Twilio(_Section):
+    base_url: SecretUrl = "https://api.twilio.com"
+    account_sid: str = ""
+    auth_token_file: ReadableFile = ""
+    auth_token: Secret = SecretStr("")
+    sender: str = ""
+
+
+class Aliyun(_Section):
+    base_url: SecretUrl = "https://dysmsapi.aliyuncs.com"
+    access_key_id: str = ""
+    access_key_secret_file: ReadableFile = ""
+    access_key_secret: Secret = SecretStr("")
+    sign_name: str = ""
+    template_code: str = ""
+
+
 class Sms(_Section):
-    provider: Literal["log", "webhook"] = "log"
+    provider: Literal["log", "webhook", "twilio", "aliyun"] = "log"
+    regions: Regions = ()
     webhook: SmsWebhook = SmsWebhook()
+    twilio: Twilio = Twilio()
+    aliyun: Aliyun = Aliyun()
 
 
 class Getui(_Section):
@@ -100,6 +134,17 @@ class Getui(_Section):
     master_secret: Secret = SecretStr("")
 
 
+class Webpush(_Section):
+    subject: VapidSubject = ""
+    private_key_file: ReadableFile = ""
+    private_key: VapidPrivateKey = SecretStr("")
+
+
+class Webhook(_Section):
+    secret_file: ReadableFile = ""
+    secret: WebhookSecret = SecretStr("")
+
+
 class Push(_Section):
     default_provider: Literal["log", "getui"] = "log"
     give_up_hours: Positive = 72
@@ -107,6 +152,8 @@ class Push(_Section):
     body: Text = "You have a new image."
     allow_endpoints: Texts = ()
     getui: Getui = Getui()
+    webpush: Webpush = Webpush()
+    webhook: Webhook = Webhook()
 
 
 class Images(_Section):
@@ -171,6 +218,9 @@ class Rates(_Section):
         "send": "1000/day",
         "login_failure": "300/hour",
         "chat_token": "120/hour",
+        "befriend": "500/day",
+        "report": "100/day",
+        "export": "10/hour",
     }
 
 
@@ -305,8 +355,7 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield "metrics.port: must not be server.port; metrics are for operators alone"
     if bool(config.server.tls.cert) != bool(config.server.tls.key):
         yield "server.tls.cert, server.tls.key: give both or none"
-    if config.sms.provider == "webhook" and not config.sms.webhook.url:
-        yield "sms.webhook.url: is needed, since sms.provider is webhook"
+    yield from _missing_of_sms(config.sms)
     getui = config.push.getui
     secrets = {"app_id": getui.app_id, "app_key": getui.app_key, "master_secret": getui.master_secret}
     missing = [key for key, value in secrets.items() if not value]
@@ -314,6 +363,17 @@ def _contradictions(config: Config) -> Iterator[str]:
         yield f"push.getui: {', '.join(missing)} must be given too"
     yield from _contradicting_chat(config.chat)
     yield from _contradicting_lifetimes(config)
+
+
+def _missing_of_sms(sms: Sms) -> Iterator[str]:
+    needed = {
+        "webhook": {"url": sms.webhook.url},
+        "twilio": sms.twilio.model_dump(exclude={"auth_token_file"}),
+        "aliyun": sms.aliyun.model_dump(exclude={"access_key_secret_file"}),
+    }
+    for key, value in needed.get(sms.provider, {}).items():
+        if not value:
+            yield f"sms.{sms.provider}.{key}: is needed, since sms.provider is {sms.provider}"
 
 
 def _contradicting_chat(chat: Chat) -> Iterator[str]:

@@ -11,7 +11,11 @@ from urllib.parse import urlsplit
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from push.providers.webpush_vapid import parse_key
+from push.webhook_signature import signing_key
+
 SQLITE = "sqlite:///"
+REGION = re.compile(r"[1-9][0-9]{0,2}|[A-Z]{2}")
 RATE = re.compile(r"[1-9][0-9]*/([1-9][0-9]* ?)?(second|minute|hour|day)s?")
 
 
@@ -101,6 +105,14 @@ def _code(code: SecretStr) -> SecretStr:
     return code
 
 
+def _region(value: Any) -> str:
+    """YAML reads 86 as a number, and the country NO as no."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not REGION.fullmatch(text):
+        raise ValueError('must be a calling code like 86 or a country like "CN", in quotes')
+    return text
+
+
 def _one_of(*keys: str) -> AfterValidator:
     def check(key: str) -> str:
         if key not in keys:
@@ -127,6 +139,24 @@ def _secret_hex(digits: SecretStr) -> SecretStr:
     return digits
 
 
+def _subject(address: str) -> str:
+    if address and not re.fullmatch(r"mailto:[!-~]+@[!-~]+|https://[!-~]+", address):
+        raise ValueError("must begin with mailto: or https://, as in mailto:you@example.org")
+    return address
+
+
+def _vapid_key(key: SecretStr) -> SecretStr:
+    if key.get_secret_value():
+        parse_key(key.get_secret_value())
+    return key
+
+
+def _webhook_secret(secret: SecretStr) -> SecretStr:
+    if secret.get_secret_value():
+        signing_key(secret.get_secret_value())
+    return secret
+
+
 def _json(value: Any) -> Any:
     """A list or mapping from the environment, where everything is text: JSON, or for a list also commas."""
     if not isinstance(value, str):
@@ -147,17 +177,21 @@ Text = Annotated[str, Field(min_length=1, max_length=256)]
 Rate = Annotated[str, AfterValidator(_rate)]
 AddressClass = Annotated[str, _one_of("default", "register", "code", "login_failure")]
 AddressRates = Annotated[dict[AddressClass, Rate], BeforeValidator(_json)]
-AccountClass = Annotated[str, _one_of("default", "send", "login_failure", "chat_token")]
+AccountClass = Annotated[str, _one_of("default", "send", "login_failure", "chat_token", "befriend", "report", "export")]
 AccountRates = Annotated[dict[AccountClass, Rate], BeforeValidator(_json)]
 ReadableFile = Annotated[str, AfterValidator(_readable)]
 Secret = Annotated[SecretStr, Field(validate_default=True), BeforeValidator(_from_file)]
 SecretHexDigits = Annotated[Secret, AfterValidator(_secret_hex)]
 HexDigits = Annotated[str, AfterValidator(_hex)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+VapidSubject = Annotated[str, AfterValidator(_subject)]
+VapidPrivateKey = Annotated[Secret, AfterValidator(_vapid_key)]
+WebhookSecret = Annotated[Secret, AfterValidator(_webhook_secret)]
 SecretUrl = Annotated[HttpUrl, AfterValidator(_secret_url)]
 Phone = Annotated[str, AfterValidator(_phone)]
 Code = Annotated[SecretStr, AfterValidator(_code)]
 TestNumbers = Annotated[dict[Phone, Code], BeforeValidator(_json)]
 Proxies = Annotated[tuple[Annotated[str, AfterValidator(_proxy)], ...], BeforeValidator(_json)]
+Regions = Annotated[tuple[Annotated[str, BeforeValidator(_region)], ...], BeforeValidator(_json)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_json)]
 DatabaseUrl = Annotated[str, AfterValidator(_sqlite_url)]

@@ -68,7 +68,7 @@ def _unsafe(config: Config) -> Iterator[str]:
     if not config.activation.required:
         yield "activation is off, so that anybody can take any phone number: set activation.required to true"
     if config.sms.provider == "log":
-        yield "codes would go to a file and not to phones: set sms.provider to webhook, with sms.webhook.url"
+        yield "codes would go to a file and not to phones: set sms.provider to webhook, twilio or aliyun"
     if config.push.default_provider == "log":
         yield "pushes would go to a file and not to phones: set push.default_provider to getui, with push.getui"
     if server.tls.cert or (server.behind_proxy and server.trusted_proxies):

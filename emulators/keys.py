@@ -50,13 +50,29 @@ def write(path: Path, text: str) -> None:
         file.write(text)
 
 
-def certificate(key: ec.EllipticCurvePrivateKey, host: str) -> str:
-    """A self-signed certificate in PEM for this host, `localhost` and 127.0.0.1."""
+def keep_certificate(path: Path, key: ec.EllipticCurvePrivateKey, host: str) -> None:
+    """Have a self-signed certificate in this file, good for this host, `localhost` and 127.0.0.1 for a day or more.
+
+    It is kept while it serves, so that who read it need not read it again.
+    """
+    names = x509.SubjectAlternativeName(
+        [_general_name(name) for name in sorted({"localhost", "127.0.0.1", host})],
+    )
+    try:
+        known = x509.load_pem_x509_certificate(path.read_bytes())
+    except (FileNotFoundError, ValueError):
+        known = None
+    if (
+        known is None
+        or known.public_key() != key.public_key()
+        or known.not_valid_after_utc < datetime.now(UTC) + timedelta(days=1)
+        or known.extensions.get_extension_for_class(x509.SubjectAlternativeName).value != names
+    ):
+        write(path, _certificate(key, names))
+
+
+def _certificate(key: ec.EllipticCurvePrivateKey, names: x509.SubjectAlternativeName) -> str:
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "emulator")])
-    names: list[x509.GeneralName] = [x509.DNSName("localhost")]
-    names += [x509.IPAddress(ipaddress.ip_address(address)) for address in {"127.0.0.1", host} if _is_address(address)]
-    if not _is_address(host) and host != "localhost":
-        names.append(x509.DNSName(host))
     now = datetime.now(UTC)
     signed = (
         x509.CertificateBuilder()
@@ -66,7 +82,7 @@ def certificate(key: ec.EllipticCurvePrivateKey, host: str) -> str:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(days=1))
         .not_valid_after(now + timedelta(days=CERTIFICATE_DAYS))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(names, critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
@@ -74,9 +90,8 @@ def certificate(key: ec.EllipticCurvePrivateKey, host: str) -> str:
     return signed.public_bytes(Encoding.PEM).decode()
 
 
-def _is_address(host: str) -> bool:
+def _general_name(host: str) -> x509.GeneralName:
     try:
-        ipaddress.ip_address(host)
+        return x509.IPAddress(ipaddress.ip_address(host))
     except ValueError:
-        return False
-    return True
+        return x509.DNSName(host)

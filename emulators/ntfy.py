@@ -191,7 +191,7 @@ class TopicHandler(VendorHandler):
         return self.state.publish(self.path_args[0], self.request.body, authorization, unified=unified)
 
 
-class RootHandler(TopicHandler, PageHandler):
+class RootHandler(TopicHandler, PageHandler):  # type: ignore[misc]  # one state
     """`POST /`: publish a document. `GET /`: the page."""
 
     def initialize(self, state: NtfyState, title: str) -> None:  # type: ignore[override]  # it is both

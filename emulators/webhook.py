@@ -93,7 +93,7 @@ class WebhookState:
         key = base64.b64decode(self.secret.removeprefix("whsec_"))
         signed = hmac.digest(key, f"{message_id}.{timestamp}.".encode() + body, hashlib.sha256)
         wanted = b"v1," + base64.b64encode(signed)
-        if not any([hmac.compare_digest(one.encode(), wanted) for one in given.split(" ")]):
+        if not any(hmac.compare_digest(one.encode(), wanted) for one in given.split(" ")):
             raise Refused(401, "no signature matches")
         return message_id
 

@@ -135,6 +135,8 @@ class BaseHandler(RefusingHandler):
     async def authenticate(self) -> Caller:
         """The caller that the Authorization header proves. Raises Unauthenticated, RateLimited."""
         scheme, _, value = self.request.headers.get("Authorization", "").partition(" ")
+        if scheme.lower() == "bearer":
+            return await self.services.authentication.bearer(value.strip())
         if scheme.lower() != "basic":
             raise Unauthenticated
         try:

@@ -25,9 +25,27 @@ from handlers.chat import ChatTokenHandler
 from handlers.docs import DocsHandler, page
 from handlers.images import AcknowledgeHandler, ImageHandler, ImageStatusHandler, InboxHandler, OldestImageHandler
 from handlers.openapi import DescriptionHandler, document_bytes
+from handlers.people import (
+    BlockHandler,
+    BlocksHandler,
+    DiscoverHandler,
+    FriendAcceptHandler,
+    FriendHandler,
+    FriendsHandler,
+    ReportsHandler,
+)
 from handlers.sending import SendImageHandler
 from handlers.shared import Rule, Services, Who
-from handlers.system import HealthHandler, NothingHereHandler, ReadyHandler, RootHandler
+from handlers.system import HealthHandler, NothingHereHandler, ReadyHandler, RootHandler, VapidHandler
+from handlers.tokens import (
+    CredentialsHandler,
+    LoginHandler,
+    LogoutHandler,
+    PasswordHandler,
+    RefreshHandler,
+    SignupHandler,
+    TokensHandler,
+)
 
 ANYBODY, PERSON, FORM = Who.ANYBODY, Who.PERSON, Who.FORM
 
@@ -56,13 +74,30 @@ ROUTES = (
     Route("HEAD", "/readyz", ReadyHandler, ANYBODY, "default", "headReadyz"),
     Route("GET", "/openapi.json", DescriptionHandler, ANYBODY, "default", "openapi"),
     Route("GET", "/docs", DocsHandler, ANYBODY, "default", "docs"),
+    Route("GET", "/v1/push/vapid", VapidHandler, ANYBODY, "default", "vapidKey"),
     Route("POST", "/v1/register", RegisterHandler, ANYBODY, "register", "register"),
     Route("POST", "/v1/activations/{activation_id}", ActivationHandler, ANYBODY, "code", "activate"),
     Route("POST", "/v1/activations/{activation_id}/resend", ActivationResendHandler, ANYBODY, "code", "resendCode"),
+    Route("POST", "/v1/signup", SignupHandler, ANYBODY, "register", "signUp"),
+    Route("POST", "/v1/login", LoginHandler, ANYBODY, "default", "logIn"),
+    Route("POST", "/v1/tokens", TokensHandler, PERSON, "default", "openSession"),
+    Route("POST", "/v1/tokens/refresh", RefreshHandler, ANYBODY, "default", "refreshTokens"),
+    Route("POST", "/v1/logout", LogoutHandler, PERSON, "default", "logOut"),
+    Route("PUT", "/v1/me/password", PasswordHandler, PERSON, "default", "changePassword"),
+    Route("PUT", "/v1/me/credentials", CredentialsHandler, PERSON, "default", "putCredentials"),
     Route("GET", "/v1/me", MeHandler, PERSON, "default", "getMe"),
     Route("PATCH", "/v1/me", MeHandler, PERSON, "default", "patchMe"),
     Route("POST", "/v1/me/ukey", UkeyHandler, PERSON, "default", "renewUkey"),
     Route("GET", "/v1/users/{uid}", UserHandler, PERSON, "default", "getUser"),
+    Route("POST", "/v1/contacts/discover", DiscoverHandler, PERSON, "default", "discoverContacts"),
+    Route("POST", "/v1/friends", FriendsHandler, PERSON, "befriend", "befriend"),
+    Route("GET", "/v1/friends", FriendsHandler, PERSON, "default", "listFriends"),
+    Route("POST", "/v1/friends/{uid}/accept", FriendAcceptHandler, PERSON, "default", "acceptFriend"),
+    Route("DELETE", "/v1/friends/{uid}", FriendHandler, PERSON, "default", "deleteFriend"),
+    Route("GET", "/v1/blocks", BlocksHandler, PERSON, "default", "listBlocks"),
+    Route("PUT", "/v1/blocks/{uid}", BlockHandler, PERSON, "default", "blockPerson"),
+    Route("DELETE", "/v1/blocks/{uid}", BlockHandler, PERSON, "default", "unblockPerson"),
+    Route("POST", "/v1/reports", ReportsHandler, PERSON, "report", "report"),
     Route("POST", "/v1/images", SendImageHandler, FORM, "default", "sendImage"),
     Route("GET", "/v1/images", OldestImageHandler, PERSON, "default", "fetchOldestImage"),
     Route("HEAD", "/v1/images", OldestImageHandler, PERSON, "default", "headOldestImage"),

@@ -12,11 +12,16 @@ from services.accounts import Accounts
 from services.activation import Activation
 from services.authentication import Authentication
 from services.chat import Chat
+from services.discovery import Discovery
 from services.health import Health
 from services.limits import Limits
 from services.measuring import Measuring
+from services.passwords import Passwords
+from services.people import People
 from services.reading import Reading
+from services.reports import Reports
 from services.sending import Sending
+from services.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class HttpSettings:
     grace_seconds: float
     proxy_grace_seconds: float
     rate_window_seconds: float
+    vapid_public_key: str
 
 
 class Activity:
@@ -60,7 +66,12 @@ class Services:
     authentication: Authentication
     accounts: Accounts
     activation: Activation
+    passwords: Passwords
+    tokens: Tokens
     limits: Limits
+    discovery: Discovery
+    people: People
+    reports: Reports
     sending: Sending
     reading: Reading
     chat: Chat

@@ -49,6 +49,13 @@ class ReadyHandler(BaseHandler):
         await self.get()
 
 
+class VapidHandler(BaseHandler):
+    """GET /v1/push/vapid: the key that a web client subscribes to pushes with. It is public."""
+
+    async def get(self) -> None:
+        self.reply(200, {"public_key": self.services.settings.vapid_public_key})
+
+
 class NothingHereHandler(BaseHandler):
     """Every path and method that the route table does not name."""
 

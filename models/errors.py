@@ -64,6 +64,14 @@ class Unauthenticated(AppError):
     kind, code, message = Kind.UNAUTHENTICATED, "unauthenticated", "A valid credential is needed."
 
 
+class TokenReused(AppError):
+    kind, code, message = (
+        Kind.UNAUTHENTICATED,
+        "token_reused",
+        "This refresh token was used before; its session has ended.",
+    )
+
+
 class Forbidden(AppError):
     kind, code, message = Kind.FORBIDDEN, "forbidden", "This is not allowed."
 
@@ -114,6 +122,10 @@ class IdempotencyConflict(AppError):
         "idempotency_conflict",
         "This Idempotency-Key was used with other content.",
     )
+
+
+class Taken(AppError):
+    kind, code, message = Kind.CONFLICT, "taken", "This email or login is somebody's already."
 
 
 class Gone(AppError):
@@ -184,6 +196,10 @@ class InvalidPhone(AppError):
     )
 
 
+class RegionNotAllowed(AppError):
+    kind, code, message = Kind.INVALID, "region_not_allowed", "No code is sent to numbers of this country."
+
+
 class MissingImage(AppError):
     kind, code, message = Kind.INVALID, "missing_image", "The image is missing or empty."
 
@@ -192,12 +208,32 @@ class ImageDimensions(AppError):
     kind, code, message = Kind.INVALID, "image_dimensions", "The image has too many pixels."
 
 
+class EmptyGroup(AppError):
+    kind, code, message = Kind.INVALID, "empty_group", "There is nobody else in this group."
+
+
+class GroupTooLarge(AppError):
+    kind, code, message = Kind.INVALID, "group_too_large", "A group has at most 256 members."
+
+
 class RateLimited(AppError):
     kind, code, message = Kind.RATE_LIMITED, "rate_limited", "Too many requests."
 
 
+class SmsLimited(RateLimited):
+    code, message = "sms_limited", "Too many codes were sent."
+
+
 class InboxFull(AppError):
     kind, code, message = Kind.RATE_LIMITED, "inbox_full", "The receiver's inbox is full."
+
+
+class DiscoveryBudget(AppError):
+    kind, code, message = (
+        Kind.RATE_LIMITED,
+        "discovery_budget",
+        "Too many phone numbers have been asked about today.",
+    )
 
 
 class InternalError(AppError):

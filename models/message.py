@@ -1,17 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An image on its way: the message, its delivery to one person, and the states of that delivery."""
+"""An image on its way: the message, its delivery to each receiver, and the states of such a delivery."""
 
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import NewType
 
+from models.group import GroupId
 from models.user import UserId
 
 MessageId = NewType("MessageId", int)
 
 
 class DeliveryState(StrEnum):
-    """Where one person stands with one image. Only `PENDING` leads anywhere."""
+    """Where one person stands with one image. Only `PENDING` leads anywhere, and `WITHHELD` to `RELEASED`."""
 
     PENDING = "pending"
     CONSUMED = "consumed"
@@ -19,18 +20,23 @@ class DeliveryState(StrEnum):
     RECALLED = "recalled"
     LOST = "lost"
     """The server has lost the bytes."""
+    WITHHELD = "withheld"
+    """Sent to the person's group, but not to them. They know nothing of it, and the sender not that they do not."""
+    RELEASED = "released"
+    """The person has left the group that it was sent to, or the group is gone."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A row of `messages`. `sha256` is of the stored bytes, `size` their number; times are in milliseconds;
-    `stored` is 0 when the file is gone.
+    """A row of `messages`, to one receiver or one group. `sha256` is of the stored bytes, `size` their number; times
+    are in milliseconds; `stored` is 0 when the file is gone.
     """
 
     message_id: MessageId
     message_key: str
     sender_uid: UserId | None
     receiver_uid: UserId | None
+    group_id: GroupId | None
     send_time: int
     filetype: str
     size: int
@@ -43,10 +49,14 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One person's part of a message. `readable_until` ends the grace after consumption."""
+    """One person's part of a message. `readable_until` ends the grace after consumption.
+
+    `is_member` is whether they are in the group that it was sent to, and true where it was sent to them alone.
+    """
 
     message: Message
     receiver_uid: UserId
     state: DeliveryState
     consumed_at: int | None
     readable_until: int | None
+    is_member: bool

@@ -14,6 +14,7 @@ from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, P
 from models.errors import InvalidField, InvalidPhone
 
 MAX_TYPED = 40
+NEIGHBOUR_DIGITS = 4
 CAN_BE_MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE, PhoneNumberType.UNKNOWN}
 NO_COUNTRY = {"ZZ", "001"}  # unknown calling codes, and those of no country: satellite, premium, toll-free
 
@@ -56,6 +57,17 @@ def parse(region_num: object, phone_num: object) -> Phone:
 def from_e164(e164: str) -> Phone:
     """A number that was parsed before. It is not judged again: metadata change, people keep their numbers."""
     return Phone(e164, str(phonenumbers.parse(e164).country_code))
+
+
+def country_of(e164: str) -> str:
+    """The ISO 3166 country of a number; its calling code where that belongs to none."""
+    number = phonenumbers.parse(e164)
+    return phonenumbers.region_code_for_number(number) or str(number.country_code)
+
+
+def prefix_of(e164: str) -> str:
+    """The number without its last four digits: what numbers that were bought together have in common."""
+    return e164[:-NEIGHBOUR_DIGITS]
 
 
 def phone_hash(e164: str) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from models.errors import (
     ContentLost,
+    Forbidden,
     ImageConsumed,
     ImageDimensions,
     ImageExpired,
@@ -16,8 +17,9 @@ from models.errors import (
     RecipientUnavailable,
     UnsupportedImage,
 )
+from models.group import Member, Role
 from models.imagefile import HeaderReader
-from models.message import Delivery, DeliveryState
+from models.message import Delivery, DeliveryState, Message
 from models.user import Recipient
 
 OPAQUE = "opaque"
@@ -39,13 +41,34 @@ class SendPolicy:
 
 def check_can_send(recipient: Recipient | None, size: int, policy: SendPolicy) -> Recipient:
     """The recipient, if an image of `size` bytes may go to them. Raises RecipientUnavailable, InboxFull."""
-    if recipient is None or not recipient.has_way_in or recipient.disabled_at is not None or recipient.blocks_sender:
+    if recipient is None or not _is_reachable(recipient):
         raise RecipientUnavailable
     if policy.friends_only and not recipient.is_friend:
         raise RecipientUnavailable
-    if recipient.pending_count >= policy.max_pending or recipient.pending_bytes + size > policy.max_pending_bytes:
+    if not _has_room(recipient, size, policy):
         raise InboxFull
     return recipient
+
+
+def can_receive_in_group(recipient: Recipient, size: int, policy: SendPolicy) -> bool:
+    """Whether a member gets what another member sends to their group. They need not be friends: see `can_be_added`."""
+    return _is_reachable(recipient) and _has_room(recipient, size, policy)
+
+
+def can_be_added(recipient: Recipient, policy: SendPolicy) -> bool:
+    """Whether somebody may be put into a group by a person who could also send to them.
+
+    Where friendship is required it is required here: a group must not be the way around it.
+    """
+    return _is_reachable(recipient) and (recipient.is_friend or not policy.friends_only)
+
+
+def _is_reachable(recipient: Recipient) -> bool:
+    return recipient.has_way_in and recipient.disabled_at is None and not recipient.blocks_sender
+
+
+def _has_room(recipient: Recipient, size: int, policy: SendPolicy) -> bool:
+    return recipient.pending_count < policy.max_pending and recipient.pending_bytes + size <= policy.max_pending_bytes
 
 
 def check_image(size: int, header: HeaderReader, wanted: str | None, policy: SendPolicy) -> str:
@@ -87,6 +110,18 @@ def state_at(state: DeliveryState, expires_at: int, now: int) -> DeliveryState:
     return DeliveryState.EXPIRED if overdue or state is DeliveryState.LOST else state
 
 
+def state_for_sender(state: DeliveryState, message: Message, now: int) -> DeliveryState:
+    """The state that the sender sees: somebody it was withheld from looks like somebody who does not fetch it."""
+    if state is DeliveryState.WITHHELD:
+        state = DeliveryState.PENDING if message.recalled_at is None else DeliveryState.RECALLED
+    return state_at(state, message.expires_at, now)
+
+
+def is_addressed(delivery: Delivery) -> bool:
+    """Whether this person may know of the image at all: it was sent to them, and to a group they have not left."""
+    return delivery.is_member and delivery.state not in (DeliveryState.WITHHELD, DeliveryState.RELEASED)
+
+
 def check_can_read(delivery: Delivery, now: int) -> None:
     """Raises ContentLost, ImageConsumed, ImageExpired or ImageRecalled when the image may not be fetched (again)."""
     if delivery.state is DeliveryState.LOST:
@@ -101,8 +136,37 @@ def check_can_read(delivery: Delivery, now: int) -> None:
 
 
 def state_of_all(states: Sequence[DeliveryState]) -> DeliveryState:
-    """The state of a message whose receivers stand like this: pending while anybody is."""
-    for state in (DeliveryState.PENDING, DeliveryState.RECALLED, DeliveryState.EXPIRED):
+    """The state of a message whose receivers stand like this: pending while anybody is.
+
+    One whose receivers have all left the group is expired: nobody can fetch it any more.
+    """
+    for state in (DeliveryState.PENDING, DeliveryState.RECALLED, DeliveryState.EXPIRED, DeliveryState.CONSUMED):
         if state in states:
             return state
-    return DeliveryState.CONSUMED
+    return DeliveryState.EXPIRED
+
+
+def check_may_manage(actor: Role, *, admins_too: bool = True) -> None:
+    """Raises Forbidden unless this is the group's owner, or an admin where they may too."""
+    if actor is not Role.OWNER and not (admins_too and actor is Role.ADMIN):
+        raise Forbidden
+
+
+def check_may_set_role(actor: Role, before: Role | None, after: Role) -> None:
+    """Raises Forbidden when the actor may not make this member, or newcomer (None), an admin or a plain member.
+
+    The owner alone makes and unmakes admins, and stays the owner until they leave.
+    """
+    check_may_manage(actor, admins_too=Role.ADMIN not in (before or Role.MEMBER, after) or before is after)
+    if before is Role.OWNER:
+        raise Forbidden
+
+
+def check_may_remove(actor: Role, target: Role) -> None:
+    """Raises Forbidden when the actor may not put this other member out."""
+    check_may_manage(actor, admins_too=target is Role.MEMBER)
+
+
+def heir(members: Sequence[Member]) -> Member | None:
+    """Who owns the group when its owner is gone: the longest-standing admin, else the longest-standing member."""
+    return min(members, key=lambda member: (member.role is not Role.ADMIN, member.joined_at, member.uid), default=None)

@@ -18,7 +18,7 @@ class FriendState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A row of `users` without its counters. `phone_cipher` opens with the key ring alone; email and login are folded."""
+    """A row of `users` without its counters. `phone_cipher` opens with the key ring alone; `email`, `login`: folded."""
 
     uid: UserId
     nickname: str

@@ -26,7 +26,7 @@ def render(row: Claimed, phone_hash_of: PhoneHashOf) -> str:
     """The JSON document that the device gets."""
     if row.kind == Kind.ACCOUNT_RETRIEVED:
         return '{"type":"account_retrieved"}'
-    document = {
+    document: dict[str, int | str | None] = {
         "sender_region": row.sender_region,
         "sender_phone": phone_hash_of(row.sender_phone) if row.sender_phone is not None else None,
         "sender_uid": row.sender_uid,
@@ -34,6 +34,8 @@ def render(row: Claimed, phone_hash_of: PhoneHashOf) -> str:
         "message_key": row.message_key,
         "send_time": row.send_time,
     }
+    if row.group_id is not None:
+        document["group_id"] = row.group_id
     return json.dumps(document, separators=(",", ":"))
 
 

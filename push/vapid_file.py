@@ -9,7 +9,7 @@ from pathlib import Path
 from push.providers.webpush_vapid import VapidKey, new_key, parse_key
 
 
-class VapidFileError(Exception):
+class VapidFileError(OSError):
     """The file cannot be used. The text says what to do and holds no secret."""
 
 

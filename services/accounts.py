@@ -7,15 +7,16 @@ from typing import Any
 from models.clock import DAY_MS
 from models.db import credentials, users
 from models.db.database import Database, Transaction
-from models.errors import InvalidField, Unauthenticated
+from models.errors import Forbidden, InvalidField, Unauthenticated
 from models.keys import KeyRing, new_ukey, ukey_digest
 from models.phone import phone_hash
 from models.user import User, UserId
 from services.activation import Activation
-from services.authentication import Caller
+from services.authentication import Caller, is_live
 from services.enrolment import Enrolment, Issued, Request, Started, write
 from services.registration import Newcomer, Problems, read_newcomer, read_nickname
 
+NO_PHONE = "An account without a phone has no ukey."
 PROFILE = ("nickname", "discoverable")
 
 
@@ -47,10 +48,12 @@ class Accounts:
         self._providers = frozenset(providers)
         self._clock = clock
 
-    async def register(self, fields: Mapping[str, Any], key: str | None) -> Issued | Started:
-        """A new account, or an activation where the number must be proved first.
+    async def register(
+        self, fields: Mapping[str, Any], key: str | None, address: str | None = None
+    ) -> Issued | Started:
+        """A new account, or an activation where the number must be proved first. `address` is who asks.
 
-        Raises InvalidField, InvalidPhone, IdempotencyConflict, RateLimited, Unavailable.
+        Raises InvalidField, InvalidPhone, RegionNotAllowed, IdempotencyConflict, SmsLimited, Unavailable.
         """
         newcomer = read_newcomer(fields, default_provider=self._default_provider, providers=self._providers)
         request = self._enrolment.request("register", "", key, newcomer.canonical())
@@ -58,7 +61,7 @@ class Accounts:
             answer = await self._create(newcomer, request)
             if answer is not None:
                 return answer
-        return await self._activation.start(newcomer, request)
+        return await self._activation.start(newcomer, request, address)
 
     async def me(self, uid: UserId) -> dict[str, Any]:
         """A person's own account, as section 1 of the HTTP contract has it."""
@@ -84,15 +87,20 @@ class Accounts:
         """A new ukey. The one that asked lives until the new one is used, at most a day; every other ends now.
 
         A repeat after a lost reply needs no Idempotency-Key to be safe: the ukey that did not arrive is such another.
-        Raises Unauthenticated when the ukey that asked has ended meanwhile: it must not end its successor.
+        Who came with a token asks for the oldest: the one that is in use, since a first use ends those before.
+        Raises Forbidden to an account without a phone, and Unauthenticated when the credential that asked has ended
+        meanwhile: it must not end its successor.
         """
+        if caller.phone_hash is None:
+            raise Forbidden(NO_PHONE)
         ukey = new_ukey()
 
         async def unit(tx: Transaction) -> bool:
             now = self._clock()
-            if not await credentials.is_live(tx, credential_id=caller.credential_id, now=now):
+            if not await is_live(tx, caller, now):
                 return False
-            await credentials.delete_others(tx, uid=caller.uid, credential_id=caller.credential_id)
+            kept = caller.credential_id or await credentials.find_oldest(tx, uid=caller.uid, now=now)
+            await credentials.delete_others(tx, uid=caller.uid, credential_id=kept or 0)
             await credentials.expire_all(tx, uid=caller.uid, expires_at=now + DAY_MS)
             await credentials.insert_ukey(tx, uid=caller.uid, digest=ukey_digest(ukey), now=now)
             return True
@@ -129,8 +137,8 @@ class Accounts:
             "nickname": user.nickname,
             "region_num": user.region_num,
             "phone_hash": phone_hash(e164) if e164 else None,
-            "email": None,
-            "login": None,
+            "email": user.email,
+            "login": user.login,
             "discoverable": user.discoverable,
             "reg_time": user.reg_time,
         }

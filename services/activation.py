@@ -7,41 +7,50 @@ transaction that compares it: refusals that must leave a trace are returned by t
 
 import re
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from hmac import compare_digest
 from math import ceil
 from typing import Any
 
-from models.clock import DAY_MS, MINUTE_MS
+from models.clock import MINUTE_MS
 from models.db import activations
 from models.db.activations import Pending
 from models.db.database import Database, Transaction
-from models.errors import ActivationGone, AppError, CodeIncorrect, Forbidden, InvalidField, RateLimited
+from models.errors import (
+    ActivationGone,
+    AppError,
+    CodeIncorrect,
+    Forbidden,
+    InvalidField,
+    RateLimited,
+    RegionNotAllowed,
+    SmsLimited,
+)
 from models.keys import KeyRing
-from models.phone import from_e164, phone_hash
+from models.phone import Phone, country_of, from_e164, phone_hash
 from push.sms.base import SmsMessage
 from push.sms.queue import Place, SmsQueue
 from services.enrolment import Enrolment, Issued, Request, Started, write
 from services.limits import Limits
 from services.registration import Newcomer
+from services.sms_budgets import SmsBudgets
 
 LIFETIME_MS = 10 * MINUTE_MS
 TRIES = 5
 RESEND_AFTER_MS = (1 * MINUTE_MS, 2 * MINUTE_MS, 5 * MINUTE_MS)  # after the first code, the second, the third
-CODES_PER_NUMBER = ((10 * MINUTE_MS, 3), (DAY_MS, 5))
+SPACING_MS, SPACED = 10 * MINUTE_MS, 3  # activations of one number
 DISABLED = "The account of this number is disabled."
 
 _ID = re.compile(r"[0-9a-f]{32}")
 _CODE = re.compile(r"[0-9]{4,10}")
 
-Budgets = Sequence[tuple[int, int]]
-
 
 class Activation:
     """Starts activations, sends their codes, and takes the right code once. `clock` gives milliseconds.
 
-    `test_numbers` (E.164 to code) get no SMS and have no budget.
+    `test_numbers` (E.164 to code) get no SMS and have no budget. `regions` are the calling codes or ISO 3166 countries
+    that codes are sent to; none stands for all.
     """
 
     def __init__(
@@ -52,6 +61,8 @@ class Activation:
         enrolment: Enrolment,
         limits: Limits,
         sms: SmsQueue,
+        budgets: SmsBudgets,
+        regions: Collection[str],
         test_numbers: Mapping[str, str],
         wake_relay: Callable[[], None],
         clock: Callable[[], int],
@@ -61,16 +72,22 @@ class Activation:
         self._enrolment = enrolment
         self._limits = limits
         self._sms = sms
+        self._budgets = budgets
+        self._regions = frozenset(regions)
         self._test_numbers = dict(test_numbers)
         self._wake_relay = wake_relay
         self._clock = clock
 
-    async def start(self, newcomer: Newcomer, request: Request | None) -> Issued | Started:
+    async def start(
+        self, newcomer: Newcomer, request: Request | None, address: str | None = None
+    ) -> Issued | Started:
         """An activation whose code is on its way, the same for a known number and a new one; or a repeat's answer.
 
-        Raises RateLimited when the number had too many codes, Unavailable, IdempotencyConflict.
+        `address` is who asks. Raises RegionNotAllowed, SmsLimited when too many codes went out, Unavailable,
+        IdempotencyConflict.
         """
         e164 = newcomer.phone.e164
+        self._check_region(newcomer.phone)
         activation_id, code = secrets.token_hex(16), self._new_code(e164)
 
         async def unit(tx: Transaction) -> Issued | Started:
@@ -78,7 +95,8 @@ class Activation:
             if earlier is not None:
                 return earlier
             pending = self._pending(activation_id, newcomer, code)
-            await self._check_budgets(tx, e164, pending.phone_digest, CODES_PER_NUMBER)
+            await self._check_spacing(tx, e164, pending.phone_digest)
+            await self._spend(tx, e164, address)
             await activations.insert_pending(tx, pending)
             started = Started(activation_id, pending.expires_at, pending.resend_at)
             await self._enrolment.remember(tx, request, started)
@@ -90,8 +108,11 @@ class Activation:
                 _send(place, e164, code)
         return answer
 
-    async def resend(self, activation_id: str) -> Started:
-        """Send a new code; the tries are not reset. Raises ActivationGone, RateLimited before it is time."""
+    async def resend(self, activation_id: str, address: str | None = None) -> Started:
+        """Send a new code; the tries are not reset. `address` is who asks.
+
+        Raises ActivationGone, RateLimited before it is time, SmsLimited when too many codes went out.
+        """
         pending = (
             await activations.find(self._db, activation_id=activation_id) if _ID.fullmatch(activation_id) else None
         )
@@ -106,7 +127,7 @@ class Activation:
             if current is None or not _is_open(current, now):
                 raise ActivationGone
             _check_wait(current.resend_at - now)
-            await self._check_budgets(tx, e164, current.phone_digest, CODES_PER_NUMBER[1:])
+            await self._spend(tx, e164, address)
             resend_at = _resend_at(current, now)
             code_hmac = self._keys.code_hmac(activation_id, e164, code)
             if not await activations.set_code(tx, current, code_hmac=code_hmac, resend_at=resend_at, now=now):
@@ -181,12 +202,29 @@ class Activation:
             used_at=None,
         )
 
-    async def _check_budgets(self, tx: Transaction, e164: str, phone_digest: bytes, budgets: Budgets) -> None:
-        if e164 in self._test_numbers or not self._limits.enabled:
+    def _check_region(self, number: Phone) -> None:
+        if not self._regions or number.e164 in self._test_numbers:
+            return
+        if self._regions.isdisjoint((number.region_num, country_of(number.e164))):
+            raise RegionNotAllowed(fields=[("region_num", "no code is sent to this country")])
+
+    async def _check_spacing(self, tx: Transaction, e164: str, phone_digest: bytes) -> None:
+        """Raises SmsLimited when the number has begun too many activations just now."""
+        if not self._is_counted(e164):
             return
         now = self._clock()
-        sends = await activations.list_sends(tx, phone_digest=phone_digest, since=now - DAY_MS)
-        _check_wait(max(_budget_wait(sends, now, *budget) for budget in budgets))
+        sends = await activations.list_sends(tx, phone_digest=phone_digest, since=now - SPACING_MS)
+        wait_ms = _spacing_wait(sends, now)
+        if wait_ms > 0:
+            raise SmsLimited(retry_after=ceil(wait_ms / 1000))
+
+    async def _spend(self, tx: Transaction, e164: str, address: str | None) -> None:
+        """Count one more code. Raises SmsLimited; the transaction must then end, so that nothing is counted."""
+        if self._is_counted(e164):
+            await self._budgets.spend(tx, e164, address, self._clock())
+
+    def _is_counted(self, e164: str) -> bool:
+        return self._limits.enabled and e164 not in self._test_numbers
 
     def _new_code(self, e164: str) -> str:
         return self._test_numbers.get(e164) or f"{secrets.randbelow(10**6):06d}"
@@ -207,16 +245,15 @@ def _resend_at(pending: Pending, now: int) -> int:
     return pending.expires_at
 
 
-def _budget_wait(sends: Sequence[tuple[int, int]], now: int, window_ms: int, allowed: int) -> int:
-    """Milliseconds until another code may go out; 0 or less when it may now. `sends`: (created_at, codes), in order."""
-    recent = [(at, codes) for at, codes in sends if at > now - window_ms]
-    left = sum(codes for _, codes in recent)
+def _spacing_wait(sends: Sequence[tuple[int, int]], now: int) -> int:
+    """Milliseconds until another activation may begin; 0 when it may now. `sends`: (created_at, codes), in order."""
+    left = sum(codes for _, codes in sends)
     wait = 0
-    for at, codes in recent:
-        if left < allowed:
+    for at, codes in sends:
+        if left < SPACED:
             break
         left -= codes
-        wait = at + window_ms - now
+        wait = at + SPACING_MS - now
     return wait
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who is calling: a phone hash and a ukey in, a caller out. One read; a write only on a first use or a new day."""
+"""Who is calling: a phone hash and a ukey, or an access token in; a caller out.
+
+One read each; a write only on a ukey's first use or a new day.
+"""
 
 import asyncio
 import logging
@@ -8,13 +11,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from hmac import compare_digest
 
+from models.access_token import AccessTokens
 from models.clock import DAY_MS
-from models.db import credentials, users
+from models.db import credentials, refresh_tokens, users
 from models.db.credentials import Ukey
-from models.db.database import Database, DatabaseError, Transaction
+from models.db.database import Database, DatabaseError, Reader, Transaction
 from models.errors import Unauthenticated
 from models.keys import KeyRing, ukey_digest
-from models.phone import is_phone_hash
+from models.phone import is_phone_hash, phone_hash
 from models.user import UserId
 from services.limits import Limits
 
@@ -28,11 +32,16 @@ _NOBODY = bytes(32)
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Somebody who has proved who they are. `credential_id` is the ukey that did it."""
+    """Somebody who has proved who they are, by the ukey `credential_id` or by an access token of `family`.
+
+    `expires_at` (milliseconds) is that token's end. An account may have no phone.
+    """
 
     uid: UserId
-    phone_hash: str = field(repr=False)
-    credential_id: int
+    phone_hash: str | None = field(repr=False)
+    credential_id: int | None = None
+    family: str | None = field(default=None, repr=False)
+    expires_at: int | None = None
 
 
 class Authentication:
@@ -43,6 +52,7 @@ class Authentication:
         self._keys = keys
         self._limits = limits
         self._clock = clock
+        self._tokens = AccessTokens(keys)
         self._noting: dict[int, asyncio.Task[None]] = {}
 
     async def basic(self, phone_hash: str, ukey: str, address: str) -> Caller:
@@ -62,9 +72,20 @@ class Authentication:
         self._limits.count_failure(address, phone_hash if known else "")
         raise Unauthenticated
 
+    async def bearer(self, access_token: str) -> Caller:
+        """The person whose access token this is, as long as its family lives. Raises Unauthenticated."""
+        now = self._clock()
+        token = self._tokens.read(access_token, now)
+        holder = await refresh_tokens.find_holder(self._db, family=token.family, now=now) if token else None
+        if token is None or holder is None or holder.uid != token.uid:
+            raise Unauthenticated
+        cipher = holder.phone_cipher
+        hashed = phone_hash(self._keys.decrypt_phone(cipher)) if cipher else None
+        return Caller(token.uid, hashed, family=token.family, expires_at=token.expires_at * 1000)
+
     async def confirm(self, caller: Caller) -> None:
         """Raises Unauthenticated when the credential has ended since it was taken: a body may be long on its way."""
-        if not await credentials.is_live(self._db, credential_id=caller.credential_id, now=self._clock()):
+        if not await is_live(self._db, caller, self._clock()):
             raise Unauthenticated
 
     async def _note_use(self, used: Ukey, rows: list[Ukey], now: int) -> None:
@@ -93,6 +114,16 @@ class Authentication:
             await self._db.write(unit)
         except DatabaseError:
             log.warning("the use of a ukey could not be recorded", exc_info=True)
+
+
+async def is_live(reader: Reader, caller: Caller, now: int) -> bool:
+    """Whether what let the caller in still would; a token's own end does not count, for who is in already."""
+    if caller.family is not None:
+        holder = await refresh_tokens.find_holder(reader, family=caller.family, now=now)
+        return holder is not None and holder.uid == caller.uid
+    return caller.credential_id is not None and await credentials.is_live(
+        reader, credential_id=caller.credential_id, now=now
+    )
 
 
 def _matching(rows: list[Ukey], digest: bytes, now: int) -> Ukey | None:

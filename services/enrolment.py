@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from models.clock import DAY_MS, MINUTE_MS
-from models.db import credentials, devices, events, idempotency, messages, outbox, phone_index, users
+from models.db import credentials, devices, events, idempotency, messages, outbox, phone_index, refresh_tokens, users
 from models.db.database import Database, Transaction, UniqueViolation, Unit
 from models.db.devices import DeviceId
 from models.errors import IdempotencyConflict, Unavailable
@@ -107,7 +107,7 @@ class Enrolment:
         """
         user = await users.find_by_phone(tx, self._keys.phone_digest(phone_hash(newcomer.phone.e164)))
         if user is not None and user.seen_at < self._clock() - self._recycled_after_ms:
-            await self._release(tx, user.uid)
+            await self._release(tx, user)
             user = None
         if user is None:
             return await self.create(tx, newcomer)
@@ -177,6 +177,7 @@ class Enrolment:
         """Hand the account over: what let others in ends, and their devices are told so once."""
         now, uid = self._clock(), user.uid
         await credentials.delete_all(tx, uid=uid)
+        await refresh_tokens.end_all(tx, uid=uid)
         kept = await self._add_device(tx, uid, newcomer, now)
         for device_id in await devices.end_all(tx, uid=uid, except_device_id=kept, now=now):
             await outbox.insert_for_device(
@@ -192,15 +193,19 @@ class Enrolment:
         await users.mark_seen(tx, uid=uid, now=now)
         return await self._issue(tx, uid, phone_hash(newcomer.phone.e164), retrieved=True)
 
-    async def _release(self, tx: Transaction, uid: UserId) -> None:
-        """Part an account from a number that its person has given up; nobody can speak for it any more.
+    async def _release(self, tx: Transaction, user: User) -> None:
+        """Part an account from a number that its person has given up.
 
-        What waits for it expires now: nobody could fetch it.
+        Who can log in with a password keeps the rest. Of others nobody can speak for the account any more, and what
+        waits for it expires now: nobody could fetch it.
         """
-        now = self._clock()
+        now, uid = self._clock(), user.uid
         await phone_index.delete_digests(tx, uid=uid)
         await users.delete_phone(tx, uid=uid)
         await credentials.delete_all(tx, uid=uid)
+        if user.can_log_in:
+            return
+        await refresh_tokens.end_all(tx, uid=uid)
         await devices.end_all(tx, uid=uid, now=now)
         await expire(tx, await messages.list_waiting_for(tx, uid), now)
 

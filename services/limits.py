@@ -28,8 +28,11 @@ PER_ADDRESS = {
 PER_ACCOUNT = {
     "default": "6000/minute",
     "send": "1000/day",
-    "login_failure": "300/hour",  # per phone from one address
+    "login_failure": "300/hour",  # per phone or login from one address
     "chat_token": "120/hour",
+    "befriend": "500/day",
+    "report": "100/day",
+    "export": "10/hour",
 }
 
 MAX_KEYS = 100_000
@@ -62,6 +65,11 @@ class Window:
         self._counts[key] = count + 1
         return 0
 
+    def take_back(self, key: str | int) -> None:
+        """Undo a `hit` of this window of time."""
+        if int(self._clock() // self.seconds) == self._number and self._counts.get(key, 0):
+            self._counts[key] -= 1
+
 
 class Limits:
     """Rates by class name, per address and per account; a class that is not named counts as "default".
@@ -81,6 +89,14 @@ class Limits:
         self._per_address = _windows(PER_ADDRESS | dict(per_address or {}), clock)
         self._per_account = _windows(PER_ACCOUNT | dict(per_account or {}), clock)
 
+    def forgive_failure(self, address: str, subject: str) -> None:
+        """Take back one `count_failure`: the secret was right, or nobody has looked at it."""
+        if not self.enabled:
+            return
+        source = network(address)
+        self._per_address[LOGIN_FAILURE].take_back(source)
+        self._per_account[LOGIN_FAILURE].take_back(f"{source} {subject}")
+
     def check(self, class_name: str, *, address: str | None, uid: int | None = None) -> None:
         """Count one request against its address and its account, whichever are given. Raises RateLimited."""
         if not self.enabled:
@@ -90,8 +106,10 @@ class Limits:
         if uid is not None:
             _hit(self._per_account, class_name, uid)
 
-    def count_failure(self, address: str, phone_hash: str) -> None:
-        """Count a wrong credential against its address, and against that phone from that address.
+    def count_failure(self, address: str, subject: str) -> None:
+        """Count a wrong credential against its address, and against that subject from that address.
+
+        `subject` is a phone hash or another digest of whom the credential was for, empty for nobody in particular.
 
         Only failures are counted and only failures are refused: whoever has the right secret is let in wherever
         they are and whatever others have tried. Raises RateLimited.
@@ -101,7 +119,7 @@ class Limits:
         source = network(address)
         waits = (
             self._per_address[LOGIN_FAILURE].hit(source),
-            self._per_account[LOGIN_FAILURE].hit(f"{source} {phone_hash}"),
+            self._per_account[LOGIN_FAILURE].hit(f"{source} {subject}"),
         )
         if any(waits):
             raise RateLimited(retry_after=max(waits))

@@ -48,10 +48,10 @@ def read_newcomer(fields: Mapping[str, Any], *, default_provider: str, providers
         refusal = error
         problems.extend(error.fields)
     nickname = read_nickname(fields.get("nickname"), problems)
-    provider = _one_of("push_provider", fields.get("push_provider"), providers, default_provider, problems)
-    cid = _text("cid", fields.get("cid"), MAX_TOKEN_OF.get(provider, MAX_TOKEN), problems)
-    device_type = _one_of("device_type", fields.get("device_type"), DEVICE_TYPES, "", problems)
-    terms_version = _text("terms_version", fields.get("terms_version"), MAX_TERMS_VERSION, problems)
+    provider = read_one_of("push_provider", fields.get("push_provider"), providers, default_provider, problems)
+    cid = read_text("cid", fields.get("cid"), MAX_TOKEN_OF.get(provider, MAX_TOKEN), problems)
+    device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, "", problems)
+    terms_version = read_text("terms_version", fields.get("terms_version"), MAX_TERMS_VERSION, problems)
     if number is None and len(problems) == len(refusal.fields):
         raise refusal
     if number is None or problems:
@@ -61,13 +61,18 @@ def read_newcomer(fields: Mapping[str, Any], *, default_provider: str, providers
 
 def read_nickname(value: object, problems: Problems) -> str:
     """The trimmed nickname; what is wrong with it is added to `problems`."""
-    nickname = value.strip() if isinstance(value, str) else ""
-    if not 1 <= len(nickname) <= MAX_NICKNAME or not _is_printable(nickname):
-        problems.append(("nickname", f"must be 1 to {MAX_NICKNAME} characters, none of them a control character"))
-    return nickname
+    return read_name("nickname", value, problems)
 
 
-def _one_of(name: str, value: object, allowed: Collection[str], default: str, problems: Problems) -> str:
+def read_name(name: str, value: object, problems: Problems) -> str:
+    """What a person or a group is called, trimmed; what is wrong with it is added to `problems`."""
+    text = value.strip() if isinstance(value, str) else ""
+    if not 1 <= len(text) <= MAX_NICKNAME or not _is_printable(text):
+        problems.append((name, f"must be 1 to {MAX_NICKNAME} characters, none of them a control character"))
+    return text
+
+
+def read_one_of(name: str, value: object, allowed: Collection[str], default: str, problems: Problems) -> str:
     if value is None or value == "":
         return default
     if not isinstance(value, str) or value not in allowed:
@@ -76,7 +81,7 @@ def _one_of(name: str, value: object, allowed: Collection[str], default: str, pr
     return value
 
 
-def _text(name: str, value: object, limit: int, problems: Problems) -> str | None:
+def read_text(name: str, value: object, limit: int, problems: Problems) -> str | None:
     if value is None or value == "":
         return None
     if not isinstance(value, str) or len(value) > limit or not _is_printable(value):

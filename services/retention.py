@@ -85,6 +85,8 @@ class Retention:
             "activations": (partial(overdue.erase, table="activations"), 2 * DAY_MS),
             "idempotency": (partial(overdue.erase, table="idempotency"), HOUR_MS),
             "credentials": (partial(overdue.erase, table="credentials"), HOUR_MS),
+            "refresh_tokens": (partial(overdue.erase, table="refresh_tokens"), HOUR_MS),
+            "budgets": (partial(overdue.erase, table="budgets"), HOUR_MS),
             "devices": (devices.purge_ended, 30 * DAY_MS),
             "messages": (messages.purge, lifetimes.message_days * DAY_MS),
         }

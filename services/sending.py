@@ -6,11 +6,11 @@ import json
 import os
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 
 from models import fault, rules
 from models.clock import DAY_MS
-from models.db import deliveries, events, idempotency, messages, outbox, users
+from models.db import idempotency, users
 from models.db.database import CommitUnknown, Database, Transaction
 from models.errors import (
     AppError,
@@ -19,50 +19,22 @@ from models.errors import (
     RecipientUnavailable,
     Unavailable,
 )
+from models.group import GroupId
 from models.ids import parse_id
 from models.imagefile import HeaderReader
 from models.keys import KeyRing
-from models.message import MessageId
 from models.phone import is_phone_hash
 from models.user import UserId
+from services import recording
+from services.discovery import Discovery
 from services.limits import Limits
+from services.recording import Draft, Sent, Stored
 from storage.disk import DiskStore, DiskWriter, Room
 from storage.keys import message_key
 from telemetry import metrics
 
-ADDRESSEES = ("receiver_uid", "receiver_phone", "group_id")
-
-
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The reply to an accepted image. `send_time` is in milliseconds."""
-
-    message_id: MessageId
-    message_key: str
-    send_time: int
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An image as its sender described it, checked but for what only the database knows. `size` is in bytes."""
-
-    fields: dict[str, str]
-    filetype: str
-    ttl_seconds: int
-    caption: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An image whose bytes are durable and of which no row speaks yet."""
-
-    draft: Draft
-    sender_uid: UserId
-    receiver_uid: UserId
-    message_key: str
-    sha256: bytes
-    idempotency_key: str | None
+PERSONS = ("receiver_uid", "receiver_phone")
+ADDRESSEES = (*PERSONS, "group_id")
 
 
 class Sending:
@@ -75,6 +47,7 @@ class Sending:
         store: DiskStore,
         keys: KeyRing,
         limits: Limits,
+        discovery: Discovery,
         policy: rules.SendPolicy,
         push_give_up_ms: int,
         wake_relay: Callable[[], None],
@@ -84,6 +57,7 @@ class Sending:
         self._store = store
         self._keys = keys
         self._limits = limits
+        self._discovery = discovery
         self._policy = policy
         self._push_give_up_ms = push_give_up_ms
         self._wake_relay = wake_relay
@@ -126,12 +100,23 @@ class Sending:
 
         When this returns, bytes and rows survive a power cut and the notification will be relayed. When it raises,
         nothing is left but, after a commit whose fate is unknown, the file: the sweep or the same Idempotency-Key
-        settles that. Raises RecipientUnavailable, InboxFull, IdempotencyConflict, StorageFull, Unavailable.
+        settles that. Raises RecipientUnavailable, DiscoveryBudget, InboxFull, EmptyGroup, IdempotencyConflict,
+        StorageFull, Unavailable.
         """
-        receiver_uid = await self._receiver(draft.fields)
-        name = message_key(uid, receiver_uid, time.time_ns(), os.urandom(16))
+        try:
+            return await self._finish_image(uid, draft, image, rest, key)
+        except RecipientUnavailable:
+            for name in draft.fields.keys() & PERSONS:
+                await self._discovery.charge_unavailable(uid, f"{name} {draft.fields[name]}")
+            raise
+
+    async def _finish_image(self, uid: UserId, draft: Draft, image: DiskWriter, rest: bytes, key: str | None) -> Sent:
+        receiver_uid, group_id = await self._addressee(draft.fields)
+        addressee = receiver_uid or group_id
+        assert addressee
+        name = message_key(uid, addressee, time.time_ns(), os.urandom(16))
         await image.commit(name, rest)
-        stored = Stored(draft, uid, receiver_uid, name, image.sha256, key)
+        stored = Stored(draft, uid, receiver_uid, group_id, name, image.sha256, key)
 
         async def unit(tx: Transaction) -> Sent:
             return await self._record(tx, stored)
@@ -157,62 +142,34 @@ class Sending:
             earlier = await idempotency.find(tx, _name(image.sender_uid, image.idempotency_key), now)
             if earlier is not None:
                 return _same(earlier, content_digest(image.draft.fields, image.sha256))
-        rules.check_can_send(await users.find_recipient(tx, image.receiver_uid, image.sender_uid), image.draft.size, self._policy)
-        sent = await _insert(tx, image, now)
-        await self._notify(tx, image, sent)
+        sent = await recording.record(tx, image, self._policy, now=now, push_give_up_ms=self._push_give_up_ms)
         if image.idempotency_key is not None:
             await _remember(tx, image, sent)
         fault.point("before_image_commit")
         return sent
 
-    async def _notify(self, tx: Transaction, image: Stored, sent: Sent) -> None:
-        now, uid = sent.send_time, image.receiver_uid
-        data = {"message_id": sent.message_id, "message_key": sent.message_key, "sender_uid": image.sender_uid}
-        size = image.draft.size
-        await events.append(tx, uid=uid, kind="image", at=now, data=data, pending_count=1, pending_bytes=size)
-        give_up_at = now + min(image.draft.ttl_seconds * 1000, self._push_give_up_ms)
-        await outbox.insert_for_person(
-            tx, kind=outbox.Kind.MESSAGE, message_id=sent.message_id, uid=uid, now=now, give_up_at=give_up_at
-        )
-
     async def _earlier(self, uid: UserId, key: str) -> idempotency.Earlier | None:
         return await idempotency.find(self._db, _name(uid, key), self._clock())
 
-    async def _receiver(self, fields: dict[str, str]) -> UserId:
-        """Who is meant. Raises RecipientUnavailable for a phone or group that is not known, InvalidField."""
+    async def _addressee(self, fields: dict[str, str]) -> tuple[UserId | None, GroupId | None]:
+        """Who is meant, a person or a group. Raises RecipientUnavailable for an unknown phone, InvalidField."""
+        if "group_id" in fields:
+            return None, GroupId(_id(fields, "group_id"))
         if "receiver_uid" in fields:
-            wanted = parse_id(fields["receiver_uid"])
-            if wanted is not None:
-                return UserId(wanted)
-            raise InvalidField(fields=[("receiver_uid", "a positive integer")])
-        if "receiver_phone" in fields and not is_phone_hash(fields["receiver_phone"]):
+            return UserId(_id(fields, "receiver_uid")), None
+        if not is_phone_hash(fields["receiver_phone"]):
             raise InvalidField(fields=[("receiver_phone", "64 lower-case hex digits")])
-        uid = None
-        if "receiver_phone" in fields:
-            uid = await users.find_uid_by_phone(self._db, self._keys.phone_digest(fields["receiver_phone"]))
+        uid = await users.find_uid_by_phone(self._db, self._keys.phone_digest(fields["receiver_phone"]))
         if uid is None:
             raise RecipientUnavailable
-        return uid
+        return uid, None
 
 
-async def _insert(tx: Transaction, image: Stored, now: int) -> Sent:
-    draft = image.draft
-    message_id = await messages.insert_image(
-        tx,
-        message_key=image.message_key,
-        sender_uid=image.sender_uid,
-        receiver_uid=image.receiver_uid,
-        send_time=now,
-        filetype=draft.filetype,
-        size=draft.size,
-        sha256=image.sha256,
-        caption=draft.caption,
-        expires_at=now + draft.ttl_seconds * 1000,
-    )
-    await deliveries.insert_pending(
-        tx, message_id=message_id, receiver_uid=image.receiver_uid, sender_uid=image.sender_uid
-    )
-    return Sent(message_id, image.message_key, now)
+def _id(fields: dict[str, str], name: str) -> int:
+    wanted = parse_id(fields[name])
+    if wanted is None:
+        raise InvalidField(fields=[(name, "a positive integer")])
+    return wanted
 
 
 async def _remember(tx: Transaction, image: Stored, sent: Sent) -> None:

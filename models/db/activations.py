@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass, field
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, delete, insert, select, update
 
 from models.db.database import Reader, Statement, Transaction
 from models.db.schema import activations
@@ -52,6 +52,7 @@ _SET_CODE = Statement(
     .where(_OPEN, activations.c.attempts_left > 0, activations.c.sends == bindparam("sends_before"))
     .values(code_hmac=bindparam("hmac"), sends=activations.c.sends + 1, resend_at=bindparam("next_resend"))
 )
+_DELETE_FOR_PHONE = Statement(delete(activations).where(activations.c.phone_digest == bindparam("digest")))
 
 
 async def find(reader: Reader, *, activation_id: str) -> Pending | None:
@@ -92,3 +93,8 @@ async def set_code(tx: Transaction, pending: Pending, *, code_hmac: bytes, resen
         next_resend=resend_at,
     )
     return changed.count == 1
+
+
+async def delete_for_phone(tx: Transaction, *, phone_digest: bytes) -> None:
+    """Forget every activation of the number, open ones too."""
+    await tx.execute(_DELETE_FOR_PHONE, digest=phone_digest)

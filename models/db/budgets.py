@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements of `budgets`: how much of something was used within a window, counted across processes and restarts."""
 
+import json
 from hashlib import sha256
 
 from sqlalchemy import bindparam, insert, update
@@ -18,13 +19,13 @@ _INSERT = Statement(insert(budgets))
 
 def key_digest(*parts: str | int) -> bytes:
     """SHA-256 over what is counted, for whom, and its window: a window's number in the key ends it by itself."""
-    return sha256("\n".join(map(str, parts)).encode()).digest()
+    return sha256(json.dumps(parts).encode()).digest()
 
 
 async def spend(tx: Transaction, *, key_digest: bytes, amount: int, limit: int, expires_at: int) -> bool:
-    """Add `amount` (0 or more) to what was spent under the key, unless that would exceed `limit`.
+    """Add `amount` (1 or more) to what was spent under the key, unless that would exceed `limit`.
 
-    False when it would: then nothing has changed. A key that is new stands until `expires_at`, in milliseconds.
+    False when it would: then nothing has changed. A new key stands until `expires_at`, in milliseconds.
     """
     if amount > limit:
         return False

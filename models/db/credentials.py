@@ -28,6 +28,11 @@ _LIST_FOR_PHONE = Statement(
     .order_by(credentials.c.credential_id.desc())
 )
 _NEWEST = Statement(select(credentials.c.credential_id).where(_OF_PERSON).order_by(credentials.c.credential_id.desc()))
+_OLDEST = Statement(
+    select(credentials.c.credential_id)
+    .where(_OF_PERSON, or_(credentials.c.expires_at.is_(None), credentials.c.expires_at > bindparam("now")))
+    .order_by(credentials.c.credential_id)
+)
 _INSERT = Statement(
     insert(credentials).values(
         uid=bindparam("uid"), kind=UKEY, digest=bindparam("digest"), created_at=bindparam("now"), expires_at=None
@@ -83,6 +88,12 @@ async def is_live(reader: Reader, *, credential_id: int, now: int) -> bool:
 
 async def find_newest(reader: Reader, *, uid: int) -> int | None:
     rows = await reader.read(_NEWEST, this=uid)
+    return rows[0][0] if rows else None
+
+
+async def find_oldest(reader: Reader, *, uid: int, now: int) -> int | None:
+    """The oldest ukey that has not expired."""
+    rows = await reader.read(_OLDEST, this=uid, now=now)
     return rows[0][0] if rows else None
 
 

@@ -17,7 +17,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.type_api import TypeEngine
-from sqlalchemy.types import Boolean, Integer
+from sqlalchemy.types import Boolean, Integer, LargeBinary
 
 from models.errors import StorageFull, Unavailable
 
@@ -89,13 +89,15 @@ class Compiled:
 class InList(ColumnElement[bool]):
     """`column IN (…)` over a list that travels as one JSON parameter, so that the text never changes.
 
-    Pass the list's value through `as_list`. Integers, or text of up to 255 characters.
+    Pass the list's value through `as_list`. Integers, text of up to 255 characters, or bytes of up to 127.
     """
 
     inherit_cache = False
     type: TypeEngine[bool] = Boolean()
 
-    def __init__(self, column: ColumnElement[int] | ColumnElement[str], parameter: ColumnElement[str]) -> None:
+    def __init__(
+        self, column: ColumnElement[int] | ColumnElement[str] | ColumnElement[bytes], parameter: ColumnElement[str]
+    ) -> None:
         self.column = column
         self.parameter = parameter
 
@@ -106,7 +108,8 @@ class InList(ColumnElement[bool]):
 @compiles(InList, "sqlite")
 def _in_list_sqlite(element: InList, compiler: SQLCompiler, **kw: Any) -> str:
     column, parameter = compiler.process(element.column, **kw), compiler.process(element.parameter, **kw)
-    return f"{column} IN (SELECT value FROM json_each({parameter}))"  # noqa: S608 - both sides are compiled
+    value = "unhex(value)" if _is_binary(element) else "value"
+    return f"{column} IN (SELECT {value} FROM json_each({parameter}))"  # noqa: S608 - both sides are compiled
 
 
 @compiles(InList, "mysql")
@@ -114,12 +117,17 @@ def _in_list_mysql(element: InList, compiler: SQLCompiler, **kw: Any) -> str:
     column, parameter = compiler.process(element.column, **kw), compiler.process(element.parameter, **kw)
     kind = "BIGINT" if isinstance(element.column.type, Integer) else "VARCHAR(255)"
     rows = f"JSON_TABLE({parameter}, '$[*]' COLUMNS (v {kind} PATH '$')) AS j"
-    return f"{column} IN (SELECT j.v FROM {rows})"  # noqa: S608 - both sides are compiled
+    value = "UNHEX(j.v)" if _is_binary(element) else "j.v"
+    return f"{column} IN (SELECT {value} FROM {rows})"  # noqa: S608 - both sides are compiled
 
 
-def as_list(values: Iterable[int] | Iterable[str]) -> str:
-    """The value of an `InList` parameter."""
-    return json.dumps(list(values))
+def _is_binary(element: InList) -> bool:
+    return isinstance(element.column.type, LargeBinary)
+
+
+def as_list(values: Iterable[int] | Iterable[str] | Iterable[bytes]) -> str:
+    """The value of an `InList` parameter. Bytes travel as hex digits."""
+    return json.dumps([value.hex() if isinstance(value, bytes) else value for value in values])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,22 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements over `deliveries`: one person's part of a message."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import Select, bindparam, insert, select, update
+from sqlalchemy import Select, bindparam, exists, insert, or_, select, update
 
-from models.db.database import Reader, Row, Statement, Transaction
-from models.db.messages import COLUMNS, message_of
-from models.db.schema import deliveries, messages, users
+from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
+from models.db.messages import COLUMNS, IS_IMAGE, message_of
+from models.db.schema import deliveries, group_members, messages, users
+from models.group import GroupId
 from models.message import Delivery, DeliveryState, MessageId
 from models.user import UserId
 
 PENDING, CONSUMED = DeliveryState.PENDING.value, DeliveryState.CONSUMED.value
+WITHHELD, RELEASED = DeliveryState.WITHHELD.value, DeliveryState.RELEASED.value
 
 
 def _delivery() -> Select[Row]:
     own = (deliveries.c.receiver_uid, deliveries.c.state, deliveries.c.consumed_at, deliveries.c.readable_until)
-    return select(*COLUMNS, *own).join(deliveries, deliveries.c.message_id == messages.c.message_id)
+    is_in_group = exists().where(
+        group_members.c.group_id == messages.c.group_id, group_members.c.uid == deliveries.c.receiver_uid
+    )
+    is_member = or_(messages.c.group_id.is_(None), is_in_group)
+    return select(*COLUMNS, *own, is_member).join(deliveries, deliveries.c.message_id == messages.c.message_id)
 
 
 _INSERT = Statement(
@@ -25,6 +32,17 @@ _INSERT = Statement(
         receiver_uid=bindparam("receiver_uid"),
         sender_uid=bindparam("sender_uid"),
         state=PENDING,
+    )
+)
+_INSERT_FOR_MEMBERS = Statement(
+    insert(deliveries).from_select(
+        ["message_id", "receiver_uid", "sender_uid", "state"],
+        select(
+            bindparam("message_id", type_=deliveries.c.message_id.type),
+            users.c.uid,
+            bindparam("sender_uid", type_=deliveries.c.sender_uid.type),
+            bindparam("first_state", type_=deliveries.c.state.type),
+        ).where(InList(users.c.uid, bindparam("receiver_uids"))),
     )
 )
 _FIND = Statement(
@@ -38,6 +56,7 @@ _OLDEST_FROM = Statement(
         deliveries.c.receiver_uid == bindparam("receiver_uid"),
         deliveries.c.sender_uid == bindparam("sender_uid"),
         deliveries.c.state == PENDING,
+        IS_IMAGE,
         messages.c.expires_at > bindparam("now"),
     )
     .order_by(deliveries.c.message_id)
@@ -76,6 +95,35 @@ _LEAVE_PENDING = Statement(
         deliveries.c.state == PENDING,
     )
 )
+_RECALL = Statement(
+    update(deliveries)
+    .values(state=DeliveryState.RECALLED.value)
+    .where(
+        deliveries.c.message_id == bindparam("message_id"),
+        InList(deliveries.c.receiver_uid, bindparam("receiver_uids")),
+        deliveries.c.state == PENDING,
+    )
+)
+_IS_UNSETTLED = or_(deliveries.c.state == PENDING, deliveries.c.state == WITHHELD)
+_LIST_OF_GROUP = Statement(
+    select(messages.c.message_id, messages.c.size, deliveries.c.state)
+    .select_from(deliveries)
+    .join(messages, messages.c.message_id == deliveries.c.message_id)
+    .where(
+        deliveries.c.receiver_uid == bindparam("receiver_uid"),
+        _IS_UNSETTLED,
+        messages.c.group_id == bindparam("group_id"),
+    )
+)
+_RELEASE = Statement(
+    update(deliveries)
+    .values(state=RELEASED)
+    .where(
+        deliveries.c.receiver_uid == bindparam("uid"),
+        InList(deliveries.c.message_id, bindparam("message_ids")),
+        _IS_UNSETTLED,
+    )
+)
 _INBOX = Statement(
     select(*COLUMNS, users.c.region_num, users.c.phone_cipher)
     .select_from(deliveries)
@@ -86,6 +134,7 @@ _INBOX = Statement(
         deliveries.c.state == PENDING,
         deliveries.c.message_id > bindparam("after"),
         deliveries.c.message_id < bindparam("before"),
+        IS_IMAGE,
         messages.c.expires_at > bindparam("now"),
     )
     .order_by(deliveries.c.message_id)
@@ -102,8 +151,36 @@ class Receipt:
     consumed_at: int | None
 
 
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A message of `size` bytes that waits for one person, or was withheld from them."""
+
+    message_id: MessageId
+    size: int
+    state: DeliveryState
+
+
 async def insert_pending(tx: Transaction, *, message_id: MessageId, receiver_uid: UserId, sender_uid: UserId) -> None:
     await tx.execute(_INSERT, message_id=message_id, receiver_uid=receiver_uid, sender_uid=sender_uid)
+
+
+async def insert_for_members(
+    tx: Transaction,
+    *,
+    message_id: MessageId,
+    receiver_uids: Iterable[UserId],
+    sender_uid: UserId,
+    state: DeliveryState,
+) -> None:
+    """One row for each of these people, in the same state: PENDING or WITHHELD."""
+    uids = as_list(receiver_uids)
+    await tx.execute(
+        _INSERT_FOR_MEMBERS,
+        message_id=message_id,
+        receiver_uids=uids,
+        sender_uid=sender_uid,
+        first_state=state.value,
+    )
 
 
 async def find(reader: Reader, message_key: str, receiver_uid: UserId) -> Delivery | None:
@@ -145,6 +222,25 @@ async def leave_pending(tx: Transaction, *, message_id: MessageId, uid: UserId, 
     return (await tx.execute(_LEAVE_PENDING, message_id=message_id, uid=uid, new_state=state.value)).count == 1
 
 
+async def recall(tx: Transaction, message_id: MessageId, receiver_uids: Iterable[UserId]) -> None:
+    """Take a message back from those of these people who have not fetched it."""
+    await tx.execute(_RECALL, message_id=message_id, receiver_uids=as_list(receiver_uids))
+
+
+async def list_of_group(reader: Reader, receiver_uid: UserId, group_id: GroupId) -> list[Unsettled]:
+    """What was sent to this group and this person has not fetched."""
+    rows = await reader.read(_LIST_OF_GROUP, receiver_uid=receiver_uid, group_id=group_id)
+    return [Unsettled(MessageId(message_id), size, DeliveryState(state)) for message_id, size, state in rows]
+
+
+async def release(tx: Transaction, receiver_uid: UserId, message_ids: Iterable[MessageId]) -> None:
+    """End what this person has not fetched of these messages."""
+    await tx.execute(_RELEASE, uid=receiver_uid, message_ids=as_list(message_ids))
+
+
 def _delivery_of(row: Row) -> Delivery:
-    *message, receiver_uid, state, consumed_at, readable_until = row
-    return Delivery(message_of(tuple(message)), receiver_uid, DeliveryState(state), consumed_at, readable_until)
+    *message, receiver_uid, state, consumed_at, readable_until, is_member = row
+    state = DeliveryState(state)
+    return Delivery(
+        message_of(tuple(message)), receiver_uid, state, consumed_at, readable_until, is_member=bool(is_member)
+    )

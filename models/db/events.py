@@ -7,11 +7,11 @@ other.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from models.db.database import Statement, Transaction
+from models.db.database import InList, Statement, Transaction, as_list
 from models.db.schema import events, users
 from models.user import UserId
 
@@ -40,6 +40,23 @@ _INSERT = Statement(
         ),
     )
 )
+_NEXT_OF_ALL = Statement(
+    update(users)
+    .values(
+        event_seq=users.c.event_seq + 1,
+        pending_count=users.c.pending_count + bindparam("count"),
+        pending_bytes=users.c.pending_bytes + bindparam("size"),
+    )
+    .where(InList(users.c.uid, bindparam("uids")))
+)
+_INSERT_FOR_ALL = Statement(
+    insert(events).from_select(
+        ["uid", "event_id", "type", "at", "data"],
+        select(users.c.uid, users.c.event_seq, bindparam("type"), bindparam("at"), bindparam("data")).where(
+            InList(users.c.uid, bindparam("uids"))
+        ),
+    )
+)
 _LIST_OLDEST = Statement(
     select(events.c.uid, events.c.event_id)
     .where(events.c.at < bindparam("before"))
@@ -64,6 +81,22 @@ async def append(
     """Add to a person's log, and in the same stroke move the counters of their inbox."""
     await tx.execute(_NEXT, of_uid=uid, count=pending_count, size=pending_bytes)
     await tx.execute(_INSERT, of_uid=uid, type=kind, at=at, data=json.dumps(data))
+
+
+async def append_for_all(
+    tx: Transaction,
+    *,
+    uids: Iterable[UserId],
+    kind: str,
+    at: int,
+    data: Mapping[str, object],
+    pending_count: int = 0,
+    pending_bytes: int = 0,
+) -> None:
+    """`append` of the same to many people: two statements, however many they are."""
+    people = as_list(sorted(uids))
+    await tx.execute(_NEXT_OF_ALL, uids=people, count=pending_count, size=pending_bytes)
+    await tx.execute(_INSERT_FOR_ALL, uids=people, type=kind, at=at, data=json.dumps(data))
 
 
 async def move_counters(tx: Transaction, *, uid: UserId, pending_count: int, pending_bytes: int) -> None:

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements over `messages`."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import and_, bindparam, delete, exists, func, insert, not_, select, update
 
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
 from models.db.schema import deliveries, messages, outbox
+from models.group import GroupId
 from models.message import DeliveryState, Message, MessageId
 from models.user import UserId
 
@@ -15,6 +17,7 @@ COLUMNS = (
     messages.c.message_key,
     messages.c.sender_uid,
     messages.c.receiver_uid,
+    messages.c.group_id,
     messages.c.send_time,
     messages.c.filetype,
     messages.c.size,
@@ -24,11 +27,13 @@ COLUMNS = (
     messages.c.recalled_at,
     messages.c.stored,
 )
+IS_IMAGE = messages.c.kind == "image"
 _INSERT = Statement(
     insert(messages).values(
         message_key=bindparam("message_key"),
         sender_uid=bindparam("sender_uid"),
         receiver_uid=bindparam("receiver_uid"),
+        group_id=bindparam("group_id"),
         send_time=bindparam("send_time"),
         exist=1,
         filetype=bindparam("filetype"),
@@ -61,6 +66,19 @@ _END = Statement(
     update(messages)
     .values(exist=0, purge_at=_END_OF_LAST_GRACE)
     .where(messages.c.message_id == bindparam("message_id"), messages.c.stored == 1, _NOBODY_WAITS)
+)
+_STILL_WAITS = exists().where(
+    deliveries.c.message_id == messages.c.message_id, deliveries.c.state == DeliveryState.PENDING.value
+)
+_LAST_GRACE = (
+    select(func.coalesce(func.max(deliveries.c.readable_until), bindparam("now")))
+    .where(deliveries.c.message_id == messages.c.message_id)
+    .scalar_subquery()
+)
+_END_SOME = Statement(
+    update(messages)
+    .values(exist=0, purge_at=_LAST_GRACE)
+    .where(InList(messages.c.message_id, bindparam("ids")), messages.c.stored == 1, not_(_STILL_WAITS))
 )
 _RECALL = Statement(
     update(messages).values(recalled_at=bindparam("now")).where(messages.c.message_id == bindparam("message_id"))
@@ -147,7 +165,8 @@ async def insert_image(
     *,
     message_key: str,
     sender_uid: UserId,
-    receiver_uid: UserId,
+    receiver_uid: UserId | None,
+    group_id: GroupId | None = None,
     send_time: int,
     filetype: str,
     size: int,
@@ -155,11 +174,13 @@ async def insert_image(
     caption: str,
     expires_at: int,
 ) -> MessageId:
+    """A new image, to one receiver or to one group."""
     changed = await tx.execute(
         _INSERT,
         message_key=message_key,
         sender_uid=sender_uid,
         receiver_uid=receiver_uid,
+        group_id=group_id,
         send_time=send_time,
         filetype=filetype,
         size=size,
@@ -179,6 +200,11 @@ async def find_sent(reader: Reader, message_key: str, sender_uid: UserId) -> Mes
 async def end_if_nobody_waits(tx: Transaction, message_id: MessageId, now: int) -> bool:
     """When no delivery is pending any more: nobody may begin to fetch it, and its file may go with the last grace."""
     return (await tx.execute(_END, message_id=message_id, now=now)).count == 1
+
+
+async def end_those_nobody_waits_for(tx: Transaction, message_ids: Iterable[MessageId], now: int) -> None:
+    """`end_if_nobody_waits` for many."""
+    await tx.execute(_END_SOME, ids=as_list(message_ids), now=now)
 
 
 async def mark_recalled(tx: Transaction, message_id: MessageId, now: int) -> None:

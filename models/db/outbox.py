@@ -5,6 +5,7 @@ A row is due from `next_at` on. A claim moves `next_at` to the end of its lease 
 holds the lease may settle the row, and when it runs out the row is due again.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -56,6 +57,7 @@ class Claimed:
     sender_uid: int | None
     sender_region: str | None
     sender_phone: bytes | None
+    group_id: int | None
     delivery_state: str | None
 
 
@@ -73,6 +75,13 @@ _INSERT_FOR_PERSON = Statement(
     insert(outbox).from_select(
         _COLUMNS,
         _ROW.where(devices.c.uid == bindparam("person"), devices.c.ended_at.is_(null())),
+        include_defaults=False,
+    )
+)
+_INSERT_FOR_PEOPLE = Statement(
+    insert(outbox).from_select(
+        _COLUMNS,
+        _ROW.where(InList(devices.c.uid, bindparam("people")), devices.c.ended_at.is_(null())),
         include_defaults=False,
     )
 )
@@ -115,6 +124,7 @@ _CLAIMED = Statement(
         messages.c.sender_uid,
         users.c.region_num,
         users.c.phone_cipher,
+        messages.c.group_id,
         deliveries.c.state,
     )
     .select_from(
@@ -166,6 +176,20 @@ async def insert_for_person(
         "give_up": give_up_at,
     }
     return (await tx.execute(_INSERT_FOR_PERSON, **params)).count
+
+
+async def insert_for_people(
+    tx: Transaction, *, kind: Kind, message_id: int, uids: Iterable[UserId], now: int, give_up_at: int
+) -> int:
+    """One row for each active device of all these people; how many."""
+    params: dict[str, Value] = {
+        "what": kind.value,
+        "message": message_id,
+        "people": as_list(uids),
+        "now": now,
+        "give_up": give_up_at,
+    }
+    return (await tx.execute(_INSERT_FOR_PEOPLE, **params)).count
 
 
 async def insert_for_device(

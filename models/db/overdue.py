@@ -6,7 +6,17 @@ them. What takes more than a look at one column (events, outbox, devices, messag
 from sqlalchemy import Column, bindparam, delete, func, select
 
 from models.db.database import Reader, Statement, Transaction
-from models.db.schema import activations, credentials, devices, events, idempotency, messages, outbox
+from models.db.schema import (
+    activations,
+    budgets,
+    credentials,
+    devices,
+    events,
+    idempotency,
+    messages,
+    outbox,
+    refresh_tokens,
+)
 
 ENDED_AT: dict[str, Column[int]] = {
     "outbox": outbox.c.settled_at,
@@ -14,10 +24,12 @@ ENDED_AT: dict[str, Column[int]] = {
     "activations": activations.c.expires_at,
     "idempotency": idempotency.c.expires_at,
     "credentials": credentials.c.expires_at,
+    "refresh_tokens": refresh_tokens.c.expires_at,
+    "budgets": budgets.c.expires_at,
     "devices": devices.c.ended_at,
     "messages": messages.c.send_time,
 }
-ERASABLE = ("activations", "idempotency", "credentials")
+ERASABLE = ("activations", "idempotency", "credentials", "refresh_tokens", "budgets")
 
 
 def _oldest(ended_at: Column[int]) -> Statement:

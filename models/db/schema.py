@@ -53,11 +53,13 @@ users = Table(
     Column("reg_time", BigInteger, nullable=False),
     Column("seen_at", BigInteger, nullable=False, comment="last day of authentication; recycled numbers"),
     Column("disabled_at", BigInteger),
+    Column("leaving_at", BigInteger, comment="the account is being erased; whoever finds it so goes on with that"),
     Column("event_seq", BigInteger, nullable=False, server_default="0"),
     Column("pending_count", BigInteger, nullable=False, server_default="0"),
     Column("pending_bytes", BigInteger, nullable=False, server_default="0"),
     UniqueConstraint("email", name="users_email"),
     UniqueConstraint("login", name="users_login"),
+    Index("users_leaving", "leaving_at"),
     **ENGINE,
 )
 

@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements of `users`: people with an account. Their counters are moved by `events`."""
 
+from collections.abc import Iterable, Sequence
+
 from sqlalchemy import and_, bindparam, exists, func, insert, or_, select, update
 
-from models.db.database import Reader, Row, Statement, Transaction
+from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
 from models.db.schema import blocks, friendships, phone_index, users
 from models.errors import NotFound
 from models.keys import PhoneDigest
@@ -37,20 +39,33 @@ _FIND_BY_PHONE = Statement(
     .where(phone_index.c.version == bindparam("version"), phone_index.c.digest == bindparam("digest"))
 )
 _CAN_LOG_IN = and_(users.c.password_hash.is_not(None), or_(users.c.email.is_not(None), users.c.login.is_not(None)))
-_FIND_RECIPIENT = Statement(
-    select(
-        users.c.uid,
-        or_(users.c.phone_cipher.is_not(None), _CAN_LOG_IN),
-        users.c.disabled_at,
-        users.c.pending_count,
-        users.c.pending_bytes,
-        exists().where(blocks.c.uid == users.c.uid, blocks.c.blocked_uid == bindparam("sender")),
-        exists().where(
-            friendships.c.uid == users.c.uid,
-            friendships.c.other_uid == bindparam("sender"),
-            friendships.c.state == FriendState.FRIENDS.value,
-        ),
-    ).where(_THIS)
+_RECIPIENT = select(
+    users.c.uid,
+    or_(users.c.phone_cipher.is_not(None), _CAN_LOG_IN),
+    users.c.disabled_at,
+    users.c.pending_count,
+    users.c.pending_bytes,
+    exists().where(blocks.c.uid == users.c.uid, blocks.c.blocked_uid == bindparam("sender")),
+    exists().where(
+        friendships.c.uid == users.c.uid,
+        friendships.c.other_uid == bindparam("sender"),
+        friendships.c.state == FriendState.FRIENDS.value,
+    ),
+)
+_FIND_RECIPIENT = Statement(_RECIPIENT.where(_THIS))
+_LIST_RECIPIENTS = Statement(_RECIPIENT.where(InList(users.c.uid, bindparam("uids"))))
+_LOCK = Statement(select(users.c.uid).where(_THIS, users.c.leaving_at.is_(None)).with_for_update())
+_LIST_DISCOVERABLE = Statement(
+    select(phone_index.c.digest, users.c.uid, users.c.nickname)
+    .join_from(phone_index, users, users.c.uid == phone_index.c.uid)
+    .where(
+        phone_index.c.version == bindparam("version"),
+        InList(phone_index.c.digest, bindparam("digests")),
+        users.c.discoverable == 1,
+        users.c.disabled_at.is_(None),
+        users.c.uid != bindparam("asker"),
+        ~exists().where(blocks.c.uid == users.c.uid, blocks.c.blocked_uid == bindparam("asker")),
+    )
 )
 _FIND_CIPHER = Statement(
     select(users.c.phone_cipher).where(users.c.phone_cipher.is_not(None)).order_by(users.c.uid.desc()).limit(1),
@@ -79,7 +94,12 @@ _DELETE_PHONE = Statement(update(users).where(_THIS).values(region_num=None, pho
 
 def _user(row: Row) -> User:
     uid, nickname, region_num, phone_cipher, discoverable, *rest, has_password = row
-    return User(UserId(uid), nickname, region_num, phone_cipher, bool(discoverable), *rest, bool(has_password))
+    return User(UserId(uid), nickname, region_num, phone_cipher, bool(discoverable), *rest, has_password=bool(has_password))
+
+
+def _recipient(row: Row) -> Recipient:
+    uid, has_way_in, *counters, blocks_sender, is_friend = row
+    return Recipient(UserId(uid), bool(has_way_in), *counters, bool(blocks_sender), bool(is_friend))
 
 
 async def find(reader: Reader, uid: int) -> User | None:
@@ -110,10 +130,38 @@ async def find_uid_by_phone(reader: Reader, digest: PhoneDigest) -> UserId | Non
 async def find_recipient(reader: Reader, uid: int, sender_uid: UserId) -> Recipient | None:
     """The person as a receiver of what this sender sends."""
     rows = await reader.read(_FIND_RECIPIENT, this=uid, sender=sender_uid)
-    if not rows:
-        return None
-    found, has_way_in, *counters, blocks_sender, is_friend = rows[0]
-    return Recipient(UserId(found), bool(has_way_in), *counters, bool(blocks_sender), bool(is_friend))
+    return _recipient(rows[0]) if rows else None
+
+
+async def list_recipients(reader: Reader, uids: Iterable[int], sender_uid: UserId) -> list[Recipient]:
+    """Those of these people who exist, in no order, as receivers of what this sender sends."""
+    rows = await reader.read(_LIST_RECIPIENTS, uids=as_list(uids), sender=sender_uid)
+    return [_recipient(row) for row in rows]
+
+
+async def lock(tx: Transaction, *uids: int) -> None:
+    """Let no other transaction that does the same in until this one ends; in ascending uid, so that none waits for
+    another in a circle. Raises NotFound when one of them is nobody.
+    """
+    for uid in sorted(uids):
+        if not await tx.read(_LOCK, this=uid):
+            raise NotFound
+
+
+async def list_discoverable(
+    reader: Reader, digests: Sequence[PhoneDigest], *, asker_uid: UserId
+) -> list[tuple[bytes, UserId, str]]:
+    """(digest, uid, nickname) of those whose numbers these are and whom the asker may find.
+
+    The digests are of one version.
+    """
+    rows = await reader.read(
+        _LIST_DISCOVERABLE,
+        version=digests[0].version,
+        digests=as_list(digest.digest for digest in digests),
+        asker=asker_uid,
+    )
+    return [(digest, UserId(uid), nickname) for digest, uid, nickname in rows]
 
 
 async def find_phone_cipher(reader: Reader) -> bytes | None:

@@ -5,6 +5,9 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Protocol
 
+NOTHING_LEFT = {"cannot connect"}
+"""The reasons of `push.http.NoAnswer` that say that the request never went out."""
+
 
 @dataclass(frozen=True, slots=True)
 class SmsMessage:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from argon2 import PasswordHasher
 from sqlalchemy import bindparam, update
 
 from models.clock import HOUR_MS
@@ -20,12 +21,16 @@ from services.accounts import Accounts
 from services.activation import Activation
 from services.authentication import Authentication, Caller
 from services.enrolment import Enrolment, Issued, Started
+from services.hashing import Hashing
 from services.limits import Limits
+from services.passwords import Passwords
+from services.tokens import Tokens
 
 PHONE = {"region_num": "86", "phone_num": "13800138000", "nickname": "Ann"}
 E164 = "+8613800138000"
 OTHER = {"region_num": "86", "phone_num": "13900139000", "nickname": "Bob"}
 TEST_NUMBER = {"region_num": "1", "phone_num": "2015550123", "nickname": "Reviewer"}
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 _DISABLE = Statement(update(users).where(users.c.uid == bindparam("this")).values(disabled_at=bindparam("now")))
 
 
@@ -79,6 +84,9 @@ class World:
     accounts: Accounts
     activation: Activation
     authentication: Authentication
+    hashing: Hashing
+    tokens: Tokens
+    passwords: Passwords
     woken: list[int] = field(default_factory=list)
 
     async def register(self, fields: dict[str, Any] = PHONE, **more: Any) -> Issued:
@@ -143,6 +151,10 @@ async def open_world(path: Path, *, required: bool = False, limited: bool = True
         clock=clock,
     )
     authentication = Authentication(db=db, keys=keys, limits=limits, clock=clock)
-    yield World(path, db, keys, clock, limits, sms, queue, accounts, activation, authentication, woken)
+    hashing, tokens = Hashing(hasher=CHEAP), Tokens(db=db, keys=keys, clock=clock)
+    passwords = Passwords(db=db, hashing=hashing, tokens=tokens, limits=limits, default_provider="log", clock=clock)
+    parts = (accounts, activation, authentication, hashing, tokens, passwords)
+    yield World(path, db, keys, clock, limits, sms, queue, *parts, woken)
+    hashing.close()
     await queue.close()
     await db.close()

@@ -64,12 +64,14 @@ CREATE TABLE users (
     reg_time BIGINT NOT NULL,
     seen_at BIGINT NOT NULL,
     disabled_at BIGINT,
+    leaving_at BIGINT,
     event_seq BIGINT DEFAULT '0' NOT NULL,
     pending_count BIGINT DEFAULT '0' NOT NULL,
     pending_bytes BIGINT DEFAULT '0' NOT NULL,
     CONSTRAINT users_email UNIQUE (email),
     CONSTRAINT users_login UNIQUE (login)
 );
+CREATE INDEX users_leaving ON users (leaving_at);
 
 CREATE TABLE blocks (
     uid INTEGER NOT NULL,

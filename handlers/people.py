@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Friends, blocks, reports and discovery: section 7 of the HTTP contract, but for groups."""
+
+from dataclasses import asdict
+
+from handlers import paging
+from handlers.base import BaseHandler
+from models.errors import InvalidField, NotFound
+from models.ids import parse_id, read_id
+from models.user import FriendState
+from services.people import Page
+
+
+class ListsPeople(BaseHandler):
+    """How a page of people is answered."""
+
+    def reply_page(self, page: Page) -> None:
+        self.reply(200, {"items": [asdict(item) for item in page.items], "next": page.next})
+
+
+class FriendsHandler(ListsPeople):
+    """POST and GET /v1/friends."""
+
+    async def post(self) -> None:
+        fields = self.fields()
+        other = read_id(fields.get("uid"))
+        if other is None or fields.keys() != {"uid"}:
+            raise InvalidField(fields=[("uid", "a positive integer, and nothing else")])
+        state = await self.services.people.befriend(self.uid, other)
+        if state is FriendState.FRIENDS:
+            self.reply(200, {"state": "friends"})
+        else:
+            self.reply(201, {"state": "requested"})
+
+    async def get(self) -> None:
+        query = self.query("state", "after", "before", "limit")
+        at = paging.cursor(query)
+        state = query.get("state", FriendState.FRIENDS)
+        self.reply_page(
+            await self.services.people.list_friends(self.uid, state, after=at.after, before=at.before, limit=at.limit)
+        )
+
+
+class FriendAcceptHandler(BaseHandler):
+    """POST /v1/friends/{uid}/accept."""
+
+    async def post(self, uid: str) -> None:
+        state = await self.services.people.accept(self.uid, _person(uid))
+        self.reply(200, {"state": state})
+
+
+class FriendHandler(BaseHandler):
+    """DELETE /v1/friends/{uid}."""
+
+    async def delete(self, uid: str) -> None:
+        await self.services.people.part(self.uid, _person(uid))
+        self.reply(204)
+
+
+class BlocksHandler(ListsPeople):
+    """GET /v1/blocks."""
+
+    async def get(self) -> None:
+        at = paging.cursor(self.query("after", "before", "limit"))
+        self.reply_page(
+            await self.services.people.list_blocked(self.uid, after=at.after, before=at.before, limit=at.limit)
+        )
+
+
+class BlockHandler(BaseHandler):
+    """PUT and DELETE /v1/blocks/{uid}."""
+
+    async def put(self, uid: str) -> None:
+        await self.services.people.block(self.uid, _person(uid))
+        self.reply(204)
+
+    async def delete(self, uid: str) -> None:
+        await self.services.people.unblock(self.uid, _person(uid))
+        self.reply(204)
+
+
+class ReportsHandler(BaseHandler):
+    """POST /v1/reports."""
+
+    async def post(self) -> None:
+        self.reply(201, {"report_id": await self.services.reports.report(self.uid, self.fields())})
+
+
+class DiscoverHandler(BaseHandler):
+    """POST /v1/contacts/discover."""
+
+    async def post(self) -> None:
+        self.reply(200, {"matches": await self.services.discovery.discover(self.uid, self.fields())})
+
+
+def _person(text: str) -> int:
+    """The uid in a path. Raises NotFound."""
+    uid = parse_id(text)
+    if uid is None:
+        raise NotFound
+    return uid

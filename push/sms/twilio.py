@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The `twilio` SMS provider: Twilio's Messages resource.
+
+Source: https://www.twilio.com/docs/messaging/api/message-resource
+"""
+
+import json
+from base64 import b64encode
+from dataclasses import dataclass, field
+from urllib.parse import quote, urlencode
+
+from push.http import HttpClient, NoAnswer
+from push.sms.base import NOTHING_LEFT, NotSent, Sent, SmsMessage, SmsOutcome
+
+TOO_MANY = 429
+
+
+@dataclass(frozen=True, slots=True)
+class TwilioCredentials:
+    """One account and what it sends from: a number in E.164 or the SID of a messaging service (MG…)."""
+
+    base_url: str
+    account_sid: str
+    auth_token: str = field(repr=False)
+    sender: str
+
+
+class TwilioSms:
+    """One POST per SMS. Twilio knows no repeats: what may have been sent is not sent again."""
+
+    name = "twilio"
+
+    def __init__(self, credentials: TwilioCredentials, http: HttpClient) -> None:
+        account = credentials.account_sid
+        self._url = f"{credentials.base_url}/2010-04-01/Accounts/{quote(account, safe='')}/Messages.json"
+        self._basic = b64encode(f"{account}:{credentials.auth_token}".encode()).decode()
+        from_service = credentials.sender.startswith("MG")
+        self._sender = {"MessagingServiceSid" if from_service else "From": credentials.sender}
+        self._http = http
+
+    async def send(self, message: SmsMessage) -> SmsOutcome:
+        form = urlencode({"To": message.to, "Body": message.text, **self._sender}).encode()
+        headers = {"Authorization": f"Basic {self._basic}", "Content-Type": "application/x-www-form-urlencoded"}
+        answer = await self._http.post(self._url, content=form, headers=headers)
+        if isinstance(answer, NoAnswer):
+            return NotSent(answer.reason, temporary=answer.reason in NOTHING_LEFT)
+        if 200 <= answer.status < 300:
+            return Sent()
+        reason = f"HTTP {answer.status}, twilio error {_code(answer.body)}"
+        return NotSent(reason, temporary=answer.status >= 500 or answer.status == TOO_MANY)
+
+    async def close(self) -> None:
+        await self._http.close()
+
+
+def _code(body: bytes) -> int:
+    """Twilio's number for what went wrong, 0 where it gives none: https://www.twilio.com/docs/api/errors."""
+    try:
+        found = json.loads(body)
+    except ValueError:
+        return 0
+    code = found.get("code") if isinstance(found, dict) else None
+    return code if isinstance(code, int) else 0

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finding people by the numbers in a contact list, and what keeps that from becoming a telephone directory.
+
+Whether a number has an account can be seen in two ways: by asking here, and by sending to it. Both spend the same
+budget, an account's for a day (UTC).
+"""
+
+from collections.abc import Callable, Mapping
+from math import ceil
+from typing import Any
+
+from models.clock import DAY_MS
+from models.db import budgets, users
+from models.db.database import Database, Transaction
+from models.errors import DiscoveryBudget, InvalidField
+from models.keys import KeyRing
+from models.phone import is_phone_hash
+from models.user import UserId
+from services.enrolment import write
+
+MAX_HASHES = 500
+
+
+class Discovery:
+    """Finds people for an account that still may. `per_day` is how many numbers that is; `clock` gives milliseconds.
+
+    With `enabled` false nothing is counted.
+    """
+
+    def __init__(self, *, db: Database, keys: KeyRing, per_day: int, enabled: bool, clock: Callable[[], int]) -> None:
+        self._db = db
+        self._keys = keys
+        self._per_day = per_day
+        self._enabled = enabled
+        self._clock = clock
+
+    async def discover(self, uid: UserId, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Who of these numbers' people lets themselves be found, by ascending hash.
+
+        What is refused is not charged. Raises InvalidField, DiscoveryBudget.
+        """
+        wanted = _read_hashes(fields)
+
+        async def unit(tx: Transaction) -> None:
+            await self._spend(tx, uid, len(wanted))
+
+        if self._enabled:
+            await write(self._db, unit)
+        digests = {self._keys.phone_digest(phone_hash): phone_hash for phone_hash in wanted}
+        hashes = {digest.digest: phone_hash for digest, phone_hash in digests.items()}
+        found = await users.list_discoverable(self._db, list(digests), asker_uid=uid)
+        matches = [{"phone_hash": hashes[digest], "uid": other, "nickname": name} for digest, other, name in found]
+        return sorted(matches, key=lambda match: str(match["phone_hash"]))
+
+    async def charge_unavailable(self, uid: UserId, receiver: str) -> None:
+        """Count a receiver, by whichever name, who was not available to this sender: once a day each.
+
+        Whoever blocks the sender counts as an unknown one does, or the budget would tell them apart.
+        Raises DiscoveryBudget when it is spent.
+        """
+
+        async def unit(tx: Transaction) -> None:
+            window = self._clock() // DAY_MS
+            named = budgets.key_digest("unavailable", uid, receiver, window)
+            if await budgets.spend(tx, key_digest=named, amount=1, limit=1, expires_at=(window + 1) * DAY_MS):
+                await self._spend(tx, uid, 1)
+
+        if self._enabled:
+            await write(self._db, unit)
+
+    async def _spend(self, tx: Transaction, uid: UserId, amount: int) -> None:
+        now = self._clock()
+        window = now // DAY_MS
+        ends_at = (window + 1) * DAY_MS
+        key = budgets.key_digest("discovery", uid, window)
+        if not await budgets.spend(tx, key_digest=key, amount=amount, limit=self._per_day, expires_at=ends_at):
+            raise DiscoveryBudget(retry_after=ceil((ends_at - now) / 1000))
+
+
+def _read_hashes(fields: Mapping[str, Any]) -> list[str]:
+    """Each hash once."""
+    hashes = fields.get("phone_hashes")
+    if fields.keys() != {"phone_hashes"} or not isinstance(hashes, list) or not 1 <= len(hashes) <= MAX_HASHES:
+        raise InvalidField(fields=[("phone_hashes", f"a list of 1 to {MAX_HASHES} phone hashes, and nothing else")])
+    if not all(isinstance(value, str) and is_phone_hash(value) for value in hashes):
+        raise InvalidField(fields=[("phone_hashes", "each must be 64 lower-case hex digits")])
+    return list(dict.fromkeys(hashes))

@@ -1,0 +1,144 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The rows of an image that is being sent: to one person, or to everybody in a group at that moment.
+
+All of it is part of the sender's transaction. What a group image costs in statements does not depend on how many
+people are in the group.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from models import rules
+from models.db import deliveries, events, group_members, groups, messages, outbox, users
+from models.db.database import Transaction
+from models.errors import EmptyGroup, RecipientUnavailable
+from models.group import GroupId
+from models.message import DeliveryState, MessageId
+from models.user import UserId
+
+EMPTY = [("group_id", "a group with somebody else in it")]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The reply to an accepted image. `send_time` is in milliseconds."""
+
+    message_id: MessageId
+    message_key: str
+    send_time: int
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """An image as its sender described it, checked but for what only the database knows. `size` is in bytes."""
+
+    fields: dict[str, str]
+    filetype: str
+    ttl_seconds: int
+    caption: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An image whose bytes are durable and of which no row speaks yet: to one receiver, or else to a group."""
+
+    draft: Draft
+    sender_uid: UserId
+    receiver_uid: UserId | None
+    group_id: GroupId | None
+    message_key: str
+    sha256: bytes
+    idempotency_key: str | None
+
+
+async def record(tx: Transaction, image: Stored, policy: rules.SendPolicy, *, now: int, push_give_up_ms: int) -> Sent:
+    """Write message, deliveries, events, counters and one outbox row for each device, if this sender may send so.
+
+    Raises RecipientUnavailable, InboxFull, EmptyGroup.
+    """
+    give_up_at = now + min(image.draft.ttl_seconds * 1000, push_give_up_ms)
+    if image.receiver_uid is not None:
+        return await _to_person(tx, image, image.receiver_uid, policy, now, give_up_at)
+    assert image.group_id is not None
+    return await _to_group(tx, image, image.group_id, policy, now, give_up_at)
+
+
+async def _to_person(
+    tx: Transaction, image: Stored, uid: UserId, policy: rules.SendPolicy, now: int, give_up_at: int
+) -> Sent:
+    size, sender_uid = image.draft.size, image.sender_uid
+    rules.check_can_send(await users.find_recipient(tx, uid, sender_uid), size, policy)
+    sent = await _insert_message(tx, image, now)
+    await deliveries.insert_pending(tx, message_id=sent.message_id, receiver_uid=uid, sender_uid=sender_uid)
+    data = {"message_id": sent.message_id, "message_key": sent.message_key, "sender_uid": sender_uid}
+    await events.append(tx, uid=uid, kind="image", at=now, data=data, pending_count=1, pending_bytes=size)
+    await outbox.insert_for_person(
+        tx, kind=outbox.Kind.MESSAGE, message_id=sent.message_id, uid=uid, now=now, give_up_at=give_up_at
+    )
+    return sent
+
+
+async def _to_group(
+    tx: Transaction, image: Stored, group_id: GroupId, policy: rules.SendPolicy, now: int, give_up_at: int
+) -> Sent:
+    """Whom the image cannot reach is left out, and the sender is not told of it."""
+    others = await _others(tx, group_id, image.sender_uid)
+    size, sender_uid = image.draft.size, image.sender_uid
+    recipients = await users.list_recipients(tx, others, sender_uid)
+    reached = {each.uid for each in recipients if rules.can_receive_in_group(each, size, policy)}
+    sent = await _insert_message(tx, image, now)
+    for state, uids in ((DeliveryState.PENDING, reached), (DeliveryState.WITHHELD, set(others) - reached)):
+        if uids:
+            await deliveries.insert_for_members(
+                tx, message_id=sent.message_id, receiver_uids=uids, sender_uid=sender_uid, state=state
+            )
+    if not reached:
+        await messages.end_if_nobody_waits(tx, sent.message_id, now)
+        return sent
+    said = {"message_id": sent.message_id, "message_key": sent.message_key, "sender_uid": sender_uid}
+    await events.append_for_all(
+        tx,
+        uids=reached,
+        kind="image",
+        at=now,
+        data={**said, "group_id": group_id},
+        pending_count=1,
+        pending_bytes=size,
+    )
+    await outbox.insert_for_people(
+        tx, kind=outbox.Kind.MESSAGE, message_id=sent.message_id, uids=reached, now=now, give_up_at=give_up_at
+    )
+    return sent
+
+
+async def _others(tx: Transaction, group_id: GroupId, sender_uid: UserId) -> Sequence[UserId]:
+    """Everybody in the sender's group but the sender. Raises RecipientUnavailable when it is not theirs, EmptyGroup.
+
+    The group is kept as it is until the transaction ends: who leaves now has their part of this image to release.
+    """
+    await groups.lock(tx, group_id)
+    members = await group_members.list_uids(tx, group_id)
+    if sender_uid not in members:
+        raise RecipientUnavailable
+    if len(members) == 1:
+        raise EmptyGroup(fields=EMPTY)
+    return [uid for uid in members if uid != sender_uid]
+
+
+async def _insert_message(tx: Transaction, image: Stored, now: int) -> Sent:
+    draft = image.draft
+    message_id = await messages.insert_image(
+        tx,
+        message_key=image.message_key,
+        sender_uid=image.sender_uid,
+        receiver_uid=image.receiver_uid,
+        group_id=image.group_id,
+        send_time=now,
+        filetype=draft.filetype,
+        size=draft.size,
+        sha256=image.sha256,
+        caption=draft.caption,
+        expires_at=now + draft.ttl_seconds * 1000,
+    )
+    return Sent(message_id, image.message_key, now)
