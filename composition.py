@@ -41,10 +41,10 @@ from services.accounts import Accounts
 from services.activation import Activation
 from services.authentication import Authentication
 from services.chat import Chat
-from services.enrolment import Enrolment
-from services.hashing import Hashing
-from services.export import Export
 from services.discovery import Discovery
+from services.enrolment import Enrolment
+from services.export import Export
+from services.hashing import Hashing
 from services.health import Health
 from services.leaving import Leaving
 from services.limits import Limits
@@ -144,6 +144,8 @@ def wire(config: Config, parts: Parts) -> Services:
         authentication=Authentication(db=db, keys=keys, limits=limits, clock=now_ms),
         accounts=accounts,
         activation=activation,
+        leaving=Leaving(db=db, keys=keys, wake_retention=parts.retention.wake, clock=now_ms),
+        export=Export(db=db, keys=keys, clock=now_ms),
         passwords=passwords,
         tokens=tokens,
         limits=limits,

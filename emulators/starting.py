@@ -37,7 +37,8 @@ def announce(*emulators: Started) -> None:
     config: dict[str, Any] = {}
     for emulator in emulators:
         names = ", ".join(_leaves(emulator.config))
-        click.echo(f"{emulator.title} emulator at {emulator.url}" + (f" ({names})" if len(emulators) == 1 else ""))
+        shown = f" ({names})" if names and len(emulators) == 1 else ""
+        click.echo(f"{emulator.title} emulator at {emulator.url}{shown}")
         _merge(config, emulator.config)
     click.echo(f"\n# for config.yaml\n{yaml.safe_dump(config, sort_keys=False)}")
 

@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registration, activation and the caller's own account: section 1 of the HTTP contract."""
 
+import asyncio
+from contextlib import aclosing
 from dataclasses import asdict
+
+from tornado.iostream import StreamClosedError
 
 from handlers.base import BaseHandler
 from models.errors import NotFound
@@ -16,7 +20,7 @@ class RegisterHandler(BaseHandler):
 
     async def post(self) -> None:
         key = self.idempotency_key(MIN_KEY_CHARACTERS)
-        answer = await self.services.accounts.register(self.fields(), key)
+        answer = await self.services.accounts.register(self.fields(), key, self.address)
         if isinstance(answer, Issued):
             self.reply(201, {"uid": answer.uid, "ukey": answer.ukey, "phone_hash": answer.phone_hash})
         else:
@@ -37,17 +41,42 @@ class ActivationResendHandler(BaseHandler):
     """POST /v1/activations/{activation_id}/resend."""
 
     async def post(self, activation_id: str) -> None:
-        self.reply(202, asdict(await self.services.activation.resend(activation_id)))
+        self.reply(202, asdict(await self.services.activation.resend(activation_id, self.address)))
 
 
 class MeHandler(BaseHandler):
-    """GET and PATCH /v1/me."""
+    """GET, PATCH and DELETE /v1/me."""
 
     async def get(self) -> None:
         self.reply(200, await self.services.accounts.me(self.uid))
 
     async def patch(self) -> None:
         self.reply(200, await self.services.accounts.patch_me(self.uid, self.fields()))
+
+    async def delete(self) -> None:
+        await self.services.leaving.leave(self.uid)
+        self.reply(204)
+
+
+class ExportHandler(BaseHandler):
+    """GET /v1/me/export: written piece by piece, as fast as the client takes it."""
+
+    async def get(self) -> None:
+        stream = self.connection.stream
+        async with aclosing(self.services.export.pieces(self.uid)) as pieces:
+            piece = await anext(pieces)
+            self.set_header("Content-Disposition", f'attachment; filename="glimpse-{self.uid}.json"')
+            try:
+                while piece:
+                    self.write(piece)
+                    self.flush()
+                    async with asyncio.timeout(self.services.settings.stall_seconds):
+                        await asyncio.shield(stream.write(b""))  # Tornado logs an error for a write that is cancelled
+                    piece = await anext(pieces, "")
+            except (TimeoutError, StreamClosedError):
+                self.connection.close()
+                return
+        self.finish()
 
 
 class UkeyHandler(BaseHandler):

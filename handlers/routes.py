@@ -15,6 +15,7 @@ from tornado.web import Application
 from handlers.accounts import (
     ActivationHandler,
     ActivationResendHandler,
+    ExportHandler,
     MeHandler,
     RegisterHandler,
     UkeyHandler,
@@ -87,6 +88,8 @@ ROUTES = (
     Route("PUT", "/v1/me/credentials", CredentialsHandler, PERSON, "default", "putCredentials"),
     Route("GET", "/v1/me", MeHandler, PERSON, "default", "getMe"),
     Route("PATCH", "/v1/me", MeHandler, PERSON, "default", "patchMe"),
+    Route("DELETE", "/v1/me", MeHandler, PERSON, "default", "deleteMe"),
+    Route("GET", "/v1/me/export", ExportHandler, PERSON, "export", "exportMe"),
     Route("POST", "/v1/me/ukey", UkeyHandler, PERSON, "default", "renewUkey"),
     Route("GET", "/v1/users/{uid}", UserHandler, PERSON, "default", "getUser"),
     Route("POST", "/v1/contacts/discover", DiscoverHandler, PERSON, "default", "discoverContacts"),

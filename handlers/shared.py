@@ -13,7 +13,9 @@ from services.activation import Activation
 from services.authentication import Authentication
 from services.chat import Chat
 from services.discovery import Discovery
+from services.export import Export
 from services.health import Health
+from services.leaving import Leaving
 from services.limits import Limits
 from services.measuring import Measuring
 from services.passwords import Passwords
@@ -66,6 +68,8 @@ class Services:
     authentication: Authentication
     accounts: Accounts
     activation: Activation
+    leaving: Leaving
+    export: Export
     passwords: Passwords
     tokens: Tokens
     limits: Limits

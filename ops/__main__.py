@@ -10,6 +10,7 @@ from ops.fsck import fsck
 from ops.migrate import migrate
 from ops.outbox import outbox
 from ops.purge import purge
+from ops.reports import reports
 from ops.restore import restore
 from ops.users import users
 from telemetry import logs
@@ -21,7 +22,7 @@ def main() -> None:
     logs.configure("warning", "auto")
 
 
-for command in (backup, config, doctor, fsck, migrate, outbox, purge, restore, users):
+for command in (backup, config, doctor, fsck, migrate, outbox, purge, reports, restore, users):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`python -m ops users`: what is known of a person, and shutting one out."""
+"""`python -m ops users`: what is known of a person, shutting one out, and ending an account."""
 
 import asyncio
 import re
@@ -12,9 +12,21 @@ from config import Config
 from models.clock import now_ms
 from models.db import users as table
 from models.db.sqlite import SqliteDatabase
-from models.keys import open_key_ring
+from models.keys import KeyRing, open_key_ring
 from models.phone import is_phone_hash, phone_hash
-from ops.opening import CannotRun, as_json, explained, of_a_server, opened_database, print_json, settings, when
+from ops.opening import (
+    CannotRun,
+    as_json,
+    explained,
+    of_a_server,
+    opened_database,
+    print_json,
+    progress,
+    settings,
+    when,
+)
+from services.export import Export
+from services.leaving import Leaving
 from services.operating import About, describe, find_by_phone, set_disabled
 
 UID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
@@ -25,7 +37,7 @@ somebody = click.argument("who", metavar="UID|+NUMBER|PHONE_HASH")
 
 @click.group()
 def users() -> None:
-    """Look at a person's account, or shut one out."""
+    """Look at a person's account, write down what is kept of it, shut one out, or end it."""
 
 
 @users.command()
@@ -63,6 +75,48 @@ def disable(file: Path | None, data_dir: Path | None, *, who: str, undo: bool, a
         click.echo(f"{uid} is {state} now." if changed else f"{uid} was {state} already.")
 
 
+@users.command()
+@somebody
+@of_a_server
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Count what would be erased and erase nothing.")
+@as_json
+def delete(file: Path | None, data_dir: Path | None, *, who: str, yes: bool, dry_run: bool, as_json: bool) -> None:
+    """End a person's account and erase what is kept of it, as when they leave by themselves. There is no way back.
+
+    The files of images that waited for them go when the server next looks, or with purge. Exit status 0, or 2 when
+    there is nobody.
+    """
+    config = settings(file, data_dir)
+    with explained():
+        uid, found = asyncio.run(_foresee(config, who))
+        if not dry_run:
+            if not yes:
+                click.confirm(f"Erase the account {uid} for good?", abort=True, err=True)
+            with progress("Erasing"):
+                asyncio.run(_delete(config, uid))
+    if as_json:
+        print_json({"uid": uid, "dry_run": dry_run, "rows": found})
+        return
+    for name, count in found.items():
+        if count:
+            click.echo(f"{name}: {count}")
+    click.echo(f"{uid} would be erased." if dry_run else f"{uid} is erased.")
+
+
+@users.command()
+@somebody
+@of_a_server
+def export(file: Path | None, data_dir: Path | None, *, who: str) -> None:
+    """Print all that is kept about a person as one JSON document, their number in clear: mind where it goes.
+
+    Exit status 0, or 2 when there is nobody.
+    """
+    config = settings(file, data_dir)
+    with explained():
+        asyncio.run(_export(config, who))
+
+
 async def _show(config: Config, who: str) -> About:
     async with opened_database(config) as db:
         return await describe(db, await _uid(config, db, who))
@@ -72,6 +126,34 @@ async def _disable(config: Config, who: str, *, disabled: bool) -> tuple[int, bo
     async with opened_database(config) as db:
         uid = await _uid(config, db, who)
         return uid, await set_disabled(db, uid, disabled=disabled, now=now_ms())
+
+
+async def _foresee(config: Config, who: str) -> tuple[int, dict[str, int]]:
+    """Who is meant, and what would go."""
+    async with opened_database(config) as db:
+        uid = await _uid(config, db, who)
+        return uid, await _leaving(db, await _keys(config, db)).foresee(uid)
+
+
+async def _delete(config: Config, uid: int) -> None:
+    async with opened_database(config) as db:
+        await _leaving(db, await _keys(config, db)).leave(uid)
+
+
+async def _export(config: Config, who: str) -> None:
+    async with opened_database(config) as db:
+        uid = await _uid(config, db, who)
+        async for piece in Export(db=db, keys=await _keys(config, db), clock=now_ms).pieces(uid):
+            click.echo(piece, nl=False)
+
+
+def _leaving(db: SqliteDatabase, keys: KeyRing) -> Leaving:
+    # A server that runs looks for files every few seconds.
+    return Leaving(db=db, keys=keys, wake_retention=lambda: None, clock=now_ms)
+
+
+async def _keys(config: Config, db: SqliteDatabase) -> KeyRing:
+    return open_key_ring(config.data_dir / "keys.json", sealed=await table.find_phone_cipher(db))
 
 
 async def _uid(config: Config, db: SqliteDatabase, who: str) -> int:

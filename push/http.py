@@ -6,11 +6,9 @@ What goes wrong on the way is a value, since for a push it only ever means: try 
 
 import asyncio
 import logging
-import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from time import time
 
 import httpx
@@ -56,28 +54,14 @@ class _TooLarge(Exception):
 
 
 class HttpClient:
-    """A pool of connections. Times in seconds: to connect, to the answer's head, and from there to its end.
+    """A pool of connections. Times in seconds: to connect, to the answer's head, and from there to its end."""
 
-    With `http2` it speaks nothing else, and its requests share one connection per host. `ca_file` holds the
-    certificates to trust in place of the usual ones. Raises OSError where it cannot be read.
-    """
-
-    def __init__(
-        self,
-        *,
-        connect_seconds: float = CONNECT_SECONDS,
-        answer_seconds: float = ANSWER_SECONDS,
-        http2: bool = False,
-        ca_file: Path | None = None,
-    ) -> None:
+    def __init__(self, *, connect_seconds: float = CONNECT_SECONDS, answer_seconds: float = ANSWER_SECONDS) -> None:
         self._head_seconds = connect_seconds + answer_seconds
         self._body_seconds = answer_seconds
         self._client = httpx.AsyncClient(
             follow_redirects=False,
             trust_env=False,
-            http1=not http2,
-            http2=http2,
-            verify=ssl.create_default_context(cafile=ca_file) if ca_file else True,
             limits=httpx.Limits(max_connections=MAX_CONNECTIONS, max_keepalive_connections=MAX_CONNECTIONS),
             timeout=httpx.Timeout(answer_seconds, connect=connect_seconds),
             headers={"Accept-Encoding": "identity", "User-Agent": "glimpse"},

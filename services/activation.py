@@ -78,9 +78,7 @@ class Activation:
         self._wake_relay = wake_relay
         self._clock = clock
 
-    async def start(
-        self, newcomer: Newcomer, request: Request | None, address: str | None = None
-    ) -> Issued | Started:
+    async def start(self, newcomer: Newcomer, request: Request | None, address: str | None = None) -> Issued | Started:
         """An activation whose code is on its way, the same for a known number and a new one; or a repeat's answer.
 
         `address` is who asks. Raises RegionNotAllowed, SmsLimited when too many codes went out, Unavailable,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How an image ends without its receiver: its time is over, or its bytes are lost."""
+"""How an image ends without its receiver: its time is over, its bytes are lost, or the receiver leaves the group."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from models.db import deliveries, events, messages
 from models.db.database import Transaction
 from models.db.messages import Waiting
+from models.group import GroupId
 from models.message import DeliveryState, MessageId
 from models.user import UserId
 
@@ -32,3 +33,20 @@ async def expire(
     for uid in sorted(left):
         await events.move_counters(tx, uid=uid, pending_count=-len(left[uid]), pending_bytes=-sum(left[uid]))
     return sum([await messages.end_if_nobody_waits(tx, message_id, now) for message_id in touched])
+
+
+async def release(tx: Transaction, *, uid: UserId, group_id: GroupId, now: int) -> int:
+    """End what this person has not fetched of what was sent to a group that they leave; how many images.
+
+    Those withheld from them end alike: only so the sender cannot tell the two apart afterwards.
+    """
+    unsettled = await deliveries.list_of_group(tx, uid, group_id)
+    if not unsettled:
+        return 0
+    await deliveries.release(tx, uid, [part.message_id for part in unsettled])
+    pending = [part for part in unsettled if part.state is DeliveryState.PENDING]
+    if pending:
+        size = sum(part.size for part in pending)
+        await events.move_counters(tx, uid=uid, pending_count=-len(pending), pending_bytes=-size)
+        await messages.end_those_nobody_waits_for(tx, [part.message_id for part in pending], now)
+    return len(unsettled)

@@ -2,7 +2,7 @@
 """All that is kept about a person as one JSON document, in pieces: an account may be large, the memory is not."""
 
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from typing import Any
 
 from models.db import holdings
@@ -26,7 +26,7 @@ class Export:
         self._keys = keys
         self._clock = clock
 
-    async def pieces(self, uid: int) -> AsyncIterator[str]:
+    async def pieces(self, uid: int) -> AsyncGenerator[str, None]:
         """The text of the document; each row as it is when its page is read. Raises NotFound before the first piece."""
         person = UserId(uid)
         profile = await holdings.find_profile(self._db, uid=person)

@@ -12,7 +12,6 @@ from models import fault
 from models.db import activations, erasure, messages, users
 from models.db.database import Database, DatabaseError, Transaction
 from models.db.erasure import Rule
-from models.errors import NotFound
 from models.keys import KeyRing
 from models.phone import phone_hash
 from models.user import User, UserId
@@ -74,12 +73,19 @@ class Leaving:
 
 
 async def finish_all(db: Database, clock: Callable[[], int]) -> int:
-    """Erase what is left of closed accounts; how many are gone with that."""
-    erased = 0
-    while leaving := await erasure.list_leaving(db, limit=BATCH_ROWS):
-        for uid in leaving:
+    """Erase what is left of closed accounts, the oldest 200; how many are gone with that.
+
+    One that cannot be erased does not keep the others. Raises DatabaseError after them.
+    """
+    erased, failure = 0, None
+    for uid in await erasure.list_leaving(db, limit=BATCH_ROWS):
+        try:
             await finish(db, uid, clock)
-        erased += len(leaving)
+            erased += 1
+        except DatabaseError as error:
+            failure = error
+    if failure is not None:
+        raise failure
     return erased
 
 

@@ -73,7 +73,7 @@ class Reading:
 
     async def find_image(self, uid: UserId, key: str) -> Delivery:
         """The caller's part of an image. Raises NotFound, and what `rules.check_can_read` raises."""
-        delivery = await deliveries.find(self._db, key, uid) if is_message_key(key) else None
+        delivery = await self._find(uid, key)
         if delivery is None:
             raise NotFound
         rules.check_can_read(delivery, self._clock())
@@ -131,7 +131,7 @@ class Reading:
 
         Raises NotFound, ImageExpired, ImageRecalled, ContentLost; to a sender who is too late ImageConsumed.
         """
-        delivery = await deliveries.find(self._db, key, uid) if is_message_key(key) else None
+        delivery = await self._find(uid, key)
         if delivery is not None:
             _check_can_acknowledge(delivery, self._clock())
             await self._consume(delivery, grace_ms=0)
@@ -144,7 +144,7 @@ class Reading:
         message = await self._sent(uid, key)
         now = self._clock()
         receipts = await deliveries.list_of_message(self._db, message.message_id)
-        states = [rules.state_at(receipt.state, message.expires_at, now) for receipt in receipts]
+        states = [rules.state_for_sender(receipt.state, message, now) for receipt in receipts]
         return {
             "message_id": message.message_id,
             "state": rules.state_of_all(states).value,
@@ -171,13 +171,18 @@ class Reading:
             "sender_uid": message.sender_uid,
             "sender_region": region_num,
             "sender_phone": phone_hash(self._keys.decrypt_phone(phone_cipher)) if phone_cipher else None,
-            "group_id": None,
+            "group_id": message.group_id,
             "filetype": message.filetype,
             "size": message.size,
             "caption": message.caption,
             "send_time": message.send_time,
             "expires_at": message.expires_at,
         }
+
+    async def _find(self, uid: UserId, key: str) -> Delivery | None:
+        """This person's part of an image, when they may know of it."""
+        delivery = await deliveries.find(self._db, key, uid) if is_message_key(key) else None
+        return delivery if delivery is not None and rules.is_addressed(delivery) else None
 
     async def _sent(self, uid: UserId, key: str) -> Message:
         message = await messages.find_sent(self._db, key, uid) if is_message_key(key) else None
@@ -254,26 +259,24 @@ async def _tell_sender(tx: Transaction, delivery: Delivery, now: int) -> None:
 
 async def _recall(tx: Transaction, message: Message, now: int) -> AppError | None:
     """Take back from everybody who has not consumed. The refusal is a value: None when there was something left."""
-    recalled = 0
-    receipts = await deliveries.list_of_message(tx, message.message_id)
-    for receipt in receipts:
-        if rules.state_at(receipt.state, message.expires_at, now) is not DeliveryState.PENDING:
-            continue
-        await deliveries.leave_pending(tx, message_id=message.message_id, uid=receipt.uid, state=DeliveryState.RECALLED)
-        data = {"message_id": message.message_id, "message_key": message.message_key}
-        await events.append(
+    message_id = message.message_id
+    receipts = await deliveries.list_of_message(tx, message_id)
+    waiting = [r.uid for r in receipts if rules.state_at(r.state, message.expires_at, now) is DeliveryState.PENDING]
+    if waiting:
+        await deliveries.recall(tx, message_id, waiting)
+        await events.append_for_all(
             tx,
-            uid=receipt.uid,
+            uids=waiting,
             kind="image_recalled",
             at=now,
-            data=data,
+            data={"message_id": message_id, "message_key": message.message_key},
             pending_count=-1,
             pending_bytes=-message.size,
         )
-        recalled += 1
-    if recalled:
-        await messages.mark_recalled(tx, message.message_id, now)
-        await messages.end_if_nobody_waits(tx, message.message_id, now)
-    if recalled or any(receipt.state is DeliveryState.RECALLED for receipt in receipts):
+    shown = {rules.state_for_sender(receipt.state, message, now) for receipt in receipts}
+    if DeliveryState.PENDING in shown:
+        await messages.mark_recalled(tx, message_id, now)
+        await messages.end_if_nobody_waits(tx, message_id, now)
+    if shown & {DeliveryState.PENDING, DeliveryState.RECALLED}:
         return None
-    return ImageConsumed(TOO_LATE) if any(r.state is DeliveryState.CONSUMED for r in receipts) else ImageExpired()
+    return ImageConsumed(TOO_LATE) if DeliveryState.CONSUMED in shown else ImageExpired()

@@ -52,41 +52,46 @@ class Stored:
     idempotency_key: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under which rules an image is sent, when, and until when its pushes are tried. Times are in milliseconds."""
+
+    policy: rules.SendPolicy
+    now: int
+    give_up_at: int
+
+
 async def record(tx: Transaction, image: Stored, policy: rules.SendPolicy, *, now: int, push_give_up_ms: int) -> Sent:
     """Write message, deliveries, events, counters and one outbox row for each device, if this sender may send so.
 
     Raises RecipientUnavailable, InboxFull, EmptyGroup.
     """
-    give_up_at = now + min(image.draft.ttl_seconds * 1000, push_give_up_ms)
+    terms = Terms(policy, now, now + min(image.draft.ttl_seconds * 1000, push_give_up_ms))
     if image.receiver_uid is not None:
-        return await _to_person(tx, image, image.receiver_uid, policy, now, give_up_at)
+        return await _to_person(tx, image, image.receiver_uid, terms)
     assert image.group_id is not None
-    return await _to_group(tx, image, image.group_id, policy, now, give_up_at)
+    return await _to_group(tx, image, image.group_id, terms)
 
 
-async def _to_person(
-    tx: Transaction, image: Stored, uid: UserId, policy: rules.SendPolicy, now: int, give_up_at: int
-) -> Sent:
-    size, sender_uid = image.draft.size, image.sender_uid
-    rules.check_can_send(await users.find_recipient(tx, uid, sender_uid), size, policy)
+async def _to_person(tx: Transaction, image: Stored, uid: UserId, terms: Terms) -> Sent:
+    size, sender_uid, now = image.draft.size, image.sender_uid, terms.now
+    rules.check_can_send(await users.find_recipient(tx, uid, sender_uid), size, terms.policy)
     sent = await _insert_message(tx, image, now)
     await deliveries.insert_pending(tx, message_id=sent.message_id, receiver_uid=uid, sender_uid=sender_uid)
     data = {"message_id": sent.message_id, "message_key": sent.message_key, "sender_uid": sender_uid}
     await events.append(tx, uid=uid, kind="image", at=now, data=data, pending_count=1, pending_bytes=size)
     await outbox.insert_for_person(
-        tx, kind=outbox.Kind.MESSAGE, message_id=sent.message_id, uid=uid, now=now, give_up_at=give_up_at
+        tx, kind=outbox.Kind.MESSAGE, message_id=sent.message_id, uid=uid, now=now, give_up_at=terms.give_up_at
     )
     return sent
 
 
-async def _to_group(
-    tx: Transaction, image: Stored, group_id: GroupId, policy: rules.SendPolicy, now: int, give_up_at: int
-) -> Sent:
+async def _to_group(tx: Transaction, image: Stored, group_id: GroupId, terms: Terms) -> Sent:
     """Whom the image cannot reach is left out, and the sender is not told of it."""
-    others = await _others(tx, group_id, image.sender_uid)
-    size, sender_uid = image.draft.size, image.sender_uid
+    size, sender_uid, now = image.draft.size, image.sender_uid, terms.now
+    others = await _others(tx, group_id, sender_uid)
     recipients = await users.list_recipients(tx, others, sender_uid)
-    reached = {each.uid for each in recipients if rules.can_receive_in_group(each, size, policy)}
+    reached = {each.uid for each in recipients if rules.can_receive_in_group(each, size, terms.policy)}
     sent = await _insert_message(tx, image, now)
     for state, uids in ((DeliveryState.PENDING, reached), (DeliveryState.WITHHELD, set(others) - reached)):
         if uids:
@@ -107,7 +112,7 @@ async def _to_group(
         pending_bytes=size,
     )
     await outbox.insert_for_people(
-        tx, kind=outbox.Kind.MESSAGE, message_id=sent.message_id, uids=reached, now=now, give_up_at=give_up_at
+        tx, kind=outbox.Kind.MESSAGE, message_id=sent.message_id, uids=reached, now=now, give_up_at=terms.give_up_at
     )
     return sent
 

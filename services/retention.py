@@ -15,11 +15,12 @@ from typing import Protocol
 
 from models import fault
 from models.clock import DAY_MS, HOUR_MS, MINUTE_MS
-from models.db import devices, events, messages, outbox, overdue
+from models.db import devices, erasure, events, messages, outbox, overdue
 from models.db.database import Database, Transaction
 from models.errors import AppError
 from models.message import MessageId
 from services.expiry import BATCH_WAITS, expire
+from services.leaving import finish_all
 from services.orphans import Orphans
 from storage.disk import DiskStore
 from telemetry import metrics
@@ -91,7 +92,10 @@ class Retention:
             "messages": (messages.purge, lifetimes.message_days * DAY_MS),
         }
         self._ending: Steps = {"expired": self._expire, "files": self._remove_files}
-        self._erasing: Steps = {name: partial(self._erase, *purge) for name, purge in self._purges.items()}
+        self._erasing: Steps = {
+            "accounts": partial(finish_all, db, clock),
+            **{name: partial(self._erase, *purge) for name, purge in self._purges.items()},
+        }
         self._scanning: Steps = {
             "orphan_files": orphans.sweep,
             "stray_files": partial(store.remove_strays, STRAY_SECONDS),
@@ -141,6 +145,7 @@ class Retention:
         now = self._clock()
         expired = await overdue.count_expired(self._db, now=now)
         counts = Counts({"expired": expired, "files": expired + await overdue.count_files(self._db, now=now)})
+        counts.removed["accounts"] = await erasure.count_leaving(self._db)
         for table, (_, age_ms) in self._purges.items():
             counts.removed[table] = await overdue.count(self._db, table=table, before=now - age_ms)
         return counts

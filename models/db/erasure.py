@@ -126,7 +126,10 @@ _CLOSE = Statement(
     )
 )
 _LIST_LEAVING = Statement(
-    select(users.c.uid).where(users.c.leaving_at.is_not(null())).order_by(users.c.leaving_at).limit(bindparam("at_most"))
+    select(users.c.uid)
+    .where(users.c.leaving_at.is_not(null()))
+    .order_by(users.c.leaving_at)
+    .limit(bindparam("at_most"))
 )
 _COUNT_LEAVING = Statement(select(func.count()).where(users.c.leaving_at.is_not(null())), bulk=True)
 _ERASE = Statement(delete(users).where(_THIS, users.c.leaving_at.is_not(null())))

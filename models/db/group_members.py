@@ -20,7 +20,9 @@ _LIST = Statement(
 )
 _LIST_UIDS = Statement(select(group_members.c.uid).where(_OF_GROUP).order_by(group_members.c.uid))
 _LIST_GROUPS = Statement(
-    select(group_members.c.group_id).where(group_members.c.uid == bindparam("person")).order_by(group_members.c.group_id)
+    select(group_members.c.group_id)
+    .where(group_members.c.uid == bindparam("person"))
+    .order_by(group_members.c.group_id)
 )
 _FIND_ROLE = Statement(select(group_members.c.role).where(_THIS))
 _COUNT = Statement(select(func.count()).select_from(group_members).where(_OF_GROUP))

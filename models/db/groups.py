@@ -31,7 +31,10 @@ _LIST_OF_PERSON = Statement(
 )
 _INSERT = Statement(
     insert(groups).values(
-        room_gid=bindparam("room"), name=bindparam("title"), join_policy=bindparam("policy"), created_at=bindparam("now")
+        room_gid=bindparam("room"),
+        name=bindparam("title"),
+        join_policy=bindparam("policy"),
+        created_at=bindparam("now"),
     )
 )
 _UPDATE = Statement(update(groups).where(_THIS).values(name=bindparam("title"), join_policy=bindparam("policy")))

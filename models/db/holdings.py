@@ -159,7 +159,9 @@ SECTIONS = (
         joined=messages.c.message_id == deliveries.c.message_id,
         only=(deliveries.c.state != "withheld") & (deliveries.c.state != "released"),
     ),
-    _section("events", events.c.uid, events.c.event_id, events.c.type, events.c.at, events.c.data, key=events.c.event_id),
+    _section(
+        "events", events.c.uid, events.c.event_id, events.c.type, events.c.at, events.c.data, key=events.c.event_id
+    ),
     _section("friends", friendships.c.uid, friendships.c.other_uid, friendships.c.state, friendships.c.since),
     _section("blocks", blocks.c.uid, blocks.c.blocked_uid, blocks.c.created_at),
     _section(

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, exists, insert, or_, select, update
 
 from models.db.database import Reader, Row, Statement, Transaction
 from models.db.schema import deliveries, group_members, messages, reports
-from models.message import MessageId
+from models.message import DeliveryState, MessageId
 from models.user import UserId
 
 
@@ -25,14 +25,15 @@ class Report:
     resolution: str
 
 
-_ME = bindparam("me")
+_ME = bindparam("me", type_=reports.c.reporter_uid.type)
 _THIS = reports.c.report_id == bindparam("this")
 _COLUMNS = [reports.c[name] for name in Report.__slots__]
 
 _HAS_DELIVERY = exists().where(
     deliveries.c.message_id == messages.c.message_id,
     deliveries.c.receiver_uid == _ME,
-    deliveries.c.state != "withheld",
+    deliveries.c.state != DeliveryState.WITHHELD.value,
+    deliveries.c.state != DeliveryState.RELEASED.value,
 )
 _IS_OF_MY_GROUP = (messages.c.kind != "image") & exists().where(
     group_members.c.group_id == messages.c.group_id,

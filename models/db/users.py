@@ -27,7 +27,7 @@ COLUMNS = (
 )
 
 _THIS = users.c.uid == bindparam("this")
-_FIND = Statement(select(*COLUMNS).where(_THIS))
+_FIND = Statement(select(*COLUMNS).where(_THIS, users.c.leaving_at.is_(None)))
 _FIND_UID = Statement(
     select(phone_index.c.uid).where(
         phone_index.c.version == bindparam("version"), phone_index.c.digest == bindparam("digest")

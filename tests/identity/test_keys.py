@@ -94,7 +94,7 @@ def test_no_secret_is_in_a_repr() -> None:
     ring = new_key_ring()
     shown = repr(ring)
 
-    for secret in (ring.data_keys[1], ring.peppers[1], ring.code_key):
+    for secret in (ring.data_keys[1], ring.peppers[1], ring.code_key, ring.token_keys[1]):
         assert repr(secret)[2:-1] not in shown
         assert secret.hex() not in shown
 
@@ -167,6 +167,8 @@ def _document() -> dict[str, object]:
         json.dumps(_document() | {"data_keys": {"x": "AAAA"}}),
         json.dumps(_document() | {"data_keys": []}),
         json.dumps(_document() | {"peppers": {"1": 5}}),
+        json.dumps(_document() | {"token_key": 2}),
+        json.dumps(_document() | {"token_keys": {"1": "AAAA"}}),
         json.dumps(_document())[:-40],
     ],
 )

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accounts over the real database, with a clock and an SMS gateway that the test holds."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +23,7 @@ from services.authentication import Authentication, Caller
 from services.enrolment import Enrolment, Issued, Started
 from services.hashing import Hashing
 from services.limits import Limits
+from services.sms_budgets import SmsBudgets
 from services.passwords import Passwords
 from services.tokens import Tokens
 
@@ -124,7 +125,14 @@ class World:
 
 
 @asynccontextmanager
-async def open_world(path: Path, *, required: bool = False, limited: bool = True) -> AsyncIterator[World]:
+async def open_world(
+    path: Path,
+    *,
+    required: bool = False,
+    limited: bool = True,
+    budgets: Mapping[str, str] | None = None,
+    regions: Collection[str] = (),
+) -> AsyncIterator[World]:
     db, keys, clock, sms = CountingDatabase(path, busy_seconds=0.1), new_key_ring(), Clock(), FakeSms()
     limits = Limits(enabled=limited, clock=clock.seconds)
     queue = SmsQueue(sms)
@@ -136,6 +144,8 @@ async def open_world(path: Path, *, required: bool = False, limited: bool = True
         enrolment=enrolment,
         limits=limits,
         sms=queue,
+        budgets=SmsBudgets(keys, budgets),
+        regions=regions,
         test_numbers={"+12015550123": "424242"},
         wake_relay=lambda: woken.append(clock()),
         clock=clock,
@@ -153,8 +163,22 @@ async def open_world(path: Path, *, required: bool = False, limited: bool = True
     authentication = Authentication(db=db, keys=keys, limits=limits, clock=clock)
     hashing, tokens = Hashing(hasher=CHEAP), Tokens(db=db, keys=keys, clock=clock)
     passwords = Passwords(db=db, hashing=hashing, tokens=tokens, limits=limits, default_provider="log", clock=clock)
-    parts = (accounts, activation, authentication, hashing, tokens, passwords)
-    yield World(path, db, keys, clock, limits, sms, queue, *parts, woken)
+    yield World(
+        path,
+        db,
+        keys,
+        clock,
+        limits,
+        sms,
+        queue,
+        accounts,
+        activation,
+        authentication,
+        hashing,
+        tokens,
+        passwords,
+        woken,
+    )
     hashing.close()
     await queue.close()
     await db.close()

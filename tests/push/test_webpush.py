@@ -105,9 +105,7 @@ async def test_state_of_a_subscription_is_its_outcome_and_no_others(
         ("reset_before", Retry("connection broken", provider_fault=False)),
     ],
 )
-async def test_fault_becomes_an_outcome(
-    vendor: Running, webpush: WebpushProvider, kind: str, outcome: Outcome
-) -> None:
+async def test_fault_becomes_an_outcome(vendor: Running, webpush: WebpushProvider, kind: str, outcome: Outcome) -> None:
     name, token = vendor.subscribe()
     meet(vendor, kind)
     assert await webpush.send([a_push(token)]) == [outcome]
@@ -115,19 +113,21 @@ async def test_fault_becomes_an_outcome(
     assert await webpush.send([a_push(token)]) == [Delivered()]
 
 
-@pytest.mark.parametrize(("kind", "arrived"), [("hang_before", 0), ("hang_after", 1), ("drip", 1), ("reset_after", 1)])
-async def test_lost_answer_is_retried_under_the_same_topic(vendor: Running, kind: str, arrived: int) -> None:
-    provider = provider_for(vendor, seconds=0.15)
+@pytest.mark.parametrize(("kind", "arrived"), [("hang_before", 0), ("hang_after", 1), ("reset_after", 1)])
+async def test_lost_answer_is_retried_under_the_same_topic(
+    vendor: Running, webpush: WebpushProvider, kind: str, arrived: int
+) -> None:
+    impatient = provider_for(vendor, seconds=1)
     name, token = vendor.subscribe()
     vendor.state.set_state(name, "offline")
     meet(vendor, kind)
-    [outcome] = await provider.send([a_push(token)])
+    [outcome] = await impatient.send([a_push(token)])
+    await impatient.close()
     assert isinstance(outcome, Retry)
     assert not outcome.provider_fault
     assert len(vendor.state.inbox.get(name, [])) == arrived
-    assert await provider.send([a_push(token)]) == [Delivered()]
+    assert await webpush.send([a_push(token)]) == [Delivered()]
     assert len(vendor.state.inbox[name]) == 1, "the topic replaces what still waits"
-    await provider.close()
 
 
 async def test_storm_of_401_is_a_fault_of_the_provider_and_of_no_token(

@@ -46,10 +46,16 @@ async def _round(world: World) -> dict[str, int]:
 async def test_rows_with_an_end_go_a_margin_after_it(world: World) -> None:
     uid, now = await world.person(), world.clock()
     for index, (table, sql, margin) in enumerate(
-        (("activations", ACTIVATION, 2 * DAY), ("idempotency", IDEMPOTENCY, HOUR), ("credentials", CREDENTIAL, HOUR))
+        (
+            ("activations", ACTIVATION, 2 * DAY),
+            ("idempotency", IDEMPOTENCY, HOUR),
+            ("credentials", CREDENTIAL, HOUR),
+            ("refresh_tokens", REFRESH_TOKEN, HOUR),
+        )
     ):
-        key: list[Any] = [uid] if table == "credentials" else [b"key", now] if table == "idempotency" else ["id", now]
-        other: list[Any] = [uid] if table == "credentials" else [b"two", now] if table == "idempotency" else ["2", now]
+        of_person = table in ("credentials", "refresh_tokens")
+        key: list[Any] = [uid] if of_person else [b"key", now] if table == "idempotency" else ["id", now]
+        other: list[Any] = [uid] if of_person else [b"two", now] if table == "idempotency" else ["2", now]
         world.rows(sql, *key, now - margin * 1000 - 1)
         world.rows(sql, *other, now - margin * 1000)
         assert (await _round(world))[table] == 1, index

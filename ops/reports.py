@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m ops reports`: what people have reported, and what became of it."""
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from config import Config
+from models.clock import now_ms
+from models.db.reports import Report
+from models.ids import MAX_ID
+from ops.opening import as_json, explained, of_a_server, opened_database, print_json, settings, when
+from services.reports import MAX_NOTE_CHARACTERS, list_reports, resolve_report
+
+
+@click.group()
+def reports() -> None:
+    """Read what people have reported, and resolve it."""
+
+
+@reports.command("list")
+@of_a_server
+@click.option("--all", "everything", is_flag=True, help="Also those that are resolved.")
+@click.option("--before", type=click.IntRange(1, MAX_ID), default=MAX_ID, help="Only those with a lower report id.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, newest first.")
+@as_json
+def list_(
+    file: Path | None, data_dir: Path | None, *, everything: bool, before: int, limit: int, as_json: bool
+) -> None:
+    """Print reports that nobody has resolved, the newest first."""
+    config = settings(file, data_dir)
+    with explained():
+        rows = asyncio.run(_list(config, only_open=not everything, before=before, limit=limit + 1))
+    shown, more = rows[:limit], len(rows) > limit
+    if as_json:
+        print_json({"reports": [asdict(row) for row in shown], "more": more})
+        return
+    for row in shown:
+        click.echo(_line(row))
+    if more:
+        click.echo(f"There are more: --before {shown[-1].report_id}.", err=True)
+
+
+@reports.command()
+@click.argument("report_id", metavar="REPORT_ID", type=click.IntRange(1, MAX_ID))
+@of_a_server
+@click.option("--note", default="", help=f"What became of it, at most {MAX_NOTE_CHARACTERS} characters.")
+@as_json
+def resolve(file: Path | None, data_dir: Path | None, *, report_id: int, note: str, as_json: bool) -> None:
+    """Mark a report as dealt with. Exit status 0, also when it was already, or 2 when there is none."""
+    config = settings(file, data_dir)
+    with explained():
+        changed = asyncio.run(_resolve(config, report_id, note))
+    if as_json:
+        print_json({"report_id": report_id, "changed": changed})
+    else:
+        click.echo(f"{report_id} is resolved now." if changed else f"{report_id} was resolved already.")
+
+
+async def _list(config: Config, *, only_open: bool, before: int, limit: int) -> list[Report]:
+    async with opened_database(config) as db:
+        return await list_reports(db, only_open=only_open, before=before, limit=limit)
+
+
+async def _resolve(config: Config, report_id: int, note: str) -> bool:
+    async with opened_database(config) as db:
+        return await resolve_report(db, report_id, note=note, now=now_ms())
+
+
+def _line(row: Report) -> str:
+    by = f"by uid {row.reporter_uid}" if row.reporter_uid else "by somebody who has left"
+    about = f"about uid {row.reported_uid}" if row.reported_uid else "about somebody who has left"
+    facts = [str(row.report_id), when(row.created_at), by, about]
+    if row.message_id:
+        facts.append(f"message {row.message_id}")
+    # The reason is a stranger's text: what a terminal would act on is escaped.
+    facts.append(repr(row.reason))
+    if row.resolved_at is not None:
+        facts.append(f"resolved {when(row.resolved_at)} {row.resolution!r}")
+    return "  ".join(facts)

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which addresses a device may name as its own push endpoint, so that nobody makes the server knock at doors inside.
+
+A URL is judged by its form and by every address of its host, when it is registered and again at each connection,
+which then goes to the very address that was judged. Sources: OWASP's cheat sheet on server-side request forgery, and
+IANA's registries of special-purpose addresses (RFC 6890).
+"""
+
+import asyncio
+import re
+import socket
+from collections.abc import Awaitable, Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+
+import httpx
+
+LONGEST_URL = 2000
+HTTPS, HTTP = "https", "http"
+DEFAULT_PORTS = {HTTPS: 443, HTTP: 80}
+UNPRIVILEGED_PORTS = range(1024, 65536)
+RESOLVING_THREADS = 8
+
+NAME = re.compile(r"(?=.{4,253}\Z)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
+INTERNAL_NAMES = (".localhost", ".localdomain", ".local", ".internal", ".intranet", ".lan", ".home.arpa")
+ODD = re.compile(r'[\s\\^`{|}<>"]')
+
+GLOBAL_UNICAST = IPv6Network("2000::/3")
+NAT64 = IPv6Network("64:ff9b::/96")
+# Special by IANA's registries, and global to `ipaddress` of some Python.
+SPECIAL_IPV4 = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
+SPECIAL_IPV6 = (IPv6Network("2001::/23"), IPv6Network("3fff::/20"))
+
+Resolve = Callable[[str, int], Awaitable[list[str]]]
+
+
+class NotAllowed(ValueError):
+    """This endpoint is not for devices to name. The text says why and shows nothing of the URL."""
+
+
+def parse_origin(text: str) -> str:
+    """`scheme://host:port`, the port always written, of an origin as people write it. Raises ValueError."""
+    url = _parse(text)
+    if url.raw_path not in (b"", b"/") or url.fragment:
+        raise NotAllowed("must be scheme://host or scheme://host:port, and nothing behind it")
+    return _origin(url)
+
+
+def check_form(url: str, allowed_origins: frozenset[str]) -> None:
+    """Judge a URL by what it says. `allowed_origins` are exempt, each as `parse_origin` writes it. Raises NotAllowed."""
+    parsed = _parse(url)
+    if _origin(parsed) in allowed_origins:
+        return
+    if parsed.scheme != HTTPS:
+        raise NotAllowed("must begin with https://")
+    port = _port(parsed)
+    if port != DEFAULT_PORTS[HTTPS] and port not in UNPRIVILEGED_PORTS:
+        raise NotAllowed("must have port 443 or one from 1024 on")
+    _check_host(_host(parsed))
+
+
+def is_public(address: str) -> bool:
+    """Whether this is an address that everybody can reach, and not one of a private or special network."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return False
+    if isinstance(ip, IPv6Address):
+        if ip.scope_id is not None:
+            return False
+        embedded = _embedded(ip)
+        if embedded is None:
+            return ip in GLOBAL_UNICAST and ip.is_global and not any(ip in network for network in SPECIAL_IPV6)
+        ip = embedded
+    return ip.is_global and not ip.is_multicast and not any(ip in network for network in SPECIAL_IPV4)
+
+
+class Endpoints:
+    """The rules as they are configured. `resolve` gives all addresses of a name, or raises OSError.
+
+    Raises ValueError for an allowed origin that is none.
+    """
+
+    def __init__(self, allowed_origins: Iterable[str] = (), *, resolve: Resolve | None = None) -> None:
+        self._allowed = frozenset(map(parse_origin, allowed_origins))
+        self._allowed_hosts = {(_host(url), _port(url)) for url in map(_parse, self._allowed)}
+        self._pool: ThreadPoolExecutor | None = None
+        self._resolve = resolve or self._resolve_in_thread
+
+    def check_form(self, url: str) -> None:
+        """Raises NotAllowed."""
+        check_form(url, self._allowed)
+
+    async def check(self, url: str) -> None:
+        """Judge a URL and the addresses that its host has now. Raises NotAllowed, and OSError where it cannot tell."""
+        self.check_form(url)
+        parsed = _parse(url)
+        await self.addresses(_host(parsed), _port(parsed))
+
+    async def addresses(self, host: str, port: int) -> list[str]:
+        """All addresses of that host, each of which may be connected to.
+
+        Raises NotAllowed where one of them may not, and OSError where there are none.
+        """
+        found = [host] if _is_address(host) else await self._resolve(host, port)
+        if (host, port) not in self._allowed_hosts and not all(map(is_public, found)):
+            raise NotAllowed("must not lead to a private address")
+        return found
+
+    def close(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=False, cancel_futures=True)
+
+    async def _resolve_in_thread(self, host: str, port: int) -> list[str]:
+        """Ask the system, in threads of our own: a name whose server is slow on purpose must delay nothing else."""
+        self._pool = self._pool or ThreadPoolExecutor(RESOLVING_THREADS, thread_name_prefix="resolving")
+        loop = asyncio.get_running_loop()
+        infos = await loop.run_in_executor(self._pool, _look_up, host, port)
+        return list(dict.fromkeys(str(info[4][0]) for info in infos))
+
+
+def _look_up(host: str, port: int) -> list[tuple[int, int, int, str, tuple[str | int, ...]]]:
+    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+
+
+def _parse(text: str) -> httpx.URL:
+    """The URL as the client that will connect reads it. Raises NotAllowed for what others may read otherwise."""
+    if len(text) > LONGEST_URL or not (text.isascii() and text.isprintable()) or ODD.search(text):
+        raise NotAllowed("is no URL in plain ASCII")
+    try:
+        url = httpx.URL(text)
+    except httpx.InvalidURL:
+        raise NotAllowed("is no URL") from None
+    if url.scheme not in DEFAULT_PORTS or not url.raw_host:
+        raise NotAllowed("must begin with https://")
+    if "@" in text.split("://", 1)[1].split("/", 1)[0]:
+        raise NotAllowed("must not carry a user or password")
+    return url
+
+
+def _host(url: httpx.URL) -> str:
+    return url.raw_host.decode("ascii")
+
+
+def _port(url: httpx.URL) -> int:
+    return DEFAULT_PORTS[url.scheme] if url.port is None else url.port
+
+
+def _origin(url: httpx.URL) -> str:
+    host = _host(url)
+    return f"{url.scheme}://{f'[{host}]' if ':' in host else host}:{_port(url)}"
+
+
+def _check_host(host: str) -> None:
+    """A public address as it is usually written, or a name with a dot whose last part no reader takes for a number."""
+    if _is_address(host):
+        if not is_public(host):
+            raise NotAllowed("must not name a private address")
+    elif not NAME.fullmatch(host) or host.endswith(INTERNAL_NAMES):
+        raise NotAllowed("must name a public host")
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except (ValueError, AddressValueError):
+        return False
+    return True
+
+
+def _embedded(ip: IPv6Address) -> IPv4Address | None:
+    """The IPv4 address that this one leads to: mapped (RFC 4291), 6to4 (RFC 3056) or NAT64 (RFC 6052)."""
+    if ip in NAT64:
+        return IPv4Address(int(ip) & 0xFFFFFFFF)
+    return ip.ipv4_mapped or ip.sixtofour
