@@ -24,6 +24,7 @@ check: .venv/.installed-dev ## formatting, lint, types, import rules, documents
 
 bench: .venv/.installed-bench ## measure an image's life beside nginx and Tornado; writes docs/benchmarks.md and its plots
 	$(BIN)/python -m bench.image_life
+	$(BIN)/python -m bench.authentication
 
 lock: .venv/.installed-dev ## renew the lock files (authors; needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements.in -o requirements.lock

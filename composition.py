@@ -2,17 +2,16 @@
 """The parts of a server, made from its configuration: the only place that knows them all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from time import monotonic
 
 from chat.agora import Agora, AgoraCredentials
 from chat.base import ChatService
 from chat.sendbird import Sendbird, SendbirdCredentials
+from composition_push import outbox_log, push_providers, vapid_key
 from config import Config
-from guard import is_public
 from handlers.address import Proxies
 from handlers.refusing import Drain
 from handlers.shared import Activity, HttpSettings, Services
@@ -24,11 +23,9 @@ from models.db.sqlite import SqliteDatabase
 from models.keys import KeyRing, open_key_ring
 from models.phone import phone_hash
 from models.rules import SendPolicy
-from push import registry
-from push.base import Provider, VisibleText
+from push.base import Provider
+from push.endpoints import Endpoints
 from push.http import HttpClient
-from push.providers.getui_auth import GetuiCredentials
-from push.providers.webpush_vapid import VapidKey, parse_key
 from push.relay import Relay
 from push.sms.aliyun import AliyunCredentials, AliyunSms
 from push.sms.base import SmsProvider
@@ -36,14 +33,17 @@ from push.sms.log import LogSms
 from push.sms.queue import SmsQueue
 from push.sms.twilio import TwilioCredentials, TwilioSms
 from push.sms.webhook import WebhookSms
-from push.vapid_file import open_vapid_key
 from services.accounts import Accounts
 from services.activation import Activation
 from services.authentication import Authentication
 from services.chat import Chat
+from services.device_tokens import DeviceTokens
+from services.devices import Devices
 from services.discovery import Discovery
 from services.enrolment import Enrolment
+from services.events import Events
 from services.export import Export
+from services.groups import Groups
 from services.hashing import Hashing
 from services.health import Health
 from services.leaving import Leaving
@@ -92,7 +92,9 @@ async def build(config: Config, ending: Ending) -> AsyncIterator[Services]:
         stack.callback(store.close)
         sms = SmsQueue(sms_provider(config))
         stack.push_async_callback(lambda: sms.close(within=ending.left()))
-        providers = push_providers(config)
+        endpoints = Endpoints(config.push.allow_endpoints)
+        stack.callback(endpoints.close)
+        providers = push_providers(config, endpoints)
         for provider in providers.values():
             stack.push_async_callback(provider.close)
         relay = Relay(db, providers, lambda cipher: phone_hash(keys.decrypt_phone(cipher)), clock=now_ms)
@@ -108,19 +110,21 @@ async def build(config: Config, ending: Ending) -> AsyncIterator[Services]:
         stack.push_async_callback(lambda: retention.stop(within=ending.left()))
         hashing = Hashing()
         stack.callback(hashing.close)
-        yield wire(config, Parts(db, keys, store, sms, hashing, tuple(providers), hosted, relay, relaying, retention))
+        tokens = DeviceTokens(providers, default_provider=config.push.default_provider, endpoints=endpoints)
+        yield wire(config, Parts(db, keys, store, sms, hashing, providers, tokens, hosted, relay, relaying, retention))
 
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What runs below the use cases. `providers` are the push providers' names."""
+    """What runs below the use cases. `providers` are the push providers by name and app."""
 
     db: Database
     keys: KeyRing
     store: DiskStore
     sms: SmsQueue
     hashing: Hashing
-    providers: Collection[str]
+    providers: Mapping[tuple[str, str], Provider]
+    device_tokens: DeviceTokens
     hosted: Mapping[str, ChatService]
     relay: Relay
     relaying: asyncio.Task[None]
@@ -140,8 +144,9 @@ def wire(config: Config, parts: Parts) -> Services:
     discovery = Discovery(
         db=db, keys=keys, per_day=config.discovery.per_day, enabled=config.limits.enabled, clock=now_ms
     )
+    authentication = Authentication(db=db, keys=keys, limits=limits, clock=now_ms)
     return Services(
-        authentication=Authentication(db=db, keys=keys, limits=limits, clock=now_ms),
+        authentication=authentication,
         accounts=accounts,
         activation=activation,
         leaving=Leaving(db=db, keys=keys, wake_retention=parts.retention.wake, clock=now_ms),
@@ -152,6 +157,7 @@ def wire(config: Config, parts: Parts) -> Services:
         discovery=discovery,
         people=People(db=db, clock=now_ms),
         reports=Reports(db=db, clock=now_ms),
+        groups=Groups(db=db, policy=send_policy(config), wake_retention=parts.retention.wake, clock=now_ms),
         sending=Sending(
             db=db,
             store=store,
@@ -164,7 +170,9 @@ def wire(config: Config, parts: Parts) -> Services:
             clock=now_ms,
         ),
         reading=Reading(db=db, store=store, keys=keys, wake_retention=parts.retention.wake, clock=now_ms),
+        events=Events(db=db, authentication=authentication, most=config.events.max_readers, clock=now_ms),
         chat=Chat(db=db, services=parts.hosted, clock=now_ms),
+        devices=Devices(db=db, tokens=parts.device_tokens, providers=parts.providers, clock=now_ms),
         health=Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done()),
         measuring=Measuring(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=now_ms),
         proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
@@ -203,7 +211,8 @@ def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts
         activation=activation,
         activation_required=config.activation.required,
         default_provider=config.push.default_provider,
-        providers=parts.providers,
+        providers={name for name, app in parts.providers if not app},
+        device_tokens=parts.device_tokens,
         clock=now_ms,
     )
     return accounts, activation
@@ -218,6 +227,7 @@ def sessions(config: Config, parts: Parts, limits: Limits) -> tuple[Tokens, Pass
         tokens=tokens,
         limits=limits,
         default_provider=config.push.default_provider,
+        device_tokens=parts.device_tokens,
         clock=now_ms,
     )
     return tokens, passwords
@@ -232,6 +242,7 @@ def http_settings(config: Config) -> HttpSettings:
         proxy_grace_seconds=config.delivery.proxy_grace_seconds,
         rate_window_seconds=config.server.body_timeout_seconds,
         vapid_public_key=vapid_key(config).public,
+        allowed_origins=config.events.allowed_origins,
     )
 
 
@@ -273,23 +284,6 @@ def sms_provider(config: Config) -> SmsProvider:
     return WebhookSms(webhook.url, webhook.secret.get_secret_value(), HttpClient())
 
 
-def push_providers(config: Config) -> dict[str, Provider]:
-    getui = config.push.getui
-    credentials = None
-    if getui.app_id:
-        secret = getui.master_secret.get_secret_value()
-        credentials = GetuiCredentials(getui.base_url, getui.app_id, getui.app_key, secret)
-    text = VisibleText(config.push.title, config.push.body)
-    log = None if is_public(config) else outbox_log(config)
-    return registry.build(outbox_log=log, getui=credentials, text=text)
-
-
-def vapid_key(config: Config) -> VapidKey:
-    """The key pair that browsers subscribe with: the configured one, or the one of the data directory."""
-    configured = config.push.webpush.private_key.get_secret_value()
-    return parse_key(configured) if configured else open_vapid_key(config.data_dir / "vapid.pem")
-
-
 def chat_services(config: Config) -> dict[str, ChatService]:
     """The hosted chat services that there are credentials for, by name."""
     agora, sendbird = config.chat.agora, config.chat.sendbird
@@ -302,8 +296,3 @@ def chat_services(config: Config) -> dict[str, ChatService]:
         token = sendbird.api_token.get_secret_value()
         found.append(Sendbird(SendbirdCredentials(sendbird.base_url, token), HttpClient(), clock=now_ms))
     return {service.name: service for service in found}
-
-
-def outbox_log(config: Config) -> Path:
-    """Where the `log` providers of push and SMS write."""
-    return config.data_dir / "outbox.log"

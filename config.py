@@ -16,6 +16,7 @@ from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 from pydantic_settings import SettingsConfigDict
 
 from config_layers import PREFIX, Environment, Layers, Values, Written, describe, keys_of, merge, nested, read, without
+from config_push import Push, contradicting_push
 from config_values import (
     SQLITE,
     AccountRates,
@@ -37,9 +38,6 @@ from config_values import (
     TestNumbers,
     Text,
     Texts,
-    VapidPrivateKey,
-    VapidSubject,
-    WebhookSecret,
 )
 
 SHIPPED = Path(__file__).with_name("config.yaml")
@@ -126,36 +124,6 @@ class Sms(_Section):
     aliyun: Aliyun = Aliyun()
 
 
-class Getui(_Section):
-    base_url: HttpUrl = "https://restapi.getui.com/v2"
-    app_id: str = ""
-    app_key: str = ""
-    master_secret_file: ReadableFile = ""
-    master_secret: Secret = SecretStr("")
-
-
-class Webpush(_Section):
-    subject: VapidSubject = ""
-    private_key_file: ReadableFile = ""
-    private_key: VapidPrivateKey = SecretStr("")
-
-
-class Webhook(_Section):
-    secret_file: ReadableFile = ""
-    secret: WebhookSecret = SecretStr("")
-
-
-class Push(_Section):
-    default_provider: Literal["log", "getui"] = "log"
-    give_up_hours: Positive = 72
-    title: Text = "Glimpse"
-    body: Text = "You have a new image."
-    allow_endpoints: Texts = ()
-    getui: Getui = Getui()
-    webpush: Webpush = Webpush()
-    webhook: Webhook = Webhook()
-
-
 class Images(_Section):
     max_bytes: Positive = 20_971_520
     max_pixels: Positive = 100_000_000
@@ -199,6 +167,8 @@ class Messages(_Section):
 
 class Events(_Section):
     retention_days: Positive = 7
+    max_readers: Positive = 20_000
+    allowed_origins: Texts = ()
 
 
 class Retention(_Section):
@@ -218,7 +188,10 @@ class Rates(_Section):
         "send": "1000/day",
         "login_failure": "300/hour",
         "chat_token": "120/hour",
+        "device": "300/hour",
+        "test_push": "20/hour",
         "befriend": "500/day",
+        "group": "500/day",
         "report": "100/day",
         "export": "10/hour",
     }
@@ -356,11 +329,7 @@ def _contradictions(config: Config) -> Iterator[str]:
     if bool(config.server.tls.cert) != bool(config.server.tls.key):
         yield "server.tls.cert, server.tls.key: give both or none"
     yield from _missing_of_sms(config.sms)
-    getui = config.push.getui
-    secrets = {"app_id": getui.app_id, "app_key": getui.app_key, "master_secret": getui.master_secret}
-    missing = [key for key, value in secrets.items() if not value]
-    if missing and (len(missing) < len(secrets) or config.push.default_provider == "getui"):
-        yield f"push.getui: {', '.join(missing)} must be given too"
+    yield from contradicting_push(config.push)
     yield from _contradicting_chat(config.chat)
     yield from _contradicting_lifetimes(config)
 

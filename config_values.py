@@ -5,12 +5,15 @@ import json
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from push.endpoints import parse_origin
+from push.providers.apns_auth import p256_key
+from push.providers.fcm_auth import read_service_account, rsa_key
 from push.providers.webpush_vapid import parse_key
 from push.webhook_signature import signing_key
 
@@ -65,6 +68,11 @@ def _http_url(url: str) -> str:
     if "@" in parts.netloc:
         raise ValueError("must not carry a user or password")
     return url.rstrip("/")
+
+
+def _origin(text: str) -> str:
+    parse_origin(text)
+    return text
 
 
 def _secret_url(url: str) -> str:
@@ -157,6 +165,24 @@ def _webhook_secret(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _apns_key(key: SecretStr) -> SecretStr:
+    if key.get_secret_value():
+        p256_key(key.get_secret_value())
+    return key
+
+
+def _service_account(text: SecretStr) -> SecretStr:
+    if text.get_secret_value():
+        rsa_key(read_service_account(text.get_secret_value()).private_key)
+    return text
+
+
+def _app_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
+        raise ValueError("an app's name is 1 to 64 letters, digits, dots, dashes and underscores")
+    return name
+
+
 def _json(value: Any) -> Any:
     """A list or mapping from the environment, where everything is text: JSON, or for a list also commas."""
     if not isinstance(value, str):
@@ -169,6 +195,7 @@ def _json(value: Any) -> Any:
         raise ValueError("is no JSON that can be read") from None
 
 
+Of = TypeVar("Of")
 Amount = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Lifetime = Annotated[int, Field(ge=60)]
@@ -177,7 +204,12 @@ Text = Annotated[str, Field(min_length=1, max_length=256)]
 Rate = Annotated[str, AfterValidator(_rate)]
 AddressClass = Annotated[str, _one_of("default", "register", "code", "login_failure")]
 AddressRates = Annotated[dict[AddressClass, Rate], BeforeValidator(_json)]
-AccountClass = Annotated[str, _one_of("default", "send", "login_failure", "chat_token", "befriend", "report", "export")]
+AccountClass = Annotated[
+    str,
+    _one_of(
+        "default", "send", "login_failure", "chat_token", "device", "test_push", "befriend", "group", "report", "export"
+    ),
+]
 AccountRates = Annotated[dict[AccountClass, Rate], BeforeValidator(_json)]
 ReadableFile = Annotated[str, AfterValidator(_readable)]
 Secret = Annotated[SecretStr, Field(validate_default=True), BeforeValidator(_from_file)]
@@ -187,6 +219,11 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 VapidSubject = Annotated[str, AfterValidator(_subject)]
 VapidPrivateKey = Annotated[Secret, AfterValidator(_vapid_key)]
 WebhookSecret = Annotated[Secret, AfterValidator(_webhook_secret)]
+ApnsPrivateKey = Annotated[Secret, AfterValidator(_apns_key)]
+ServiceAccount = Annotated[Secret, AfterValidator(_service_account)]
+AppName = Annotated[str, AfterValidator(_app_name)]
+Apps = Annotated[dict[AppName, Of], BeforeValidator(_json)]
+VendorOptions = Annotated[dict[str, dict[str, Any]], BeforeValidator(_json)]
 SecretUrl = Annotated[HttpUrl, AfterValidator(_secret_url)]
 Phone = Annotated[str, AfterValidator(_phone)]
 Code = Annotated[SecretStr, AfterValidator(_code)]
@@ -194,4 +231,5 @@ TestNumbers = Annotated[dict[Phone, Code], BeforeValidator(_json)]
 Proxies = Annotated[tuple[Annotated[str, AfterValidator(_proxy)], ...], BeforeValidator(_json)]
 Regions = Annotated[tuple[Annotated[str, BeforeValidator(_region)], ...], BeforeValidator(_json)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_json)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_json)]
 DatabaseUrl = Annotated[str, AfterValidator(_sqlite_url)]

@@ -70,7 +70,7 @@ def _unsafe(config: Config) -> Iterator[str]:
     if config.sms.provider == "log":
         yield "codes would go to a file and not to phones: set sms.provider to webhook, twilio or aliyun"
     if config.push.default_provider == "log":
-        yield "pushes would go to a file and not to phones: set push.default_provider to getui, with push.getui"
+        yield "pushes would go to a file and not to phones: set push.default_provider to a vendor, with its keys"
     if server.tls.cert or (server.behind_proxy and server.trusted_proxies):
         return
     if server.behind_proxy:
@@ -83,9 +83,11 @@ def _unsafe(config: Config) -> Iterator[str]:
 
 
 def _open_secrets(config: Config) -> Iterator[Path]:
-    named = [value for path, value in flat(config.model_dump()).items() if path.endswith("_file")]
+    settings = flat(config.model_dump())
+    # Beside the file of a secret stands the key of the secret itself; other files are no secrets.
+    named = [value for path, value in settings.items() if path.endswith("_file") and path[:-5] in settings]
     files = [Path(name) for name in [*named, config.server.tls.key] if name]
-    files += [config.data_dir / "keys.json", *config.files_with_secrets]
+    files += [config.data_dir / "keys.json", config.data_dir / "vapid.pem", *config.files_with_secrets]
     return (file for file in files if _is_open(file))
 
 

@@ -91,6 +91,7 @@ async def serve(config: Config) -> None:
         log.info("started", extra={"host": config.server.host, "port": port})
         await stopping.wait()
         ending.begin()
+        services.events.stop()
         log.info("draining", extra={"running": services.activity.running})
         await drain(listener, services.activity, ending.left())
     log.info("stopped")

@@ -196,4 +196,6 @@ async def start(host: str, ports: Iterator[int]) -> Started:
     """Listen on the next port."""
     state = AliyunState()
     _, url = listen(application(state), host, next(ports))
-    return Started("Aliyun", url, {"sms": {"provider": "aliyun", "aliyun": {"base_url": url, **asdict(state.keys)}}})
+    return Started(
+        "Aliyun", f"{url}/__", {"sms": {"provider": "aliyun", "aliyun": {"base_url": url, **asdict(state.keys)}}}
+    )

@@ -10,7 +10,15 @@ from typing import Any
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.errors import ErrorCodes
-from h2.events import ConnectionTerminated, DataReceived, Event, RequestReceived, StreamEnded, StreamReset
+from h2.events import (
+    ConnectionTerminated,
+    DataReceived,
+    Event,
+    RequestReceived,
+    StreamEnded,
+    StreamReset,
+    WindowUpdated,
+)
 from h2.exceptions import ProtocolError
 from h2.settings import SettingCodes
 
@@ -21,7 +29,7 @@ FAULTS_BEFORE = ("502", "hang_before", "reset_before", "huge", "redirect", "garb
 FAULTS_AFTER = ("hang_after", "reset_after", "goaway_after", "goaway_answered")
 CONCURRENT_STREAMS = 1000
 LONGEST_BODY = 8192
-WINDOW = 2**24
+HEADERS_ON_STREAM_0 = bytes.fromhex("000000 01 04 00000000")
 
 
 @dataclass(slots=True)
@@ -36,9 +44,12 @@ class ApnsConnection(asyncio.Protocol):
     def __init__(self, state: ApnsState, opened: set["ApnsConnection"]) -> None:
         self._state = state
         self._opened = opened
-        self._h2 = H2Connection(H2Configuration(client_side=False, header_encoding="utf-8"))
+        self._h2 = H2Connection(
+            H2Configuration(client_side=False, header_encoding=None, validate_inbound_headers=False)
+        )
         self._h2.local_settings[SettingCodes.MAX_CONCURRENT_STREAMS] = CONCURRENT_STREAMS
         self._requests: dict[int, _Request] = {}
+        self._unsent: dict[int, bytes] = {}
         self._memory = Connection()
         self._silent = False
         self._transport: asyncio.Transport
@@ -66,7 +77,8 @@ class ApnsConnection(asyncio.Protocol):
             self._transport.close()
             return
         for event in events:
-            self._handle(event)
+            if not self._transport.is_closing():
+                self._handle(event)
         self._flush()
 
     def abort(self) -> None:
@@ -82,7 +94,9 @@ class ApnsConnection(asyncio.Protocol):
     def _handle(self, event: Event) -> None:
         match event:
             case RequestReceived(stream_id=int(stream_id)):
-                self._requests[stream_id] = _Request([(str(k), str(v)) for k, v in event.headers or []])
+                self._requests[stream_id] = _Request(
+                    [(name.decode("latin-1"), value.decode("latin-1")) for name, value in event.headers or []]
+                )
             case DataReceived(stream_id=int(stream_id)):
                 self._h2.increment_flow_control_window(event.flow_controlled_length or 1)
                 request = self._requests.get(stream_id)
@@ -90,10 +104,14 @@ class ApnsConnection(asyncio.Protocol):
                     request.body += event.data or b""
             case StreamEnded(stream_id=int(stream_id)):
                 request = self._requests.pop(stream_id, None)
-                if request is not None and not self._silent and not self._transport.is_closing():
+                if request is not None and not self._silent:
                     self._meet(stream_id, request)
             case StreamReset(stream_id=int(stream_id)):
                 self._requests.pop(stream_id, None)
+                self._unsent.pop(stream_id, None)
+            case WindowUpdated():
+                for waiting in list(self._unsent):
+                    self._pump(waiting)
             case ConnectionTerminated():
                 self._transport.close()
 
@@ -128,12 +146,19 @@ class ApnsConnection(asyncio.Protocol):
     def _send(self, stream_id: int, request: _Request, status: int, body: bytes, *more: tuple[str, str]) -> None:
         apns_id = dict(request.headers).get("apns-id") or str(uuid.uuid4()).upper()
         self._h2.send_headers(stream_id, [(":status", str(status)), ("apns-id", apns_id), *more], end_stream=not body)
-        # What does not fit the caller's window is left out: nobody waits for it.
-        room = self._h2.local_flow_control_window(stream_id)
-        for start in range(0, min(len(body), room), self._h2.max_outbound_frame_size):
-            self._h2.send_data(stream_id, body[start : min(start + self._h2.max_outbound_frame_size, room)])
         if body:
-            self._h2.end_stream(stream_id)
+            self._unsent[stream_id] = body
+            self._pump(stream_id)
+
+    def _pump(self, stream_id: int) -> None:
+        """Send as much of an answer as the caller's window takes."""
+        body = self._unsent.pop(stream_id)
+        while body and (room := self._h2.local_flow_control_window(stream_id)):
+            piece = body[: min(room, self._h2.max_outbound_frame_size)]
+            body = body[len(piece) :]
+            self._h2.send_data(stream_id, piece, end_stream=not body)
+        if body:
+            self._unsent[stream_id] = body
 
     def _fail_before(self, kind: str, stream_id: int, request: _Request) -> None:
         match kind:
@@ -145,7 +170,7 @@ class ApnsConnection(asyncio.Protocol):
                 self._send(stream_id, request, 302, b"", ("location", "/elsewhere"))
             case "garbage":
                 self._flush()
-                self._transport.write(b"\xff" * 64)
+                self._transport.write(HEADERS_ON_STREAM_0)
             case "goaway":
                 self._go_away(stream_id - 1)
             case "rst_stream":
@@ -163,5 +188,5 @@ class ApnsConnection(asyncio.Protocol):
 
     def _flush(self) -> None:
         data = self._h2.data_to_send()
-        if data and not self._transport.is_closing():
+        if data and not self._silent and not self._transport.is_closing():
             self._transport.write(data)

@@ -131,7 +131,8 @@ class ApnsState:
     def push(self, headers: list[tuple[str, str]], body: bytes, connection: Connection) -> None:
         """`POST /3/device/{token}`. Raises Refused."""
         known = dict(headers)
-        if any(sum(name == header for name, _ in headers) > 1 for header in SINGLE_HEADERS):
+        names = Counter(name for name, _ in headers)
+        if any(names[header] > 1 for header in SINGLE_HEADERS):
             raise Refused("DuplicateHeaders")
         if known.get(":method") != "POST":
             raise Refused("MethodNotAllowed")

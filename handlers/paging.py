@@ -22,13 +22,14 @@ class Cursor:
 def cursor(query: Mapping[str, str]) -> Cursor:
     """Raises InvalidField."""
     return Cursor(
-        after=_number(query, "after", default=0, least=0, most=MAX_ID),
-        before=_number(query, "before", default=MAX_ID, least=0, most=MAX_ID),
-        limit=_number(query, "limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT),
+        after=number(query, "after", default=0, least=0, most=MAX_ID),
+        before=number(query, "before", default=MAX_ID, least=0, most=MAX_ID),
+        limit=number(query, "limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT),
     )
 
 
-def _number(query: Mapping[str, str], name: str, *, default: int, least: int, most: int) -> int:
+def number(query: Mapping[str, str], name: str, *, default: int, least: int, most: int) -> int:
+    """A whole number of the query. Raises InvalidField."""
     text = query.get(name)
     if text is None:
         return default

@@ -23,7 +23,10 @@ from handlers.accounts import (
 )
 from handlers.base import BaseHandler
 from handlers.chat import ChatTokenHandler
+from handlers.devices import DeviceHandler, DevicePushesHandler, DevicesHandler, TestPushHandler
 from handlers.docs import DocsHandler, page
+from handlers.events import EventsHandler, EventStreamHandler
+from handlers.groups import GroupHandler, GroupJoinHandler, GroupMemberHandler, GroupsHandler
 from handlers.images import AcknowledgeHandler, ImageHandler, ImageStatusHandler, InboxHandler, OldestImageHandler
 from handlers.openapi import DescriptionHandler, document_bytes
 from handlers.people import (
@@ -37,6 +40,7 @@ from handlers.people import (
 )
 from handlers.sending import SendImageHandler
 from handlers.shared import Rule, Services, Who
+from handlers.socket import MAX_FRAME_BYTES, EventSocketHandler
 from handlers.system import HealthHandler, NothingHereHandler, ReadyHandler, RootHandler, VapidHandler
 from handlers.tokens import (
     CredentialsHandler,
@@ -48,7 +52,7 @@ from handlers.tokens import (
     TokensHandler,
 )
 
-ANYBODY, PERSON, FORM = Who.ANYBODY, Who.PERSON, Who.FORM
+ANYBODY, PERSON, FORM, FRAME = Who
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,14 @@ ROUTES = (
     Route("PUT", "/v1/blocks/{uid}", BlockHandler, PERSON, "default", "blockPerson"),
     Route("DELETE", "/v1/blocks/{uid}", BlockHandler, PERSON, "default", "unblockPerson"),
     Route("POST", "/v1/reports", ReportsHandler, PERSON, "report", "report"),
+    Route("POST", "/v1/groups", GroupsHandler, PERSON, "group", "createGroup"),
+    Route("GET", "/v1/groups", GroupsHandler, PERSON, "default", "listGroups"),
+    Route("POST", "/v1/groups/join", GroupJoinHandler, PERSON, "group", "joinGroup"),
+    Route("GET", "/v1/groups/{group_id}", GroupHandler, PERSON, "default", "getGroup"),
+    Route("PATCH", "/v1/groups/{group_id}", GroupHandler, PERSON, "default", "patchGroup"),
+    Route("DELETE", "/v1/groups/{group_id}", GroupHandler, PERSON, "default", "deleteGroup"),
+    Route("PUT", "/v1/groups/{group_id}/members/{uid}", GroupMemberHandler, PERSON, "default", "putGroupMember"),
+    Route("DELETE", "/v1/groups/{group_id}/members/{uid}", GroupMemberHandler, PERSON, "default", "deleteGroupMember"),
     Route("POST", "/v1/images", SendImageHandler, FORM, "default", "sendImage"),
     Route("GET", "/v1/images", OldestImageHandler, PERSON, "default", "fetchOldestImage"),
     Route("HEAD", "/v1/images", OldestImageHandler, PERSON, "default", "headOldestImage"),
@@ -109,6 +121,15 @@ ROUTES = (
     Route("DELETE", "/v1/images/{message_key}", AcknowledgeHandler, PERSON, "default", "deleteImage"),
     Route("GET", "/v1/images/{message_key}/status", ImageStatusHandler, PERSON, "default", "imageStatus"),
     Route("GET", "/v1/inbox", InboxHandler, PERSON, "default", "inbox"),
+    Route("GET", "/v1/events", EventsHandler, PERSON, "default", "listEvents"),
+    Route("GET", "/v1/events/stream", EventStreamHandler, PERSON, "default", "streamEvents"),
+    Route("GET", "/v1/events/ws", EventSocketHandler, FRAME, "default", "socketEvents"),
+    Route("GET", "/v1/devices", DevicesHandler, PERSON, "default", "listDevices"),
+    Route("POST", "/v1/devices", DevicesHandler, PERSON, "device", "registerDevice"),
+    Route("PUT", "/v1/devices/{device_id}", DeviceHandler, PERSON, "device", "replaceDeviceToken"),
+    Route("DELETE", "/v1/devices/{device_id}", DeviceHandler, PERSON, "default", "deleteDevice"),
+    Route("POST", "/v1/devices/{device_id}/test-push", TestPushHandler, PERSON, "test_push", "testPush"),
+    Route("GET", "/v1/devices/{device_id}/pushes", DevicePushesHandler, PERSON, "default", "listPushes"),
     Route("POST", "/v1/chat/token", ChatTokenHandler, PERSON, "chat_token", "chatToken"),
 )
 
@@ -147,6 +168,7 @@ def application(services: Services) -> Application:
     patterns = [(route.method, route.pattern) for route in ROUTES]
     return Table(
         [_rule(route, services) for route in ROUTES],
+        websocket_max_message_size=MAX_FRAME_BYTES,
         default_handler_class=NothingHereHandler,
         default_handler_args={"services": services, "rule": Rule("", ANYBODY, "default"), "patterns": patterns},
     )

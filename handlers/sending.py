@@ -9,7 +9,7 @@ from multipart import parse_options_header
 from handlers.base import BaseHandler
 from handlers.uploads import FORM_OVERHEAD_BYTES, HashOnly, Upload
 from models.errors import AppError, ImageTooLarge, MalformedRequest, Unauthenticated, Unavailable, UnsupportedType
-from services.sending import Sent
+from services.recording import Sent
 from storage.disk import DiskWriter, Room
 
 LONGEST_UPLOAD_SECONDS = 900

@@ -2,6 +2,7 @@
 """What all handlers of a process share, and what the route table says of each: plain data, made once at start."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum, auto
 
@@ -12,8 +13,11 @@ from services.accounts import Accounts
 from services.activation import Activation
 from services.authentication import Authentication
 from services.chat import Chat
+from services.devices import Devices
 from services.discovery import Discovery
+from services.events import Events
 from services.export import Export
+from services.groups import Groups
 from services.health import Health
 from services.leaving import Leaving
 from services.limits import Limits
@@ -37,6 +41,7 @@ class HttpSettings:
     proxy_grace_seconds: float
     rate_window_seconds: float
     vapid_public_key: str
+    allowed_origins: Collection[str]
 
 
 class Activity:
@@ -76,9 +81,12 @@ class Services:
     discovery: Discovery
     people: People
     reports: Reports
+    groups: Groups
     sending: Sending
     reading: Reading
     chat: Chat
+    devices: Devices
+    events: Events
     health: Health
     measuring: Measuring
     proxies: Proxies
@@ -90,11 +98,12 @@ class Services:
 
 
 class Who(Enum):
-    """Who may call an operation. `FORM`: a person who may also say so in the form."""
+    """Who may call an operation. In the form, or in a WebSocket's first frame, a person may also say who they are."""
 
     ANYBODY = auto()
     PERSON = auto()
     FORM = auto()
+    FRAME = auto()
 
 
 @dataclass(frozen=True, slots=True)

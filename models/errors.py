@@ -140,6 +140,10 @@ class ActivationGone(AppError):
     )
 
 
+class CursorExpired(AppError):
+    kind, code, message = Kind.GONE, "cursor_expired", "What came after this event is no longer kept."
+
+
 class ImageConsumed(AppError):
     kind, code, message = Kind.GONE, "image_consumed", "You already have this image."
 
@@ -198,6 +202,10 @@ class InvalidPhone(AppError):
 
 class RegionNotAllowed(AppError):
     kind, code, message = Kind.INVALID, "region_not_allowed", "No code is sent to numbers of this country."
+
+
+class EndpointNotAllowed(AppError):
+    kind, code, message = Kind.INVALID, "endpoint_not_allowed", "Pushes are not sent to such an address."
 
 
 class MissingImage(AppError):

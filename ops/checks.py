@@ -64,7 +64,8 @@ def modes(config: Config) -> Iterator[Check]:
         return
     if (data_dir / RESTORING).exists():
         yield Check("data", FAIL, "a restore was cut off", "run it again with --force")
-    kept = [data_dir, data_dir / "images", data_dir / "keys.json", data_dir / "outbox.log", config.database_path]
+    names = ("images", "keys.json", "vapid.pem", "outbox.log")
+    kept = [data_dir, *(data_dir / name for name in names), config.database_path]
     there = [path for path in kept if path.exists()]
     wide = [path for path in there if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
     owner = data_dir.stat().st_uid

@@ -24,12 +24,12 @@ class Breaker:
         self.state = BreakerState.CLOSED
         self._failed: deque[bool] = deque(maxlen=WINDOW_CALLS)
         self._in_a_row = 0
-        self._opened_at = 0
         self._probe_at = 0
 
     def refuses(self, now: int) -> bool:
         """Whether a call now would be refused."""
-        return self.state is not BreakerState.CLOSED and now < self._probe_at
+        # Further ahead than that, the clock was set back.
+        return self.state is not BreakerState.CLOSED and 0 < self._probe_at - now <= PROBE_MS
 
     def permits(self, now: int) -> bool:
         """Whether a call may go out. A yes while open makes that call the probe."""
@@ -52,15 +52,11 @@ class Breaker:
         self._in_a_row = self._in_a_row + 1 if failed else 0
         half = len(self._failed) == WINDOW_CALLS and 2 * sum(self._failed) >= WINDOW_CALLS
         if half or self._in_a_row >= CONSECUTIVE_FAULTS:
-            self.state, self._opened_at, self._probe_at = BreakerState.OPEN, now, now + PROBE_MS
+            self.state, self._probe_at = BreakerState.OPEN, now + PROBE_MS
 
     def probe_in(self, now: int) -> int:
         """Milliseconds until the next probe may go."""
         return max(self._probe_at - now, 0)
-
-    def open_for(self, now: int) -> int:
-        """Milliseconds since the breaker opened; 0 while it is closed."""
-        return 0 if self.state is BreakerState.CLOSED else now - self._opened_at
 
     def _answer_probe(self, *, failed: bool, now: int) -> None:
         if failed:

@@ -11,7 +11,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from ipaddress import AddressValueError, IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 import httpx
 
@@ -24,6 +24,7 @@ RESOLVING_THREADS = 8
 NAME = re.compile(r"(?=.{4,253}\Z)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 INTERNAL_NAMES = (".localhost", ".localdomain", ".local", ".internal", ".intranet", ".lan", ".home.arpa")
 ODD = re.compile(r'[\s\\^`{|}<>"]')
+AUTHORITY_END = re.compile(r"[/?#]")
 
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
@@ -47,7 +48,10 @@ def parse_origin(text: str) -> str:
 
 
 def check_form(url: str, allowed_origins: frozenset[str]) -> None:
-    """Judge a URL by what it says. `allowed_origins` are exempt, each as `parse_origin` writes it. Raises NotAllowed."""
+    """Judge a URL by what it says; `allowed_origins` are exempt, each as `parse_origin` writes it.
+
+    Raises NotAllowed.
+    """
     parsed = _parse(url)
     if _origin(parsed) in allowed_origins:
         return
@@ -115,12 +119,12 @@ class Endpoints:
         """Ask the system, in threads of our own: a name whose server is slow on purpose must delay nothing else."""
         self._pool = self._pool or ThreadPoolExecutor(RESOLVING_THREADS, thread_name_prefix="resolving")
         loop = asyncio.get_running_loop()
-        infos = await loop.run_in_executor(self._pool, _look_up, host, port)
-        return list(dict.fromkeys(str(info[4][0]) for info in infos))
+        return await loop.run_in_executor(self._pool, _look_up, host, port)
 
 
-def _look_up(host: str, port: int) -> list[tuple[int, int, int, str, tuple[str | int, ...]]]:
-    return list(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM))
+def _look_up(host: str, port: int) -> list[str]:
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
 def _parse(text: str) -> httpx.URL:
@@ -133,7 +137,7 @@ def _parse(text: str) -> httpx.URL:
         raise NotAllowed("is no URL") from None
     if url.scheme not in DEFAULT_PORTS or not url.raw_host:
         raise NotAllowed("must begin with https://")
-    if "@" in text.split("://", 1)[1].split("/", 1)[0]:
+    if "@" in AUTHORITY_END.split(text.split("://", 1)[1], maxsplit=1)[0]:
         raise NotAllowed("must not carry a user or password")
     return url
 
@@ -163,7 +167,7 @@ def _check_host(host: str) -> None:
 def _is_address(host: str) -> bool:
     try:
         ip_address(host)
-    except (ValueError, AddressValueError):
+    except ValueError:
         return False
     return True
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import httpx
+from hpack import NeverIndexedHeaderTuple
 
 from push.http import ANSWER_SECONDS, CONNECT_SECONDS, Answer, NoAnswer
 from push.http2_connection import Connection, Header, Unprocessed
@@ -44,11 +45,10 @@ class Http2Client:
         self._host = url.host
         self._port = url.port or (443 if url.scheme == "https" else 80)
         self._path = url.path.rstrip("/")
-        self._fixed: list[Header] = [
+        self._head: list[Header] = [
             (b":method", b"POST"),
             (b":scheme", url.scheme.encode()),
             (b":authority", url.netloc),
-            (b"user-agent", b"glimpse"),
         ]
         self._tls = _tls(ca_file) if url.scheme == "https" else None
         self._connect_seconds = connect_seconds
@@ -56,22 +56,25 @@ class Http2Client:
         self._opening = asyncio.Lock()
         self._connection: Connection | None = None
 
-    async def post(self, path: str, *, content: bytes, headers: Mapping[str, str]) -> Answer | NoAnswer:
+    async def post(
+        self, path: str, *, content: bytes, headers: Mapping[str, str], once: Mapping[str, str]
+    ) -> Answer | NoAnswer:
         """Send one POST of up to 16 KiB; an answer over 64 KiB, too slow or broken is none.
 
-        What the host says it has not looked at is sent once more, on a connection of its own.
+        The headers `once` are this request's own: the table that compresses headers is kept free of them. What the
+        host says it has not looked at is sent once more, on a connection of its own.
         """
-        head = [*self._fixed, (b":path", f"{self._path}{path}".encode())]
-        head.sort(key=lambda header: header[0][:1] != b":")
+        head = [*self._head, NeverIndexedHeaderTuple(b":path", f"{self._path}{path}".encode())]
         head += [(name.encode(), value.encode()) for name, value in headers.items()]
-        head.append((b"content-length", str(len(content)).encode()))
+        head += [NeverIndexedHeaderTuple(name.encode(), value.encode()) for name, value in once.items()]
+        head.append(NeverIndexedHeaderTuple(b"content-length", str(len(content)).encode()))
         for _ in range(2):
             try:
                 async with asyncio.timeout(self._connect_seconds):
                     connection = await self._usable()
             except TimeoutError:
                 return NoAnswer("timed out")
-            except (OSError, ConnectionError):
+            except OSError:
                 return NoAnswer("cannot connect")
             try:
                 return await connection.exchange(head, content, seconds=self._answer_seconds)
@@ -84,6 +87,7 @@ class Http2Client:
         if self._connection is not None:
             self._connection.close()
             await asyncio.wait([self._connection.lost], timeout=CLOSE_SECONDS)
+            self._connection.abort()
 
     async def _usable(self) -> Connection:
         async with self._opening:

@@ -18,7 +18,7 @@ from h2.events import (
     WindowUpdated,
 )
 from h2.exceptions import NoAvailableStreamIDError, ProtocolError
-from h2.settings import SettingCodes
+from h2.settings import SettingCodes, Settings
 
 from push.http import MAX_ANSWER_BYTES, Answer, NoAnswer
 
@@ -32,7 +32,6 @@ class Unprocessed(Exception):
 @dataclass(slots=True, eq=False)
 class _Stream:
     stream_id: int
-    sent_at: float
     result: "asyncio.Future[Answer | NoAnswer | Unprocessed]"
     status: int = 0
     headers: dict[str, str] = field(default_factory=dict)
@@ -73,6 +72,8 @@ class Connection(asyncio.Protocol):
                 stream = self._send(headers, content)
                 result = await stream.result
         except TimeoutError:
+            if self._loop.time() - self._heard_at > seconds / 2:
+                self.retired = True  # the host said nothing at all meanwhile
             return NoAnswer("timed out")
         finally:
             if stream is not None:
@@ -111,7 +112,7 @@ class Connection(asyncio.Protocol):
         if tls is not None and tls.selected_alpn_protocol() != "h2":
             self.abort()
             return
-        self._h2.local_settings = _settings(self._h2)
+        self._h2.local_settings = Settings(client=True, initial_values={SettingCodes.ENABLE_PUSH: 0})
         self._h2.initiate_connection()
         self._flush()
 
@@ -143,11 +144,12 @@ class Connection(asyncio.Protocol):
         """Whether the host lets a request of this size out now. Raises Unprocessed where it never will."""
         if self.retired:
             raise Unprocessed
-        streams = self._h2.remote_settings.max_concurrent_streams
-        return self._writable and len(self._streams) < streams and self._h2.outbound_flow_control_window >= size
+        settings = self._h2.remote_settings
+        window = min(settings.initial_window_size, self._h2.outbound_flow_control_window)
+        return self._writable and len(self._streams) < settings.max_concurrent_streams and window >= size
 
     def _send(self, headers: list[Header], content: bytes) -> _Stream:
-        """Send a request whole: the smallest window and frame that a host may set hold what we ever send."""
+        """Send a request whole: the smallest frame that a host may ask for holds what we ever send."""
         try:
             stream_id = self._h2.get_next_available_stream_id()
             self._h2.send_headers(stream_id, headers)
@@ -155,7 +157,7 @@ class Connection(asyncio.Protocol):
         except (NoAvailableStreamIDError, ProtocolError):
             self.retire()
             raise Unprocessed from None
-        stream = self._streams[stream_id] = _Stream(stream_id, self._loop.time(), self._loop.create_future())
+        stream = self._streams[stream_id] = _Stream(stream_id, self._loop.create_future())
         if not self._flushing:
             # Requests of one moment leave in one write.
             self._flushing = True
@@ -163,13 +165,11 @@ class Connection(asyncio.Protocol):
         return stream
 
     def _forget(self, stream: _Stream) -> None:
-        """End a stream, cancelled where it has no answer; a host that said nothing meanwhile is not asked again."""
+        """End a stream, which is cancelled where it has no answer."""
         self._streams.pop(stream.stream_id, None)
         self._used_at = self._loop.time()
         if stream.result.cancelled() or not stream.result.done():
             self._reset(stream.stream_id)
-            if self._heard_at < stream.sent_at:
-                self.retired = True
         self._change()
         if self.retired and not self._streams:
             self.close()

@@ -1,22 +1,79 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which push providers there are: made from plain values, by name as devices name them."""
+"""Which push providers there are: made from plain values, by name and app as devices name them."""
 
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from ssl import SSLContext
+
+import httpx
 
 from push.base import Provider, VisibleText
+from push.endpoints import Endpoints
 from push.http import HttpClient
+from push.http2 import Http2Client
+from push.providers.apns import ApnsProvider
+from push.providers.apns_auth import ApnsCredentials
+from push.providers.fcm import FcmProvider
+from push.providers.fcm_auth import FcmCredentials
 from push.providers.getui import GetuiProvider
 from push.providers.getui_auth import GetuiCredentials
 from push.providers.log import LogProvider
+from push.providers.ntfy import NtfyProvider
+from push.providers.webhook import WebhookProvider
+from push.providers.webpush import WebpushProvider
+from push.providers.webpush_vapid import VapidKey
+
+
+@dataclass(frozen=True, slots=True)
+class Vendors:
+    """What there are keys for. A vendor's apps go by name, the plain one by "".
+
+    `outbox_log` is the file of `log`; `webpush` is the key that browsers subscribe with, and `webhook` what signs.
+    None, empty or false: there is no such provider.
+    """
+
+    outbox_log: Path | None = None
+    getui: Mapping[str, GetuiCredentials] = field(default_factory=dict)
+    fcm: Mapping[str, FcmCredentials] = field(default_factory=dict)
+    apns: Mapping[str, ApnsCredentials] = field(default_factory=dict)
+    webpush: VapidKey | None = None
+    webpush_subject: str = ""
+    ntfy: bool = False
+    webhook: str = field(default="", repr=False)
 
 
 def build(
-    *, outbox_log: Path | None, getui: GetuiCredentials | None = None, text: VisibleText | None = None
-) -> dict[str, Provider]:
-    """The configured providers. Without `outbox_log` there is no `log`; `text` is what phones show beside a payload."""
-    providers: list[Provider] = []
-    if outbox_log is not None:
-        providers.append(LogProvider(outbox_log))
-    if getui is not None:
-        providers.append(GetuiProvider(getui, HttpClient(), text=text))
-    return {provider.name: provider for provider in providers}
+    vendors: Vendors, endpoints: Endpoints, *, text: VisibleText | None = None
+) -> dict[tuple[str, str], Provider]:
+    """The providers. `endpoints` judges the URLs that devices name; `text` is what phones show beside a payload.
+
+    Raises ValueError for a key that is none, and OSError for a certificate's file that cannot be read.
+    """
+    providers = {(provider.name, ""): provider for provider in _without_apps(vendors, endpoints)}
+    for app, getui in vendors.getui.items():
+        providers["getui", app] = GetuiProvider(getui, HttpClient(tls=_tls()), text=text)
+    for app, fcm in vendors.fcm.items():
+        providers["fcm", app] = FcmProvider(fcm, HttpClient(tls=_tls()), text=text)
+    for app, apns in vendors.apns.items():
+        providers["apns", app] = ApnsProvider(apns, Http2Client(apns.url, ca_file=apns.ca_file), text=text)
+    return providers
+
+
+def _without_apps(vendors: Vendors, endpoints: Endpoints) -> Iterator[Provider]:
+    if vendors.outbox_log is not None:
+        yield LogProvider(vendors.outbox_log)
+    if vendors.webpush is not None:
+        http = HttpClient(endpoints=endpoints, tls=_tls())
+        yield WebpushProvider(vendors.webpush, http, subject=vendors.webpush_subject)
+    if vendors.ntfy:
+        yield NtfyProvider(HttpClient(endpoints=endpoints, tls=_tls()))
+    if vendors.webhook:
+        yield WebhookProvider(vendors.webhook, HttpClient(endpoints=endpoints, tls=_tls()))
+
+
+@cache
+def _tls() -> SSLContext:
+    """Whom all of them trust: reading the authorities' certificates takes a twentieth of a second."""
+    return httpx.create_ssl_context(trust_env=False)

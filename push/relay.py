@@ -2,31 +2,33 @@
 """The relay: claims due outbox rows, sends each through its device's provider, settles it by the outcome.
 
 Delivery is at least once. A row is never lost: while it is on its way its lease is running, and a row whose
-sender died is due again when the lease ends. The row's dedupe id stays the same on every try.
+sender died is due again when the lease ends. The row's dedupe id stays the same on every try. Each provider and app is
+a lane that claims for itself, and only when it has room: what waits for a slow one waits in the database.
 """
 
 import asyncio
 import logging
 import secrets
-from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 
 from models import fault
-from models.clock import now_ms
-from models.db import outbox
+from models.clock import MINUTE_MS, now_ms
+from models.db import backlog, outbox
+from models.db.backlog import Overdue
 from models.db.database import Database, DatabaseError, Transaction
-from models.db.outbox import Claimed
+from models.db.outbox import Claimed, LaneKey, State
 from push import backoff, verdict
 from push.base import Provider, Push
 from push.breaker import BreakerState
 from push.lane import Lane
 from push.payload import PhoneHashOf, push_for, unsendable
 from push.verdict import Answer, Raised, Verdict
+from telemetry import metrics
 
-UNKNOWN_PROVIDER_MS = 60_000
-ROOM_SECONDS = 0.25
 SETTLE_TRIES = 3
 LONGEST_FAILURE_SECONDS = 30.0
+OVERDUE_SECONDS = 10 * MINUTE_MS / 1000
+OVERDUE_ROWS = 200
 
 log = logging.getLogger(__name__)
 
@@ -34,7 +36,7 @@ log = logging.getLogger(__name__)
 class Relay:
     """Everything between the outbox and the providers.
 
-    `providers` goes by a device's provider name. `phone_hash_of` opens a sender's phone cipher. A lease must
+    `providers` goes by a device's provider and app. `phone_hash_of` opens a sender's phone cipher. A lease must
     outlast a call: what waited for a quarter of it is put back, and a call is cut off after two quarters. `clock` is
     in milliseconds.
     """
@@ -42,7 +44,7 @@ class Relay:
     def __init__(
         self,
         db: Database,
-        providers: Mapping[str, Provider],
+        providers: Mapping[LaneKey, Provider],
         phone_hash_of: PhoneHashOf,
         *,
         clock: Callable[[], int] = now_ms,
@@ -55,28 +57,45 @@ class Relay:
         self._phone_hash_of = phone_hash_of
         self._clock = clock
         self._lease_ms = int(1000 * lease_seconds)
-        self._claim_limit = claim_limit
         self._poll_seconds = poll_seconds
-        self._lanes = {
-            name: Lane(provider, in_flight=in_flight, waiting=claim_limit, send_seconds=lease_seconds / 2, clock=clock)
-            for name, provider in providers.items()
-        }
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._lanes = [
+            Lane(
+                key,
+                provider,
+                in_flight=in_flight,
+                claim_limit=claim_limit,
+                send_seconds=lease_seconds / 2,
+                clock=clock,
+                on_room=self.wake,
+            )
+            for key, provider in providers.items()
+        ]
+        self._due = outbox.due_lanes([lane.key for lane in self._lanes]) if self._lanes else None
 
     @property
-    def breakers(self) -> dict[str, BreakerState]:
-        """Every provider's breaker state, by name."""
-        return {name: lane.breaker.state for name, lane in self._lanes.items()}
+    def breakers(self) -> dict[LaneKey, BreakerState]:
+        """Every breaker's state, by provider and app."""
+        return {lane.key: lane.breaker.state for lane in self._lanes}
 
     def wake(self) -> None:
-        """Say that rows were committed. Called on the event loop's thread; never waits."""
+        """Say that rows were committed, or that a lane has room. Called on the event loop's thread; never waits."""
         self._woken.set()
 
     async def run(self) -> None:
         """Relay until `stop`. Outlives whatever the database or a provider does."""
         self._running = asyncio.current_task()
+        giving_up = asyncio.create_task(self._give_up_regularly())
+        try:
+            await self._claim_until_stopped()
+        finally:
+            giving_up.cancel()
+        await asyncio.gather(giving_up, return_exceptions=True)
+        await self._finish_calls()
+
+    async def _claim_until_stopped(self) -> None:
         failures = 0
         while not self._stopping.is_set():
             self._woken.clear()
@@ -88,11 +107,8 @@ class Relay:
                 await _wait(self._stopping, backoff.delay(failures, longest=LONGEST_FAILURE_SECONDS))
                 continue
             failures = 0
-            if started:
-                await self._make_room()
-            elif not self._stopping.is_set():
+            if not started and not self._stopping.is_set():
                 await _wait(self._woken, self._poll_seconds)
-        await self._finish_calls()
 
     async def stop(self, *, within: float = 25) -> None:
         """Claim nothing more and wait for the calls under way; what is left after `within` seconds is cut off.
@@ -109,63 +125,67 @@ class Relay:
         await asyncio.gather(*left, return_exceptions=True)
 
     async def run_once(self) -> int:
-        """Claim once, and wait until what was claimed is settled; how many rows were claimed."""
+        """Claim once for each lane, and wait until what was claimed is settled; how many rows were claimed."""
         started = await self._start_due()
         await self._finish_calls()
         return started
 
+    async def give_up_overdue(self) -> int:
+        """End what waits past its time because nobody claims it: its provider is down or not configured; how many."""
+        ended = 0
+        while rows := await backlog.list_overdue(self._db, now=self._clock(), limit=OVERDUE_ROWS):
+            now, ids = self._clock(), [row.outbox_id for row in rows]
+
+            async def unit(tx: Transaction, now: int = now, ids: Sequence[int] = ids) -> int:
+                return await backlog.give_up(tx, outbox_ids=ids, now=now)
+
+            ended += await self._db.write(unit)
+            _count_overdue(rows, now)
+        return ended
+
+    async def _give_up_regularly(self) -> None:
+        while True:
+            try:
+                await self.give_up_overdue()
+            except Exception as error:  # noqa: BLE001 - it comes again
+                log.error("relay cannot give up", extra={"error": type(error).__name__})
+            await asyncio.sleep(OVERDUE_SECONDS)
+
     def _calls(self) -> list[asyncio.Task[None]]:
-        return [call for lane in self._lanes.values() for call in lane.calls]
+        return [call for lane in self._lanes for call in lane.calls]
 
     async def _finish_calls(self) -> None:
         await asyncio.gather(*self._calls(), return_exceptions=True)
 
-    async def _make_room(self) -> None:
-        """Wait for every lane to have room, but no longer than the others can spare for a slow one."""
-        try:
-            async with asyncio.timeout(ROOM_SECONDS):
-                for lane in self._lanes.values():
-                    await lane.room.wait()
-        except TimeoutError:
-            pass
-
     async def _start_due(self) -> int:
+        """Claim for every lane that has both room and rows that are due; how many rows were claimed."""
         now = self._clock()
-        due_at = await outbox.next_due(self._db)
-        if due_at is None or due_at > now:
+        ready = {number: room for number, lane in enumerate(self._lanes) if (room := lane.room(now))}
+        if self._due is None or not ready:
             return 0
-        lease, lease_until = secrets.token_hex(16), now + self._lease_ms
+        due = await outbox.list_due_lanes(self._db, self._due, now=now)
+        claims = [self._claim(self._lanes[number], room, now) for number, room in ready.items() if number in due]
+        # All together, so that they share a commit; one that fails must not keep the others from sending.
+        claimed = await asyncio.gather(*claims, return_exceptions=True)
+        for failure in claimed:
+            if isinstance(failure, BaseException):
+                raise failure
+        return sum(count for count in claimed if isinstance(count, int))
 
-        async def claim(tx: Transaction) -> list[Claimed]:
-            return await outbox.claim(tx, now=now, lease=lease, lease_until=lease_until, limit=self._claim_limit)
+    async def _claim(self, lane: Lane, limit: int, now: int) -> int:
+        """Lease rows of one lane and start their calls; what is not to be sent ends at once."""
+        lease, until = secrets.token_hex(16), now + self._lease_ms
 
-        rows = await self._db.write(claim)
-        refused = self._start(rows, lease, now)
-        if refused:
-            await self._write(refused, lease=lease, began=now)
+        async def unit(tx: Transaction) -> list[Claimed]:
+            return await outbox.claim(tx, lane=lane.key, now=now, lease=lease, lease_until=until, limit=limit)
+
+        rows = await self._db.write(unit)
+        ended = {row.outbox_id: end for row in rows if (end := _end_unsent(row, now))}
+        for batch in lane.batches([row for row in rows if row.outbox_id not in ended]):
+            lane.start(self._send(lane, batch, lease, now), len(batch))
+        if ended:
+            await self._write([*ended.values()], lease=lease, began=now)
         return len(rows)
-
-    def _start(self, rows: Sequence[Claimed], lease: str, now: int) -> list[Verdict]:
-        """Start the calls of a claim; what is not sent now comes back as verdicts."""
-        refused: list[Verdict] = []
-        sendable: dict[str, list[Claimed]] = defaultdict(list)
-        for row in rows:
-            reason = unsendable(row, now)
-            if reason is not None:
-                refused.append(verdict.drop(row, reason))
-            elif row.give_up_at <= now:
-                refused.append(verdict.give_up(row))
-            elif row.provider not in self._lanes:
-                refused.append(verdict.put_back(row, "provider not configured", now + UNKNOWN_PROVIDER_MS))
-            else:
-                sendable[row.provider].append(row)
-        for name, own in sendable.items():
-            lane = self._lanes[name]
-            batches, put_back = lane.admit(own)
-            refused += put_back
-            for batch in batches:
-                lane.start(self._send(lane, batch, lease, now))
-        return refused
 
     async def _send(self, lane: Lane, rows: Sequence[Claimed], lease: str, claimed_at: int) -> None:
         try:
@@ -173,13 +193,13 @@ class Relay:
                 began = self._clock()
                 if began - claimed_at > self._lease_ms // 4:
                     verdicts = [verdict.put_back(row, "provider slow", began) for row in rows]
-                elif not lane.breaker.permits(began):
-                    verdicts = lane.pause(rows)
+                elif not lane.permits(began):
+                    verdicts = [verdict.put_back(row, "provider paused", began) for row in rows]
                 else:
                     verdicts = await self._try(lane, rows, began)
             await self._write(verdicts, lease=lease, began=began)
         except Exception as error:  # noqa: BLE001 - the rows come back when their lease ends
-            log.error("push call failed", extra={"provider": lane.provider.name, "error": type(error).__name__})
+            log.error("push call failed", extra={"lane": "/".join(lane.key), "error": type(error).__name__})
 
     async def _try(self, lane: Lane, rows: Sequence[Claimed], began: int) -> list[Verdict]:
         """Send what can be built; every row's verdict, in order."""
@@ -216,6 +236,19 @@ class Relay:
             else:
                 verdict.count(verdicts, now)
                 return
+
+
+def _end_unsent(row: Claimed, now: int) -> Verdict | None:
+    """The end of a row that is not to be sent any more; None for one that is."""
+    reason = unsendable(row, now)
+    if reason is not None:
+        return verdict.drop(row, reason)
+    return verdict.give_up(row) if row.give_up_at <= now else None
+
+
+def _count_overdue(rows: Sequence[Overdue], now: int) -> None:
+    for row in rows:
+        metrics.push_settled(row.provider, row.app, State.DEAD.value, (now - row.created_at) / 1000)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

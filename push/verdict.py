@@ -90,7 +90,12 @@ def _again(row: Claimed, reason: str, after: float | None, now: int) -> Verdict:
 
 async def write(tx: Transaction, verdicts: Sequence[Verdict], *, lease: str, began: int, now: int) -> int:
     """Write the verdicts whose lease still holds; how many. `began` is when the sending began."""
-    written = [verdict for verdict in verdicts if await _settle(tx, verdict, lease, now)]
+    plain = [verdict for verdict in verdicts if verdict.state is State.DELIVERED and not verdict.stale]
+    ids = [verdict.row.outbox_id for verdict in plain]
+    written = await outbox.settle_delivered(tx, outbox_ids=ids, lease=lease, now=now) if ids else 0
+    for verdict in verdicts:
+        if verdict.state is not State.DELIVERED or verdict.stale:
+            written += await _settle(tx, verdict, lease, now)
     stale = [DeviceId(verdict.row.device_id) for verdict in verdicts if verdict.stale]
     if stale:
         await devices.mark_stale(tx, device_ids=stale, now=now)
@@ -103,7 +108,7 @@ async def write(tx: Transaction, verdicts: Sequence[Verdict], *, lease: str, beg
                 registered_before=began if verdict.gone_at is None else min(began, verdict.gone_at),
                 now=now,
             )
-    return len(written)
+    return written
 
 
 def count(verdicts: Sequence[Verdict], now: int) -> None:
@@ -111,7 +116,7 @@ def count(verdicts: Sequence[Verdict], now: int) -> None:
     for verdict in verdicts:
         if verdict.state is not State.DUE:
             seconds = max(0, now - verdict.row.created_at) / 1000
-            metrics.push_settled(verdict.row.provider, verdict.state.value, seconds)
+            metrics.push_settled(verdict.row.provider, verdict.row.app, verdict.state.value, seconds)
 
 
 async def _settle(tx: Transaction, verdict: Verdict, lease: str, now: int) -> bool:

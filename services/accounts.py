@@ -2,6 +2,7 @@
 """Accounts: how one begins, what it says of its person, and its ukey."""
 
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from models.clock import DAY_MS
@@ -13,6 +14,7 @@ from models.phone import phone_hash
 from models.user import User, UserId
 from services.activation import Activation
 from services.authentication import Caller, is_live
+from services.device_tokens import DeviceTokens
 from services.enrolment import Enrolment, Issued, Request, Started, write
 from services.registration import Newcomer, Problems, read_newcomer, read_nickname
 
@@ -37,6 +39,7 @@ class Accounts:
         activation_required: bool,
         default_provider: str,
         providers: Collection[str],
+        device_tokens: DeviceTokens,
         clock: Callable[[], int],
     ) -> None:
         self._db = db
@@ -46,6 +49,7 @@ class Accounts:
         self._activation_required = activation_required
         self._default_provider = default_provider
         self._providers = frozenset(providers)
+        self._device_tokens = device_tokens
         self._clock = clock
 
     async def register(
@@ -53,9 +57,13 @@ class Accounts:
     ) -> Issued | Started:
         """A new account, or an activation where the number must be proved first. `address` is who asks.
 
-        Raises InvalidField, InvalidPhone, RegionNotAllowed, IdempotencyConflict, SmsLimited, Unavailable.
+        Raises InvalidField, InvalidPhone, EndpointNotAllowed, RegionNotAllowed, IdempotencyConflict, SmsLimited,
+        Unavailable.
         """
         newcomer = read_newcomer(fields, default_provider=self._default_provider, providers=self._providers)
+        if newcomer.cid is not None:
+            cid = await self._device_tokens.check(newcomer.push_provider, newcomer.cid, field="cid")
+            newcomer = replace(newcomer, cid=cid)
         request = self._enrolment.request("register", "", key, newcomer.canonical())
         if not self._activation_required:
             answer = await self._create(newcomer, request)

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups of people who send each other images: section 7 of the HTTP contract. To whom a group is not theirs it is not
-there.
+"""Groups of people who send each other images: section 7 of the HTTP contract.
+
+Whoever is not in a group is told that there is none.
 """
 
 import secrets
 import string
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from models import rules
@@ -14,13 +15,248 @@ from models.db import group_members, groups, users
 from models.db.database import Database, Transaction
 from models.errors import GroupTooLarge, InvalidField, NotFound
 from models.group import Group, GroupId, JoinPolicy, Role
-from models.ids import MAX_ID
+from models.ids import read_id
 from models.user import UserId
 from services import membership
 from services.enrolment import write
 from services.membership import MAX_MEMBERS
 from services.registration import Problems, read_name, read_one_of
-from telemetry import metrics  # noqa: F401
 
 ROOM_LETTERS = string.ascii_letters + string.digits
 ROOM_CHARACTERS = 8
+POLICIES = tuple(policy.value for policy in JoinPolicy)
+ROLES = (Role.ADMIN.value, Role.MEMBER.value)
+
+
+@dataclass(frozen=True, slots=True)
+class NewGroup:
+    """A group that somebody wants to begin with these other people."""
+
+    name: str
+    join: JoinPolicy
+    others: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list, and the cursor of the next."""
+
+    items: list[dict[str, Any]]
+    next: int | None
+
+
+class Groups:
+    """What people do with groups. `clock` gives milliseconds; `wake_retention` is called when images may have ended."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        policy: rules.SendPolicy,
+        wake_retention: Callable[[], None],
+        clock: Callable[[], int],
+    ) -> None:
+        self._db = db
+        self._policy = policy
+        self._wake_retention = wake_retention
+        self._clock = clock
+
+    async def create(self, uid: UserId, fields: Mapping[str, Any]) -> Group:
+        """A group that the caller owns.
+
+        Raises InvalidField, also when somebody named is unknown, disabled or blocks the caller; GroupTooLarge.
+        """
+        wanted = read_new_group(fields, uid)
+
+        async def unit(tx: Transaction) -> Group:
+            now = self._clock()
+            others = await self._addable(tx, uid, wanted.others)
+            if len(others) < len(wanted.others):
+                raise InvalidField(fields=[("members", "somebody among them cannot be added")])
+            room_gid = new_room_gid()
+            group_id = await groups.insert_group(tx, room_gid=room_gid, name=wanted.name, join=wanted.join, now=now)
+            await group_members.insert_members(tx, group_id, [uid], role=Role.OWNER, now=now)
+            await group_members.insert_members(tx, group_id, others, role=Role.MEMBER, now=now)
+            await membership.tell(tx, [uid, *others], group_id, "created", now=now, by=uid)
+            return Group(group_id, room_gid, wanted.name, wanted.join, now)
+
+        return await write(self._db, unit)
+
+    async def list_groups(self, uid: UserId, *, after: int, before: int, limit: int) -> Page:
+        """The groups that the caller is in, oldest first."""
+        found = await groups.list_of_person(self._db, uid, after=after, before=before, limit=limit + 1)
+        items = [
+            {**_shown(each.group), "role": each.role.value, "member_count": each.member_count} for each in found[:limit]
+        ]
+        return Page(items, items[-1]["group_id"] if len(found) > limit else None)
+
+    async def get(self, uid: UserId, group_id: int) -> dict[str, Any]:
+        """A group and everybody in it. Raises NotFound."""
+        group = await groups.find(self._db, group_id)
+        members = await group_members.list_members(self._db, group_id)
+        if group is None or all(member.uid != uid for member in members):
+            raise NotFound
+        people = [
+            {
+                "uid": member.uid,
+                "nickname": member.nickname,
+                "role": member.role.value,
+                "joined_at": member.joined_at,
+            }
+            for member in members
+        ]
+        return {**_shown(group), "members": people}
+
+    async def update(self, uid: UserId, group_id: int, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Change what is named and leave the rest; the group as it is then.
+
+        Raises InvalidField, NotFound, Forbidden.
+        """
+        problems: Problems = _unknown(fields, ("name", "join"))
+        name = read_name("name", fields["name"], problems) if "name" in fields else None
+        join = _read_policy(fields["join"], problems) if "join" in fields else None
+        if problems:
+            raise InvalidField(fields=problems)
+
+        async def unit(tx: Transaction) -> None:
+            group, role = await _enter(tx, group_id, uid)
+            rules.check_may_manage(role)
+            changed = (name or group.name, join or group.join)
+            if changed != (group.name, group.join):
+                await groups.update_group(tx, group.group_id, name=changed[0], join=changed[1])
+                everybody = await group_members.list_uids(tx, group_id)
+                await membership.tell(tx, everybody, group.group_id, "updated", now=self._clock(), by=uid)
+
+        await self._db.write(unit)
+        return await self.get(uid, group_id)
+
+    async def delete(self, uid: UserId, group_id: int) -> None:
+        """End a group for everybody in it. Raises NotFound, Forbidden."""
+
+        async def unit(tx: Transaction) -> bool:
+            group, role = await _enter(tx, group_id, uid)
+            rules.check_may_manage(role, admins_too=False)
+            return await membership.end_some(tx, group.group_id, uid, now=self._clock())
+
+        while not await self._db.write(unit):
+            self._wake_retention()
+        self._wake_retention()
+
+    async def put_member(self, uid: UserId, group_id: int, other: int, fields: Mapping[str, Any]) -> None:
+        """Add somebody, or give a member another role; without a role, as they are, and new people plain members.
+
+        Raises InvalidField, Forbidden, GroupTooLarge; NotFound also for somebody who cannot be added.
+        """
+        problems: Problems = _unknown(fields, ("role",))
+        wanted = read_one_of("role", fields.get("role"), ROLES, "", problems)
+        if problems:
+            raise InvalidField(fields=problems)
+
+        async def unit(tx: Transaction) -> None:
+            group, actor = await _enter(tx, group_id, uid)
+            before = await group_members.find_role(tx, group_id, other)
+            after = Role(wanted) if wanted else before or Role.MEMBER
+            rules.check_may_set_role(actor, before, after)
+            if before is None:
+                if not await self._addable(tx, uid, [other]):
+                    raise NotFound
+                await membership.add(tx, group.group_id, UserId(other), after, by=uid, now=self._clock())
+            elif before is not after:
+                await membership.set_role(tx, group.group_id, UserId(other), after, by=uid, now=self._clock())
+
+        await self._db.write(unit)
+
+    async def remove_member(self, uid: UserId, group_id: int, other: int) -> None:
+        """Put a member out, or leave. Raises NotFound, Forbidden."""
+
+        async def unit(tx: Transaction) -> None:
+            group, actor = await _enter(tx, group_id, uid)
+            if other != uid:
+                rules.check_may_manage(actor)
+                target = await group_members.find_role(tx, group_id, other)
+                if target is None:
+                    raise NotFound
+                rules.check_may_remove(actor, target)
+            await membership.remove(tx, group.group_id, UserId(other), by=uid, now=self._clock())
+
+        await self._db.write(unit)
+        self._wake_retention()
+
+    async def join(self, uid: UserId, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """Come into an open group by its room_gid; the group as it is then. Members may repeat it.
+
+        Raises InvalidField, GroupTooLarge; NotFound for no such group and for one that is not open.
+        """
+        room_gid = fields.get("room_gid")
+        problems: Problems = _unknown(fields, ("room_gid",))
+        if not isinstance(room_gid, str):
+            problems.append(("room_gid", f"must be {ROOM_CHARACTERS} letters and digits"))
+        if problems:
+            raise InvalidField(fields=problems)
+
+        async def unit(tx: Transaction) -> GroupId:
+            group_id = await groups.find_by_room(tx, str(room_gid))
+            group = await groups.lock(tx, group_id) if group_id else None
+            if group is None:
+                raise NotFound
+            if await group_members.find_role(tx, group.group_id, uid) is None:
+                if group.join is not JoinPolicy.OPEN:
+                    raise NotFound
+                await membership.add(tx, group.group_id, uid, Role.MEMBER, by=uid, now=self._clock())
+            return group.group_id
+
+        return await self.get(uid, await self._db.write(unit))
+
+    async def _addable(self, tx: Transaction, uid: UserId, others: Collection[int]) -> list[UserId]:
+        """Those of these people whom the caller may put into a group."""
+        people = await users.list_recipients(tx, others, uid) if others else []
+        return [person.uid for person in people if rules.can_be_added(person, self._policy)]
+
+
+def new_room_gid() -> str:
+    """47 random bits."""
+    return "".join(secrets.choice(ROOM_LETTERS) for _ in range(ROOM_CHARACTERS))
+
+
+def read_new_group(fields: Mapping[str, Any], uid: UserId) -> NewGroup:
+    """Raises InvalidField with every field that is wrong, and GroupTooLarge."""
+    problems: Problems = _unknown(fields, ("name", "members", "join"))
+    name = read_name("name", fields.get("name"), problems)
+    join = _read_policy(fields.get("join"), problems)
+    named = fields.get("members", [])
+    others = [read_id(member) for member in named] if isinstance(named, list) else [None]
+    if None in others:
+        problems.append(("members", "must be a list of positive integers"))
+    if problems:
+        raise InvalidField(fields=problems)
+    wanted = frozenset(other for other in others if other is not None) - {uid}
+    if len(wanted) >= MAX_MEMBERS:
+        raise GroupTooLarge(fields=[("members", f"at most {MAX_MEMBERS - 1} beside the owner")])
+    return NewGroup(name, join, wanted)
+
+
+async def _enter(tx: Transaction, group_id: int, uid: UserId) -> tuple[Group, Role]:
+    """The group, locked, and what the caller is in it. Raises NotFound."""
+    group = await groups.lock(tx, group_id)
+    role = await group_members.find_role(tx, group_id, uid) if group else None
+    if group is None or role is None:
+        raise NotFound
+    return group, role
+
+
+def _shown(group: Group) -> dict[str, Any]:
+    return {
+        "group_id": group.group_id,
+        "room_gid": group.room_gid,
+        "name": group.name,
+        "join": group.join.value,
+        "created_at": group.created_at,
+    }
+
+
+def _read_policy(value: object, problems: Problems) -> JoinPolicy:
+    return JoinPolicy(read_one_of("join", value, POLICIES, JoinPolicy.INVITE.value, problems))
+
+
+def _unknown(fields: Mapping[str, Any], known: tuple[str, ...]) -> Problems:
+    return [(name[:64].encode(errors="replace").decode(), "unknown") for name in fields if name not in known]

@@ -15,6 +15,7 @@ from models.db.erasure import Rule
 from models.keys import KeyRing
 from models.phone import phone_hash
 from models.user import User, UserId
+from services import membership
 from services.expiry import BATCH_WAITS, expire
 
 BATCH_ROWS = 200
@@ -103,6 +104,7 @@ async def finish(db: Database, uid: UserId, clock: Callable[[], int]) -> None:
     # What somebody wrote to the account while it was being erased is found by the next round.
     erased = False
     while not erased:
+        await membership.leave_all(db, uid, clock)
         while await db.write(expire_some):
             fault.point("after_leaving_step")
         for rule in erasure.RULES:

@@ -30,7 +30,10 @@ PER_ACCOUNT = {
     "send": "1000/day",
     "login_failure": "300/hour",  # per phone or login from one address
     "chat_token": "120/hour",
+    "device": "300/hour",
+    "test_push": "20/hour",
     "befriend": "500/day",
+    "group": "500/day",
     "report": "100/day",
     "export": "10/hour",
 }

@@ -10,14 +10,14 @@ from telemetry import metrics
 
 
 class Measuring:
-    """Asks the storage, the relay and the database. `breakers` gives each provider's state by name."""
+    """Asks the storage, the relay and the database. `breakers` gives each one's state by provider and app."""
 
     def __init__(
         self,
         *,
         db: Database,
         store: DiskStore,
-        breakers: Callable[[], Mapping[str, str]],
+        breakers: Callable[[], Mapping[tuple[str, str], str]],
         clock: Callable[[], int],
     ) -> None:
         self._db = db
@@ -29,19 +29,16 @@ class Measuring:
         """Bring the gauges up to date. Raises nothing: a part that does not answer is a number too."""
         metrics.STORAGE_HEALTHY.set(self._store.healthy)
         metrics.STORED_BYTES.set(self._store.stored_bytes)
-        for provider, state in self._breakers().items():
-            metrics.push_breaker(provider, state)
+        for (provider, app), state in self._breakers().items():
+            metrics.push_breaker(provider, app, state)
         try:
             await self._ask_database()
         except DatabaseError:
             metrics.database_silent()
 
     async def _ask_database(self) -> None:
-        backlog = await measures.outbox_backlog(self._db)
+        backlogs = await measures.list_backlogs(self._db)
         ended = await measures.ended_bytes(self._db)
-        age_ms = 0 if backlog.oldest_at is None else self._clock() - backlog.oldest_at
-        metrics.database_answered(
-            due=backlog.count,
-            oldest_seconds=max(0, age_ms) / 1000,
-            pending_bytes=max(0, self._store.stored_bytes - ended),
-        )
+        now = self._clock()
+        due = {(lane.provider, lane.app): (lane.count, max(0, now - lane.oldest_at) / 1000) for lane in backlogs}
+        metrics.database_answered(due=due, pending_bytes=max(0, self._store.stored_bytes - ended))

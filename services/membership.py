@@ -4,7 +4,7 @@
 All but `leave_all` is part of a caller's transaction that has locked the group; who may do it is decided there.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 
 from models import rules
 from models.db import events, group_members, groups
@@ -20,7 +20,7 @@ BATCH_RELEASES = 500
 
 
 async def tell(
-    tx: Transaction, uids: Iterable[UserId], group_id: GroupId, change: str, *, now: int, **more: object
+    tx: Transaction, uids: Collection[UserId], group_id: GroupId, change: str, *, now: int, **more: object
 ) -> None:
     """The event `group_changed` to these people."""
     data = {"group_id": group_id, "change": change, **more}

@@ -5,8 +5,8 @@ from collections import Counter
 from dataclasses import dataclass
 
 from models.db import backlog, devices, users
+from models.db.backlog import Wanted
 from models.db.database import Database, Transaction
-from models.db.outbox import State
 from models.keys import KeyRing
 from models.user import UserId
 
@@ -98,11 +98,11 @@ async def drop_pushes(db: Database, ids: list[int], *, now: int) -> int:
     return done
 
 
-async def list_pushes(db: Database, *, state: State, provider: str | None = None) -> list[int]:
-    """The id of every notification in this state, newest first."""
+async def list_pushes(db: Database, wanted: Wanted) -> list[int]:
+    """The id of every notification that is meant, newest first."""
     ids: list[int] = []
     before = backlog.NEWEST
-    while rows := await backlog.list_some(db, state=state, provider=provider, before=before, limit=10 * BATCH_ROWS):
+    while rows := await backlog.list_some(db, wanted, before=before, limit=10 * BATCH_ROWS):
         before = rows[-1].outbox_id
         ids += [row.outbox_id for row in rows]
     return ids

@@ -6,7 +6,7 @@ guesses side by side are counted too. An unknown person, a wrong password and a 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any
 from unicodedata import normalize
@@ -18,6 +18,7 @@ from models.errors import AppError, Conflict, Forbidden, InvalidField, Taken, Un
 from models.login import MAX_LOGIN, MIN_LOGIN, Name, NameKind, parse_name
 from models.user import UserId
 from services.authentication import Caller, is_live
+from services.device_tokens import DeviceTokens
 from services.hashing import Hashing
 from services.limits import Limits
 from services.registration import (
@@ -65,6 +66,7 @@ class Passwords:
         tokens: Tokens,
         limits: Limits,
         default_provider: str,
+        device_tokens: DeviceTokens,
         clock: Callable[[], int],
     ) -> None:
         self._db = db
@@ -72,13 +74,20 @@ class Passwords:
         self._tokens = tokens
         self._limits = limits
         self._default_provider = default_provider
+        self._device_tokens = device_tokens
         self._clock = clock
 
     async def sign_up(
         self, fields: Mapping[str, Any], *, min_password_bytes: int = MIN_PASSWORD_BYTES
     ) -> tuple[UserId, TokenPair]:
-        """A new account without a phone, and its first session. Raises InvalidField, Taken, Unavailable."""
+        """A new account without a phone, and its first session.
+
+        Raises InvalidField, EndpointNotAllowed, Taken, Unavailable.
+        """
         signup = self._read_signup(fields, min_password_bytes)
+        if signup.device_token is not None:
+            token = await self._device_tokens.check(self._default_provider, signup.device_token, field="device_token")
+            signup = replace(signup, device_token=token)
         if await passwords.find(self._db, signup.name) is not None:
             raise Taken
         password_hash = await self._hashing.hash(signup.password)

@@ -222,7 +222,8 @@ class Reading:
         if refusal is not None:
             raise refusal
         for image in self._open.get(message.message_id, ()):
-            image.recalled = True
+            # Who has consumed it may go on fetching it again: from them it was not taken back.
+            image.recalled = image.delivery.state is DeliveryState.PENDING
 
 
 @contextmanager

@@ -6,7 +6,8 @@ for. Not here: who asks for the numbers (`handlers.metrics`), and what is only l
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections import Counter as Counted
+from collections.abc import Iterable, Mapping
 from functools import cache
 from math import nan
 from time import monotonic
@@ -67,15 +68,19 @@ COMMIT_SECONDS = Histogram(
 COMMIT_UNITS = Histogram("glimpse_commit_units", "Writes that shared one commit.", buckets=(1, 2, 4, 8, 16, 32, 64))
 COMMIT_FAILURES = Counter("glimpse_commit_failures_total", "Commits that failed: an fsync error, or a full disk.")
 
-OUTBOX_DUE = Gauge("glimpse_outbox_due", "Notifications that are neither delivered nor given up.")
-OUTBOX_OLDEST_SECONDS = Gauge("glimpse_outbox_oldest_seconds", "The age of the oldest of them; 0 when there is none.")
+OUTBOX_DUE = Gauge(
+    "glimpse_outbox_due", "Notifications that are neither delivered nor given up.", ["provider", "app"]
+)
+OUTBOX_OLDEST_SECONDS = Gauge(
+    "glimpse_outbox_oldest_seconds", "The age of the oldest of them; 0 when there is none.", ["provider", "app"]
+)
 PUSH_ATTEMPTS = Counter(
-    "glimpse_push_attempts_total", "Notifications handed to a provider, by its answer.", ["provider", "outcome"]
+    "glimpse_push_attempts_total", "Notifications handed to a provider, by its answer.", ["provider", "app", "outcome"]
 )
 PUSH_CALL_SECONDS = Histogram(
     "glimpse_push_call_seconds",
     "How long a provider took to answer a call.",
-    ["provider"],
+    ["provider", "app"],
     buckets=(0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30),
 )
 PUSH_DELAY_SECONDS = Histogram(
@@ -86,10 +91,10 @@ PUSH_DELAY_SECONDS = Histogram(
 PUSH_SETTLED = Counter(
     "glimpse_push_settled_total",
     "Notifications that ended: delivered, dropped unsent, or dead (a dead letter).",
-    ["provider", "state"],
+    ["provider", "app", "state"],
 )
 PUSH_BREAKER_STATE = Gauge(
-    "glimpse_push_breaker_state", "A provider's breaker: 0 closed, 1 half open, 2 open.", ["provider"]
+    "glimpse_push_breaker_state", "A provider's breaker: 0 closed, 1 half open, 2 open.", ["provider", "app"]
 )
 SMS = Counter("glimpse_sms_total", "Codes by SMS, by what became of them after every try: sent or failed.", ["outcome"])
 
@@ -99,6 +104,8 @@ EVENT_LOOP_LAG_SECONDS = Histogram(
     buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
 
+# The outbox's lanes that have been shown: one that is empty by now is shown as empty.
+_lanes: set[tuple[str, str]] = set()
 _STORAGE_FULL, _STORAGE_FAILED = STORAGE_ERRORS.labels("full"), STORAGE_ERRORS.labels("failed")
 _SMS_SENT, _SMS_FAILED = SMS.labels("sent"), SMS.labels("failed")
 # Looking a child up by its labels costs more than counting does.
@@ -160,50 +167,56 @@ def committed(units: int, seconds: float) -> None:
     COMMIT_SECONDS.observe(seconds)
 
 
-def push_provider(provider: str) -> None:
+def push_provider(provider: str, app: str) -> None:
     """Show a provider's counters from the start: a rate cannot see a counter that begins with one."""
+    _lanes.add((provider, app))
     for outcome in OUTCOMES:
-        _attempts(provider, outcome)
+        _attempts(provider, app, outcome)
     for state in ENDS:
-        _settled(provider, state)
+        _settled(provider, app, state)
 
 
-def push_called(provider: str, outcomes: Iterable[str], seconds: float) -> None:
+def push_called(provider: str, app: str, outcomes: Iterable[str], seconds: float) -> None:
     """Count a call and its answers, each of OUTCOMES."""
-    _call_seconds(provider).observe(seconds)
-    for outcome in outcomes:
-        _attempts(provider, outcome).inc()
+    _call_seconds(provider, app).observe(seconds)
+    for outcome, count in Counted(outcomes).items():
+        _attempts(provider, app, outcome).inc(count)
 
 
-def push_settled(provider: str, state: str, seconds: float) -> None:
+def push_settled(provider: str, app: str, state: str, seconds: float) -> None:
     """Count a notification that ended in a state of ENDS, `seconds` after its commit."""
-    _settled(provider, state).inc()
+    _settled(provider, app, state).inc()
     if state == "delivered":
         PUSH_DELAY_SECONDS.observe(seconds)
 
 
-def push_breaker(provider: str, state: str) -> None:
+def push_breaker(provider: str, app: str, state: str) -> None:
     """Show a breaker's state, one of BREAKER_STATES."""
-    PUSH_BREAKER_STATE.labels(provider).set(BREAKER_STATES[state])
+    PUSH_BREAKER_STATE.labels(provider, app).set(BREAKER_STATES[state])
 
 
 def sms_ended(*, sent: bool) -> None:
     (_SMS_SENT if sent else _SMS_FAILED).inc()
 
 
-def database_answered(*, due: int, oldest_seconds: float, pending_bytes: int) -> None:
-    """Show what the database said at this scrape."""
+def database_answered(*, due: Mapping[tuple[str, str], tuple[int, float]], pending_bytes: int) -> None:
+    """Show what the database said at this scrape: `due` is, by provider and app, how many wait and the oldest's age."""
     DATABASE_HEALTHY.set(1)
-    OUTBOX_DUE.set(due)
-    OUTBOX_OLDEST_SECONDS.set(oldest_seconds)
+    _lanes.update(due)
+    for lane in _lanes:
+        count, oldest_seconds = due.get(lane, (0, 0.0))
+        OUTBOX_DUE.labels(*lane).set(count)
+        OUTBOX_OLDEST_SECONDS.labels(*lane).set(oldest_seconds)
     PENDING_BYTES.set(pending_bytes)
 
 
 def database_silent() -> None:
     """Show that it said nothing: an old number would look like a new one."""
     DATABASE_HEALTHY.set(0)
-    for gauge in (OUTBOX_DUE, OUTBOX_OLDEST_SECONDS, PENDING_BYTES):
-        gauge.set(nan)
+    PENDING_BYTES.set(nan)
+    for lane in _lanes:
+        OUTBOX_DUE.labels(*lane).set(nan)
+        OUTBOX_OLDEST_SECONDS.labels(*lane).set(nan)
 
 
 async def watch_event_loop() -> None:

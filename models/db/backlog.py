@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `outbox` as an operator sees it: what waits, what was given up, and a word in its fate. Never a token."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import bindparam, func, null, or_, select, update
 
-from models.db.database import InList, Reader, Statement, Transaction, as_list
+from models.db.database import InList, Reader, Statement, Transaction, Value, as_list
 from models.db.outbox import State
 from models.db.schema import devices, outbox
 from models.ids import MAX_ID
@@ -22,6 +23,7 @@ class Waiting:
     uid: UserId
     device_id: int
     provider: str
+    app: str
     state: str
     attempts: int
     created_at: int
@@ -32,22 +34,47 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which notifications are meant: None takes any."""
+
+    state: State | None = None
+    provider: str | None = None
+    app: str | None = None
+    device_id: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Heap:
-    """How many notifications of one provider stand in one state, and when the oldest was written."""
+    """How many notifications of one provider's app stand in one state, and when the oldest was written."""
 
     provider: str
+    app: str
     state: str
     count: int
     oldest_at: int
 
 
+@dataclass(frozen=True, slots=True)
+class Overdue:
+    """A row whose time is over while nobody could claim it. `created_at` is in milliseconds."""
+
+    outbox_id: int
+    provider: str
+    app: str
+    created_at: int
+
+
 _WITH_DEVICE = outbox.join(devices, devices.c.device_id == outbox.c.device_id)
 _THESE = InList(outbox.c.outbox_id, bindparam("ids"))
 _WANTED = bindparam("wanted", type_=outbox.c.state.type)
-_OF_PROVIDER = bindparam("of_provider", type_=devices.c.provider.type)
+_OF_PROVIDER = bindparam("of_provider", type_=outbox.c.provider.type)
+_OF_APP = bindparam("of_app", type_=outbox.c.app.type)
+_OF_DEVICE = bindparam("of_device", type_=outbox.c.device_id.type)
 _MATCHES = (
     or_(_WANTED.is_(null()), outbox.c.state == _WANTED)
-    & or_(_OF_PROVIDER.is_(null()), devices.c.provider == _OF_PROVIDER)
+    & or_(_OF_PROVIDER.is_(null()), outbox.c.provider == _OF_PROVIDER)
+    & or_(_OF_APP.is_(null()), outbox.c.app == _OF_APP)
+    & or_(_OF_DEVICE.is_(null()), outbox.c.device_id == _OF_DEVICE)
     & (outbox.c.outbox_id < bindparam("before"))
 )
 _LIST = Statement(
@@ -57,7 +84,8 @@ _LIST = Statement(
         outbox.c.message_id,
         devices.c.uid,
         outbox.c.device_id,
-        devices.c.provider,
+        outbox.c.provider,
+        outbox.c.app,
         outbox.c.state,
         outbox.c.attempts,
         outbox.c.created_at,
@@ -73,11 +101,10 @@ _LIST = Statement(
     bulk=True,
 )
 _HEAPS = Statement(
-    select(devices.c.provider, outbox.c.state, func.count(), func.min(outbox.c.created_at))
-    .select_from(_WITH_DEVICE)
+    select(outbox.c.provider, outbox.c.app, outbox.c.state, func.count(), func.min(outbox.c.created_at))
     .where(or_(outbox.c.state == State.DUE.value, outbox.c.state == State.DEAD.value))
-    .group_by(devices.c.provider, outbox.c.state)
-    .order_by(devices.c.provider, outbox.c.state),
+    .group_by(outbox.c.provider, outbox.c.app, outbox.c.state)
+    .order_by(outbox.c.provider, outbox.c.app, outbox.c.state),
     bulk=True,
 )
 _COUNT_DUE_OF_PERSON = Statement(
@@ -102,20 +129,37 @@ _DROP = Statement(
     .where(_THESE, outbox.c.state == State.DUE.value)
     .values(state=State.DROPPED.value, reason=bindparam("because"), settled_at=bindparam("now"), lease=null())
 )
+_OVERDUE = Statement(
+    select(outbox.c.outbox_id, outbox.c.provider, outbox.c.app, outbox.c.created_at)
+    .where(
+        outbox.c.state == State.DUE.value,
+        outbox.c.next_at <= bindparam("now"),
+        outbox.c.give_up_at <= bindparam("now"),
+    )
+    .limit(bindparam("at_most")),
+    bulk=True,
+)
+_GIVE_UP = Statement(
+    update(outbox)
+    .where(_THESE, outbox.c.state == State.DUE.value, outbox.c.next_at <= bindparam("now"))
+    .values(state=State.DEAD.value, reason="gave up", settled_at=bindparam("now"), lease=null())
+)
 NEWEST = MAX_ID
 
 
-async def list_some(
-    reader: Reader, *, state: State | None, provider: str | None, before: int = NEWEST, limit: int
-) -> list[Waiting]:
-    """Notifications with an id under `before`, newest first; None takes any state or provider."""
-    wanted = state.value if state else None
-    rows = await reader.read(_LIST, wanted=wanted, of_provider=provider, before=before, at_most=limit)
-    return [Waiting(*row) for row in rows]
+async def list_some(reader: Reader, wanted: Wanted, *, before: int = NEWEST, limit: int) -> list[Waiting]:
+    """Notifications with an id under `before`, newest first."""
+    chosen: dict[str, Value] = {
+        "wanted": wanted.state.value if wanted.state else None,
+        "of_provider": wanted.provider,
+        "of_app": wanted.app,
+        "of_device": wanted.device_id,
+    }
+    return [Waiting(*row) for row in await reader.read(_LIST, **chosen, before=before, at_most=limit)]
 
 
 async def list_heaps(reader: Reader) -> list[Heap]:
-    """What is due and what is dead, by provider."""
+    """What is due and what is dead, by provider and app."""
     return [Heap(*row) for row in await reader.read(_HEAPS)]
 
 
@@ -133,3 +177,13 @@ async def revive(tx: Transaction, outbox_ids: list[int], *, now: int, give_up_at
 async def drop(tx: Transaction, outbox_ids: list[int], *, reason: str, now: int) -> int:
     """End due notifications unsent; how many were due. One that is on its way may still arrive."""
     return (await tx.execute(_DROP, ids=as_list(outbox_ids), because=reason, now=now)).count
+
+
+async def list_overdue(reader: Reader, *, now: int, limit: int) -> list[Overdue]:
+    """Rows that wait although the time to give them up has come, of whatever provider. Those on their way are none."""
+    return [Overdue(*row) for row in await reader.read(_OVERDUE, now=now, at_most=limit)]
+
+
+async def give_up(tx: Transaction, *, outbox_ids: Iterable[int], now: int) -> int:
+    """End rows that `list_overdue` gave; how many still waited."""
+    return (await tx.execute(_GIVE_UP, ids=as_list(outbox_ids), now=now)).count

@@ -151,7 +151,13 @@ class Call:
 
 
 class Transaction:
-    """The `tx` that a unit of writing is handed. Every method is one statement."""
+    """The `tx` that a unit of writing is handed. Every method is one statement.
+
+    `touched` are the people whose event log the unit has added to: the engine tells of them after the commit.
+    """
+
+    def __init__(self) -> None:
+        self.touched: set[int] = set()
 
     async def read(self, statement: Statement, **params: Value) -> list[Row]:
         """All rows of one statement, as this transaction sees them."""
@@ -185,6 +191,9 @@ class Database(Protocol):
         The unit awaits `tx` and nothing else, and may be run again from its start. What it raises rolls back
         what it did and reaches the caller. Raises Busy, DatabaseFull, CommitUnknown, UnitYielded.
         """
+
+    def tell(self, listener: Callable[[set[int]], None]) -> None:
+        """After each commit, call this with the people whose event logs it has added to, if there are any."""
 
     async def close(self) -> None: ...
 

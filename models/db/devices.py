@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `devices` table: where a person's pushes go.
 
-A token stands in one row per provider and app. Who holds it may change; a row that has ended gets no new pushes.
+A token stands in one row per provider and app. A row is one person's for good: a token that moves to another person
+leaves its row, which ends, for a new one. A row that has ended gets no new pushes.
 """
 
 import hashlib
-from dataclasses import dataclass
+import secrets
+from dataclasses import dataclass, field
 from typing import NewType
 
 from sqlalchemy import bindparam, delete, exists, insert, null, select, update
 
-from models.db.database import InList, Reader, Row, Statement, Transaction, UniqueViolation, Value, as_list
+from models.db.database import InList, Reader, Row, Statement, Transaction, Value, as_list
 from models.db.schema import devices, outbox
 from models.user import UserId
 
@@ -28,6 +30,18 @@ class Device:
     device_type: str
     registered_at: int
     stale_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where a device's pushes go, and since when."""
+
+    provider: str
+    app: str
+    token: str = field(repr=False)
+    token_digest: bytes
+    device_type: str
+    registered_at: int
 
 
 _THIS_TOKEN = (
@@ -60,18 +74,38 @@ _INSERT = Statement(
         registered_at=bindparam("now"),
     )
 )
-_TAKE_OVER = Statement(
+_RENEW = Statement(
     update(devices)
-    .where(_THIS_TOKEN)
+    .where(_THIS_DEVICE)
+    .values(device_type=bindparam("kind"), registered_at=bindparam("now"), stale_at=null(), ended_at=null())
+)
+_REPLACE_TOKEN = Statement(
+    update(devices)
+    .where(_THIS_DEVICE)
     .values(
-        uid=bindparam("person"),
+        token=bindparam("new_token"),
+        token_digest=bindparam("digest"),
         device_type=bindparam("kind"),
         registered_at=bindparam("now"),
         stale_at=null(),
-        ended_at=null(),
     )
 )
-_BY_TOKEN = Statement(select(devices.c.device_id).where(_THIS_TOKEN))
+_RETIRE = Statement(
+    update(devices)
+    .where(_THIS_DEVICE)
+    .values(token="", token_digest=bindparam("nothing"), registered_at=bindparam("now"), ended_at=bindparam("now"))
+)
+_BY_TOKEN = Statement(select(devices.c.device_id, devices.c.uid).where(_THIS_TOKEN))
+_ADDRESS = Statement(
+    select(
+        devices.c.provider,
+        devices.c.app,
+        devices.c.token,
+        devices.c.token_digest,
+        devices.c.device_type,
+        devices.c.registered_at,
+    ).where(_THIS_DEVICE, _OF_PERSON, _ACTIVE)
+)
 _LIST_ACTIVE = Statement(select(*_FIELDS).where(_OF_PERSON, _ACTIVE).order_by(devices.c.device_id))
 _OTHERS = Statement(
     select(devices.c.device_id).where(_OF_PERSON, _ACTIVE, devices.c.device_id != bindparam("except_device"))
@@ -105,16 +139,45 @@ def token_digest(token: str) -> bytes:
 async def register(
     tx: Transaction, *, uid: UserId, provider: str, app: str, token: str, device_type: str, now: int
 ) -> DeviceId:
-    """Make this token a device of this person and of nobody else; registering it again updates its row."""
+    """Make this token a device of this person and of nobody else; registering it again updates its row.
+
+    Raises UniqueViolation when another transaction was quicker to the token.
+    """
     key: dict[str, Value] = {"at_provider": provider, "at_app": app, "digest": token_digest(token)}
-    facts: dict[str, Value] = {"person": uid, "kind": device_type, "now": now}
-    try:
-        inserted = await tx.execute(_INSERT, **key, **facts, new_token=token)
-        return DeviceId(inserted.last_id)
-    except UniqueViolation:
-        await tx.execute(_TAKE_OVER, **key, **facts)
-    [(device_id,)] = await tx.read(_BY_TOKEN, **key)
-    return DeviceId(device_id)
+    holder = await tx.read(_BY_TOKEN, **key)
+    if holder and holder[0][1] == uid:
+        device_id = DeviceId(holder[0][0])
+        await tx.execute(_RENEW, device=device_id, kind=device_type, now=now)
+        return device_id
+    for other_id, _ in holder:
+        await _retire(tx, other_id, now)
+    inserted = await tx.execute(_INSERT, **key, person=uid, kind=device_type, now=now, new_token=token)
+    return DeviceId(inserted.last_id)
+
+
+async def replace_token(
+    tx: Transaction, *, device_id: DeviceId, provider: str, app: str, token: str, device_type: str, now: int
+) -> None:
+    """Give a device of that provider and app another token; a device that has it already ends.
+
+    Raises UniqueViolation when another transaction was quicker to the token.
+    """
+    key: dict[str, Value] = {"at_provider": provider, "at_app": app, "digest": token_digest(token)}
+    for other_id, _ in await tx.read(_BY_TOKEN, **key):
+        if other_id != device_id:
+            await _retire(tx, other_id, now)
+    await tx.execute(_REPLACE_TOKEN, device=device_id, new_token=token, digest=key["digest"], kind=device_type, now=now)
+
+
+async def _retire(tx: Transaction, device_id: int, now: int) -> None:
+    """End a device and part it from its token, whose digest nothing can have that it gets instead."""
+    await tx.execute(_RETIRE, device=device_id, nothing=secrets.token_bytes(32), now=now)
+
+
+async def find_address(reader: Reader, *, uid: UserId, device_id: int) -> Address | None:
+    """Where the pushes of this device of the person go; None when they have no such device, or it has ended."""
+    rows = await reader.read(_ADDRESS, device=device_id, person=uid)
+    return Address(*rows[0]) if rows else None
 
 
 async def list_active(reader: Reader, *, uid: UserId) -> list[Device]:
@@ -128,8 +191,13 @@ async def end_all(
     """End the person's devices but one; the ids of those that ended."""
     rows = await tx.read(_OTHERS, person=uid, except_device=except_device_id or 0)
     ended = [DeviceId(device_id) for (device_id,) in rows]
-    await tx.execute(_END_THESE, ids=as_list(ended), now=now)
+    await end(tx, device_ids=ended, now=now)
     return ended
+
+
+async def end(tx: Transaction, *, device_ids: list[DeviceId], now: int) -> None:
+    """No new pushes for these devices."""
+    await tx.execute(_END_THESE, ids=as_list(device_ids), now=now)
 
 
 async def mark_stale(tx: Transaction, *, device_ids: list[DeviceId], now: int) -> None:

@@ -7,11 +7,12 @@ other.
 """
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from models.db.database import InList, Statement, Transaction, as_list
+from models.db.database import InList, Reader, Statement, Transaction, as_list
 from models.db.schema import events, users
 from models.user import UserId
 
@@ -57,6 +58,18 @@ _INSERT_FOR_ALL = Statement(
         ),
     )
 )
+_POSITION = Statement(
+    select(
+        users.c.event_seq,
+        select(func.min(events.c.event_id)).where(events.c.uid == bindparam("of_uid")).scalar_subquery(),
+    ).where(users.c.uid == bindparam("of_uid"))
+)
+_LIST_AFTER = Statement(
+    select(events.c.event_id, events.c.type, events.c.at, events.c.data)
+    .where(events.c.uid == bindparam("of_uid"), events.c.event_id > bindparam("after"))
+    .order_by(events.c.event_id)
+    .limit(bindparam("limit"))
+)
 _LIST_OLDEST = Statement(
     select(events.c.uid, events.c.event_id)
     .where(events.c.at < bindparam("before"))
@@ -66,6 +79,27 @@ _LIST_OLDEST = Statement(
 _DELETE_UP_TO = Statement(
     delete(events).where(events.c.uid == bindparam("of_uid"), events.c.event_id <= bindparam("last"))
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A row of `events` of one person; `data` is JSON text, `at` in milliseconds."""
+
+    event_id: int
+    type: str
+    at: int
+    data: str
+
+
+async def find_position(reader: Reader, *, uid: UserId) -> tuple[int, int | None]:
+    """The id of the person's newest event, 0 before the first, and that of the oldest kept."""
+    rows = await reader.read(_POSITION, of_uid=uid)
+    return (rows[0][0], rows[0][1]) if rows else (0, None)
+
+
+async def list_after(reader: Reader, *, uid: UserId, after: int, limit: int) -> list[Event]:
+    """The person's events behind this id, the oldest first."""
+    return [Event(*row) for row in await reader.read(_LIST_AFTER, of_uid=uid, after=after, limit=limit)]
 
 
 async def append(
@@ -81,12 +115,13 @@ async def append(
     """Add to a person's log, and in the same stroke move the counters of their inbox."""
     await tx.execute(_NEXT, of_uid=uid, count=pending_count, size=pending_bytes)
     await tx.execute(_INSERT, of_uid=uid, type=kind, at=at, data=json.dumps(data))
+    tx.touched.add(uid)
 
 
 async def append_for_all(
     tx: Transaction,
     *,
-    uids: Iterable[UserId],
+    uids: Collection[UserId],
     kind: str,
     at: int,
     data: Mapping[str, object],
@@ -94,6 +129,7 @@ async def append_for_all(
     pending_bytes: int = 0,
 ) -> None:
     """`append` of the same to many people: two statements, however many they are."""
+    tx.touched.update(uids)
     people = as_list(sorted(uids))
     await tx.execute(_NEXT_OF_ALL, uids=people, count=pending_count, size=pending_bytes)
     await tx.execute(_INSERT_FOR_ALL, uids=people, type=kind, at=at, data=json.dumps(data))

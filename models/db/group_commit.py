@@ -7,11 +7,12 @@ batch. Nobody hears anything of a unit, good or bad, before its transaction has 
 
 import asyncio
 import contextvars
+import logging
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import apsw
@@ -33,6 +34,8 @@ from telemetry import metrics
 
 T = TypeVar("T")
 
+log = logging.getLogger("glimpse.database")
+
 BATCH_UNITS = 64
 BATCH_SECONDS = 0.010
 SHORTEST_PAUSE = 0.002
@@ -51,6 +54,7 @@ class _Waiting:
     alone: bool = False
     result: Any = None
     error: BaseException | None = None
+    touched: set[int] = field(default_factory=set)
 
     def settle(self) -> None:
         error, self.error = self.error, None
@@ -77,7 +81,7 @@ class GroupCommit:
         self._waiting: deque[_Waiting] = deque()
         self._runner: asyncio.Task[None] | None = None
         self._closing = False
-        self._transaction = Transaction()
+        self.listener: Callable[[set[int]], None] = lambda touched: None  # noqa: ARG005 - nobody listens yet
         self._broken: apsw.Error | None = None
         self._thread = ThreadPoolExecutor(1, "sqlite-commit")
         self._cursor: apsw.Cursor | None = connect().cursor()
@@ -162,8 +166,10 @@ class GroupCommit:
 
     def _run_unit(self, waiting: _Waiting) -> None:
         self._execute("SAVEPOINT unit")
+        transaction = Transaction()
         try:
-            waiting.result = drive(waiting.unit(self._transaction), self._answer)
+            waiting.result = drive(waiting.unit(transaction), self._answer)
+            waiting.touched = transaction.touched
         except BaseException as error:  # noqa: BLE001 - whatever a unit raises is its caller's
             waiting.error = error
         if self._broken is not None:
@@ -214,8 +220,17 @@ class GroupCommit:
             self.batches += 1
             self.units += len(batch)
             metrics.committed(len(batch), self.commit_seconds - seconds_before)
+            self._tell(batch)
         for waiting in batch:
             waiting.settle()
+
+    def _tell(self, batch: list[_Waiting]) -> None:
+        touched = set().union(*(waiting.touched for waiting in batch))
+        if touched:
+            try:
+                self.listener(touched)
+            except Exception:
+                log.exception("a listener failed")
 
     def _commit(self) -> None:
         fault.point("before_commit")

@@ -30,6 +30,7 @@ from models.db.schema import (
     reports,
     users,
 )
+from models.message import DeliveryState
 from models.user import UserId
 
 SECRET, DIGEST, INTERNAL = "a secret", "finds a row and says nothing", "how the server works, not what it knows"
@@ -157,7 +158,8 @@ SECTIONS = (
         messages.c.caption,
         key=deliveries.c.message_id,
         joined=messages.c.message_id == deliveries.c.message_id,
-        only=(deliveries.c.state != "withheld") & (deliveries.c.state != "released"),
+        only=(deliveries.c.state != DeliveryState.WITHHELD.value)
+        & (deliveries.c.state != DeliveryState.RELEASED.value),
     ),
     _section(
         "events", events.c.uid, events.c.event_id, events.c.type, events.c.at, events.c.data, key=events.c.event_id

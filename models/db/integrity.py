@@ -4,6 +4,7 @@
 from sqlalchemy import ColumnElement, bindparam, delete, exists, func, or_, select, text, update
 
 from models.db.database import InList, Reader, Statement, Transaction, as_list
+from models.db.messages import IS_IMAGE
 from models.db.outbox import Kind
 from models.db.schema import deliveries, messages, outbox, users
 from models.message import DeliveryState
@@ -17,7 +18,7 @@ def _of_pending(total: ColumnElement[int]) -> ColumnElement[int]:
         select(total)
         .select_from(deliveries)
         .join(messages, messages.c.message_id == deliveries.c.message_id)
-        .where(deliveries.c.receiver_uid == users.c.uid, deliveries.c.state == DeliveryState.PENDING.value)
+        .where(deliveries.c.receiver_uid == users.c.uid, deliveries.c.state == DeliveryState.PENDING.value, IS_IMAGE)
         .correlate(users)
         .scalar_subquery()
     )

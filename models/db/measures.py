@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, func, select
+from sqlalchemy import bindparam, func, literal, select
 
 from models.db.database import Reader, Statement
 from models.db.schema import messages, outbox
@@ -11,26 +11,37 @@ from models.db.schema import messages, outbox
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """Notifications that still are to go, and when the oldest was written, in milliseconds; None without any."""
+    """Notifications of one provider's app that still are to go, and when the oldest was written, in milliseconds."""
 
+    provider: str
+    app: str
     count: int
-    oldest_at: int | None
+    oldest_at: int
 
 
-_DUE = Statement(
-    select(func.count(), func.min(outbox.c.outbox_id)).where(outbox.c.state == bindparam("state")), bulk=True
+# Ids rise with time, so the lowest is the oldest.
+_DUE_BY_LANE = (
+    select(
+        outbox.c.provider, outbox.c.app, func.count().label("due"), func.min(outbox.c.outbox_id).label("oldest_id")
+    )
+    .where(outbox.c.state == literal("due"))
+    .group_by(outbox.c.provider, outbox.c.app)
+    .subquery("lanes")
 )
-_WRITTEN = Statement(select(outbox.c.created_at).where(outbox.c.outbox_id == bindparam("row")))
+_DUE = Statement(
+    select(_DUE_BY_LANE.c.provider, _DUE_BY_LANE.c.app, _DUE_BY_LANE.c.due, outbox.c.created_at).join(
+        outbox, outbox.c.outbox_id == _DUE_BY_LANE.c.oldest_id
+    ),
+    bulk=True,
+)
 _ENDED_BYTES = Statement(
     select(func.coalesce(func.sum(messages.c.size), 0)).where(messages.c.purge_at > bindparam("after")), bulk=True
 )
 
 
-async def outbox_backlog(reader: Reader) -> Backlog:
-    """What of the outbox is neither delivered nor given up. Ids rise with time, so the lowest is the oldest."""
-    [(count, lowest)] = await reader.read(_DUE, state="due")
-    oldest = await reader.read(_WRITTEN, row=lowest) if count else []
-    return Backlog(int(count), int(oldest[0][0]) if oldest else None)
+async def list_backlogs(reader: Reader) -> list[Backlog]:
+    """What of the outbox is neither delivered nor given up, by provider and app."""
+    return [Backlog(*row) for row in await reader.read(_DUE)]
 
 
 async def ended_bytes(reader: Reader) -> int:

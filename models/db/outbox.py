@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
 """The `outbox` table: one row per notification and device, written with the message, settled by the relay.
 
-A row is due from `next_at` on. A claim moves `next_at` to the end of its lease and writes the lease; whoever
-holds the lease may settle the row, and when it runs out the row is due again.
+A row is due from `next_at` on, in the lane of its provider and app. A claim moves `next_at` to the end of its lease
+and writes the lease; whoever holds the lease may settle the row, and when it runs out the row is due again.
 """
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, literal, null, select, update
+from sqlalchemy import Select, bindparam, delete, exists, insert, literal, null, select, union_all, update
 
-from models.db.database import InList, Reader, Statement, Transaction, Value, as_list
+from models.db.database import InList, Reader, Row, Statement, Transaction, Value, as_list
 from models.db.schema import deliveries, devices, messages, outbox, users
 from models.user import UserId
 
 REASON_CHARACTERS = 255
+# What a claim that could be larger takes for one device, and when the rest of that device's rows is due again.
+CLAIMED_PER_DEVICE = 20
+HELD_BACK_MS = 1000
+
+LaneKey = tuple[str, str]
+"""A provider's name and an app of it: what is claimed, sent and slowed down together."""
 
 
 class Kind(StrEnum):
@@ -46,6 +54,7 @@ class Claimed:
     give_up_at: int
     device_id: int
     provider: str
+    app: str
     token: str
     token_digest: bytes
     device_type: str
@@ -88,12 +97,14 @@ _INSERT_FOR_PEOPLE = Statement(
 _INSERT_FOR_DEVICE = Statement(
     insert(outbox).from_select(_COLUMNS, _ROW.where(devices.c.device_id == bindparam("device")), include_defaults=False)
 )
-_NEXT_DUE = Statement(
-    select(outbox.c.next_at).where(_IS_DUE).order_by(outbox.c.next_at, outbox.c.outbox_id).limit(literal(1))
-)
 _DUE = Statement(
-    select(outbox.c.outbox_id)
-    .where(_IS_DUE, outbox.c.next_at <= bindparam("now"))
+    select(outbox.c.outbox_id, outbox.c.device_id)
+    .where(
+        _IS_DUE,
+        outbox.c.provider == bindparam("of_provider"),
+        outbox.c.app == bindparam("of_app"),
+        outbox.c.next_at <= bindparam("now"),
+    )
     .order_by(outbox.c.next_at, outbox.c.outbox_id)
     .limit(bindparam("at_most"))
     .with_for_update(skip_locked=True)
@@ -102,6 +113,11 @@ _LEASE = Statement(
     update(outbox)
     .where(_THESE, _IS_DUE, outbox.c.next_at <= bindparam("now"))
     .values(lease=bindparam("held"), next_at=bindparam("until"))
+)
+_HOLD_BACK = Statement(
+    update(outbox)
+    .where(_THESE, _IS_DUE, outbox.c.next_at <= bindparam("now"))
+    .values(next_at=bindparam("until"), lease=null())
 )
 _CLAIMED = Statement(
     select(
@@ -112,7 +128,8 @@ _CLAIMED = Statement(
         outbox.c.created_at,
         outbox.c.give_up_at,
         devices.c.device_id,
-        devices.c.provider,
+        outbox.c.provider,
+        outbox.c.app,
         devices.c.token,
         devices.c.token_digest,
         devices.c.device_type,
@@ -150,6 +167,17 @@ _SETTLE = Statement(
         lease=null(),
     )
 )
+_SETTLE_DELIVERED = Statement(
+    update(outbox)
+    .where(_THESE, _HOLDS_LEASE)
+    .values(
+        state=literal("delivered"),
+        attempts=outbox.c.attempts + literal(1),
+        reason=literal(""),
+        settled_at=bindparam("now"),
+        lease=null(),
+    )
+)
 _POSTPONE = Statement(
     update(outbox)
     .where(_THIS_ROW, _HOLDS_LEASE)
@@ -168,55 +196,75 @@ async def insert_for_person(
     tx: Transaction, *, kind: Kind, message_id: int | None, uid: UserId, now: int, give_up_at: int
 ) -> int:
     """One row for each of the person's active devices; how many."""
-    params: dict[str, Value] = {
-        "what": kind.value,
-        "message": message_id,
-        "person": uid,
-        "now": now,
-        "give_up": give_up_at,
-    }
-    return (await tx.execute(_INSERT_FOR_PERSON, **params)).count
+    row = _new(kind, message_id, now, give_up_at)
+    return (await tx.execute(_INSERT_FOR_PERSON, **row, person=uid)).count
 
 
 async def insert_for_people(
     tx: Transaction, *, kind: Kind, message_id: int, uids: Iterable[UserId], now: int, give_up_at: int
 ) -> int:
     """One row for each active device of all these people; how many."""
-    params: dict[str, Value] = {
-        "what": kind.value,
-        "message": message_id,
-        "people": as_list(uids),
-        "now": now,
-        "give_up": give_up_at,
-    }
-    return (await tx.execute(_INSERT_FOR_PEOPLE, **params)).count
+    row = _new(kind, message_id, now, give_up_at)
+    return (await tx.execute(_INSERT_FOR_PEOPLE, **row, people=as_list(uids))).count
 
 
 async def insert_for_device(
     tx: Transaction, *, kind: Kind, message_id: int | None, device_id: int, now: int, give_up_at: int
 ) -> int:
     """One row for one device, ended or not; its id."""
-    params: dict[str, Value] = {
-        "what": kind.value,
-        "message": message_id,
-        "device": device_id,
-        "now": now,
-        "give_up": give_up_at,
-    }
-    return (await tx.execute(_INSERT_FOR_DEVICE, **params)).last_id
+    row = _new(kind, message_id, now, give_up_at)
+    return (await tx.execute(_INSERT_FOR_DEVICE, **row, device=device_id)).last_id
 
 
-async def next_due(reader: Reader) -> int | None:
-    """When the first row is due, in milliseconds; None when there is none."""
-    rows = await reader.read(_NEXT_DUE)
-    return int(rows[0][0]) if rows else None
+def _new(kind: Kind, message_id: int | None, now: int, give_up_at: int) -> dict[str, Value]:
+    return {"what": kind.value, "message": message_id, "now": now, "give_up": give_up_at}
 
 
-async def claim(tx: Transaction, *, now: int, lease: str, lease_until: int, limit: int) -> list[Claimed]:
-    """Lease up to `limit` due rows, longest due first. `lease` is a name that no claim has had before."""
-    ids = as_list(outbox_id for (outbox_id,) in await tx.read(_DUE, now=now, at_most=limit))
+def due_lanes(lanes: Sequence[LaneKey]) -> Statement:
+    """What `list_due_lanes` asks: which of these lanes have a row that is due. Each is one step into the index."""
+    return Statement(union_all(*(_due_lane(number, *lane) for number, lane in enumerate(lanes))))
+
+
+def _due_lane(number: int, provider: str, app: str) -> Select[Any]:
+    due = exists(literal(1)).where(
+        _IS_DUE,
+        outbox.c.provider == literal(provider),
+        outbox.c.app == literal(app),
+        outbox.c.next_at <= bindparam("now"),
+    )
+    return select(literal(number)).where(due)
+
+
+async def list_due_lanes(reader: Reader, statement: Statement, *, now: int) -> set[int]:
+    """The lanes that have a row to claim, each by its place in what `due_lanes` was given."""
+    return {int(number) for (number,) in await reader.read(statement, now=now)}
+
+
+async def claim(tx: Transaction, *, lane: LaneKey, now: int, lease: str, lease_until: int, limit: int) -> list[Claimed]:
+    """Lease up to `limit` due rows of one lane, longest due first. `lease` is a name that no claim has had before.
+
+    Where more are due than that, no device gets more than a share: what it has beyond that comes a second later,
+    behind whatever is due by then, so that one with ten thousand rows does not keep the others waiting.
+    """
+    provider, app = lane
+    due = await tx.read(_DUE, of_provider=provider, of_app=app, now=now, at_most=limit)
+    chosen, held_back = _share(due) if len(due) == limit else ([row[0] for row in due], [])
+    if held_back:
+        await tx.execute(_HOLD_BACK, ids=as_list(held_back), now=now, until=now + HELD_BACK_MS)
+    ids = as_list(chosen)
     await tx.execute(_LEASE, ids=ids, now=now, held=lease, until=lease_until)
     return [Claimed(*row) for row in await tx.read(_CLAIMED, ids=ids, held=lease)]
+
+
+def _share(due: Sequence[Row]) -> tuple[list[int], list[int]]:
+    """The rows of a full claim that are taken, and those of a device that has too many of them."""
+    taken: Counter[int] = Counter()
+    chosen: list[int] = []
+    held_back: list[int] = []
+    for outbox_id, device_id in due:
+        taken[device_id] += 1
+        (chosen if taken[device_id] <= CLAIMED_PER_DEVICE else held_back).append(outbox_id)
+    return chosen, held_back
 
 
 async def settle(
@@ -225,6 +273,11 @@ async def settle(
     """End a row whose lease is still held; False when it is not, and nothing is changed."""
     params: dict[str, Value] = {"row": outbox_id, "held": lease, "to": state.value, "tries": attempts, "now": now}
     return (await tx.execute(_SETTLE, **params, because=reason[:REASON_CHARACTERS])).count == 1
+
+
+async def settle_delivered(tx: Transaction, *, outbox_ids: Iterable[int], lease: str, now: int) -> int:
+    """End rows as delivered at this try, those whose lease is still held; how many."""
+    return (await tx.execute(_SETTLE_DELIVERED, ids=as_list(outbox_ids), held=lease, now=now)).count
 
 
 async def settle_later(

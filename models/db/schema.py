@@ -225,7 +225,7 @@ outbox = Table(
     Column("lease", String(32), comment="who may settle it"),
     Column("reason", String(255), nullable=False, server_default=""),
     Column("settled_at", BigInteger),
-    Index("outbox_due", "state", "next_at", "outbox_id"),
+    Index("outbox_due", "state", "provider", "app", "next_at", "outbox_id"),
     Index("outbox_settled", "settled_at"),
     Index("outbox_message", "message_id"),
     Index("outbox_device", "device_id", "outbox_id"),

@@ -2,6 +2,7 @@
 """The SQLite engine: reads inline on the event loop, writes by group commit, bulk reads in a thread."""
 
 import asyncio
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -61,6 +62,10 @@ class SqliteDatabase:
     async def write(self, unit: Unit[T]) -> T:
         """As `Database.write`. The unit may share its commit with others, never its fate."""
         return await self.writes.write(unit)
+
+    def tell(self, listener: Callable[[set[int]], None]) -> None:
+        """As `Database.tell`."""
+        self.writes.listener = listener
 
     async def close(self) -> None:
         """Finish what was asked for, refuse what comes later, and leave neither a thread nor a log behind."""

@@ -12,6 +12,14 @@ from models.db.sqlite_connection import connect, translated
 BUSY_MILLISECONDS = 30_000
 STEP_PAGES = 2048
 SKIPPED_IDS = 10_000_000
+# SQLite counts the ids of a table from its first row on.
+_NAME_EMPTY_TABLES = """
+    INSERT INTO sqlite_sequence (name, seq) SELECT name, 0 FROM sqlite_schema
+    WHERE type = 'table' AND sql LIKE '%AUTOINCREMENT%' AND name NOT IN (SELECT name FROM sqlite_sequence)
+"""
+_SKIP = f"""
+    UPDATE sqlite_sequence SET seq = seq + {SKIPPED_IDS}; UPDATE users SET event_seq = event_seq + {SKIPPED_IDS}
+"""  # noqa: S608 - a constant
 
 
 def copy(source: Path, target: Path, on_step: Callable[[int, int], None] = lambda _done, _all: None) -> None:
@@ -63,11 +71,7 @@ def skip_ids(path: Path) -> None:
     For a database that went back in time: what it would give out next, clients know as something else.
     Source: https://www.sqlite.org/autoinc.html
     """
-    _run(
-        path,
-        f"BEGIN IMMEDIATE; UPDATE sqlite_sequence SET seq = seq + {SKIPPED_IDS};"  # noqa: S608 - a constant
-        f"UPDATE users SET event_seq = event_seq + {SKIPPED_IDS}; COMMIT",
-    )
+    _run(path, f"BEGIN IMMEDIATE; {_NAME_EMPTY_TABLES}; {_SKIP}; COMMIT")
 
 
 def _run(path: Path, text: str) -> None:

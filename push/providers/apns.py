@@ -13,7 +13,8 @@ from typing import Any
 from urllib.parse import quote
 
 from push.base import Delivered, Outcome, Push, Rejected, Retry, VisibleText
-from push.http import HttpClient, NoAnswer
+from push.http import NoAnswer
+from push.http2 import Http2Client
 from push.providers.apns_auth import ApnsAuth, ApnsCredentials
 from push.providers.apns_codes import Doubt, Failure, outcome_of, read_answer
 
@@ -25,7 +26,8 @@ SEND_SECONDS = 25.0
 class ApnsProvider:
     """One app. Raises ValueError where its private key is none.
 
-    `http` speaks HTTP/2, so that all pushes share one connection. `clock` is in milliseconds since the epoch.
+    `http` is a client to `credentials.url`: all pushes share its connection. `clock` is in milliseconds since the
+    epoch.
     """
 
     name = "apns"
@@ -34,15 +36,20 @@ class ApnsProvider:
     def __init__(
         self,
         credentials: ApnsCredentials,
-        http: HttpClient,
+        http: Http2Client,
         *,
         text: VisibleText | None = None,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         send_seconds: float = SEND_SECONDS,
     ) -> None:
-        self._url = f"{credentials.url}/3/device/"
-        self._topic = credentials.topic
         self._background = credentials.background
+        self._headers = {
+            "content-type": "application/json",
+            "user-agent": "glimpse",
+            "apns-topic": credentials.topic,
+            "apns-push-type": "background" if credentials.background else "alert",
+            "apns-priority": "5" if credentials.background else "10",
+        }
         self._http = http
         self._text = text or VisibleText()
         self._clock = clock
@@ -79,26 +86,20 @@ class ApnsProvider:
         return said
 
     async def _send_with(self, token: str, push: Push, body: bytes) -> Delivered | Failure | Retry:
-        url = self._url + quote(push.token, safe="")
-        answer = await self._http.post(url, content=body, headers=self._headers(token, push))
+        path = f"/3/device/{quote(push.token, safe='')}"
+        headers = {"authorization": f"bearer {token}", **self._headers}
+        once = {
+            "apns-id": str(uuid.UUID(hex=push.dedupe_id)),
+            "apns-collapse-id": push.dedupe_id,
+            "apns-expiration": str(self._clock() // 1000 + push.ttl_seconds),
+        }
+        answer = await self._http.post(path, content=body, headers=headers, once=once)
         if isinstance(answer, NoAnswer):
             return Retry(answer.reason)
         said = read_answer(answer)
         if isinstance(said, Delivered):
             self._auth.served(token)
         return said
-
-    def _headers(self, token: str, push: Push) -> dict[str, str]:
-        return {
-            "authorization": f"bearer {token}",
-            "content-type": "application/json",
-            "apns-topic": self._topic,
-            "apns-push-type": "background" if self._background else "alert",
-            "apns-priority": "5" if self._background else "10",
-            "apns-id": str(uuid.UUID(hex=push.dedupe_id)),
-            "apns-collapse-id": push.dedupe_id,
-            "apns-expiration": str(self._clock() // 1000 + push.ttl_seconds),
-        }
 
     def _body(self, push: Push) -> bytes:
         """The notification's fields beside `aps`, where an app finds them."""

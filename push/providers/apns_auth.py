@@ -47,7 +47,7 @@ class ApnsAuth:
 
     def __init__(self, credentials: ApnsCredentials, clock: Callable[[], int]) -> None:
         self._credentials = credentials
-        self._key = _p256_key(credentials.private_key)
+        self._key = p256_key(credentials.private_key)
         self._clock = clock
         self._token = ""
         self._made_at = 0
@@ -83,7 +83,8 @@ class ApnsAuth:
         self._token = jwt.encode(claims, self._key, algorithm="ES256", headers=headers)
 
 
-def _p256_key(pem: str) -> EllipticCurvePrivateKey:
+def p256_key(pem: str) -> EllipticCurvePrivateKey:
+    """The key of this PEM text. Raises ValueError."""
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError):

@@ -11,12 +11,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from push.base import Delivered, Outcome, Push, Rejected, Retry, VisibleText
-from push.http import MAX_CONNECTIONS, HttpClient, NoAnswer
+from push.http import HttpClient, NoAnswer
 from push.providers.fcm_auth import FcmAuth, FcmCredentials
 from push.providers.fcm_codes import Failure, outcome_of, read_answer
 
 LONGEST_DATA_BYTES = 4096
 LONGEST_TTL_SECONDS = 2_419_200
+# HTTP/1.1 has one message at a time on a connection: `http` wants as many pools as a quarter of this.
+AT_ONCE = 64
 # Below the time that the relay gives a call, which would else judge the whole batch by its slowest push.
 SEND_SECONDS = 25.0
 
@@ -46,7 +48,7 @@ class FcmProvider:
         self._clock = clock
         self._send_seconds = send_seconds
         self._auth = FcmAuth(credentials, http, clock)
-        self._turn = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._turn = asyncio.Semaphore(AT_ONCE)
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
         # All are built before any is sent: one that cannot be built fails the batch while nothing has left yet.

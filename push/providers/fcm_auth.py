@@ -70,7 +70,7 @@ class FcmAuth:
 
     def __init__(self, credentials: FcmCredentials, http: HttpClient, clock: Callable[[], int]) -> None:
         self._credentials = credentials
-        self._key = _rsa_key(credentials.private_key)
+        self._key = rsa_key(credentials.private_key)
         self._http = http
         self._clock = clock
         self._lock = asyncio.Lock()
@@ -163,7 +163,8 @@ def read_object(body: bytes) -> dict[str, Any]:
     return document if isinstance(document, dict) else {}
 
 
-def _rsa_key(pem: str) -> RSAPrivateKey:
+def rsa_key(pem: str) -> RSAPrivateKey:
+    """The key of this PEM text. Raises ValueError."""
     try:
         key = load_pem_private_key(pem.encode(), password=None)
     except (ValueError, TypeError):

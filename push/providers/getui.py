@@ -47,6 +47,7 @@ class GetuiProvider:
         self._base = f"{credentials.base_url.rstrip('/')}/{credentials.app_id}"
         self._http = http
         self._text = text or VisibleText()
+        self._options = {"options": credentials.vendor_options} if credentials.vendor_options else {}
         self._clock = clock
         self._auth = GetuiAuth(credentials, http, clock)
 
@@ -129,7 +130,7 @@ class GetuiProvider:
             "audience": {"cid": [push.token]},
             "push_message": {"transmission": push.payload},
             "push_channel": {
-                "android": {"ups": {"notification": {**shown, "click_type": "startapp"}}},
+                "android": {"ups": {"notification": {**shown, "click_type": "startapp"}, **self._options}},
                 "ios": {
                     "type": "notify",
                     "aps": {"alert": shown, "content-available": 0, "sound": "default"},

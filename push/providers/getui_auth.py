@@ -4,7 +4,7 @@
 import asyncio
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,12 +21,16 @@ AUTH_LIMITED_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class GetuiCredentials:
-    """An app's keys. `base_url` is all before the app's id: `https://restapi.getui.com/v2`."""
+    """An app's keys. `base_url` is all before the app's id: `https://restapi.getui.com/v2`.
+
+    `vendor_options` are handed through to the phone makers' channels as they are: by maker, `{"XM": {…}, "HW": {…}}`.
+    """
 
     base_url: str
     app_id: str
     app_key: str = field(repr=False)
     master_secret: str = field(repr=False)
+    vendor_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -70,7 +70,6 @@ class WebpushProvider:
             self._taken_at = self._clock()
             return Delivered()
         if status in {401, 403}:
-            self._vapid.forget(origin)
             return Retry(f"HTTP {status}: our key was refused", provider_fault=not self._is_trusted())
         if status == 404 and self._origins.finds_nothing(origin):
             return Retry("HTTP 404 for everybody", provider_fault=False)

@@ -87,10 +87,6 @@ class Vapid:
             self._kept[origin] = (header, until)
         return header
 
-    def forget(self, origin: str) -> None:
-        """Make a new token next time: this one was refused."""
-        self._kept.pop(origin, None)
-
     def _token(self, origin: str, until: int) -> str:
         claims = {"aud": origin, "exp": until} | ({"sub": self._subject} if self._subject else {})
         return jwt.encode(claims, self._key.private, algorithm="ES256")

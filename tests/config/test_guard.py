@@ -89,7 +89,7 @@ def test_tls_of_our_own_needs_no_proxy(configured: Configured, safe: str, tmp_pa
     ]
 
 
-@pytest.mark.parametrize("name", ["keys.json", "secret", "master"])
+@pytest.mark.parametrize("name", ["keys.json", "vapid.pem", "secret", "master"])
 @pytest.mark.parametrize("lan", ["false", "true"])
 def test_a_secret_file_that_others_can_read_is_refused(
     configured: Configured, safe: str, tmp_path: Path, name: str, lan: str

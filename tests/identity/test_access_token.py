@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Access tokens: only what this server has signed for this time is read, whatever else is held out."""
 
+import hmac
 import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import replace
@@ -36,13 +37,18 @@ def unsigned(header: dict[str, Any], claims: dict[str, Any], signature: str = ""
     return ".".join([*parts, signature])
 
 
+def signed(hashing: str, header: dict[str, Any]) -> str:
+    text = unsigned(header, CLAIMS).rstrip(".")
+    return f"{text}.{urlsafe_b64encode(hmac.digest(KEY, text.encode(), hashing)).decode().rstrip('=')}"
+
+
 def test_a_token_says_what_was_signed_until_it_ends() -> None:
     assert set(CLAIMS) == {"iss", "aud", "sub", "sid", "iat", "exp", "jti"}
     assert HEADER == {"alg": "HS256", "kid": "1", "typ": "at+jwt"}
     assert (EXPIRES_AT, LIFETIME_MS) == (NOW + 900_000, 900_000)
     said = AccessToken(UID, FAMILY, NOW // 1000, EXPIRES_AT // 1000)
     for now in (NOW - 5000, NOW, EXPIRES_AT - 1):
-        assert TOKENS.read(TOKEN, now) == said
+        assert TOKENS.read(TOKEN, now) == TOKENS.read(made(CLAIMS), now) == said
     for now in (0, NOW - 5001, EXPIRES_AT, EXPIRES_AT + 10**12):
         assert TOKENS.read(TOKEN, now) is None
     assert FAMILY not in repr(said)
@@ -65,7 +71,8 @@ FORGED = {
     "no alg": unsigned({**HEADER, "alg": "none"}, CLAIMS),
     "no alg in capitals": unsigned({**HEADER, "alg": "None"}, CLAIMS, TOKEN.rpartition(".")[2]),
     "our header and no signature": TOKEN.rpartition(".")[0] + ".",
-    "HS512": made(CLAIMS, algorithm="HS512"),
+    "HS512": signed("sha512", {**HEADER, "alg": "HS512"}),
+    "our header in other letters": signed("sha256", {"typ": "at+jwt", "kid": "1", "alg": "HS256"}),
     "EdDSA": made(CLAIMS, key=Ed25519PrivateKey.generate(), algorithm="EdDSA"),
     "another key": made(CLAIMS, key=OTHER_KEY),
     "an empty key": made(CLAIMS, key=b"\0" * 32),

@@ -15,16 +15,18 @@ from models.db.database import Row, Statement, Transaction
 from models.db.schema import users
 from models.db.sqlite import SqliteDatabase
 from models.keys import KeyRing, new_key_ring
+from push.endpoints import Endpoints
 from push.sms.base import Sent, SmsMessage, SmsOutcome
 from push.sms.queue import SmsQueue
 from services.accounts import Accounts
 from services.activation import Activation
 from services.authentication import Authentication, Caller
+from services.device_tokens import DeviceTokens
 from services.enrolment import Enrolment, Issued, Started
 from services.hashing import Hashing
 from services.limits import Limits
-from services.sms_budgets import SmsBudgets
 from services.passwords import Passwords
+from services.sms_budgets import SmsBudgets
 from services.tokens import Tokens
 
 PHONE = {"region_num": "86", "phone_num": "13800138000", "nickname": "Ann"}
@@ -150,6 +152,8 @@ async def open_world(
         wake_relay=lambda: woken.append(clock()),
         clock=clock,
     )
+    pairs = (("log", ""), ("getui", ""))
+    device_tokens = DeviceTokens(pairs, default_provider="log", endpoints=Endpoints())
     accounts = Accounts(
         db=db,
         keys=keys,
@@ -158,11 +162,20 @@ async def open_world(
         activation_required=required,
         default_provider="log",
         providers=("log", "getui"),
+        device_tokens=device_tokens,
         clock=clock,
     )
     authentication = Authentication(db=db, keys=keys, limits=limits, clock=clock)
     hashing, tokens = Hashing(hasher=CHEAP), Tokens(db=db, keys=keys, clock=clock)
-    passwords = Passwords(db=db, hashing=hashing, tokens=tokens, limits=limits, default_provider="log", clock=clock)
+    passwords = Passwords(
+        db=db,
+        hashing=hashing,
+        tokens=tokens,
+        limits=limits,
+        default_provider="log",
+        device_tokens=device_tokens,
+        clock=clock,
+    )
     yield World(
         path,
         db,

@@ -62,6 +62,8 @@ def test_what_was_accepted_before_a_backup_under_load_is_there_after_its_restore
         assert {key: ben.get(key).content for key in images} == images
         assert int(ann.send(ben, png(1, 1)).headers["message-id"]) > SKIPPED_IDS
         assert new.register("Eve").uid > SKIPPED_IDS
+        group = ann.request("POST", "/v1/groups", json={"name": "the first one"}).json()
+        assert group["group_id"] > SKIPPED_IDS, "the backup knew no groups, and yet clients may"
         assert new.failures() == []
 
 

@@ -21,10 +21,11 @@ class Certificate:
     trust: ssl.SSLContext
 
 
-def own_certificate(folder: Path) -> Certificate:
-    """A self-signed certificate for 127.0.0.1, of an hour, and its key (0600), in this folder."""
+def own_certificate(folder: Path, host: str | None = None) -> Certificate:
+    """A self-signed certificate for 127.0.0.1 or a host's name, of an hour, and its key (0600), in this folder."""
     private = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host or "127.0.0.1")])
+    subject = x509.DNSName(host) if host else x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
     now = datetime.now(UTC)
     certificate = (
         x509.CertificateBuilder()
@@ -34,7 +35,7 @@ def own_certificate(folder: Path) -> Certificate:
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - timedelta(minutes=5))
         .not_valid_after(now + timedelta(hours=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.SubjectAlternativeName([subject]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
         .sign(private, hashes.SHA256())
     )

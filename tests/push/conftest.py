@@ -77,11 +77,11 @@ class World:
 
         return await self.db.write(unit)
 
-    async def device(self, uid: UserId, token: str, provider: str = "log") -> DeviceId:
+    async def device(self, uid: UserId, token: str, provider: str = "log", app: str = "") -> DeviceId:
         now = self.clock()
 
         async def unit(tx: Transaction) -> DeviceId:
-            facts = {"provider": provider, "app": "", "token": token, "device_type": "ANDROID"}
+            facts = {"provider": provider, "app": app, "token": token, "device_type": "ANDROID"}
             return await devices.register(tx, uid=uid, now=now, **facts)
 
         return await self.db.write(unit)
@@ -129,7 +129,7 @@ class World:
         return row
 
     def relay(self, *others: ScriptedProvider, **options: float) -> Relay:
-        providers = {provider.name: provider for provider in (self.provider, *others)}
+        providers = {(provider.name, provider.app): provider for provider in (self.provider, *others)}
         return Relay(self.db, providers, _phone_hash_of, clock=self.clock, **options)  # type: ignore[arg-type]
 
 

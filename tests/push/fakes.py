@@ -23,8 +23,9 @@ class FakeClock:
 class ScriptedProvider:
     """Answers each push with `script`, after `before` has been awaited. Keeps what it was sent, call by call."""
 
-    def __init__(self, name: str = "log", *, batch_size: int = 100) -> None:
+    def __init__(self, name: str = "log", app: str = "", *, batch_size: int = 100) -> None:
         self.name = name
+        self.app = app
         self.batch_size = batch_size
         self.script: Script = lambda _: Delivered()
         self.before: Hook | None = None

@@ -313,7 +313,7 @@ async def test_private_key_that_is_none_is_refused_at_the_start(private_key: str
 
 def assertion(key: Any = None, algorithm: str = "RS256", **changes: Any) -> str:
     now = int(time.time())
-    claims = {"iss": KEYS.client_email, "scope": "https://www.googleapis.com/auth/firebase.messaging"}
+    claims: dict[str, Any] = {"iss": KEYS.client_email, "scope": "https://www.googleapis.com/auth/firebase.messaging"}
     claims |= {"aud": TOKEN_URL, "iat": now, "exp": now + 3600} | changes
     return jwt.encode(claims, key or KEYS.private_key, algorithm=algorithm)
 

@@ -19,6 +19,7 @@ from tests.push.fakes import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
 T = TypeVar("T")
+LOG = ("log", "")
 
 _ENDED = Statement(select(devices_table.c.ended_at))
 
@@ -35,7 +36,7 @@ async def test_ten_minutes_of_provider_faults_end_no_device_and_lose_no_row(worl
     for _ in range(60):
         await relay.run_once()
         world.clock.advance(10)
-    assert relay.breakers == {"log": BreakerState.OPEN}
+    assert relay.breakers == {LOG: BreakerState.OPEN}
     assert set(await world.states()) == {"due"}
     assert {row[0] for row in await world.db.read(_ENDED)} == {None}
     assert len(world.provider.calls) < 80
@@ -44,7 +45,7 @@ async def test_ten_minutes_of_provider_faults_end_no_device_and_lose_no_row(worl
     for _ in range(80):
         await relay.run_once()
         world.clock.advance(30)
-    assert relay.breakers == {"log": BreakerState.CLOSED}
+    assert relay.breakers == {LOG: BreakerState.CLOSED}
     assert set(await world.states()) == {"delivered"}
 
 
@@ -57,7 +58,7 @@ async def test_open_breaker_costs_no_attempt(world: World) -> None:
     world.provider.script = lambda _: Retry("502")
     relay = world.relay(in_flight=5)
     await relay.run_once()
-    assert relay.breakers["log"] is BreakerState.OPEN
+    assert relay.breakers[LOG] is BreakerState.OPEN
     world.clock.advance(29)
     await relay.run_once()
     assert len(world.provider.calls) == 5
@@ -69,7 +70,7 @@ async def test_lease_that_ran_out_is_claimed_again_and_its_first_holder_settles_
     now = world.clock()
 
     async def claim(tx: Transaction) -> int:
-        [row] = await outbox.claim(tx, now=now, lease="dead worker", lease_until=now + 60_000, limit=10)
+        [row] = await outbox.claim(tx, lane=LOG, now=now, lease="dead worker", lease_until=now + 60_000, limit=10)
         return row.outbox_id
 
     outbox_id = await world.db.write(claim)
@@ -133,12 +134,19 @@ async def test_provider_that_answers_too_few_loses_no_row(world: World) -> None:
     assert await world.states() == ["delivered", "delivered"]
 
 
-async def test_provider_that_is_not_configured_costs_no_attempt(world: World) -> None:
+async def test_provider_that_is_not_configured_costs_no_attempt_until_its_rows_are_given_up(world: World) -> None:
     sender, receiver = await world.person(), await world.person()
     await world.device(receiver, "t", provider="elsewhere")
+    await world.device(receiver, "t", app="another")
     await world.message(sender, receiver)
-    await world.relay().run_once()
-    assert (await world.rows())[0][:3] == ("due", 0, "provider not configured")
+    relay = world.relay()
+    assert await relay.run_once() == 0
+    assert await relay.give_up_overdue() == 0
+    assert [row[:3] for row in await world.rows()] == [("due", 0, "")] * 2
+    world.clock.advance(3 * 86_400)
+    assert await relay.run_once() == 0
+    assert await relay.give_up_overdue() == 2
+    assert [row[:3] for row in await world.rows()] == [("dead", 0, "gave up")] * 2
 
 
 async def test_logs_show_no_token_and_no_phone_hash(world: World, caplog: pytest.LogCaptureFixture) -> None:

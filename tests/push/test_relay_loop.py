@@ -162,7 +162,7 @@ async def test_database_that_fails_does_not_end_the_relay(world: World, monkeypa
 
     world.provider.before = tell
     database = FailingDatabase(world, 3)
-    relay = Relay(database, {"log": world.provider}, bytes.decode, clock=world.clock)
+    relay = Relay(database, {("log", ""): world.provider}, bytes.decode, clock=world.clock)
     running = asyncio.create_task(relay.run())
     async with asyncio.timeout(5):
         await sent.wait()

@@ -4,11 +4,13 @@
 import pytest
 
 from models.db import backlog, devices, outbox
+from models.db.backlog import Wanted
 from models.db.database import Transaction
 from models.db.outbox import Kind, State
 from tests.push.conftest import World
 
 pytestmark = pytest.mark.anyio
+LOG = ("log", "")
 
 
 async def test_same_token_again_keeps_its_device(world: World) -> None:
@@ -23,10 +25,13 @@ async def test_same_token_again_keeps_its_device(world: World) -> None:
 
 async def test_token_that_moves_leaves_the_first_account(world: World) -> None:
     first, second = await world.person(), await world.person()
-    device_id = await world.device(first, "t")
-    assert await world.device(second, "t") == device_id
+    left = await world.device(first, "t")
+    device_id = await world.device(second, "t")
+    assert device_id != left
     assert await devices.list_active(world.db, uid=first) == []
     assert [device.device_id for device in await devices.list_active(world.db, uid=second)] == [device_id]
+    assert await world.device(first, "t") not in {left, device_id}
+    assert await devices.list_active(world.db, uid=second) == []
 
 
 async def test_ended_device_comes_back_when_its_token_is_registered(world: World) -> None:
@@ -70,13 +75,15 @@ async def test_claim_leases_longest_due_first_and_nothing_twice(world: World) ->
 
     async def claim(lease: str) -> list[int | None]:
         async def unit(tx: Transaction) -> list[int | None]:
-            rows = await outbox.claim(tx, now=now, lease=lease, lease_until=now + 9000, limit=2)
+            rows = await outbox.claim(tx, lane=LOG, now=now, lease=lease, lease_until=now + 9000, limit=2)
             return [row.message_id for row in rows]
 
         return await world.db.write(unit)
 
     assert [await claim(lease) for lease in ("first", "second", "third")] == [sent[:2], sent[2:], []]
-    assert await outbox.next_due(world.db) == now + 9000
+    lanes = outbox.due_lanes([("getui", ""), LOG])
+    assert await outbox.list_due_lanes(world.db, lanes, now=now + 8999) == set()
+    assert await outbox.list_due_lanes(world.db, lanes, now=now + 9000) == {1}
 
 
 async def test_row_dropped_while_it_is_sent_stays_dropped(world: World) -> None:
@@ -85,7 +92,7 @@ async def test_row_dropped_while_it_is_sent_stays_dropped(world: World) -> None:
     await world.message(sender, receiver)
 
     async def drop(_: object) -> None:
-        [row] = await backlog.list_some(world.db, state=State.DUE, provider=None, limit=9)
+        [row] = await backlog.list_some(world.db, Wanted(state=State.DUE), limit=9)
         await world.db.write(lambda tx: backlog.drop(tx, [row.outbox_id], reason="by hand", now=5))
 
     world.provider.before = drop

@@ -1,14 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The webhook provider against the emulator, and both against the specification's own library."""
 
+import asyncio
 import json
+import os
+import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import httpx
 import pytest
 from standardwebhooks import Webhook
 
+from emulators import ntfy
 from emulators.http import Fault
 from emulators.webhook import SECRET, Running, running
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
@@ -17,6 +22,7 @@ from push.providers.webhook import WebhookProvider
 from push.webhook_signature import signed_headers, signing_key
 
 pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).parents[2]
 PAYLOAD = '{"message_id":1,"sender_phone":"é"}'
 
 
@@ -120,3 +126,22 @@ async def test_emulator_checks_what_the_specifications_library_signs(vendor: Run
         assert await post(*[part.encode() if isinstance(part, str) else part for part in wrong]) == 401  # type: ignore[arg-type]
     assert await post("msg_1", signed, seconds=301) == 401
     assert len(vendor.state.inbox["a"]) == 1
+
+
+async def test_walks_of_the_page_go_as_they_say(vendor: Running) -> None:
+    page = (ROOT / "docs/emulators.md").read_text()
+    async with ntfy.running() as topics:
+        for emulator, port, shown in ((vendor, 9107, "hook/phone1"), (topics, 9106, "phone1/json")):
+            [script] = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if shown in block]
+            walk = await asyncio.create_subprocess_exec(
+                "bash",
+                "-euc",
+                script.replace(f"http://127.0.0.1:{port}", emulator.url),
+                env={"PATH": os.environ["PATH"]},
+                stdout=asyncio.subprocess.PIPE,
+            )
+            said, _ = await walk.communicate()
+            assert walk.returncode == 0
+            assert b"error" not in said
+            assert len(emulator.state.inbox["phone1"]) == 1
+        assert (vendor.state.hooks, topics.state.tokens) == ({"phone1": "gone"}, {"closed": "tk_secret"})

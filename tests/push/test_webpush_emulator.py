@@ -4,7 +4,7 @@
 import re
 import subprocess
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import http_ece
@@ -44,10 +44,10 @@ class Sender:
         return found
 
     async def push(
-        self, subscription: dict[str, Any], body: bytes | None = None, **headers: str | None
+        self, subscription: dict[str, Any], body: bytes | None = None, headers: Mapping[str, str | None] | None = None
     ) -> tuple[int, int | None]:
         """Status, and errno of a refusal. A header that is None is left out."""
-        every = {"TTL": "60", "Content-Encoding": "aes128gcm", **self.claims()} | headers
+        every = {"TTL": "60", "Content-Encoding": "aes128gcm", **self.claims(), **(headers or {})}
         content = self.encrypt(subscription) if body is None else body
         kept = {name: value for name, value in every.items() if value is not None}
         answer = await self.http.post(subscription["endpoint"], content=content, headers=kept)
@@ -69,7 +69,7 @@ async def test_push_of_another_implementation_is_taken_and_read(sender: Sender) 
     assert answer.headers["location"].startswith(f"{sender.vendor.url}/m/")
     [item] = sender.vendor.state.inbox[name]
     assert (item["text"], item["status"]) == (BODY.decode(), "delivered")
-    assert await sender.push(subscription, b"", **{"Content-Encoding": None}) == (201, None)
+    assert await sender.push(subscription, b"", {"Content-Encoding": None}) == (201, None)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ async def test_header_that_the_service_would_refuse_is_refused(
     sender: Sender, headers: dict[str, str | None], answer: tuple[int, int]
 ) -> None:
     _, subscription = sender.vendor.subscribe()
-    assert await sender.push(subscription, **headers) == answer
+    assert await sender.push(subscription, headers=headers) == answer
     assert (sender.vendor.state.inbox, len(sender.vendor.state.violations)) == ({}, 1)
 
 
@@ -103,12 +103,12 @@ async def test_token_for_others_or_for_too_long_is_refused(sender: Sender) -> No
         {"exp": now - 1},
         {"exp": now + DAY + 60},
     ):
-        assert await sender.push(subscription, **sender.claims(**changes)) == (401, 109), changes
+        assert await sender.push(subscription, headers=sender.claims(**changes)) == (401, 109), changes
     forged = sender.claims()["Authorization"].replace("t=", "t=x", 1)
-    assert await sender.push(subscription, Authorization=forged) == (401, 109)
+    assert await sender.push(subscription, headers={"Authorization": forged}) == (401, 109)
     sender.vendor.state.clock.ahead_ms += 2 * DAY * 1000
     late = sender.claims(exp=now + DAY)
-    assert await sender.push(subscription, **late) == (401, 109)
+    assert await sender.push(subscription, headers=late) == (401, 109)
     assert sender.vendor.state.inbox == {}
 
 
@@ -141,9 +141,9 @@ async def test_topic_replaces_what_waits_and_ttl_ends_it(sender: Sender) -> None
     assert (await sender.http.post(control, json={"id": name, "state": "offline"})).json() == {"ok": True}
     texts = {"first": "a", "second": "a", "third": "b", "fourth": None}
     for text, topic in texts.items():
-        await sender.push(subscription, sender.encrypt(subscription, text.encode()), Topic=topic)
-    await sender.push(subscription, sender.encrypt(subscription, b"soon over"), TTL="5")
-    await sender.push(subscription, sender.encrypt(subscription, b"now or never"), TTL="0")
+        await sender.push(subscription, sender.encrypt(subscription, text.encode()), {"Topic": topic})
+    await sender.push(subscription, sender.encrypt(subscription, b"soon over"), {"TTL": "5"})
+    await sender.push(subscription, sender.encrypt(subscription, b"now or never"), {"TTL": "0"})
     sender.vendor.state.clock.ahead_ms += 6000
     await sender.http.post(control, json={"id": name, "state": "online"})
     inbox = (await sender.http.get(f"{sender.vendor.url}/__inbox", params={"id": name})).json()

@@ -16,6 +16,9 @@ pytestmark = pytest.mark.anyio
 ACTIVATION = "INSERT INTO activations VALUES (?, x'', x'', 'x', NULL, '', '', NULL, x'', 5, 1, 0, ?, ?, NULL)"
 IDEMPOTENCY = "INSERT INTO idempotency VALUES (?, x'', NULL, '{}', ?, ?)"
 CREDENTIAL = "INSERT INTO credentials (uid, kind, digest, created_at, expires_at) VALUES (?, 'ukey', x'', 0, ?)"
+REFRESH_TOKEN = (
+    "INSERT INTO refresh_tokens (uid, family, digest, created_at, expires_at) VALUES (?, 'f', randomblob(32), 0, ?)"
+)
 EVENT = "INSERT INTO events VALUES (?, ?, 'image', ?, '{}')"
 
 

@@ -53,7 +53,10 @@ def test_what_is_a_name_and_what_it_is_kept_as(kind: NameKind, typed: str, folde
                 "a" * 10_000_000,
             )
         ),
-        *((NameKind.LOGIN, text) for text in ("", "ab", " a ", "a" * 65, "ẞ" * 33, "a@b", "a b", "abc\n\x00", "\ud800ab")),
+        *(
+            (NameKind.LOGIN, text)
+            for text in ("", "ab", " a ", "a" * 65, "ẞ" * 33, "a@b", "a b", "abc\n\x00", "\ud800ab")
+        ),
     ],
 )
 def test_what_is_no_name(kind: NameKind, typed: str) -> None:

@@ -260,6 +260,6 @@ CREATE TABLE outbox (
     FOREIGN KEY(device_id) REFERENCES devices (device_id)
 );
 CREATE INDEX outbox_device ON outbox (device_id, outbox_id);
-CREATE INDEX outbox_due ON outbox (state, next_at, outbox_id);
+CREATE INDEX outbox_due ON outbox (state, provider, app, next_at, outbox_id);
 CREATE INDEX outbox_message ON outbox (message_id);
 CREATE INDEX outbox_settled ON outbox (settled_at);

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Devices and their pushes: section 5 of the HTTP contract."""
+
+from dataclasses import asdict
+
+from handlers.base import BaseHandler
+from models.errors import NotFound
+from models.ids import parse_id
+
+
+class DevicesHandler(BaseHandler):
+    """GET and POST /v1/devices."""
+
+    async def get(self) -> None:
+        items = [
+            {
+                "device_id": device.device_id,
+                "provider": device.provider,
+                "app": device.app,
+                "device_type": device.device_type,
+                "registered_at": device.registered_at,
+                "stale": device.stale_at is not None,
+            }
+            for device in await self.services.devices.list_devices(self.uid)
+        ]
+        self.reply(200, {"items": items, "next": None})
+
+    async def post(self) -> None:
+        self.reply(201, {"device_id": await self.services.devices.register(self.uid, self.fields())})
+
+
+class DeviceHandler(BaseHandler):
+    """PUT and DELETE /v1/devices/{device_id}."""
+
+    async def put(self, device_id: str) -> None:
+        wanted = read_device_id(device_id)
+        await self.services.devices.replace_token(self.uid, wanted, self.fields())
+        self.reply(200, {"device_id": wanted})
+
+    async def delete(self, device_id: str) -> None:
+        await self.services.devices.end(self.uid, read_device_id(device_id))
+        self.reply(204)
+
+
+class TestPushHandler(BaseHandler):
+    """POST /v1/devices/{device_id}/test-push."""
+
+    async def post(self, device_id: str) -> None:
+        self.reply(200, asdict(await self.services.devices.test_push(self.uid, read_device_id(device_id))))
+
+
+class DevicePushesHandler(BaseHandler):
+    """GET /v1/devices/{device_id}/pushes."""
+
+    async def get(self, device_id: str) -> None:
+        pushes = await self.services.devices.pushes(self.uid, read_device_id(device_id))
+        self.reply(200, {"items": [asdict(push) for push in pushes], "next": None})
+
+
+def read_device_id(text: str) -> int:
+    """Raises NotFound for what is no id."""
+    device_id = parse_id(text)
+    if device_id is None:
+        raise NotFound
+    return device_id

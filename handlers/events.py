@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events by long poll and by Server-Sent Events: section 9 of the HTTP contract. WebSocket is in `handlers.socket`."""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from tornado.iostream import StreamClosedError
+
+from handlers.base import BaseHandler
+from handlers.paging import DEFAULT_LIMIT, MAX_LIMIT, number
+from models.db.events import Event
+from models.errors import AppError, InvalidField
+from models.ids import MAX_ID
+from services.events import Reader
+
+LONGEST_WAIT = 60
+HEARTBEAT_SECONDS = 15
+STALL_SECONDS = 10
+"""A reader that takes nothing for so long while there is something is cut."""
+RECONNECT_MS = 2000
+
+
+def cursor(query: Mapping[str, str]) -> int | None:
+    """The event that the caller has; None when it names none. Raises InvalidField."""
+    return number(query, "after", default=0, least=0, most=MAX_ID) if "after" in query else None
+
+
+def entry(event: Event) -> str:
+    """An event as JSON text."""
+    return f'{{"id":{event.event_id},"type":"{event.type}","at":{event.at},"data":{event.data}}}'
+
+
+async def taken(written: asyncio.Future[None]) -> None:
+    """Wait until the client has room for what was written. Raises TimeoutError, and what the write raises."""
+    done, _ = await asyncio.wait({written}, timeout=STALL_SECONDS)
+    if not done:
+        # Not to be cancelled: Tornado looks at it once more when the connection ends.
+        written.add_done_callback(lambda late: late.exception())
+        raise TimeoutError
+    written.result()
+
+
+class FollowingHandler(BaseHandler):
+    """A handler that waits for events. What it waits with ends with the connection."""
+
+    reader: Reader | None = None
+
+    async def follow(self, after: int | None) -> Reader:
+        assert self.caller
+        self.reader = await self.services.events.open(self.caller, after)
+        if self._closed:
+            self.reader.close()
+        return self.reader
+
+    def release(self) -> None:
+        if self.reader is not None:
+            self.reader.close()
+
+
+class EventsHandler(FollowingHandler):
+    """GET /v1/events: what has been, or with `wait` what comes next."""
+
+    async def get(self) -> None:
+        query = self.query("after", "wait", "limit")
+        wait = number(query, "wait", default=0, least=0, most=LONGEST_WAIT)
+        limit = number(query, "limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT)
+        reader = await self.follow(cursor(query))
+        found = await reader.next(wait, limit)
+        items = ",".join(map(entry, found))
+        self.finish(f'{{"items":[{items}],"next":{reader.cursor}}}')
+
+
+class EventStreamHandler(FollowingHandler):
+    """GET /v1/events/stream: Server-Sent Events (https://html.spec.whatwg.org/multipage/server-sent-events.html)."""
+
+    async def get(self) -> None:
+        reader = await self.follow(self._after())
+        self.set_header("Content-Type", "text/event-stream; charset=utf-8")
+        self.set_header("X-Accel-Buffering", "no")
+        await self._send(f"retry: {RECONNECT_MS}\n\n")
+        try:
+            while not reader.closed:
+                found = await reader.next(HEARTBEAT_SECONDS)
+                await self._send("".join(map(_message, found)) or ":\n\n")
+        except AppError as error:
+            await self._send(f"event: end\ndata: {json.dumps({'code': error.code})}\n\n")
+        self.finish()
+
+    def _after(self) -> int | None:
+        query = self.query("after")
+        last = self.request.headers.get("Last-Event-ID")
+        return cursor(query if last is None else {"after": last})
+
+    async def _send(self, text: str) -> None:
+        """Raises StreamClosedError for a reader that is gone or takes nothing."""
+        self.write(text)
+        try:
+            await taken(self.flush())
+        except TimeoutError:
+            self.connection.close()
+            raise StreamClosedError from None
+
+
+def _message(event: Event) -> str:
+    return f"id: {event.event_id}\nevent: {event.type}\ndata: {entry(event)}\n\n"
+
+
+def first_frame(message: str | bytes) -> str:
+    """The access token of a WebSocket's first frame. Raises InvalidField."""
+    try:
+        said: Any = json.loads(message)
+    except ValueError:
+        said = None
+    token = said.get("access_token") if isinstance(said, dict) and len(said) == 1 else None
+    if not isinstance(token, str):
+        raise InvalidField(fields=[("access_token", "the first frame is to be an object with this alone")])
+    return token

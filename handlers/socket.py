@@ -1,0 +1,135 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Events by WebSocket (RFC 6455): section 9 of the HTTP contract."""
+
+import asyncio
+from time import monotonic
+from urllib.parse import urlsplit
+
+from tornado.websocket import WebSocketClosedError, WebSocketHandler
+
+from handlers.errors import STATUS
+from handlers.events import HEARTBEAT_SECONDS, FollowingHandler, cursor, entry, first_frame, taken
+from models.errors import AppError, Forbidden, MalformedRequest, Unauthenticated
+from services.authentication import Caller
+
+FIRST_FRAME_SECONDS = 10
+MAX_FRAME_BYTES = 4096
+FRAMES_PER_MINUTE = 60
+"""Of any kind: a client has nothing to say but its token and its pongs."""
+GOING_AWAY, POLICY, TRY_LATER = 1001, 1008, 1013
+REFUSED = 4000
+"""And the HTTP status of the refusal: 4401 for a credential that has ended."""
+
+
+class EventSocketHandler(FollowingHandler, WebSocketHandler):
+    """GET /v1/events/ws. Who sends no Authorization header says in the first frame who they are."""
+
+    following: asyncio.Task[None] | None = None
+    frames = 0
+    counted_since = 0.0
+    heard = True
+
+    async def admit(self) -> None:
+        self.check_request()
+        if "Authorization" in self.request.headers:
+            self.caller = await self.authenticate()
+        self.check_rate()
+
+    async def get(self) -> None:
+        headers = self.request.headers
+        wanted = [word.strip().lower() for word in headers.get("Connection", "").split(",")]
+        if headers.get("Upgrade", "").lower() != "websocket" or "upgrade" not in wanted:
+            raise MalformedRequest("This address speaks WebSocket alone.")
+        if headers.get("Sec-WebSocket-Version") != "13" or not headers.get("Sec-WebSocket-Key"):
+            raise MalformedRequest("Sec-WebSocket-Version 13 and a Sec-WebSocket-Key are needed.")
+        if not self._is_welcome(headers.get("Origin")):
+            raise Forbidden("Pages of this origin may not open sockets here.")
+        self.after = cursor(self.query("after"))
+        await WebSocketHandler.get(self)
+
+    def _is_welcome(self, origin: str | None) -> bool:
+        """Browsers name the page's origin, others need not: RFC 6455, 10.2."""
+        if origin is None or origin in self.services.settings.allowed_origins:
+            return True
+        return urlsplit(origin).netloc.lower() == self.request.host.lower()
+
+    def check_origin(self, origin: str) -> bool:  # noqa: ARG002 - `get` has asked
+        return True
+
+    async def open(self) -> None:
+        self.set_nodelay(True)
+        self.introduced: asyncio.Future[Caller] = asyncio.get_running_loop().create_future()
+        if self.caller is not None:
+            self.introduced.set_result(self.caller)
+        self.following = asyncio.create_task(self._follow())
+
+    async def on_message(self, message: str | bytes) -> None:
+        self._count_frame()
+        if not self.introduced.done():
+            await self._introduce(message)
+
+    def on_ping(self, data: bytes) -> None:  # noqa: ARG002 - Tornado answers it
+        self._count_frame()
+
+    def on_pong(self, data: bytes) -> None:  # noqa: ARG002 - that it came is all
+        self.heard = True
+        self._count_frame()
+
+    def on_close(self) -> None:
+        self.release()
+        if self.following is not None:
+            self.following.cancel()
+
+    def _count_frame(self) -> None:
+        now = monotonic()
+        if now > self.counted_since + 60:
+            self.frames, self.counted_since = 0, now
+        self.frames += 1
+        if self.frames > FRAMES_PER_MINUTE:
+            self.close(POLICY, "too many frames")
+
+    async def _introduce(self, message: str | bytes) -> None:
+        try:
+            caller = await self.services.authentication.bearer(first_frame(message))
+        except AppError:
+            self.close(REFUSED + STATUS[Unauthenticated.kind], Unauthenticated.code)
+        else:
+            if not self.introduced.done():
+                self.introduced.set_result(caller)
+
+    async def _follow(self) -> None:
+        try:
+            try:
+                async with asyncio.timeout(FIRST_FRAME_SECONDS):
+                    self.caller = await self.introduced
+            except TimeoutError:
+                raise Unauthenticated from None
+            await self._send_events()
+            self.close(GOING_AWAY, "the server is stopping")
+        except AppError as error:
+            self.close(_close_code(error), error.code)
+        except TimeoutError:
+            self.close(TRY_LATER, "too slow")
+        except WebSocketClosedError:
+            pass
+
+    async def _send_events(self) -> None:
+        """Until the reader is closed. Raises TimeoutError for a client that takes nothing or does not answer."""
+        reader = await self.follow(self.after)
+        while not reader.closed:
+            found = await reader.next(HEARTBEAT_SECONDS)
+            for event in found:
+                await taken(self.write_message(entry(event)))
+            if not found and not reader.closed:
+                self._ping()
+
+    def _ping(self) -> None:
+        if not self.heard:
+            raise TimeoutError
+        self.heard = False
+        self.ping()
+
+
+def _close_code(error: AppError) -> int:
+    status = int(STATUS[error.kind])
+    return TRY_LATER if status == 503 else REFUSED + status

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a device's token looks like at each push provider, so that one that cannot work is refused when it comes."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from push.providers.webpush_crypto import parse_subscription
+from push.providers.webpush_vapid import encode
+
+LONGEST_LOG_TOKEN = 4096
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A token as it is kept: the same text for the same device. `endpoint` is where pushes go, if it says so itself."""
+
+    text: str = field(repr=False)
+    endpoint: str | None = field(default=None, repr=False)
+
+
+def _visible(longest: int) -> Callable[[Any], Token]:
+    form = re.compile(f"[!-~]{{1,{longest}}}")
+
+    def read(value: Any) -> Token:
+        if not isinstance(value, str) or not form.fullmatch(value):
+            raise ValueError(f"must be 1 to {longest} visible ASCII characters")
+        return Token(value)
+
+    return read
+
+
+def _hex(value: Any) -> Token:
+    if not isinstance(value, str) or not re.fullmatch("[0-9A-Fa-f]{64,200}", value):
+        raise ValueError("must be 64 to 200 hex digits")
+    return Token(value.lower())
+
+
+def _url(value: Any) -> Token:
+    if not isinstance(value, str) or not value:
+        raise ValueError("must be a URL")
+    return Token(value, endpoint=value)
+
+
+def _subscription(value: Any) -> Token:
+    """A browser's subscription, as the object or as its text; written the same way however it came."""
+    try:
+        subscription = parse_subscription(value if isinstance(value, str) else json.dumps(value))
+    except (ValueError, RecursionError):
+        raise ValueError(
+            "must be a push subscription: endpoint, and keys with p256dh, on the curve P-256, and 16 bytes of auth"
+        ) from None
+    point = subscription.public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    keys = {"auth": encode(subscription.auth), "p256dh": encode(point)}
+    text = json.dumps({"endpoint": subscription.endpoint, "keys": keys}, separators=(",", ":"))
+    return Token(text, endpoint=subscription.endpoint)
+
+
+def _text(value: Any) -> Token:
+    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_LOG_TOKEN or UNPRINTABLE.search(value):
+        raise ValueError(f"must be text of 1 to {LONGEST_LOG_TOKEN} characters, none of them a control character")
+    return Token(value)
+
+
+_READ: dict[str, Callable[[Any], Token]] = {
+    "getui": _visible(64),
+    "fcm": _visible(4096),
+    "apns": _hex,
+    "webpush": _subscription,
+    "ntfy": _url,
+    "webhook": _url,
+    "log": _text,
+}
+
+
+def read_token(provider: str, value: Any) -> Token:
+    """The token that a JSON value is at that provider. Raises ValueError; its text shows nothing of the token."""
+    return _READ.get(provider, _text)(value)

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which push tokens are taken: those of a configured provider and app, in its form, that lead to no private address."""
+
+import asyncio
+from collections.abc import Collection
+from typing import Any
+
+from models.errors import EndpointNotAllowed, InvalidField
+from push.endpoints import Endpoints, NotAllowed
+from push.tokens import read_token
+from services.registration import Problems
+
+RESOLVING_SECONDS = 3.0
+
+
+class DeviceTokens:
+    """`configured` are the pairs of provider and app that pushes can go through; the plain app is ""."""
+
+    def __init__(self, configured: Collection[tuple[str, str]], *, default_provider: str, endpoints: Endpoints) -> None:
+        self._configured = frozenset(configured)
+        self._default_provider = default_provider
+        self._endpoints = endpoints
+
+    def read_place(self, provider: Any, app: Any, problems: Problems) -> tuple[str, str]:
+        """Provider and app as a request names them, or the usual ones; what is wrong is added to `problems`."""
+        provider, app = provider or self._default_provider, app or ""
+        providers = {name for name, _ in self._configured}
+        if not isinstance(provider, str) or provider not in providers:
+            problems.append(("provider", "must be one of " + ", ".join(sorted(providers))))
+        elif not isinstance(app, str) or (provider, app) not in self._configured:
+            problems.append(("app", "is not configured for this provider"))
+        return str(provider), str(app)
+
+    async def check(self, provider: str, value: Any, *, field: str = "token") -> str:
+        """The token as it is kept. Raises InvalidField for that field, and EndpointNotAllowed.
+
+        A host that cannot be looked up now is taken: it is judged again whenever something is sent there.
+        """
+        try:
+            token = read_token(provider, value)
+        except ValueError as error:
+            raise InvalidField(fields=[(field, str(error))]) from None
+        if token.endpoint is not None:
+            try:
+                async with asyncio.timeout(RESOLVING_SECONDS):
+                    await self._endpoints.check(token.endpoint)
+            except NotAllowed as error:
+                raise EndpointNotAllowed(f"The endpoint {error}.", fields=[(field, str(error))]) from None
+            except OSError:  # also TimeoutError
+                pass
+        return token.text

@@ -1,0 +1,203 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A person's devices: where their pushes go, and what became of those. Section 5 of the HTTP contract."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+from models.db import devices, push_history
+from models.db.database import Database, Transaction
+from models.db.devices import Address, Device, DeviceId
+from models.db.push_history import PastPush
+from models.errors import InvalidField, NotFound
+from models.user import UserId
+from push.base import Delivered, Gone, Outcome, Provider, Push, Rejected, Retry
+from services.device_tokens import DeviceTokens
+from services.enrolment import write
+from services.registration import DEVICE_TYPES, Problems, read_one_of
+
+MAX_DEVICES = 20
+SHOWN_PUSHES = 20
+TEST_PAYLOAD = '{"type":"test"}'
+TEST_TTL_SECONDS = 60
+TEST_SECONDS = 10.0
+
+log = logging.getLogger("glimpse.devices")
+
+
+@dataclass(frozen=True, slots=True)
+class Tested:
+    """What a provider said to a test: `delivered`, `retry`, `gone` or `rejected`, and how long it took."""
+
+    outcome: str
+    provider: str
+    reason: str
+    latency_ms: int
+
+
+class Devices:
+    """What people do with their own devices. `providers` go by name and app; `clock` gives milliseconds."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        tokens: DeviceTokens,
+        providers: Mapping[tuple[str, str], Provider],
+        clock: Callable[[], int],
+        test_seconds: float = TEST_SECONDS,
+    ) -> None:
+        self._db = db
+        self._tokens = tokens
+        self._providers = providers
+        self._clock = clock
+        self._test_seconds = test_seconds
+
+    async def register(self, uid: UserId, fields: Mapping[str, Any]) -> DeviceId:
+        """Make a token one of the person's devices; beyond `MAX_DEVICES` the one registered longest ago ends.
+
+        Raises InvalidField, EndpointNotAllowed.
+        """
+        problems = _unknown(fields, {"provider", "app", "token", "cid", "device_type"})
+        provider, app = self._tokens.read_place(fields.get("provider"), fields.get("app"), problems)
+        name, value = _read_token(fields, problems)
+        device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, "", problems)
+        if problems:
+            raise InvalidField(fields=sorted(problems))
+        token = await self._tokens.check(provider, value, field=name)
+
+        async def unit(tx: Transaction) -> DeviceId:
+            now = self._clock()
+            device_id = await devices.register(
+                tx, uid=uid, provider=provider, app=app, token=token, device_type=device_type, now=now
+            )
+            await devices.end(tx, device_ids=_excess(await devices.list_active(tx, uid=uid), device_id), now=now)
+            return device_id
+
+        return await write(self._db, unit)
+
+    async def list_devices(self, uid: UserId) -> list[Device]:
+        """The person's devices that get pushes, oldest first."""
+        return await devices.list_active(self._db, uid=uid)
+
+    async def replace_token(self, uid: UserId, device_id: int, fields: Mapping[str, Any]) -> None:
+        """Give a device the token that it has now. Raises NotFound, InvalidField, EndpointNotAllowed."""
+        address = await self._address(uid, device_id)
+        problems = _unknown(fields, {"token", "cid", "device_type"})
+        name, value = _read_token(fields, problems)
+        device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, address.device_type, problems)
+        if problems:
+            raise InvalidField(fields=sorted(problems))
+        token = await self._tokens.check(address.provider, value, field=name)
+
+        async def unit(tx: Transaction) -> bool:
+            found = await devices.find_address(tx, uid=uid, device_id=device_id)
+            if found is not None:
+                await devices.replace_token(
+                    tx,
+                    device_id=DeviceId(device_id),
+                    provider=found.provider,
+                    app=found.app,
+                    token=token,
+                    device_type=device_type,
+                    now=self._clock(),
+                )
+            return found is not None
+
+        if not await write(self._db, unit):
+            raise NotFound
+
+    async def end(self, uid: UserId, device_id: int) -> None:
+        """No more pushes to this device. Raises NotFound."""
+
+        async def unit(tx: Transaction) -> bool:
+            found = await devices.find_address(tx, uid=uid, device_id=device_id)
+            if found is not None:
+                await devices.end(tx, device_ids=[DeviceId(device_id)], now=self._clock())
+            return found is not None
+
+        if not await self._db.write(unit):
+            raise NotFound
+
+    async def pushes(self, uid: UserId, device_id: int) -> list[PastPush]:
+        """What became of the device's latest pushes, newest first. Raises NotFound."""
+        await self._address(uid, device_id)
+        return await push_history.list_latest(self._db, device_id=device_id, limit=SHOWN_PUSHES)
+
+    async def test_push(self, uid: UserId, device_id: int) -> Tested:
+        """Send a test through the device's provider now, and what it says within `test_seconds`. Raises NotFound.
+
+        A device whose token it calls dead ends, as the relay would end it.
+        """
+        address = await self._address(uid, device_id)
+        asked_at, began = self._clock(), perf_counter()
+        outcome = await self._ask(address)
+        latency_ms = round(1000 * (perf_counter() - began))
+        if isinstance(outcome, Gone) and outcome.at is not None and address.registered_at >= outcome.at:
+            outcome = Retry(f"gone before it was registered: {outcome.reason}")
+        await self._note(device_id, address, outcome, asked_at)
+        reason = ("stale" if outcome.stale else "") if isinstance(outcome, Delivered) else outcome.reason
+        return Tested(type(outcome).__name__.lower(), address.provider, reason, latency_ms)
+
+    async def _ask(self, address: Address) -> Outcome:
+        provider = self._providers.get((address.provider, address.app))
+        if provider is None:
+            return Retry("provider not configured")
+        push = Push(address.token, TEST_PAYLOAD, secrets.token_hex(16), TEST_TTL_SECONDS, address.device_type)
+        try:
+            async with asyncio.timeout(self._test_seconds):
+                [outcome] = await provider.send([push])
+        except TimeoutError:
+            return Retry("no answer in time")
+        except Exception as error:  # noqa: BLE001 - one device's fault, and its owner is to know
+            log.error("push provider raised", extra={"provider": address.provider, "error": type(error).__name__})
+            return Rejected("the server cannot make this push")
+        return outcome
+
+    async def _note(self, device_id: int, address: Address, outcome: Outcome, asked_at: int) -> None:
+        """Write what the provider said of the token, unless a newer one has come meanwhile."""
+
+        async def unit(tx: Transaction) -> None:
+            now = self._clock()
+            if isinstance(outcome, Gone):
+                await devices.end_if_not_newer(
+                    tx,
+                    device_id=device_id,
+                    token_digest=address.token_digest,
+                    registered_before=asked_at if outcome.at is None else min(asked_at, outcome.at),
+                    now=now,
+                )
+            else:
+                await devices.mark_stale(tx, device_ids=[DeviceId(device_id)], now=now)
+
+        if isinstance(outcome, Gone) or (isinstance(outcome, Delivered) and outcome.stale):
+            await self._db.write(unit)
+
+    async def _address(self, uid: UserId, device_id: int) -> Address:
+        address = await devices.find_address(self._db, uid=uid, device_id=device_id)
+        if address is None:
+            raise NotFound
+        return address
+
+
+def _unknown(fields: Mapping[str, Any], known: set[str]) -> Problems:
+    return [(name[:64].encode(errors="replace").decode(), "unknown") for name in fields.keys() - known]
+
+
+def _read_token(fields: Mapping[str, Any], problems: Problems) -> tuple[str, Any]:
+    """The token and the name it came under."""
+    given = [name for name in ("token", "cid") if fields.get(name) not in (None, "")]
+    if len(given) != 1:
+        problems.append(("token", "is needed, or cid in its place"))
+        return "token", None
+    return given[0], fields[given[0]]
+
+
+def _excess(active: list[Device], newest: DeviceId) -> list[DeviceId]:
+    """The devices that there are too many, longest registered first."""
+    others = sorted((device for device in active if device.device_id != newest), key=lambda d: -d.registered_at)
+    return [device.device_id for device in others[MAX_DEVICES - 1 :]]

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everybody's log of events, as it is followed: section 9 of the HTTP contract.
+
+A reader keeps nothing but a cursor. It is woken by commits and reads on from there, so that whoever reads slowly holds
+up nobody and costs no memory.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+
+from models.db import events
+from models.db.database import Database
+from models.db.events import Event
+from models.errors import CursorExpired, InvalidField, RateLimited, Unauthenticated, Unavailable
+from services.authentication import Authentication, Caller
+
+BATCH = 100
+READERS_PER_PERSON = 20
+CONFIRM_SECONDS = 10.0
+BUSY_RETRY_SECONDS = 5
+
+
+class Reader:
+    """One way in which a person follows their log, from `cursor` on. End it with `close`."""
+
+    def __init__(self, owner: "Events", caller: Caller, cursor: int) -> None:
+        self.cursor = cursor
+        self.caller = caller
+        self.closed = False
+        self.woken = asyncio.Event()
+        self._owner = owner
+        self._confirmed_at = asyncio.get_running_loop().time()
+
+    async def next(self, seconds: float, limit: int = BATCH) -> list[Event]:
+        """The next events, none when there are none for so long or when the reader has been closed.
+
+        Raises Unauthenticated within seconds of the credential's end, and CursorExpired when what comes next
+        has been erased.
+        """
+        deadline = asyncio.get_running_loop().time() + seconds
+        while True:
+            self.woken.clear()
+            await self._confirm()
+            found = await self._owner.read(self, limit)
+            left = deadline - asyncio.get_running_loop().time()
+            if found or self.closed or left <= 0:
+                return found
+            try:
+                async with asyncio.timeout(min(left, CONFIRM_SECONDS)):
+                    await self.woken.wait()
+            except TimeoutError:
+                pass
+
+    def close(self) -> None:
+        """End what waits in `next`. May be called again."""
+        if not self.closed:
+            self.closed = True
+            self.woken.set()
+            self._owner.forget(self)
+
+    async def _confirm(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._confirmed_at + CONFIRM_SECONDS:
+            await self._owner.confirm(self.caller)
+            self._confirmed_at = now
+
+
+class Events:
+    """The readers of this process. `clock` gives milliseconds; `most` bounds the readers of all people together."""
+
+    def __init__(self, *, db: Database, authentication: Authentication, most: int, clock: Callable[[], int]) -> None:
+        self._db = db
+        self._authentication = authentication
+        self._most = most
+        self._clock = clock
+        self._readers: defaultdict[int, set[Reader]] = defaultdict(set)
+        self._count = 0
+        self._stopped = False
+        db.tell(self.wake)
+
+    @property
+    def readers(self) -> int:
+        """How many follow their log now."""
+        return self._count
+
+    async def open(self, caller: Caller, after: int | None) -> Reader:
+        """A reader behind the event `after`: None from now on, 0 from the oldest kept.
+
+        Raises CursorExpired, InvalidField for an event that has not been, RateLimited, Unavailable.
+        """
+        if self._stopped or self._count >= self._most:
+            raise Unavailable("Too many follow their events here.", retry_after=BUSY_RETRY_SECONDS)
+        if len(self._readers.get(caller.uid, ())) >= READERS_PER_PERSON:
+            raise RateLimited(f"One account has at most {READERS_PER_PERSON} at once.", retry_after=BUSY_RETRY_SECONDS)
+        newest, oldest = await events.find_position(self._db, uid=caller.uid)
+        reader = Reader(self, caller, _start(after, newest, oldest))
+        self._readers[caller.uid].add(reader)
+        self._count += 1
+        return reader
+
+    async def read(self, reader: Reader, limit: int) -> list[Event]:
+        """What comes next for this reader, whose cursor moves on. Raises CursorExpired."""
+        found = await events.list_after(self._db, uid=reader.caller.uid, after=reader.cursor, limit=limit)
+        if found:
+            if found[0].event_id != reader.cursor + 1:
+                raise CursorExpired
+            reader.cursor = found[-1].event_id
+        return found
+
+    async def confirm(self, caller: Caller) -> None:
+        """Raises Unauthenticated when what let the caller in has ended."""
+        if caller.expires_at is not None and caller.expires_at <= self._clock():
+            raise Unauthenticated
+        await self._authentication.confirm(caller)
+
+    def wake(self, uids: Iterable[int]) -> None:
+        """Say that these people's logs have grown. Called on the event loop's thread; never waits."""
+        for uid in uids:
+            for reader in self._readers.get(uid, ()):
+                reader.woken.set()
+
+    def forget(self, reader: Reader) -> None:
+        """The reader has ended."""
+        of_person = self._readers[reader.caller.uid]
+        of_person.discard(reader)
+        self._count -= 1
+        if not of_person:
+            del self._readers[reader.caller.uid]
+
+    def stop(self) -> None:
+        """End every reader and take no new one."""
+        self._stopped = True
+        for reader in [reader for readers in self._readers.values() for reader in readers]:
+            reader.close()
+
+
+def _start(after: int | None, newest: int, oldest: int | None) -> int:
+    if after is None:
+        return newest
+    if after > newest:
+        raise InvalidField(fields=[("after", "an event that has been")])
+    if after == 0:
+        return newest if oldest is None else oldest - 1
+    if after < (newest if oldest is None else oldest - 1):
+        raise CursorExpired
+    return after

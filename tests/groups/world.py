@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What people do with groups, over HTTP, and what the server's own files say of it."""
+
+import json
+from contextlib import closing
+from typing import Any
+
+import apsw
+import httpx
+
+from tests.harness import Person, Server
+from tests.process.invariants import rows
+
+
+def begin(owner: Person, *others: Person, join: str = "invite", name: str = "Climbing") -> int:
+    """A group; its id."""
+    members = [other.uid for other in others]
+    reply = owner.request("POST", "/v1/groups", json={"name": name, "members": members, "join": join})
+    assert reply.status_code == 201, reply.text
+    group_id: int = reply.json()["group_id"]
+    return group_id
+
+
+def roles(person: Person, group_id: int) -> dict[int, str]:
+    """Who is in the group, as this member sees it."""
+    group = person.request("GET", f"/v1/groups/{group_id}").json()
+    return {member["uid"]: member["role"] for member in group["members"]}
+
+
+def put(person: Person, group_id: int, other: Person, role: str | None = None) -> httpx.Response:
+    body = {} if role is None else {"role": role}
+    return person.request("PUT", f"/v1/groups/{group_id}/members/{other.uid}", json=body)
+
+
+def remove(person: Person, group_id: int, other: Person) -> httpx.Response:
+    return person.request("DELETE", f"/v1/groups/{group_id}/members/{other.uid}")
+
+
+def join(person: Person, room_gid: object) -> httpx.Response:
+    return person.request("POST", "/v1/groups/join", json={"room_gid": room_gid})
+
+
+def room_of(person: Person, group_id: int) -> str:
+    gid: str = person.request("GET", f"/v1/groups/{group_id}").json()["room_gid"]
+    return gid
+
+
+def code(reply: httpx.Response) -> tuple[int, str]:
+    return reply.status_code, reply.json()["code"]
+
+
+def send(
+    sender: Person, group_id: object, image: bytes, headers: dict[str, str] | None = None, **fields: str
+) -> httpx.Response:
+    """POST /v1/images to a group."""
+    return sender.request(
+        "POST",
+        "/v1/images",
+        data={"group_id": str(group_id), **fields},
+        files={"img_file": ("x.jpg", image, "image/jpeg")},
+        headers=headers,
+    )
+
+
+def sent(reply: httpx.Response) -> str:
+    assert reply.status_code == 201, reply.text
+    return reply.headers["Message-Key"]
+
+
+def inbox(person: Person) -> list[str]:
+    return [item["message_key"] for item in person.request("GET", "/v1/inbox").json()["items"]]
+
+
+def states(sender: Person, message_key: str) -> dict[int, str]:
+    """How each receiver stands with an image, as its sender sees it."""
+    return {each["uid"]: each["state"] for each in sender.status(message_key)["receivers"]}
+
+
+def events(person: Person, kind: str = "group_changed") -> list[dict[str, Any]]:
+    """The data of this person's events of a kind, oldest first; their log must have no gap."""
+    found = ask(person, "SELECT event_id, type, data FROM events WHERE uid = ? ORDER BY event_id", person.uid)
+    assert [event_id for event_id, *_ in found] == list(range(1, len(found) + 1))
+    return [json.loads(data) for _, type_, data in found if type_ == kind]
+
+
+def ask(person: Person, question: str, *values: object) -> list[tuple[Any, ...]]:
+    """What the server's database answers."""
+    return rows(person.server.data_dir, question, *values)
+
+
+def counters(person: Person) -> tuple[int, int]:
+    """What the counters of this person's inbox say."""
+    [(count, size)] = ask(person, "SELECT pending_count, pending_bytes FROM users WHERE uid = ?", person.uid)
+    return count, size
+
+
+def alter(server: Server, statement: str, *values: object) -> list[tuple[Any, ...]]:
+    """Write to the database beside the server: time that passes, operators, people who never call."""
+    connection = apsw.Connection(str(server.data_dir / "glimpse.db"))
+    with closing(connection):
+        connection.set_busy_timeout(5000)
+        return connection.execute(statement, values).fetchall()
+
+
+def crowd(server: Server, count: int) -> list[int]:
+    """The uids of people who have an account and never call."""
+    made = alter(
+        server,
+        """INSERT INTO users (nickname, phone_cipher, reg_time, seen_at)
+        SELECT 'x', x'00', 0, 0 FROM json_each(?) RETURNING uid""",
+        json.dumps([0] * count),
+    )
+    return [uid for (uid,) in made]

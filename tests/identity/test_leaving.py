@@ -1,0 +1,295 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who leaves is gone: every table has a rule for it, every step is short, and a crash half way is mended."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import apsw
+import httpx
+import pytest
+from sqlalchemy import Column, LargeBinary, Table
+
+from models.clock import MINUTE_MS
+from models.db import erasure, holdings
+from models.db.schema import metadata, outbox, users
+from services.leaving import Leaving, finish_all
+from tests.harness import BROKEN, Person, Server, phone_number, running, wait_until
+from tests.identity.world import PHONE, World
+from tests.pictures import jpeg
+
+LEAVER, OTHER = 1, 2
+WORDS = {"role": "member", "join_policy": "open"}
+"""Of the columns that are read as one of a few words."""
+numbers = count(1000)
+
+
+def mentions() -> list[Column[Any]]:
+    """Every column that names a person, by its foreign key or its name, but for their own row's key."""
+    found = [column for table in metadata.sorted_tables for column in table.columns if _names_person(column)]
+    return [column for column in found if column is not users.c.uid]
+
+
+def _names_person(column: Column[Any]) -> bool:
+    return "uid" in column.name or any(key.column is users.c.uid for key in column.foreign_keys)
+
+
+def test_every_column_that_names_people_has_a_rule_for_who_leaves() -> None:
+    ruled = {rule.column for rule in erasure.RULES}
+    assert {str(column) for column in mentions()} == {str(column) for column in ruled - {outbox.c.device_id}}
+
+
+def test_every_table_that_hangs_on_erased_rows_has_a_rule_too() -> None:
+    ruled = {rule.column for rule in erasure.RULES}
+    gone = {rule.column.table for rule in erasure.RULES if rule.change.sql("sqlite").text.startswith("DELETE")}
+    hanging = {
+        column
+        for table in metadata.sorted_tables
+        for column in table.columns
+        for key in column.foreign_keys
+        if key.column.table in gone
+    }
+    assert hanging <= ruled
+
+
+def test_every_column_of_a_table_that_names_people_is_exported_or_kept_back() -> None:
+    sections = (*holdings.SECTIONS, holdings.ACTIVATIONS)
+    whose = {section.whose for section in sections}
+    assert {str(column) for column in mentions() if column not in whose | holdings.KEPT_BACK.keys()} == set()
+    tables = {column.table for column in mentions()} | {outbox, users, metadata.tables["activations"]}
+    shown = whose | set(holdings.PROFILE) | {column for section in sections for column in section.columns}
+    missing = [
+        column for table in tables for column in table.columns if column not in shown | holdings.KEPT_BACK.keys()
+    ]
+    assert [str(column) for column in missing] == []
+
+
+def rows_of(table: Table, parents: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """One row per column that names people, with the one who leaves there and somebody else in all others."""
+    people = [column for column in table.columns if _names_person(column)]
+    for leaver in people or [None]:
+        row = {column.name: _value(column, parents) for column in table.columns}
+        row |= {column.name: LEAVER if column is leaver else OTHER for column in people}
+        yield row
+
+
+def _value(column: Column[Any], parents: dict[str, Any]) -> Any:
+    for key in column.foreign_keys:
+        if key.column.table.name in parents:
+            return parents[key.column.table.name]
+    if column.name in WORDS:
+        return WORDS[column.name]
+    if isinstance(column.type, LargeBinary) or "digest" in column.name:
+        return next(numbers).to_bytes(32, "big")
+    return f"{next(numbers)}" if column.type.python_type is str else next(numbers)
+
+
+def fill(path: Path) -> int:
+    """A row of every kind that can mention somebody, in every table that there is; how many."""
+    connection = apsw.Connection(str(path))
+    connection.pragma("foreign_keys", 1)
+    parents: dict[str, Any] = {}
+    total = 0
+    for table in metadata.sorted_tables:
+        if table is users:
+            continue
+        for row in rows_of(table, parents):
+            # The pushes of a device that is the leaver's; any other row may hang on any parent.
+            if table is outbox:
+                [(row["device_id"],)] = connection.execute("SELECT device_id FROM devices WHERE uid = ?", (LEAVER,))
+            names, marks = ", ".join(row), ", ".join("?" * len(row))
+            connection.execute(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', tuple(row.values()))
+            total += 1
+            [key, *_] = table.primary_key
+            parents[table.name] = row[key.name]
+    connection.close()
+    return total
+
+
+def left_of(path: Path, uid: int) -> list[str]:
+    """Where this person is still named."""
+    connection = apsw.Connection(str(path))
+    found = [
+        str(column)
+        for column in (*mentions(), users.c.uid)
+        if connection.execute(f'SELECT 1 FROM "{column.table.name}" WHERE {column.name} = ?', (uid,)).fetchall()
+    ]
+    connection.close()
+    return found
+
+
+def leaving(world: World) -> Leaving:
+    return Leaving(db=world.db, keys=world.keys, wake_retention=lambda: world.woken.append(0), clock=world.clock)
+
+
+@pytest.mark.anyio
+async def test_nothing_names_who_has_left_and_others_keep_theirs(world: World) -> None:
+    ann, ben = await world.register(), await world.register(phone_num="13900139000", nickname="Ben")
+    assert (ann.uid, ben.uid) == (LEAVER, OTHER)
+    assert fill(world.path) > len(mentions())
+    assert set(left_of(world.path, ann.uid)) == {str(column) for column in (*mentions(), users.c.uid)}
+    foreseen = await leaving(world).foresee(ann.uid)
+    assert all(foreseen.values())
+
+    assert await leaving(world).leave(ann.uid)
+
+    assert left_of(world.path, ann.uid) == []
+    assert world.rows("SELECT count(*) FROM outbox") == [(0,)]
+    assert world.rows(f"SELECT count(*) FROM messages WHERE sender_uid = {ben.uid} OR receiver_uid = {ben.uid}") == [
+        (2,)
+    ]
+    assert (await world.login(ben)).uid == ben.uid
+    assert not await leaving(world).leave(ann.uid)
+    again = await world.register()
+    assert again.uid > ben.uid
+
+
+@pytest.mark.anyio
+async def test_what_two_people_who_left_said_to_each_other_is_forgotten(world: World) -> None:
+    ann, ben = await world.register(), await world.register(phone_num="13900139000")
+    fill(world.path)
+    connection = apsw.Connection(str(world.path))
+    connection.execute("UPDATE messages SET group_id = NULL, caption = 'hush', body = 'hush'")
+    connection.close()
+    await leaving(world).leave(ann.uid)
+    assert world.rows("SELECT DISTINCT caption FROM messages") == [("hush",)]
+    await leaving(world).leave(ben.uid)
+    assert world.rows("SELECT DISTINCT caption, body FROM messages") == [("", None)]
+
+
+@pytest.mark.anyio
+async def test_a_big_account_goes_in_short_steps_of_which_the_first_lets_nobody_in(world: World) -> None:
+    ann = await world.register()
+    connection = apsw.Connection(str(world.path))
+    connection.executemany(
+        "INSERT INTO events VALUES (?, ?, 'image', 0, '{}')", [(ann.uid, number) for number in range(1000)]
+    )
+    changed, sizes, ways_in = 0, [], []
+
+    def note(*_: object) -> None:
+        nonlocal changed
+        changed += 1
+
+    def commit() -> bool:
+        nonlocal changed
+        sizes.append(changed)
+        changed = 0
+        # What was committed before this.
+        ways_in.extend(connection.execute("SELECT count(*) FROM credentials").fetchall())
+        return False
+
+    cursor = world.db.writes._cursor
+    assert cursor
+    cursor.connection.set_update_hook(note)
+    cursor.connection.set_commit_hook(commit)
+    await leaving(world).leave(ann.uid)
+    assert sum(sizes) > 1000
+    assert max(sizes) <= 200
+    assert (ways_in[0], set(ways_in[1:])) == ((1,), {(0,)})
+    connection.close()
+    assert left_of(world.path, ann.uid) == []
+
+
+@pytest.mark.anyio
+async def test_one_account_that_cannot_be_erased_does_not_keep_the_others(world: World) -> None:
+    ann, ben = await world.register(), await world.register(phone_num="13900139000")
+    connection = apsw.Connection(str(world.path))
+    connection.execute("UPDATE users SET leaving_at = uid, disabled_at = uid")
+    connection.execute("CREATE TABLE unruled (uid INTEGER REFERENCES users (uid))")
+    connection.execute("INSERT INTO unruled VALUES (?)", (ann.uid,))
+    with pytest.raises(Exception, match="can") as failure:
+        await finish_all(world.db, world.clock)
+    assert "FOREIGN KEY" in failure.value.cause  # type: ignore[attr-defined]
+    assert world.rows("SELECT uid FROM users") == [(ann.uid,)]
+    connection.execute("DROP TABLE unruled")
+    connection.close()
+    assert await finish_all(world.db, world.clock) == 1
+    assert left_of(world.path, ann.uid) == left_of(world.path, ben.uid) == []
+
+
+@pytest.mark.anyio
+async def test_leaving_does_not_renew_what_codes_a_number_may_get(strict: World) -> None:
+    for number in range(5):
+        started, code = await strict.start()
+        issued = await strict.activation.confirm(started.activation_id, {"code": code}, None)
+        await leaving(strict).leave(issued.uid)
+        assert strict.rows("SELECT count(*) FROM activations") == [(0,)], number
+        strict.clock.pass_seconds(MINUTE_MS // 1000)
+    with pytest.raises(Exception, match="Too many codes"):
+        await strict.accounts.register(PHONE, None)
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with running(tmp_path_factory.mktemp("leaving"), {"retention": {"interval_seconds": 1}}) as server:
+        yield server
+        assert server.failures() == []
+
+
+def registered(server: Server, number: str, **fields: str) -> Person:
+    return server.register("Ann", phone_num=number, **fields)
+
+
+def test_a_person_leaves_and_what_they_sent_stays_without_a_sender(server: Server) -> None:
+    number = phone_number()
+    ann, ben = registered(server, number, cid="cid-of-ann"), server.register("Ben", cid="cid-of-ben")
+    picture = jpeg()
+    sent = ann.send(ben, picture, caption="from Ann").headers["Message-Key"]
+    waiting = ben.send(ann, jpeg()).headers["Message-Key"]
+    before = set(server.stored_files())
+
+    assert ann.request("DELETE", "/v1/me").status_code == 204
+
+    assert ann.request("DELETE", "/v1/me").status_code == 401
+    assert ben.request("GET", f"/v1/users/{ann.uid}").status_code == 404
+    assert ben.send(ann, jpeg()).json()["code"] == "recipient_unavailable"
+    assert ben.status(waiting) | {"message_id": 0, "send_time": 0} == {
+        "message_id": 0,
+        "state": "expired",
+        "send_time": 0,
+        "consumed_at": None,
+        "receivers": [],
+    }
+    wait_until(lambda: len(before - set(server.stored_files())) == 1, seconds=30, what="the end of the waiting file")
+    [item] = ben.request("GET", "/v1/inbox").json()["items"]
+    assert (item["message_key"], item["caption"]) == (sent, "from Ann")
+    assert (item["sender_uid"], item["sender_region"], item["sender_phone"]) == (None, None, None)
+    fetched = ben.get(sent)
+    assert (fetched.status_code, fetched.content) == (200, picture)
+    assert "Sender-Uid" not in fetched.headers
+    again = registered(server, number)
+    assert (again.uid > ben.uid, again.phone_hash) == (True, ann.phone_hash)
+    assert again.request("GET", "/v1/inbox").json()["items"] == []
+    assert left_of(server.data_dir / "glimpse.db", ann.uid) == []
+
+
+def test_a_crash_half_way_leaves_an_account_that_nobody_enters_and_the_next_start_ends(tmp_path: Path) -> None:
+    settings = {"retention": {"interval_seconds": 1}}
+    with running(tmp_path, settings, GLIMPSE_FAULT="after_leaving_step:2") as server:
+        number = phone_number()
+        ann, ben = registered(server, number, cid="cid-of-ann"), server.register("Ben")
+        ben.send(ann, jpeg())
+        with pytest.raises(BROKEN):
+            ann.request("DELETE", "/v1/me")
+        assert server.wait() != 0
+        assert left_of(server.data_dir / "glimpse.db", ann.uid) != []
+        server.start()
+        assert Person(server, ann.uid, ann.ukey, ann.phone_hash).request("GET", "/v1/me").status_code == 401
+        assert registered(server, number).uid > ann.uid
+        wait_until(lambda: left_of(server.data_dir / "glimpse.db", ann.uid) == [], seconds=30, what="the erasure")
+        wait_until(lambda: server.stored_files() == [], seconds=30, what="the end of the file")
+        assert server.failures() == []
+
+
+def test_who_leaves_twice_at_once_has_left(server: Server) -> None:
+    ann = server.register("Ann")
+
+    def leave(_: int) -> httpx.Response:
+        return ann.request("DELETE", "/v1/me")
+
+    with ThreadPoolExecutor(8) as pool:
+        codes = {reply.status_code for reply in pool.map(leave, range(8))}
+    assert codes <= {204, 401}
+    assert 204 in codes

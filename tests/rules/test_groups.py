@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a member may do in a group, who owns it next, and whom an image to it reaches: facts in, decision out."""
+
+from dataclasses import replace
+
+import pytest
+
+from models.errors import Forbidden
+from models.group import Member, Role
+from models.message import DeliveryState, Message, MessageId
+from models.rules import (
+    SendPolicy,
+    can_be_added,
+    can_receive_in_group,
+    check_may_remove,
+    check_may_set_role,
+    heir,
+    state_for_sender,
+    state_of_all,
+)
+from models.user import Recipient, UserId
+
+OWNER, ADMIN, MEMBER = Role.OWNER, Role.ADMIN, Role.MEMBER
+PENDING, CONSUMED, EXPIRED, RECALLED = (DeliveryState(s) for s in ("pending", "consumed", "expired", "recalled"))
+LOST, WITHHELD, RELEASED = DeliveryState.LOST, DeliveryState.WITHHELD, DeliveryState.RELEASED
+
+POLICY = SendPolicy(
+    max_pixels=1, max_ttl_seconds=60, allow_opaque=False, max_pending=3, max_pending_bytes=100, friends_only=False
+)
+SOMEBODY = Recipient(
+    UserId(1),
+    has_way_in=True,
+    disabled_at=None,
+    pending_count=2,
+    pending_bytes=90,
+    blocks_sender=False,
+    is_friend=False,
+)
+MESSAGE = Message(MessageId(1), "k", UserId(1), None, None, 0, "jpeg", 1, b"", "", 100, None, 1)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "allowed"),
+    [
+        (None, MEMBER, {OWNER, ADMIN}),
+        (None, ADMIN, {OWNER}),
+        (MEMBER, MEMBER, {OWNER, ADMIN}),
+        (MEMBER, ADMIN, {OWNER}),
+        (ADMIN, MEMBER, {OWNER}),
+        (ADMIN, ADMIN, {OWNER, ADMIN}),
+        (OWNER, MEMBER, set()),
+        (OWNER, ADMIN, set()),
+        (OWNER, OWNER, set()),
+    ],
+)
+def test_who_may_set_a_role(before: Role | None, after: Role, allowed: set[Role]) -> None:
+    for actor in Role:
+        if actor in allowed:
+            check_may_set_role(actor, before, after)
+        else:
+            with pytest.raises(Forbidden):
+                check_may_set_role(actor, before, after)
+
+
+@pytest.mark.parametrize(("target", "allowed"), [(MEMBER, {OWNER, ADMIN}), (ADMIN, {OWNER}), (OWNER, {OWNER})])
+def test_who_may_put_a_member_out(target: Role, allowed: set[Role]) -> None:
+    for actor in Role:
+        if actor in allowed:
+            check_may_remove(actor, target)
+        else:
+            with pytest.raises(Forbidden):
+                check_may_remove(actor, target)
+
+
+@pytest.mark.parametrize(
+    ("left", "expected"),
+    [
+        ([], None),
+        ([(5, MEMBER, 20), (6, MEMBER, 10)], 6),
+        ([(5, MEMBER, 10), (6, MEMBER, 10)], 5),
+        ([(5, MEMBER, 10), (6, ADMIN, 30), (7, ADMIN, 20)], 7),
+    ],
+)
+def test_who_owns_the_group_next(left: list[tuple[int, Role, int]], expected: int | None) -> None:
+    found = heir([Member(UserId(uid), "x", role, joined_at) for uid, role, joined_at in left])
+    assert (found and found.uid) == expected
+
+
+@pytest.mark.parametrize(
+    ("recipient", "reached", "added"),
+    [
+        (SOMEBODY, True, True),
+        (replace(SOMEBODY, blocks_sender=True), False, False),
+        (replace(SOMEBODY, disabled_at=1), False, False),
+        (replace(SOMEBODY, has_way_in=False), False, False),
+        (replace(SOMEBODY, pending_count=3), False, True),
+        (replace(SOMEBODY, pending_bytes=91), False, True),
+    ],
+)
+def test_whom_a_group_image_reaches_and_who_can_be_added(recipient: Recipient, reached: bool, added: bool) -> None:
+    friends_only, friend = replace(POLICY, friends_only=True), replace(recipient, is_friend=True)
+    assert can_receive_in_group(recipient, 10, POLICY) == can_receive_in_group(recipient, 10, friends_only) == reached
+    assert can_be_added(recipient, POLICY) == can_be_added(friend, friends_only) == added
+    assert not can_be_added(recipient, friends_only)
+
+
+@pytest.mark.parametrize(
+    ("state", "now", "recalled_at", "shown"),
+    [
+        (PENDING, 99, None, PENDING),
+        (PENDING, 100, None, EXPIRED),
+        (WITHHELD, 99, None, PENDING),
+        (WITHHELD, 100, None, EXPIRED),
+        (WITHHELD, 100, 50, RECALLED),
+        (RELEASED, 99, None, RELEASED),
+        (LOST, 99, None, EXPIRED),
+    ],
+)
+def test_the_sender_cannot_tell_a_withheld_image(
+    state: DeliveryState, now: int, recalled_at: int | None, shown: DeliveryState
+) -> None:
+    assert state_for_sender(state, replace(MESSAGE, recalled_at=recalled_at), now) is shown
+
+
+@pytest.mark.parametrize(
+    ("states", "expected"),
+    [
+        ([CONSUMED, PENDING, EXPIRED], PENDING),
+        ([CONSUMED, RECALLED], RECALLED),
+        ([CONSUMED, EXPIRED], EXPIRED),
+        ([CONSUMED, RELEASED], CONSUMED),
+        ([RELEASED], EXPIRED),
+        ([CONSUMED], CONSUMED),
+    ],
+)
+def test_the_state_of_a_message_to_many(states: list[DeliveryState], expected: DeliveryState) -> None:
+    assert state_of_all(states) is expected
