@@ -16,7 +16,7 @@ from handlers.address import Proxies
 from handlers.refusing import Drain
 from handlers.shared import Activity, HttpSettings, Services
 from handlers.uploads import BufferBudget
-from models.clock import HOUR_MS, now_ms
+from models.clock import DAY_MS, HOUR_MS, now_ms
 from models.db import migrate, users
 from models.db.database import Database
 from models.db.sqlite import SqliteDatabase
@@ -46,9 +46,11 @@ from services.export import Export
 from services.groups import Groups
 from services.hashing import Hashing
 from services.health import Health
+from services.history import History
 from services.leaving import Leaving
 from services.limits import Limits
 from services.measuring import Measuring
+from services.messaging import Messaging
 from services.passwords import Passwords
 from services.people import People
 from services.reading import Reading
@@ -170,6 +172,17 @@ def wire(config: Config, parts: Parts) -> Services:
             clock=now_ms,
         ),
         reading=Reading(db=db, store=store, keys=keys, wake_retention=parts.retention.wake, clock=now_ms),
+        messaging=Messaging(
+            db=db,
+            limits=limits,
+            discovery=discovery,
+            policy=send_policy(config),
+            keep_ms=config.messages.retention_days * DAY_MS,
+            push_give_up_ms=config.push.give_up_hours * HOUR_MS,
+            wake_relay=parts.relay.wake,
+            clock=now_ms,
+        ),
+        history=History(db=db, clock=now_ms),
         events=Events(db=db, authentication=authentication, most=config.events.max_readers, clock=now_ms),
         chat=Chat(db=db, services=parts.hosted, clock=now_ms),
         devices=Devices(db=db, tokens=parts.device_tokens, providers=parts.providers, clock=now_ms),
@@ -241,7 +254,7 @@ def http_settings(config: Config) -> HttpSettings:
         grace_seconds=config.delivery.grace_seconds,
         proxy_grace_seconds=config.delivery.proxy_grace_seconds,
         rate_window_seconds=config.server.body_timeout_seconds,
-        vapid_public_key=vapid_key(config).public,
+        vapid_public_key=vapid_key(config).public if config.push.webpush.enabled else "",
         allowed_origins=config.events.allowed_origins,
     )
 

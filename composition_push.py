@@ -15,21 +15,26 @@ from push.providers.webpush_vapid import VapidKey, parse_key
 from push.registry import Vendors, build
 from push.vapid_file import open_vapid_key
 
+VAPID_FILE = "vapid.pem"
+
 
 def push_providers(config: Config, endpoints: Endpoints) -> dict[tuple[str, str], Provider]:
     """By name and app. `endpoints` judges the URLs that devices name. Makes the VAPID key where there is none."""
     return build(vendors(config), endpoints, text=VisibleText(config.push.title, config.push.body))
 
 
-def vendors(config: Config) -> Vendors:
-    """What the configuration has keys for."""
+def vendors(config: Config, *, may_make: bool = True, webpush: bool = True) -> Vendors:
+    """What the configuration has keys for, without Web Push if so asked.
+
+    Unless it `may_make` the VAPID key, there is no Web Push before the key is there. Raises OSError, VapidFileError.
+    """
     push, apps = config.push, configured_apps(config.push)
     return Vendors(
         outbox_log=None if is_public(config) else outbox_log(config),
         getui={name: _getui(app) for name, app in apps["getui"].items() if isinstance(app, GetuiApp)},
         fcm={name: _fcm(app) for name, app in apps["fcm"].items() if isinstance(app, FcmApp)},
         apns={name: _apns(app) for name, app in apps["apns"].items() if isinstance(app, ApnsApp)},
-        webpush=vapid_key(config) if push.webpush.enabled else None,
+        webpush=vapid_key(config) if webpush and push.webpush.enabled and (may_make or _has_key(config)) else None,
         webpush_subject=push.webpush.subject,
         ntfy=push.ntfy.enabled,
         webhook=push.webhook.secret.get_secret_value(),
@@ -47,7 +52,11 @@ def lane_names(config: Config) -> set[tuple[str, str]]:
 def vapid_key(config: Config) -> VapidKey:
     """The key pair that browsers subscribe with: the configured one, or the one of the data directory."""
     configured = config.push.webpush.private_key.get_secret_value()
-    return parse_key(configured) if configured else open_vapid_key(config.data_dir / "vapid.pem")
+    return parse_key(configured) if configured else open_vapid_key(config.data_dir / VAPID_FILE)
+
+
+def _has_key(config: Config) -> bool:
+    return bool(config.push.webpush.private_key.get_secret_value()) or (config.data_dir / VAPID_FILE).exists()
 
 
 def outbox_log(config: Config) -> Path:

@@ -188,6 +188,7 @@ class Rates(_Section):
         "send": "1000/day",
         "login_failure": "300/hour",
         "chat_token": "120/hour",
+        "message": "600/minute",
         "device": "300/hour",
         "test_push": "20/hour",
         "befriend": "500/day",

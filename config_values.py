@@ -207,7 +207,7 @@ AddressRates = Annotated[dict[AddressClass, Rate], BeforeValidator(_json)]
 AccountClass = Annotated[
     str,
     _one_of(
-        "default", "send", "login_failure", "chat_token", "device", "test_push", "befriend", "group", "report", "export"
+        "default", "send", "login_failure", "chat_token", "message", "device", "test_push", "befriend", "group", "report", "export"
     ),
 ]
 AccountRates = Annotated[dict[AccountClass, Rate], BeforeValidator(_json)]

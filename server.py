@@ -15,7 +15,8 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
-from composition import Ending, build, outbox_log
+from composition import Ending, build
+from composition_push import outbox_log
 from config import Config, ConfigError, from_command_line
 from guard import banner, guard
 from handlers.metrics import scraped

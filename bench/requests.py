@@ -11,8 +11,16 @@ def call(person: Person, line: str, rest: str = "") -> str:
 
 
 def send(sender: Person, receiver: Person, picture: bytes) -> Request:
+    return _send(sender, "receiver_uid", receiver.uid, picture)
+
+
+def send_to_group(sender: Person, group_id: int, picture: bytes) -> Request:
+    return _send(sender, "group_id", group_id, picture)
+
+
+def _send(sender: Person, addressee: str, number: int, picture: bytes) -> Request:
     fields = [
-        f'--b\r\nContent-Disposition: form-data; name="receiver_uid"\r\n\r\n{receiver.uid}\r\n',
+        f'--b\r\nContent-Disposition: form-data; name="{addressee}"\r\n\r\n{number}\r\n',
         '--b\r\nContent-Disposition: form-data; name="img_file"; filename="x.jpg"\r\n\r\n',
     ]
     body = "".join(fields).encode() + picture + b"\r\n--b--\r\n"

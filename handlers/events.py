@@ -10,8 +10,8 @@ from tornado.iostream import StreamClosedError
 
 from handlers.base import BaseHandler
 from handlers.paging import DEFAULT_LIMIT, MAX_LIMIT, number
-from models.db.events import Event
 from models.errors import AppError, InvalidField
+from models.event import Event
 from models.ids import MAX_ID
 from services.events import Reader
 

@@ -29,6 +29,7 @@ from handlers.events import EventsHandler, EventStreamHandler
 from handlers.groups import GroupHandler, GroupJoinHandler, GroupMemberHandler, GroupsHandler
 from handlers.images import AcknowledgeHandler, ImageHandler, ImageStatusHandler, InboxHandler, OldestImageHandler
 from handlers.openapi import DescriptionHandler, document_bytes
+from handlers.messages import MessageHandler, MessagesHandler
 from handlers.people import (
     BlockHandler,
     BlocksHandler,
@@ -121,6 +122,9 @@ ROUTES = (
     Route("DELETE", "/v1/images/{message_key}", AcknowledgeHandler, PERSON, "default", "deleteImage"),
     Route("GET", "/v1/images/{message_key}/status", ImageStatusHandler, PERSON, "default", "imageStatus"),
     Route("GET", "/v1/inbox", InboxHandler, PERSON, "default", "inbox"),
+    Route("POST", "/v1/messages", MessagesHandler, PERSON, "default", "sendMessage"),
+    Route("GET", "/v1/messages", MessagesHandler, PERSON, "default", "listMessages"),
+    Route("DELETE", "/v1/messages/{message_id}", MessageHandler, PERSON, "default", "deleteMessage"),
     Route("GET", "/v1/events", EventsHandler, PERSON, "default", "listEvents"),
     Route("GET", "/v1/events/stream", EventStreamHandler, PERSON, "default", "streamEvents"),
     Route("GET", "/v1/events/ws", EventSocketHandler, FRAME, "default", "socketEvents"),

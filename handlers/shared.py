@@ -19,9 +19,11 @@ from services.events import Events
 from services.export import Export
 from services.groups import Groups
 from services.health import Health
+from services.history import History
 from services.leaving import Leaving
 from services.limits import Limits
 from services.measuring import Measuring
+from services.messaging import Messaging
 from services.passwords import Passwords
 from services.people import People
 from services.reading import Reading
@@ -84,6 +86,8 @@ class Services:
     groups: Groups
     sending: Sending
     reading: Reading
+    messaging: Messaging
+    history: History
     chat: Chat
     devices: Devices
     events: Events

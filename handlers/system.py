@@ -53,7 +53,10 @@ class VapidHandler(BaseHandler):
     """GET /v1/push/vapid: the key that a web client subscribes to pushes with. It is public."""
 
     async def get(self) -> None:
-        self.reply(200, {"public_key": self.services.settings.vapid_public_key})
+        key = self.services.settings.vapid_public_key
+        if not key:
+            raise NotFound
+        self.reply(200, {"public_key": key})
 
 
 class NothingHereHandler(BaseHandler):

@@ -11,6 +11,15 @@ from models.user import UserId
 MessageId = NewType("MessageId", int)
 
 
+class MessageKind(StrEnum):
+    """What a message is. All but an image is kept in the history with what it says."""
+
+    IMAGE = "image"
+    TEXT = "text"
+    IMAGE_LINK = "image_link"
+    VIDEO_LINK = "video_link"
+
+
 class DeliveryState(StrEnum):
     """Where one person stands with one image. Only `PENDING` leads anywhere, and `WITHHELD` to `RELEASED`."""
 
@@ -22,6 +31,8 @@ class DeliveryState(StrEnum):
     """The server has lost the bytes."""
     WITHHELD = "withheld"
     """Sent to the person's group, but not to them. They know nothing of it, and the sender not that they do not."""
+    SENT = "sent"
+    """A text or a link: there is nothing to fetch."""
     RELEASED = "released"
     """The person has left the group that it was sent to, or the group is gone."""
 

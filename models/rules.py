@@ -39,12 +39,18 @@ class SendPolicy:
     friends_only: bool
 
 
-def check_can_send(recipient: Recipient | None, size: int, policy: SendPolicy) -> Recipient:
-    """The recipient, if an image of `size` bytes may go to them. Raises RecipientUnavailable, InboxFull."""
-    if recipient is None or not _is_reachable(recipient):
+def check_can_write_to(recipient: Recipient | None, policy: SendPolicy) -> Recipient:
+    """The recipient, if the sender may send to them at all. Raises RecipientUnavailable."""
+    if recipient is None or not is_reachable(recipient):
         raise RecipientUnavailable
     if policy.friends_only and not recipient.is_friend:
         raise RecipientUnavailable
+    return recipient
+
+
+def check_can_send(recipient: Recipient | None, size: int, policy: SendPolicy) -> Recipient:
+    """The recipient, if an image of `size` bytes may go to them. Raises RecipientUnavailable, InboxFull."""
+    recipient = check_can_write_to(recipient, policy)
     if not _has_room(recipient, size, policy):
         raise InboxFull
     return recipient
@@ -52,7 +58,7 @@ def check_can_send(recipient: Recipient | None, size: int, policy: SendPolicy) -
 
 def can_receive_in_group(recipient: Recipient, size: int, policy: SendPolicy) -> bool:
     """Whether a member gets what another member sends to their group. They need not be friends: see `can_be_added`."""
-    return _is_reachable(recipient) and _has_room(recipient, size, policy)
+    return is_reachable(recipient) and _has_room(recipient, size, policy)
 
 
 def can_be_added(recipient: Recipient, policy: SendPolicy) -> bool:
@@ -60,10 +66,11 @@ def can_be_added(recipient: Recipient, policy: SendPolicy) -> bool:
 
     Where friendship is required it is required here: a group must not be the way around it.
     """
-    return _is_reachable(recipient) and (recipient.is_friend or not policy.friends_only)
+    return is_reachable(recipient) and (recipient.is_friend or not policy.friends_only)
 
 
-def _is_reachable(recipient: Recipient) -> bool:
+def is_reachable(recipient: Recipient) -> bool:
+    """Whether anything that this sender sends gets to them."""
     return recipient.has_way_in and recipient.disabled_at is None and not recipient.blocks_sender
 
 

@@ -9,8 +9,9 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from composition_push import lane_names
 from config import Config
-from guard import banner, guard, is_public
+from guard import banner, guard
 from models.clock import MINUTE_MS, now_ms
 from models.db import backlog, integrity, messages, users
 from models.db.database import Database
@@ -18,8 +19,6 @@ from models.db.migrate import Progress
 from models.db.outbox import State
 from models.keys import KeyRingError, open_key_ring
 from ops.opening import when
-from push.http import HttpClient
-from push.providers.getui_auth import GetuiAuth, GetuiCredentials
 from storage.keys import path_of
 from storage.ownership import RESTORING
 from storage.space import FLOOR_SHARE
@@ -118,21 +117,6 @@ def open_files(config: Config) -> Check:
     return Check("files", OK, said)
 
 
-async def getui(config: Config) -> Check:
-    """Whether GeTui takes the app's keys: one real sign-in, no push."""
-    keys = config.push.getui
-    secret = keys.master_secret.get_secret_value()
-    http = HttpClient()
-    try:
-        auth = GetuiAuth(GetuiCredentials(keys.base_url, keys.app_id, keys.app_key, secret), http, now_ms)
-        answer = await auth.token()
-    finally:
-        await http.close()
-    if isinstance(answer, str):
-        return Check("getui", OK, "takes the keys")
-    return Check("getui", FAIL, answer.reason, "check push.getui, the way out, and this address in GeTui's console")
-
-
 def schema(progress: Progress) -> Check:
     """Whether the database is what this version works with."""
     if progress.pending:
@@ -171,16 +155,15 @@ def _keys(path: Path, sealed: bytes | None) -> Check:
 
 async def _outbox(db: Database, config: Config, now: int) -> AsyncIterator[Check]:
     heaps = await backlog.list_heaps(db)
-    known = {
-        name for name, is_there in (("log", not is_public(config)), ("getui", config.push.getui.app_id)) if is_there
-    }
+    known = lane_names(config)
     well = True
     for heap in heaps:
-        said = f"{heap.count} {heap.provider} {heap.state}, the oldest of {when(heap.oldest_at)}"
+        lane = f"{heap.provider}/{heap.app}" if heap.app else heap.provider
+        said = f"{heap.count} {lane} {heap.state}, the oldest of {when(heap.oldest_at)}"
         if heap.state == State.DEAD:
             advice = "see why: python -m ops outbox list --state dead"
-        elif heap.provider not in known:
-            advice = f"{heap.provider} is not configured"
+        elif (heap.provider, heap.app) not in known:
+            advice = f"{lane} is not configured"
         elif heap.oldest_at < now - LATE_MS:
             advice = "see why: python -m ops outbox list --state due"
         else:

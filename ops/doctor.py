@@ -14,23 +14,60 @@ from models.clock import now_ms
 from models.db import migrate
 from models.db.database import DatabaseError
 from models.db.sqlite import SqliteDatabase
-from ops import checks
+from ops import checks, push_checks
 from ops.checks import FAIL, OK, Check
-from ops.opening import as_json, of_a_server, print_json, progress
+from ops.opening import as_json, explained, of_a_server, print_json, progress, settings
 
 Say = Callable[[str], None]
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @of_a_server
 @as_json
-def doctor(file: Path | None, data_dir: Path | None, *, as_json: bool) -> None:
+@click.pass_context
+def doctor(context: click.Context, file: Path | None, data_dir: Path | None, *, as_json: bool) -> None:
     """Look at everything a server needs, one line each: ok, warn or fail, and what to do.
 
     Mends nothing, and may run beside the server. Exit status 0, or 1 when a line says fail.
     """
-    with progress("Looking") as say:
-        found = _examine(file, data_dir, say)
+    if context.invoked_subcommand is None:
+        with progress("Looking") as say:
+            found = _examine(file, data_dir, say)
+        _report(found, as_json=as_json)
+
+
+@doctor.command()
+@of_a_server
+@click.option("--provider", metavar="P", help="Only this push provider.")
+@click.option("--app", metavar="A", help="Only this app of it; '' is its plain one.")
+@click.option("--token", metavar="T", help="A device's token, which gets the test; needs --provider.")
+@as_json
+def push(
+    file: Path | None,
+    data_dir: Path | None,
+    *,
+    provider: str | None,
+    app: str | None,
+    token: str | None,
+    as_json: bool,
+) -> None:
+    """Send a test through each push provider, and say what is wrong with its keys, its app or the way there.
+
+    Without --token it goes to a token that no device has: who says so has taken the keys, and no phone shows a thing.
+    """
+    if (token or app is not None) and provider is None:
+        raise click.UsageError("--token and --app need --provider")
+    config = settings(file, data_dir)
+    with progress("Asking"), explained():
+        found = asyncio.run(_ask(config, provider, app, token))
+    _report(found, as_json=as_json)
+
+
+async def _ask(config: Config, provider: str | None, app: str | None, token: str | None) -> list[Check]:
+    return [check async for check in push_checks.tests(config, provider=provider, app=app, token=token)]
+
+
+def _report(found: list[Check], *, as_json: bool) -> None:
     failed = any(check.status == FAIL for check in found)
     if as_json:
         print_json({"healthy": not failed, "checks": [asdict(check) for check in found]})
@@ -60,10 +97,8 @@ def _outside(config: Config) -> Iterator[Check]:
 
 async def _inside(config: Config, say: Say) -> list[Check]:
     """What the database and the providers say."""
-    found = []
-    if config.push.getui.app_id:
-        say("getui")
-        found.append(await checks.getui(config))
+    say("push")
+    found = [check async for check in push_checks.sign_ins(config)]
     path = config.database_path
     if not path.is_file():
         advice = "the server makes it at its first start; if there was one, restore it from the backup"

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """HTTP/2 towards one host, all requests on one connection, over `h2`.
 
-What httpx does by HTTP/2 costs four times the processor time, leaves abandoned streams open until the host takes
+What httpx does by HTTP/2 costs three times the processor time, leaves abandoned streams open until the host takes
 no more, and hands the error that one request met to all others. As in `push.http`, what goes wrong is a value.
 """
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,9 @@ from push.http2_connection import Connection, Header, Unprocessed
 # Firewalls forget a silent connection without telling either end.
 IDLE_SECONDS = 300.0
 CLOSE_SECONDS = 1.0
+
+# Its debugging lines hold every header: keys, and device tokens in paths.
+logging.getLogger("hpack").setLevel(logging.WARNING)
 
 
 class Http2Client:

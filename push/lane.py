@@ -56,11 +56,11 @@ class Lane:
         metrics.push_provider(*key)
 
     def room(self, now: int) -> int:
-        """How many rows may be claimed now: full batches, one alone to probe a provider that was down, or none."""
+        """How many rows may be claimed now: full batches, a single one to probe a provider that was down, or none."""
         if self._is_paused(now) or self.breaker.refuses(now):
             return 0
         if self.breaker.state is not BreakerState.CLOSED:
-            return 0 if self.calls else self.provider.batch_size
+            return 0 if self.calls else 1
         return self._claim if sum(self.calls.values()) < self._full else 0
 
     def permits(self, now: int) -> bool:
@@ -70,6 +70,11 @@ class Lane:
     def _is_paused(self, now: int) -> bool:
         # Further ahead than that, the clock was set back.
         return 0 < self._paused_until - now <= LONGEST_PAUSE_SECONDS * 1000
+
+    @property
+    def probing(self) -> bool:
+        """Whether the call under way is the one that asks whether the provider is back."""
+        return self.breaker.state is BreakerState.HALF_OPEN
 
     def batches(self, rows: Sequence[Claimed]) -> list[Sequence[Claimed]]:
         """The rows as calls take them."""

@@ -9,6 +9,7 @@ import json
 from collections.abc import Callable
 
 from models.db.outbox import Claimed, Kind
+from models.message import DeliveryState, MessageKind
 from push.base import Push
 
 PhoneHashOf = Callable[[bytes], str]
@@ -36,6 +37,8 @@ def render(row: Claimed, phone_hash_of: PhoneHashOf) -> str:
     }
     if row.group_id is not None:
         document["group_id"] = row.group_id
+    if row.message_kind != MessageKind.IMAGE:
+        document["kind"] = row.message_kind
     return json.dumps(document, separators=(",", ":"))
 
 
@@ -58,7 +61,7 @@ def unsendable(row: Claimed, now: int) -> str | None:
         return "registered anew" if row.registered_at > row.created_at else None
     if row.delivery_state is None:
         return "not this person's message"
-    if row.delivery_state != "pending":
+    if row.delivery_state not in (DeliveryState.PENDING, DeliveryState.SENT):
         return row.delivery_state
     if row.expires_at is not None and row.expires_at <= now:
         return "expired"

@@ -55,7 +55,7 @@ def build(
     for app, getui in vendors.getui.items():
         providers["getui", app] = GetuiProvider(getui, HttpClient(tls=_tls()), text=text)
     for app, fcm in vendors.fcm.items():
-        providers["fcm", app] = FcmProvider(fcm, HttpClient(tls=_tls()), text=text)
+        providers["fcm", app] = FcmProvider(fcm, HttpClient(tls=_tls(), pools=16), text=text)
     for app, apns in vendors.apns.items():
         providers["apns", app] = ApnsProvider(apns, Http2Client(apns.url, ca_file=apns.ca_file), text=text)
     return providers

@@ -203,6 +203,7 @@ class Relay:
 
     async def _try(self, lane: Lane, rows: Sequence[Claimed], began: int) -> list[Verdict]:
         """Send what can be built; every row's verdict, in order."""
+        probing = lane.probing
         built = [self._build(row, began) for row in rows]
         pushes = [push for push in built if isinstance(push, Push)]
         fault.point("before_push")
@@ -210,7 +211,7 @@ class Relay:
         fault.point("after_push")
         outcomes: list[Answer] = [next(answers) if isinstance(push, Push) else push for push in built]
         now = self._clock()
-        return [verdict.judge(row, outcome, now) for row, outcome in zip(rows, outcomes, strict=True)]
+        return [verdict.judge(row, outcome, now, probing=probing) for row, outcome in zip(rows, outcomes, strict=True)]
 
     def _build(self, row: Claimed, now: int) -> Push | Raised:
         try:

@@ -10,6 +10,7 @@ from models.db.devices import DeviceId
 from models.db.outbox import Claimed, State
 from push import backoff
 from push.base import Delivered, Gone, Outcome, Rejected, Retry
+from push.breaker import PROBE_MS
 from telemetry import metrics
 
 POISON_TRIES = 3
@@ -40,10 +41,15 @@ class Verdict:
     gone_at: int | None = None
 
 
-def judge(row: Claimed, outcome: Answer, now: int) -> Verdict:
-    """What to write for a row that was tried at `now`."""
+def judge(row: Claimed, outcome: Answer, now: int, *, probing: bool = False) -> Verdict:
+    """What to write for a row that was tried at `now`.
+
+    One that was `probing` whether its provider is back, in vain, is as it was: its wait must not outlast the outage.
+    """
     tries = row.attempts + 1
     match outcome:
+        case Retry(reason, None, provider_fault=True) if probing:
+            return put_back(row, reason, now + PROBE_MS)
         case Delivered(stale=stale):
             return Verdict(row, State.DELIVERED, "stale" if stale else "", tries, stale=stale)
         case Gone():

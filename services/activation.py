@@ -95,7 +95,7 @@ class Activation:
             pending = self._pending(activation_id, newcomer, code)
             await self._check_spacing(tx, e164, pending.phone_digest)
             await self._spend(tx, e164, address)
-            await activations.insert_pending(tx, pending)
+            await activations.insert_one(tx, pending)
             started = Started(activation_id, pending.expires_at, pending.resend_at)
             await self._enrolment.remember(tx, request, started)
             return started

@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterable
 
 from models.db import events
 from models.db.database import Database
-from models.db.events import Event
 from models.errors import CursorExpired, InvalidField, RateLimited, Unauthenticated, Unavailable
+from models.event import Event
 from services.authentication import Authentication, Caller
 
 BATCH = 100

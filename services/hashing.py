@@ -27,10 +27,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class Hashing:
-    """At most `max_pending` computations run or wait at once; more are refused, so that nobody waits for long.
-
-    `computations` is how many there have been.
-    """
+    """At most `max_pending` computations run or wait at once; more are refused, so that nobody waits for long."""
 
     def __init__(self, *, hasher: PasswordHasher | None = None, max_pending: int = MAX_PENDING) -> None:
         self._hasher = hasher or PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES)
@@ -38,7 +35,6 @@ class Hashing:
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="hashing")
         self._max_pending = max_pending
         self._pending = 0
-        self.computations = 0
 
     async def hash(self, password: bytes) -> str:
         """What is kept of the password. Raises Unavailable."""
@@ -61,7 +57,6 @@ class Hashing:
         if self._pending >= self._max_pending:
             raise Unavailable("Too many passwords are being checked; try again.", retry_after=RETRY_SECONDS)
         self._pending += 1
-        self.computations += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
         finally:

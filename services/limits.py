@@ -30,6 +30,7 @@ PER_ACCOUNT = {
     "send": "1000/day",
     "login_failure": "300/hour",  # per phone or login from one address
     "chat_token": "120/hour",
+    "message": "600/minute",
     "device": "300/hour",
     "test_push": "20/hour",
     "befriend": "500/day",

@@ -77,7 +77,7 @@ async def _to_person(tx: Transaction, image: Stored, uid: UserId, terms: Terms) 
     size, sender_uid, now = image.draft.size, image.sender_uid, terms.now
     rules.check_can_send(await users.find_recipient(tx, uid, sender_uid), size, terms.policy)
     sent = await _insert_message(tx, image, now)
-    await deliveries.insert_pending(tx, message_id=sent.message_id, receiver_uid=uid, sender_uid=sender_uid)
+    await deliveries.insert_one(tx, message_id=sent.message_id, receiver_uid=uid, sender_uid=sender_uid)
     data = {"message_id": sent.message_id, "message_key": sent.message_key, "sender_uid": sender_uid}
     await events.append(tx, uid=uid, kind="image", at=now, data=data, pending_count=1, pending_bytes=size)
     await outbox.insert_for_person(
@@ -89,7 +89,7 @@ async def _to_person(tx: Transaction, image: Stored, uid: UserId, terms: Terms) 
 async def _to_group(tx: Transaction, image: Stored, group_id: GroupId, terms: Terms) -> Sent:
     """Whom the image cannot reach is left out, and the sender is not told of it."""
     size, sender_uid, now = image.draft.size, image.sender_uid, terms.now
-    others = await _others(tx, group_id, sender_uid)
+    others = await others_in(tx, group_id, sender_uid)
     recipients = await users.list_recipients(tx, others, sender_uid)
     reached = {each.uid for each in recipients if rules.can_receive_in_group(each, size, terms.policy)}
     sent = await _insert_message(tx, image, now)
@@ -117,7 +117,7 @@ async def _to_group(tx: Transaction, image: Stored, group_id: GroupId, terms: Te
     return sent
 
 
-async def _others(tx: Transaction, group_id: GroupId, sender_uid: UserId) -> Sequence[UserId]:
+async def others_in(tx: Transaction, group_id: GroupId, sender_uid: UserId) -> Sequence[UserId]:
     """Everybody in the sender's group but the sender. Raises RecipientUnavailable when it is not theirs, EmptyGroup.
 
     The group is kept as it is until the transaction ends: who leaves now has their part of this image to release.

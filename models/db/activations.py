@@ -67,7 +67,7 @@ async def list_sends(reader: Reader, *, phone_digest: bytes, since: int) -> list
     ]
 
 
-async def insert_pending(tx: Transaction, pending: Pending) -> None:
+async def insert_one(tx: Transaction, pending: Pending) -> None:
     await tx.execute(_INSERT, **{name: getattr(pending, name) for name in Pending.__slots__})
 
 

@@ -31,7 +31,7 @@ _INSERT = Statement(
         message_id=bindparam("message_id"),
         receiver_uid=bindparam("receiver_uid"),
         sender_uid=bindparam("sender_uid"),
-        state=PENDING,
+        state=bindparam("in_state"),
     )
 )
 _INSERT_FOR_MEMBERS = Statement(
@@ -160,8 +160,18 @@ class Unsettled:
     state: DeliveryState
 
 
-async def insert_pending(tx: Transaction, *, message_id: MessageId, receiver_uid: UserId, sender_uid: UserId) -> None:
-    await tx.execute(_INSERT, message_id=message_id, receiver_uid=receiver_uid, sender_uid=sender_uid)
+async def insert_one(
+    tx: Transaction,
+    *,
+    message_id: MessageId,
+    receiver_uid: UserId,
+    sender_uid: UserId,
+    state: DeliveryState = DeliveryState.PENDING,
+) -> None:
+    """What one person gets: an image waits for them, a text is SENT."""
+    await tx.execute(
+        _INSERT, message_id=message_id, receiver_uid=receiver_uid, sender_uid=sender_uid, in_state=state.value
+    )
 
 
 async def insert_for_members(
@@ -172,7 +182,7 @@ async def insert_for_members(
     sender_uid: UserId,
     state: DeliveryState,
 ) -> None:
-    """One row for each of these people, in the same state: PENDING or WITHHELD."""
+    """One row for each of these people, in the same state: PENDING, SENT or WITHHELD."""
     uids = as_list(receiver_uids)
     await tx.execute(
         _INSERT_FOR_MEMBERS,

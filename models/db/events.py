@@ -8,12 +8,12 @@ other.
 
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from models.db.database import InList, Reader, Statement, Transaction, as_list
 from models.db.schema import events, users
+from models.event import Event
 from models.user import UserId
 
 _NEXT = Statement(
@@ -79,16 +79,6 @@ _LIST_OLDEST = Statement(
 _DELETE_UP_TO = Statement(
     delete(events).where(events.c.uid == bindparam("of_uid"), events.c.event_id <= bindparam("last"))
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Event:
-    """A row of `events` of one person; `data` is JSON text, `at` in milliseconds."""
-
-    event_id: int
-    type: str
-    at: int
-    data: str
 
 
 async def find_position(reader: Reader, *, uid: UserId) -> tuple[int, int | None]:

@@ -9,7 +9,7 @@ from sqlalchemy import and_, bindparam, delete, exists, func, insert, not_, sele
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
 from models.db.schema import deliveries, messages, outbox
 from models.group import GroupId
-from models.message import DeliveryState, Message, MessageId
+from models.message import DeliveryState, Message, MessageId, MessageKind
 from models.user import UserId
 
 COLUMNS = (
@@ -27,7 +27,7 @@ COLUMNS = (
     messages.c.recalled_at,
     messages.c.stored,
 )
-IS_IMAGE = messages.c.kind == "image"
+IS_IMAGE = messages.c.kind == MessageKind.IMAGE.value
 _INSERT = Statement(
     insert(messages).values(
         message_key=bindparam("message_key"),
@@ -42,6 +42,29 @@ _INSERT = Statement(
         caption=bindparam("caption"),
         expires_at=bindparam("expires_at"),
         stored=1,
+    )
+)
+_INSERT_TEXT = Statement(
+    insert(messages).values(
+        kind=bindparam("kind"),
+        sender_uid=bindparam("sender_uid"),
+        receiver_uid=bindparam("receiver_uid"),
+        group_id=bindparam("group_id"),
+        send_time=bindparam("send_time"),
+        exist=0,
+        filetype="",
+        size=0,
+        caption="",
+        body=bindparam("body"),
+        expires_at=bindparam("expires_at"),
+        stored=0,
+    )
+)
+_FIND_TEXT = Statement(
+    select(messages.c.message_id).where(
+        messages.c.message_id == bindparam("message_id"),
+        messages.c.sender_uid == bindparam("sender_uid"),
+        messages.c.kind != MessageKind.IMAGE.value,
     )
 )
 _FIND_SENT = Statement(
@@ -191,6 +214,42 @@ async def insert_image(
     return MessageId(changed.last_id)
 
 
+async def insert_text(
+    tx: Transaction,
+    *,
+    kind: MessageKind,
+    sender_uid: UserId,
+    receiver_uid: UserId | None,
+    group_id: GroupId | None,
+    send_time: int,
+    body: str,
+    expires_at: int,
+) -> MessageId:
+    """A message without a file; `body` is JSON, `expires_at` when nobody needs to be told of it any more."""
+    changed = await tx.execute(
+        _INSERT_TEXT,
+        kind=kind.value,
+        sender_uid=sender_uid,
+        receiver_uid=receiver_uid,
+        group_id=group_id,
+        send_time=send_time,
+        body=body,
+        expires_at=expires_at,
+    )
+    return MessageId(changed.last_id)
+
+
+async def find_text(reader: Reader, *, message_id: int, sender_uid: UserId) -> MessageId | None:
+    """The message with this id, if this person sent it and it is no image."""
+    rows = await reader.read(_FIND_TEXT, message_id=message_id, sender_uid=sender_uid)
+    return MessageId(rows[0][0]) if rows else None
+
+
+async def delete_message(tx: Transaction, message_id: MessageId) -> int:
+    """Erase a message and all that hangs on it; how many rows."""
+    return sum([(await tx.execute(statement, message_id=message_id)).count for statement in _DELETE])
+
+
 async def find_sent(reader: Reader, message_key: str, sender_uid: UserId) -> Message | None:
     """The image with this key, if this person sent it."""
     rows = await reader.read(_FIND_SENT, message_key=message_key, sender_uid=sender_uid)
@@ -267,8 +326,7 @@ async def purge(tx: Transaction, *, before: int, limit: int) -> int:
     for (message_id,) in await tx.read(_LIST_OLDEST, before=before, limit=limit):
         if rows >= limit:
             break
-        for statement in _DELETE:
-            rows += (await tx.execute(statement, message_id=message_id)).count
+        rows += await delete_message(tx, message_id)
         erased += 1
     return erased
 

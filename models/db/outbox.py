@@ -67,6 +67,7 @@ class Claimed:
     sender_region: str | None
     sender_phone: bytes | None
     group_id: int | None
+    message_kind: str | None
     delivery_state: str | None
 
 
@@ -142,6 +143,7 @@ _CLAIMED = Statement(
         users.c.region_num,
         users.c.phone_cipher,
         messages.c.group_id,
+        messages.c.kind,
         deliveries.c.state,
     )
     .select_from(

@@ -98,8 +98,8 @@ def _user(row: Row) -> User:
 
 
 def _recipient(row: Row) -> Recipient:
-    uid, has_way_in, *counters, blocks_sender, is_friend = row
-    return Recipient(UserId(uid), bool(has_way_in), *counters, bool(blocks_sender), bool(is_friend))
+    uid, has_way_in, disabled_at, count, size, blocks_sender, is_friend = row
+    return Recipient(UserId(uid), bool(has_way_in), disabled_at, count, size, bool(blocks_sender), bool(is_friend))
 
 
 async def find(reader: Reader, uid: int) -> User | None:

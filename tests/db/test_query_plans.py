@@ -5,6 +5,7 @@ import importlib
 import pkgutil
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 import apsw
@@ -34,7 +35,9 @@ def _inside(value: object) -> Iterable[Statement]:
     if isinstance(value, Mapping):
         return [item for item in value.values() if isinstance(item, Statement)]
     if isinstance(value, list | tuple):
-        return [item for item in value if isinstance(item, Statement)]
+        return [statement for item in value for statement in _inside(item)]
+    if is_dataclass(value) and not isinstance(value, type):
+        return [item for field in fields(value) for item in _inside(getattr(value, field.name))]
     return []
 
 

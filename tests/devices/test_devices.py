@@ -2,17 +2,15 @@
 """The operations on devices, on the real server; a webhook of ours is the phone."""
 
 import json
-import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.devices.conftest import Phone
 from tests.harness import Person, Server, running, wait_until
 from tests.pictures import jpeg
 
@@ -25,42 +23,9 @@ KEYS = {
 }
 
 
-@dataclass
-class Phone:
-    """Answers `/{status}/…` with that status, after `before` was called. Keeps the bodies that each path got."""
-
-    url: str
-    got: dict[str, list[Any]] = field(default_factory=dict)
-    before: Callable[[], object] = lambda: None
-
-
-@pytest.fixture(scope="module")
-def phone() -> Iterator[Phone]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            found.got.setdefault(self.path, []).append(json.loads(body))
-            found.before()
-            self.send_response(int(self.path.split("/")[1]))
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - its name there
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    found = Phone(f"http://127.0.0.1:{server.server_port}")
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    thread.start()
-    yield found
-    server.shutdown()
-    thread.join()
-    server.server_close()
-
-
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, phone: Phone) -> Iterator[Server]:
-    settings = {"push": {"allow_endpoints": [phone.url], "webhook": {"secret": SECRET}}}
+    settings = {"push": {"allow_endpoints": [phone.url, phone.other_url], "webhook": {"secret": SECRET}}}
     with running(tmp_path_factory.mktemp("devices"), settings) as server:
         yield server
         assert server.failures() == []
@@ -298,7 +263,7 @@ def test_tests_are_counted_tightly(server: Server) -> None:
 def test_the_latest_pushes_and_how_far_they_came(server: Server, phone: Phone) -> None:
     ann, ben = server.register("Ann"), server.register("Ben")
     good = device_of(ann, f"{phone.url}/204/history", provider="webhook")
-    busy = device_of(ann, f"{phone.url}/503/history", provider="webhook")
+    busy = device_of(ann, f"{phone.other_url}/503/history", provider="webhook")
     for _ in range(21):
         assert ben.send(ann, JPEG).status_code == 201
     history, failing = f"/v1/devices/{good}/pushes", f"/v1/devices/{busy}/pushes"
@@ -306,7 +271,8 @@ def test_the_latest_pushes_and_how_far_they_came(server: Server, phone: Phone) -
     found = items(ann, history)
     pending = [item["message_id"] for item in ann.request("GET", "/v1/inbox").json()["items"]]
     assert [item["message_id"] for item in found] == pending[:0:-1]
-    assert {(item["kind"], item["reason"], item["attempts"]) for item in found} == {("message", "", 1)}
+    assert {(item["kind"], item["reason"]) for item in found} == {("message", "")}
+    assert all(item["attempts"] >= 1 for item in found)
     assert all(item["created_at"] <= item["settled_at"] for item in found)
     wait_until(lambda: any(item["reason"] == "HTTP 503" for item in items(ann, failing)), 30, "a failure")
     assert {(item["state"], item["settled_at"]) for item in items(ann, failing)} == {("due", None)}

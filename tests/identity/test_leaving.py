@@ -3,37 +3,20 @@
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import count
 from pathlib import Path
-from typing import Any
 
 import apsw
 import httpx
 import pytest
-from sqlalchemy import Column, LargeBinary, Table
 
 from models.clock import MINUTE_MS
 from models.db import erasure, holdings
 from models.db.schema import metadata, outbox, users
 from services.leaving import Leaving, finish_all
 from tests.harness import BROKEN, Person, Server, phone_number, running, wait_until
+from tests.identity.mentions import LEAVER, OTHER, fill, left_of, mentions
 from tests.identity.world import PHONE, World
 from tests.pictures import jpeg
-
-LEAVER, OTHER = 1, 2
-WORDS = {"role": "member", "join_policy": "open"}
-"""Of the columns that are read as one of a few words."""
-numbers = count(1000)
-
-
-def mentions() -> list[Column[Any]]:
-    """Every column that names a person, by its foreign key or its name, but for their own row's key."""
-    found = [column for table in metadata.sorted_tables for column in table.columns if _names_person(column)]
-    return [column for column in found if column is not users.c.uid]
-
-
-def _names_person(column: Column[Any]) -> bool:
-    return "uid" in column.name or any(key.column is users.c.uid for key in column.foreign_keys)
 
 
 def test_every_column_that_names_people_has_a_rule_for_who_leaves() -> None:
@@ -64,60 +47,6 @@ def test_every_column_of_a_table_that_names_people_is_exported_or_kept_back() ->
         column for table in tables for column in table.columns if column not in shown | holdings.KEPT_BACK.keys()
     ]
     assert [str(column) for column in missing] == []
-
-
-def rows_of(table: Table, parents: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """One row per column that names people, with the one who leaves there and somebody else in all others."""
-    people = [column for column in table.columns if _names_person(column)]
-    for leaver in people or [None]:
-        row = {column.name: _value(column, parents) for column in table.columns}
-        row |= {column.name: LEAVER if column is leaver else OTHER for column in people}
-        yield row
-
-
-def _value(column: Column[Any], parents: dict[str, Any]) -> Any:
-    for key in column.foreign_keys:
-        if key.column.table.name in parents:
-            return parents[key.column.table.name]
-    if column.name in WORDS:
-        return WORDS[column.name]
-    if isinstance(column.type, LargeBinary) or "digest" in column.name:
-        return next(numbers).to_bytes(32, "big")
-    return f"{next(numbers)}" if column.type.python_type is str else next(numbers)
-
-
-def fill(path: Path) -> int:
-    """A row of every kind that can mention somebody, in every table that there is; how many."""
-    connection = apsw.Connection(str(path))
-    connection.pragma("foreign_keys", 1)
-    parents: dict[str, Any] = {}
-    total = 0
-    for table in metadata.sorted_tables:
-        if table is users:
-            continue
-        for row in rows_of(table, parents):
-            # The pushes of a device that is the leaver's; any other row may hang on any parent.
-            if table is outbox:
-                [(row["device_id"],)] = connection.execute("SELECT device_id FROM devices WHERE uid = ?", (LEAVER,))
-            names, marks = ", ".join(row), ", ".join("?" * len(row))
-            connection.execute(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', tuple(row.values()))
-            total += 1
-            [key, *_] = table.primary_key
-            parents[table.name] = row[key.name]
-    connection.close()
-    return total
-
-
-def left_of(path: Path, uid: int) -> list[str]:
-    """Where this person is still named."""
-    connection = apsw.Connection(str(path))
-    found = [
-        str(column)
-        for column in (*mentions(), users.c.uid)
-        if connection.execute(f'SELECT 1 FROM "{column.table.name}" WHERE {column.name} = ?', (uid,)).fetchall()
-    ]
-    connection.close()
-    return found
 
 
 def leaving(world: World) -> Leaving:
@@ -239,10 +168,22 @@ def test_a_person_leaves_and_what_they_sent_stays_without_a_sender(server: Serve
     sent = ann.send(ben, picture, caption="from Ann").headers["Message-Key"]
     waiting = ben.send(ann, jpeg()).headers["Message-Key"]
     before = set(server.stored_files())
+    cat = server.register("Cat")
+    group = ann.request("POST", "/v1/groups", json={"name": "Three", "members": [ben.uid, cat.uid]}).json()["group_id"]
+    secret = {"email": f"{number}@example.org", "password": "correct horse"}
+    assert ann.request("PUT", "/v1/me/credentials", json=secret).status_code == 204
+    session = server.client.post("/v1/login", json=secret).json()
 
     assert ann.request("DELETE", "/v1/me").status_code == 204
 
     assert ann.request("DELETE", "/v1/me").status_code == 401
+    token = {"Authorization": f"Bearer {session['access_token']}"}
+    refresh = {"refresh_token": session["refresh_token"]}
+    assert server.client.get("/v1/me", headers=token).status_code == 401
+    assert server.client.post("/v1/tokens/refresh", json=refresh).status_code == 401
+    assert server.client.post("/v1/login", json=secret).status_code == 401
+    members = ben.request("GET", f"/v1/groups/{group}").json()["members"]
+    assert [(member["uid"], member["role"]) for member in members] == [(ben.uid, "owner"), (cat.uid, "member")]
     assert ben.request("GET", f"/v1/users/{ann.uid}").status_code == 404
     assert ben.send(ann, jpeg()).json()["code"] == "recipient_unavailable"
     assert ben.status(waiting) | {"message_id": 0, "send_time": 0} == {
@@ -259,6 +200,7 @@ def test_a_person_leaves_and_what_they_sent_stays_without_a_sender(server: Serve
     fetched = ben.get(sent)
     assert (fetched.status_code, fetched.content) == (200, picture)
     assert "Sender-Uid" not in fetched.headers
+    assert server.client.post("/v1/signup", json=secret).status_code == 201
     again = registered(server, number)
     assert (again.uid > ben.uid, again.phone_hash) == (True, ann.phone_hash)
     assert again.request("GET", "/v1/inbox").json()["items"] == []

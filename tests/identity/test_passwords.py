@@ -9,7 +9,7 @@ from argon2 import PasswordHasher
 
 from models.errors import AppError, Conflict, Forbidden, InvalidField, Taken, Unauthenticated, Unavailable
 from services.hashing import Hashing
-from tests.identity.world import CHEAP, OTHER, World
+from tests.identity.world import OTHER, World
 
 pytestmark = pytest.mark.anyio
 
@@ -81,7 +81,7 @@ async def test_what_is_wrong_is_named_and_leaves_nothing(world: World, fields: d
         await world.passwords.sign_up(fields)
     assert {name for name, _ in refused.value.fields} == wrong
     assert world.rows("select count(*) from users") == [(0,)]
-    assert world.hashing.computations == 0
+    assert world.hasher.computations == 0
 
 
 @pytest.mark.parametrize("password", ["1234567\0", "\0" * 8, "pässwörd", "🐴🐴", "x" * 1024, " leading and trailing "])
@@ -123,11 +123,11 @@ async def test_every_refusal_looks_and_costs_the_same(world: World) -> None:
     )
     seen = set()
     for fields in wrong:
-        before = world.hashing.computations
+        before = world.hasher.computations
         with pytest.raises(Unauthenticated) as refused:
             await world.passwords.log_in(fields, HOME)
         error = refused.value
-        seen.add((type(error), error.detail, error.retry_after, error.fields, world.hashing.computations - before))
+        seen.add((type(error), error.detail, error.retry_after, error.fields, world.hasher.computations - before))
     assert len(seen) == 1
     assert world.rows(LOGINS) == [(2,)]
 
@@ -137,7 +137,7 @@ async def test_what_cannot_be_a_password_is_said_so_and_costs_nothing(world: Wor
     for fields in (ANN, {"email": "unknown@example.org"}):
         with pytest.raises(InvalidField):
             await world.passwords.log_in({**fields, "password": password}, HOME)
-    assert world.hashing.computations == 0
+    assert world.hasher.computations == 0
 
 
 async def test_guesses_are_bounded_and_the_owner_elsewhere_is_let_in(world: World) -> None:
@@ -147,7 +147,7 @@ async def test_guesses_are_bounded_and_the_owner_elsewhere_is_let_in(world: Worl
     for batch in range(0, 1000, 20):
         answers += await asyncio.gather(*(next(guesses) for _ in range(batch, batch + 20)))
     assert (answers.count("unauthenticated"), answers.count("rate_limited")) == (300, 700)
-    assert world.hashing.computations == 301
+    assert world.hasher.computations == 301
     assert await code_of(world, ANN, AWAY) == "rate_limited"
     assert await code_of(world, ANN, HOME) == "let in"
 
@@ -168,7 +168,7 @@ async def test_who_is_right_is_never_counted(world: World) -> None:
 
 async def test_a_full_queue_is_said_so_and_is_nobodys_failure(world: World) -> None:
     await world.passwords.sign_up(ANN)
-    world.passwords._hashing = slow = Hashing(hasher=CHEAP, max_pending=4)
+    world.passwords._hashing = slow = Hashing(hasher=world.hasher, max_pending=4)
     answers = await asyncio.gather(*(code_of(world, ANN) for _ in range(400)))
     assert (answers.count("let in"), answers.count("unavailable")) == (4, 396)
     with pytest.raises(Unavailable) as refused:

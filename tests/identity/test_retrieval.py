@@ -66,7 +66,7 @@ async def test_a_number_given_up_belongs_to_a_newcomer(world: World) -> None:
     assert (await world.accounts.me(new.uid))["nickname"] == "Newcomer"
     forgotten = await world.accounts.me(old.uid)
     assert (forgotten["phone_hash"], forgotten["region_num"]) == (None, None)
-    assert world.rows("select uid, ended_at from devices") == [(new.uid, None)]
+    assert world.rows("select uid from devices where ended_at is null") == [(new.uid,)]
     assert world.rows("select count(*) from outbox") == [(0,)]
     assert world.rows("select count(*) from events") == [(0,)]
 
@@ -88,7 +88,7 @@ async def _image(world: World, receiver: UserId, size: int) -> None:
             caption="",
             expires_at=now + DAY_MS,
         )
-        await deliveries.insert_pending(tx, message_id=message_id, receiver_uid=receiver, sender_uid=receiver)
+        await deliveries.insert_one(tx, message_id=message_id, receiver_uid=receiver, sender_uid=receiver)
         await events.append(tx, uid=receiver, kind="image", at=now, data={}, pending_count=1, pending_bytes=size)
 
     await world.db.write(unit)

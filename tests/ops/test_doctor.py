@@ -3,13 +3,18 @@
 
 import asyncio
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
 
+from emulators.apns import running as running_apns
+from emulators.fcm import running as running_fcm
 from emulators.getui import running as running_getui
+from emulators.keys import pem
+from emulators.webhook import running as running_webhook
 from models.db import migrate
 from ops.doctor import doctor
 from tests.harness import Server
@@ -99,8 +104,8 @@ def test_what_waits_long_and_what_is_dead_is_a_warning(stopped: Path) -> None:
     assert "1 log due" in said(stopped)["outbox"][1]
     change(stopped, "UPDATE outbox SET created_at = 1 << 41")
     assert said(stopped)["outbox"][0] == "ok"
-    change(stopped, "UPDATE devices SET provider = 'getui'")
-    assert "getui is not configured" in said(stopped)["outbox"][1]
+    change(stopped, "UPDATE outbox SET provider = 'getui', app = 'chat'")
+    assert "getui/chat is not configured" in said(stopped)["outbox"][1]
 
 
 def test_a_newer_an_older_and_a_broken_database_are_told_apart(stopped: Path) -> None:
@@ -134,6 +139,56 @@ async def test_getuis_keys_are_tried(tmp_path: Path) -> None:
         told = await asyncio.to_thread(failing, tmp_path, "--config", wrong)
         assert "auth: refused" in told["getui"]
         assert "not-the-secret" not in str(told)
+
+
+async def test_a_test_goes_through_each_provider_and_what_is_wrong_is_said_in_words(tmp_path: Path) -> None:
+    async with running_getui() as getui, running_fcm() as fcm, running_apns() as apns, running_webhook() as webhook:
+        push = {
+            "getui": {"base_url": getui.base_url, **asdict(getui.state.keys)},
+            "fcm": {"base_url": fcm.url, "service_account": fcm.state.keys.service_account(fcm.state.token_url)},
+            "apns": {
+                "base_url": apns.base_url,
+                "ca_file": str(apns.ca_file),
+                "team_id": apns.state.keys.team_id,
+                "key_id": apns.state.keys.key_id,
+                "private_key": pem(apns.state.keys.private_key),
+                "topic": apns.state.keys.topic,
+            },
+            "webhook": {"secret": webhook.state.secret},
+            "allow_endpoints": [webhook.url],
+        }
+        push["getui"]["apps"] = {"other": {**push["getui"], "master_secret": "not-the-secret"}}
+        for vendor in (getui, fcm, apns):
+            vendor.state.strict = True
+        config = settings(tmp_path, {"push": push})
+
+        async def tested(*arguments: object, status: int = 0) -> dict[str, tuple[str, str]]:
+            return await asyncio.to_thread(said, tmp_path, "push", "--config", config, *arguments, status=status)
+
+        told = await tested(status=1)
+        assert {name: told[name][0] for name in told} == dict.fromkeys(
+            ("apns", "fcm", "getui", "log", "ntfy", "webhook"), "ok"
+        ) | {"getui/other": "fail"}
+        assert "auth: refused, code 20001" in told["getui/other"][1]
+        assert "check push.getui.apps.other" in told["getui/other"][1]
+        assert "not-the-secret" not in str(told)
+        assert not (tmp_path / "vapid.pem").exists()
+
+        getui.state.cids["phone"] = "online"
+        getui.state.cids["away"] = "stale"
+        to_getui = ("--provider", "getui", "--app", "", "--token")
+        assert (await tested(*to_getui, "phone"))["getui"][1].startswith("took the test")
+        assert (await tested(*to_getui, "away"))["getui"][0] == "warn"
+        assert "calls this token dead" in (await tested(*to_getui, "nobody"))["getui"][1]
+        assert [item["transmission"] for item in getui.state.inbox["phone"]] == ['{"type":"test"}']
+        hook = ("--provider", "webhook", "--token")
+        assert (await tested(*hook, webhook.hook("mine")))["webhook"][0] == "ok"
+        inside = (await tested(*hook, "https://10.0.0.1/x", status=1))["webhook"]
+        assert "push.allow_endpoints" in inside[1]
+        assert "is not configured" in (await tested("--provider", "webpush", status=1))["webpush"][1]
+    config = settings(tmp_path, {"push": {"getui": push["getui"]}})
+    gone = await asyncio.to_thread(failing, tmp_path, "push", "--config", config, "--provider", "getui", "--app", "")
+    assert "check the way out" in gone["getui"]
 
 
 def change(data_dir: Path, sql: str) -> None:

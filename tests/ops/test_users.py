@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """`ops users` beside a running server."""
 
+import json
 from pathlib import Path
 
 import pytest
 
 from models.phone import phone_hash
 from ops.users import users
-from tests.harness import Server
+from tests.harness import Server, wait_until
 from tests.ops.commands import asked, invoke, refused
 from tests.pictures import png
 
@@ -55,3 +56,30 @@ def test_what_names_nobody_is_refused(server: Server) -> None:
 def test_a_server_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     assert "there is no database" in refused(users, tmp_path, "show", "1")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_person_is_erased_for_good_when_that_is_meant(server: Server) -> None:
+    ann, ben = server.register("Ann", cid="cid-of-ann-who-goes"), server.register("Ben")
+    kept = set(server.stored_files())
+    ben.send(ann, png(1, 1))
+    foreseen = asked(users, server.data_dir, "delete", ann.uid, "--dry-run")
+    assert (foreseen["uid"], foreseen["dry_run"], foreseen["rows"]["deliveries.receiver_uid"]) == (ann.uid, True, 1)
+    assert invoke(users, server.data_dir, "delete", ann.uid, typed="n\n").exit_code == 1
+    assert ann.request("GET", "/v1/me").status_code == 200
+    done = asked(users, server.data_dir, "delete", ann.uid, "--yes")
+    assert done == foreseen | {"dry_run": False}
+    assert ann.request("GET", "/v1/me").status_code == 401
+    assert ben.request("GET", f"/v1/users/{ann.uid}").status_code == 404
+    assert "there is no such person" in refused(users, server.data_dir, "delete", str(ann.uid), "--yes")
+    wait_until(lambda: set(server.stored_files()) == kept, seconds=30, what="the end of the waiting file")
+
+
+def test_what_is_kept_of_a_person_is_one_document_and_the_same_as_they_get(server: Server) -> None:
+    ann = server.register("Ann", cid="cid-of-ann-who-asks")
+    server.register("Ben").send(ann, png(1, 1))
+    printed = json.loads(invoke(users, server.data_dir, "export", ann.uid).stdout)
+    own = ann.request("GET", "/v1/me/export").json()
+    assert printed["profile"]["phone"].startswith("+86139")
+    assert {name: printed[name] for name in ("profile", "received", "deliveries", "devices", "events")} == {
+        name: own[name] for name in ("profile", "received", "deliveries", "devices", "events")
+    }

@@ -87,15 +87,3 @@ def test_requests_at_the_same_time_spend_no_more_than_there_is(ann: Person) -> N
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda _: discover(ann, *unknown(100)).status_code, range(12)))
     assert sorted(replies) == [200] * (PER_DAY // 100) + [429] * (12 - PER_DAY // 100)
-
-
-def test_the_budget_outlives_the_server(tmp_path: Any) -> None:
-    server = Server(tmp_path, {"discovery": {"per_day": 3}}).start()
-    ann = server.register()
-    assert discover(ann, *unknown(3)).status_code == 200
-    server.kill()
-    server.start()
-    try:
-        assert discover(ann, *unknown(1)).json()["code"] == "discovery_budget"
-    finally:
-        server.stop()

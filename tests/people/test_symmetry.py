@@ -152,5 +152,5 @@ async def _opened(path: Path) -> SqliteDatabase:
 
 def test_lists_agree_whatever_people_do() -> None:
     checks = [HealthCheck.too_slow, HealthCheck.data_too_large]
-    found = settings(max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=checks)
+    found = settings(max_examples=25, stateful_step_count=20, deadline=None, suppress_health_check=checks)
     run_state_machine_as_test(Acquaintances, settings=found)

@@ -8,7 +8,7 @@ answers exactly as what is not there. An operation without a line in ACCESS fail
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
@@ -21,136 +21,11 @@ from models.keys import open_key_ring
 from models.user import UserId
 from tests.harness import Person, Server, running
 from tests.pictures import jpeg
+from tests.process.access import ACCESS, NO_ACTIVATION, NOBODY_HAS, OPEN, PEOPLE, TELLS_NOBODY, Access
 
 BY_NAME = {route.operation_id: route for route in ROUTES}
-NOBODY_HAS = {
-    "image": "0" * 64,
-    "group_image": "0" * 64,
-    "group": "987654321",
-    "device": "987654321",
-    "message": "987654321",
-    "ann": "987654321",
-    "ann_hash": "0" * 64,
-    "request_to_ann": "987654321",
-}
-PEOPLE = ("ann", "admin", "member", "stranger", "blocked", "ex_friend", "ex_member")
-"""`ann` owns the group, has sent the images, and has the device. `ex_member` was there when the group's came."""
-
-
-@dataclass(frozen=True)
-class Access:
-    """One way to ask for an operation, and who gets what. Values in braces are of the world.
-
-    `may` get through and `forbidden` are told 403, since they know of the thing; to all others it is not there.
-    `spent_by_use`: what is asked for is gone or changed afterwards, so nobody who may is let try.
-    """
-
-    at: Mapping[str, str] = field(default_factory=dict)
-    send: Mapping[str, Any] = field(default_factory=dict)
-    may: tuple[str, ...] = PEOPLE
-    forbidden: tuple[str, ...] = ()
-    spent_by_use: bool = False
-
-
-GROUP = {"group_id": "{group}"}
-MEMBER = {**GROUP, "uid": "{stranger_uid}"}
-DEVICE = {"device_id": "{device}"}
-ANN = {"uid": "{ann}"}
-ANY = {"activation_id": "0" * 32}
-INSIDE = ("ann", "admin", "member")
-OPEN = Access()
-OWN = Access()
-"""Of nobody but the caller: there is nothing of others to be asked for."""
-
-ACCESS: dict[str, tuple[Access, ...]] = {
-    **dict.fromkeys(("root", "healthz", "headHealthz", "readyz", "headReadyz", "openapi", "docs", "vapidKey"), (OPEN,)),
-    **dict.fromkeys(("register", "activate", "resendCode", "signUp", "logIn", "refreshTokens"), (OPEN,)),
-    **dict.fromkeys(
-        (
-            "getMe",
-            "inbox",
-            "listFriends",
-            "listBlocks",
-            "listGroups",
-            "listDevices",
-            "exportMe",
-            "listEvents",
-            "streamEvents",
-            "socketEvents",
-        ),
-        (OWN,),
-    ),
-    **dict.fromkeys(
-        (
-            "patchMe",
-            "deleteMe",
-            "renewUkey",
-            "openSession",
-            "logOut",
-            "changePassword",
-            "putCredentials",
-            "discoverContacts",
-            "createGroup",
-            "registerDevice",
-            "chatToken",
-        ),
-        (replace(OWN, spent_by_use=True),),
-    ),
-    "getUser": (Access(ANN),),
-    # The blocked side cannot tell: to them and to strangers it is the same request.
-    "befriend": (Access(send={"json": {"uid": "{ann}"}}, spent_by_use=True),),
-    "acceptFriend": (Access({"uid": "{request_to_ann}"}, may=("ann",), spent_by_use=True),),
-    "deleteFriend": (Access(ANN, may=(), spent_by_use=True),),
-    "blockPerson": (Access(ANN, spent_by_use=True),),
-    "unblockPerson": (Access(ANN, may=(), spent_by_use=True),),
-    "report": (Access(send={"json": {"message_id": "{message}", "reason": "x"}}, may=("member",)),),
-    "joinGroup": (Access(send={"json": {"room_gid": "{room}"}}, may=INSIDE),),
-    "getGroup": (Access(GROUP, may=INSIDE),),
-    "patchGroup": (
-        Access(GROUP, {"json": {"name": "Three"}}, may=("ann", "admin"), forbidden=("member",)),
-        Access(GROUP, {"json": {}}, may=("ann", "admin"), forbidden=("member",)),
-    ),
-    "deleteGroup": (Access(GROUP, may=("ann",), forbidden=("admin", "member"), spent_by_use=True),),
-    "putGroupMember": (
-        Access(MEMBER, {"json": {"role": "member"}}, may=("ann", "admin"), forbidden=("member",), spent_by_use=True),
-        Access(MEMBER, {"json": {"role": "admin"}}, may=("ann",), forbidden=("admin", "member"), spent_by_use=True),
-    ),
-    "deleteGroupMember": (
-        Access({**GROUP, "uid": "{ann}"}, may=("ann",), forbidden=("admin", "member"), spent_by_use=True),
-    ),
-    "sendImage": (Access(send={"data": {"receiver_uid": "{ann}"}, "files": {"img_file": jpeg()}}, spent_by_use=True),),
-    "fetchOldestImage": (
-        Access(send={"params": {"sender_phone": "{ann_hash}", "receiver_phone": "{member_hash}"}}, may=("member",)),
-    ),
-    "headOldestImage": (
-        Access(send={"params": {"sender_phone": "{ann_hash}", "receiver_phone": "{member_hash}"}}, may=("member",)),
-    ),
-    "fetchImage": (
-        Access({"message_key": "{image}"}, {"params": {"ack": "manual"}}, may=("member",)),
-        Access({"message_key": "{group_image}"}, {"params": {"ack": "manual"}}, may=("admin", "member")),
-    ),
-    "headImage": (
-        Access({"message_key": "{image}"}, may=("member",)),
-        Access({"message_key": "{group_image}"}, may=("admin", "member")),
-    ),
-    "deleteImage": (
-        Access({"message_key": "{image}"}, may=("ann", "member"), spent_by_use=True),
-        Access({"message_key": "{group_image}"}, may=("ann", "admin", "member"), spent_by_use=True),
-    ),
-    "imageStatus": (
-        Access({"message_key": "{image}"}, may=("ann",)),
-        Access({"message_key": "{group_image}"}, may=("ann",)),
-    ),
-    "replaceDeviceToken": (
-        Access(DEVICE, {"json": {"token": "new"}}, may=("ann",)),
-        Access(DEVICE, {"json": {}}, may=("ann",), spent_by_use=True),
-    ),
-    "deleteDevice": (Access(DEVICE, may=("ann",), spent_by_use=True),),
-    "testPush": (Access(DEVICE, may=("ann",)),),
-    "listPushes": (Access(DEVICE, may=("ann",)),),
-}
-TELLS_NOBODY = {"befriend", "blockPerson", "getUser", "deleteFriend", "unblockPerson", "sendImage"}
-"""Asked of a person, not of a thing that is somebody's; what they tell is looked at below."""
+VARYING = {"x-request-id", "date", "connection"}
+"""The last: a body that need not be read any more is refused with a close."""
 
 
 @dataclass(frozen=True)
@@ -163,7 +38,7 @@ class World:
     def ask(
         self, headers: Mapping[str, str], route: Route, access: Access, values: Mapping[str, str]
     ) -> httpx.Response:
-        path = route.path.format(**(filled(access.at, values) or ANY))
+        path = route.path.format(**(filled(access.at, values) or NO_ACTIVATION))
         return self.server.client.request(
             route.method,
             path,
@@ -193,7 +68,7 @@ def numbers(send: Mapping[str, Any]) -> dict[str, Any]:
 def told(reply: httpx.Response) -> tuple[Any, ...]:
     """All of a reply but what is another every time."""
     request_id = reply.headers["X-Request-Id"]
-    headers = {name: value for name, value in reply.headers.items() if name not in ("x-request-id", "date")}
+    headers = {name: value for name, value in reply.headers.items() if name not in VARYING}
     return reply.status_code, reply.text.replace(request_id, ""), headers
 
 
@@ -212,9 +87,13 @@ def dead_credentials(server: Server) -> dict[str, dict[str, str]]:
     ring = AccessTokens(open_key_ring(server.data_dir / "keys.json", sealed=None))
     read = ring.read(living, time.time_ns() // 1_000_000)
     assert read
-    expired, _ = ring.sign(UserId(renewed.uid), read.family, time.time_ns() // 1_000_000 - 3_600_000)
+    now = time.time_ns() // 1_000_000
+    fresh, _ = ring.sign(UserId(renewed.uid), read.family, now)
+    assert server.client.get("/v1/me", headers=bearer(fresh)).status_code == 200
+    expired, _ = ring.sign(UserId(renewed.uid), read.family, now - 3_600_000)
     gone = server.register("Gone")
     left_with = gone.request("POST", "/v1/tokens").json()["access_token"]
+    assert server.client.get("/v1/me", headers=bearer(left_with)).status_code == 200
     assert gone.request("DELETE", "/v1/me").status_code == 204
     return {
         "nothing": {},
@@ -251,6 +130,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
         assert left.status_code == 204
         image = ann.send(member, jpeg()).headers
         ann.request("PUT", f"/v1/blocks/{people['blocked'].uid}")
+        said = ann.request("POST", "/v1/messages", json={"receiver_uid": member.uid, "kind": "text", "text": "hello"})
         values = {
             "ann": str(ann.uid),
             "ann_hash": ann.phone_hash,
@@ -262,6 +142,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             "image": image["Message-Key"],
             "message": image["Message-Id"],
             "group_image": group_image,
+            "text": str(said.json()["message_id"]),
             "device": str(ann.request("GET", "/v1/devices").json()["items"][0]["device_id"]),
         }
         yield World(server, people, values, dead_credentials(server))
@@ -283,12 +164,13 @@ def test_every_operation_has_its_line() -> None:
 def test_without_a_live_credential_all_is_closed_alike(world: World, name: str) -> None:
     for access in ACCESS.get(name, ()):
         asked = replace(access, send=numbers(filled(access.send, world.values)))
-        replies = {
-            why: told(world.ask(headers, BY_NAME[name], asked, world.values)) for why, headers in world.dead.items()
-        }
-        assert {reply[0] for reply in replies.values()} == {401}, {why: reply[0] for why, reply in replies.items()}
-        assert len({reply[1] for reply in replies.values()}) == 1
-        assert [why for why, reply in replies.items() if reply != replies["nothing"]] == []
+        route = BY_NAME[name]
+        replies = {why: told(world.ask(headers, route, asked, world.values)) for why, headers in world.dead.items()}
+        if route.who is Who.FRAME:
+            del replies["nothing"]  # says who it is in its first frame
+        expected = replies["a wrong ukey"]
+        assert expected[0] == 401
+        assert {why: reply for why, reply in replies.items() if reply != expected} == {}
 
 
 @pytest.mark.parametrize("name", [name for name, route in BY_NAME.items() if route.who is Who.ANYBODY])
@@ -324,6 +206,18 @@ def test_who_is_blocked_is_answered_as_a_stranger_and_an_unknown_receiver_as_eit
     nobody = replace(ann, uid=int(NOBODY_HAS["ann"]))
     assert told(blocked.send(ann, jpeg())) == told(stranger.send(nobody, jpeg()))
     assert blocked.send(ann, jpeg()).json()["code"] == "recipient_unavailable"
+    text = {"kind": "text", "text": "x"}
+    texts = [
+        told(person.request("POST", "/v1/messages", json={**text, "receiver_uid": to.uid}))
+        for person, to in ((blocked, ann), (stranger, nobody))
+    ]
+    assert texts[0] == texts[1]
+    outside = [
+        told(stranger.request("POST", "/v1/messages", json={**text, "group_id": int(group)}))
+        for group in (world.values["group"], NOBODY_HAS["group"])
+    ]
+    assert outside[0] == outside[1]
+    assert (texts[0][0], outside[0][0]) == (403, 403)
     for method, path, body in (
         ("GET", f"/v1/users/{ann.uid}", None),
         ("POST", "/v1/friends", {"uid": ann.uid}),

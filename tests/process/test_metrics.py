@@ -50,8 +50,8 @@ def test_an_image_is_counted_from_its_sending_to_its_purge(metered_server: Meter
     key = sent(ann.send(ben, jpeg(3000)))
     kept = sent(ann.send(ben, jpeg(5000)))
     on_the_way = metered_server.wait_for(
-        "push_settled_total", before("push_settled_total", provider="log", state="delivered") + 2,
-        provider="log", state="delivered",
+        "push_settled_total", before("push_settled_total", provider="log", app="", state="delivered") + 2,
+        provider="log", app="", state="delivered",
     )  # fmt: skip
     assert ben.get(key).status_code == 200
     assert ben.get(kept, headers={"Range": "bytes=0-9"}).status_code == 206
@@ -76,12 +76,12 @@ def test_an_image_is_counted_from_its_sending_to_its_purge(metered_server: Meter
     wait_until(
         lambda: levels(metered_server.scrape()) == {before("stored_bytes") + 5000}, what="the bytes that are left"
     )
-    assert grown("push_attempts_total", provider="log", outcome="delivered") == 2
+    assert grown("push_attempts_total", provider="log", app="", outcome="delivered") == 2
     assert grown("push_delay_seconds_count") == 2
-    assert 1 <= grown("push_call_seconds_count", provider="log") <= 2
+    assert 1 <= grown("push_call_seconds_count", provider="log", app="") <= 2
     assert grown("commit_units_count") == grown("commit_seconds_count") > 0
     assert grown("commit_units_sum") >= grown("commit_units_count")
-    assert after("outbox_due") == after("outbox_oldest_seconds") == 0
+    assert after("outbox_due", provider="log", app="") == after("outbox_oldest_seconds", provider="log", app="") == 0
 
 
 def test_what_waits_in_its_grace_is_stored_and_no_longer_pending(tmp_path: Path) -> None:
@@ -171,14 +171,14 @@ def test_the_process_and_its_event_loop_are_measured(metered_server: Metered) ->
     scraped = metered_server.scrape()
     assert "process_resident_memory_bytes" in scraped.text
     assert scraped("storage_healthy") == scraped("database_healthy") == 1
-    assert scraped("push_breaker_state", provider="log") == 0
+    assert scraped("push_breaker_state", provider="log", app="") == 0
     wait_until(lambda: metered_server.scrape()("event_loop_lag_seconds_count") >= 2, what="a measure of the lag")
 
 
 def test_a_series_is_there_before_the_first_failure(metered_server: Metered) -> None:
     text = metered_server.scrape().text
-    assert 'glimpse_push_settled_total{provider="log",state="dead"} 0.0' in text
-    assert 'glimpse_push_attempts_total{outcome="gone",provider="log"} 0.0' in text
+    assert 'glimpse_push_settled_total{app="",provider="log",state="dead"} 0.0' in text
+    assert 'glimpse_push_attempts_total{app="",outcome="gone",provider="log"} 0.0' in text
     assert 'glimpse_sms_total{outcome="failed"} 0.0' in text
     assert 'glimpse_storage_errors_total{kind="full"} 0.0' in text
 
@@ -241,11 +241,13 @@ def test_a_provider_that_is_down_shows_as_a_backlog(tmp_path: Path) -> None:
         ann, ben = other.server.register("Ann"), other.server.register("Ben", cid="cid-ben")
         for _ in range(5):
             sent(ann.send(ben, jpeg()))
-        scraped = other.wait_for("push_breaker_state", 2, provider="getui")
-        assert scraped("outbox_due") == 5
-        assert scraped("push_attempts_total", provider="getui", outcome="retry") >= 1
-        assert scraped("push_settled_total", provider="getui", state="delivered") == 0
-        wait_until(lambda: other.scrape()("outbox_oldest_seconds") > scraped("outbox_oldest_seconds"), what="ageing")
+        scraped = other.wait_for("push_breaker_state", 2, provider="getui", app="")
+        assert scraped("outbox_due", provider="getui", app="") == 5
+        assert scraped("push_attempts_total", provider="getui", app="", outcome="retry") >= 1
+        assert scraped("push_settled_total", provider="getui", app="", state="delivered") == 0
+        waiting = {"provider": "getui", "app": ""}
+        age = scraped("outbox_oldest_seconds", **waiting)
+        wait_until(lambda: other.scrape()("outbox_oldest_seconds", **waiting) > age, what="ageing")
 
 
 def test_an_image_whose_file_is_gone_or_too_short_shows(tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ DEVICE = Statement(
 
 @dataclass
 class World:
+    path: Path
     db: SqliteDatabase
     clock: FakeClock
     provider: ScriptedProvider
@@ -102,6 +103,28 @@ class World:
             return message_id
 
         return await self.db.write(unit)
+
+    async def heap(self, people: int, *, each: int = 1, provider: str = "log", app: str = "") -> None:
+        """`each` messages to each of so many new people, who have one device; all due now, in this order."""
+        now = self.clock()
+
+        async def unit(tx: Transaction) -> None:
+            sender = (await tx.execute(INSERT_PERSON, cipher=b"sender")).last_id
+            for number in range(people):
+                receiver = UserId((await tx.execute(INSERT_PERSON, cipher=b"receiver")).last_id)
+                place = {"provider": provider, "app": app, "token": f"{provider}{app}-{receiver}-{number}"}
+                await devices.register(tx, uid=receiver, device_type="", now=now - 1, **place)
+                for count in range(each):
+                    both = {"sender": sender, "receiver": receiver}
+                    made = await tx.execute(
+                        INSERT_MESSAGE, **both, key=f"heap-{receiver}-{count}", now=now, until=now + 3 * DAY
+                    )
+                    await tx.execute(INSERT_DELIVERY, **both, message=made.last_id)
+                    await outbox.insert_for_person(
+                        tx, kind=Kind.MESSAGE, message_id=made.last_id, uid=receiver, now=now, give_up_at=now + 3 * DAY
+                    )
+
+        await self.db.write(unit)
 
     async def one_message(self) -> int:
         """Person 1 sends to person 2, who has one device with token `t`."""
@@ -145,5 +168,5 @@ async def world(tmp_path: Path, anyio_backend: str) -> AsyncIterator[World]:
     path = tmp_path / "glimpse.db"
     migrate.run(path)
     db = SqliteDatabase(path)
-    yield World(db, FakeClock(), ScriptedProvider())
+    yield World(path, db, FakeClock(), ScriptedProvider())
     await db.close()

@@ -6,18 +6,20 @@ import json
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import httpx
 import jwt
 import pytest
+import uvloop
 
 from emulators.apns import Running, running
 from emulators.apns_rules import STATUS_OF, Keys
 from emulators.http import Fault
 from emulators.keys import p256_key, pem, rsa_key
 from models.db.devices import DeviceId
+from models.user import UserId
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry, VisibleText
 from push.http import Answer, NoAnswer
 from push.http2 import Http2Client
@@ -202,6 +204,23 @@ async def test_410_ends_the_device_only_where_it_speaks_of_a_time_after_its_regi
     assert await world.states() == [state]
 
 
+async def test_410_spares_a_token_that_was_registered_between_its_time_and_the_asking(world: World) -> None:
+    said_at = world.clock() + 1
+    await world.one_message()
+    asked_at = world.clock()
+    receiver = UserId((await world.device_row(DeviceId(1)))[0])
+
+    async def register_again(_: Sequence[Push]) -> None:
+        world.clock.now = said_at + 1
+        await world.device(receiver, "t")
+        world.clock.now = asked_at
+
+    world.provider.before = register_again
+    world.provider.script = lambda _: Gone("Unregistered", at=said_at)
+    await world.relay().run_once()
+    assert (await world.device_row(DeviceId(1)))[1] is None
+
+
 async def test_bad_token_of_every_device_is_a_fault_of_ours(vendor: Running, apns: ApnsProvider) -> None:
     """The wrong host or topic calls every token bad: no more than a few devices are given up for it."""
     vendor.state.strict = True
@@ -257,6 +276,25 @@ async def test_end_of_a_connection_or_stream_is_survived(
     assert await apns.send([a_push(2)]) == [Delivered()]
     assert received(vendor)[2] == 1
     assert vendor.state.connections == connections
+
+
+def test_it_is_the_same_on_the_servers_own_event_loop() -> None:
+    async def send_amid_faults() -> tuple[list[Outcome], dict[int, int]]:
+        async with running(KEYS) as vendor:
+            provider = provider_for(vendor)
+            for kind in ("goaway", "reset_after", "rst_stream", "garbage", "Shutdown"):
+                meet(vendor, kind, after=1)
+            outcomes = [outcome for number in range(12) for outcome in await provider.send([a_push(number)])]
+            await provider.close()
+            return outcomes, received(vendor)
+
+    outcomes, arrived = uvloop.run(send_amid_faults())
+    assert Counter(outcomes) == {
+        Delivered(): 9,
+        Retry("connection broken"): 2,
+        Retry("HTTP 503 Shutdown"): 1,
+    }
+    assert len(arrived) == 10
 
 
 async def test_goaway_amid_many_pushes_loses_none(vendor: Running, apns: ApnsProvider) -> None:

@@ -19,12 +19,13 @@ RELAY = """
 import asyncio, sys
 from pathlib import Path
 from models.db.sqlite import SqliteDatabase
-from push.registry import build
+from push.endpoints import Endpoints
+from push.registry import Vendors, build
 from push.relay import Relay
 
 async def main(database, log, now):
     db = SqliteDatabase(Path(database))
-    relay = Relay(db, build(outbox_log=Path(log)), bytes.decode, clock=lambda: int(now))
+    relay = Relay(db, build(Vendors(outbox_log=Path(log)), Endpoints()), bytes.decode, clock=lambda: int(now))
     print(await relay.run_once())
     await db.close()
 

@@ -13,6 +13,7 @@ import httpx
 import pytest
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
+from config import load
 from emulators.__main__ import EMULATORS
 from emulators.starting import Started, announce
 from push.base import Delivered, Push
@@ -55,6 +56,15 @@ def secret(path: str) -> str:
     """What is in a file that its owner alone may read."""
     assert Path(path).stat().st_mode & 0o077 == 0
     return Path(path).read_text()
+
+
+def test_configuration_that_is_printed_is_a_good_one(printed: str, tmp_path: Path) -> None:
+    file = tmp_path / "config.yaml"
+    file.write_text(printed.partition("# for config.yaml\n")[2])
+    push = load(file).push
+    assert push.fcm.base_url.startswith("http://127.0.0.1:")
+    assert push.apns.base_url.startswith("https://127.0.0.1:")
+    assert push.getui.app_id == "TESTAPPID0000000000000"
 
 
 async def test_configuration_that_is_printed_is_all_that_a_server_needs(printed: str) -> None:

@@ -2,7 +2,7 @@
 """The running relay: slow providers, stopping, waking, a database that fails."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import pytest
@@ -141,6 +141,9 @@ class FailingDatabase:
     async def write(self, unit: Unit[T]) -> T:
         self._fail()
         return await self._db.write(unit)
+
+    def tell(self, listener: Callable[[set[int]], None]) -> None:
+        self._db.tell(listener)
 
     async def close(self) -> None:
         pass

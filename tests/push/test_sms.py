@@ -17,9 +17,7 @@ from emulators.http import serving
 from models.errors import Unavailable
 from push.base import Delivered, Push, Retry
 from push.http import HttpClient
-from push.providers.getui_auth import GetuiCredentials
 from push.providers.log import LogProvider
-from push.registry import build
 from push.sms.base import NotSent, Sent, SmsMessage, SmsOutcome
 from push.sms.log import LogSms
 from push.sms.queue import SmsQueue
@@ -211,11 +209,3 @@ async def test_log_file_that_cannot_be_written_is_retried(tmp_path: Path) -> Non
     [outcome] = await LogProvider(missing).send([Push("t", "{}", "0" * 32, 60)])
     assert isinstance(outcome, Retry)
     assert isinstance(await LogSms(missing).send(CODE), NotSent)
-
-
-async def test_log_is_always_there_and_getui_when_configured(tmp_path: Path) -> None:
-    assert list(build(outbox_log=tmp_path / "x")) == ["log"]
-    providers = build(outbox_log=tmp_path / "x", getui=GetuiCredentials("http://127.0.0.1:1/v2", "a", "b", "c"))
-    assert list(providers) == ["log", "getui"]
-    for provider in providers.values():
-        await provider.close()

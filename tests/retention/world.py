@@ -120,7 +120,7 @@ class World:
                 expires_at=now + TTL_SECONDS * 1000,
             )
             for uid in receivers:
-                await deliveries.insert_pending(tx, message_id=message_id, receiver_uid=uid, sender_uid=sender)
+                await deliveries.insert_one(tx, message_id=message_id, receiver_uid=uid, sender_uid=sender)
                 said: dict[str, object] = {"message_id": message_id}
                 await events.append(
                     tx, uid=uid, kind="image", at=now, data=said, pending_count=1, pending_bytes=len(data)

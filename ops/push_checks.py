@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the push vendors take our keys, and what each says to a test: in words, with what to do. Mends nothing."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Mapping
+
+from composition_push import vendors
+from config import Config
+from models.clock import now_ms
+from ops.checks import FAIL, OK, WARN, Check
+from push.base import Delivered, Gone, Outcome, Provider, Push, Rejected, Retry, VisibleText
+from push.endpoints import Endpoints
+from push.http import HttpClient
+from push.providers.fcm_auth import FcmAuth
+from push.providers.getui_auth import GetuiAuth
+from push.registry import Vendors, build
+
+TEST_PAYLOAD = '{"type":"test"}'
+TEST_TTL_SECONDS = 60
+TEST_SECONDS = 30.0
+# No device has such a token: a vendor that says so has taken our keys first.
+MADE_UP = {"getui": "0" * 32, "fcm": "made-up", "apns": "0" * 64}
+WAY_OUT = ("cannot connect", "timed out", "connection broken", "no answer")
+KEYS = ("auth", "401", "403", "refused", "token", "topic", "blacklisted", "right")
+
+
+async def sign_ins(config: Config) -> AsyncIterator[Check]:
+    """Whether GeTui and FCM take each app's keys: one real sign-in, no push. The others know no sign-in."""
+    configured, broken = _vendors(config)
+    for check in broken:
+        yield check
+    http = HttpClient()
+    try:
+        for app, getui in configured.getui.items():
+            yield _signed_in("getui", app, await GetuiAuth(getui, http, now_ms).token())
+        for app, fcm in configured.fcm.items():
+            yield _signed_in("fcm", app, await FcmAuth(fcm, http, now_ms).token())
+    finally:
+        await http.close()
+
+
+async def tests(config: Config, *, provider: str | None, app: str | None, token: str | None) -> AsyncIterator[Check]:
+    """What each provider, or the one named, says to a test to this token, or to one that no device has."""
+    configured, broken = _vendors(config)
+    for check in broken:
+        yield check
+    endpoints = Endpoints(config.push.allow_endpoints)
+    text = VisibleText(config.push.title, config.push.body)
+    providers = build(configured, endpoints, text=text)
+    try:
+        chosen = _chosen(providers, provider, app)
+        if not chosen:
+            yield Check(provider or "push", FAIL, "is not configured", f"there are {_names(providers)}")
+        for (name, its_app), each in chosen.items():
+            yield await _test(name_of(name, its_app), each, token)
+    finally:
+        for each in providers.values():
+            await each.close()
+        endpoints.close()
+
+
+def _vendors(config: Config) -> tuple[Vendors, list[Check]]:
+    """What there are keys for, and what is wrong with a key's file: that one is left out."""
+    try:
+        return vendors(config, may_make=False), []
+    except OSError as error:
+        found = Check("webpush", FAIL, str(error), "until then the server does not start")
+        return vendors(config, may_make=False, webpush=False), [found]
+
+
+def name_of(provider: str, app: str) -> str:
+    """A provider's app as an operator reads it."""
+    return f"{provider}/{app}" if app else provider
+
+
+def _chosen(
+    providers: Mapping[tuple[str, str], Provider], provider: str | None, app: str | None
+) -> dict[tuple[str, str], Provider]:
+    return {
+        (name, its_app): each
+        for (name, its_app), each in sorted(providers.items())
+        if provider in (None, name) and app in (None, its_app)
+    }
+
+
+def _names(providers: Mapping[tuple[str, str], Provider]) -> str:
+    return ", ".join(name_of(*key) for key in sorted(providers))
+
+
+async def _test(name: str, provider: Provider, token: str | None) -> Check:
+    to = token or MADE_UP.get(provider.name)
+    if to is None:
+        return Check(name, OK, "is configured, and has no keys to try", "name a device's token with --token")
+    push = Push(to, TEST_PAYLOAD, secrets.token_hex(16), TEST_TTL_SECONDS)
+    try:
+        async with asyncio.timeout(TEST_SECONDS):
+            [outcome] = await provider.send([push])
+    except TimeoutError:
+        outcome = Retry("timed out")
+    return _judged(name, outcome) if token else _judged_made_up(name, outcome)
+
+
+def _judged(name: str, outcome: Outcome) -> Check:
+    match outcome:
+        case Delivered(stale=True):
+            return Check(name, WARN, "took the test and will not send it", "the device has been silent for months")
+        case Delivered():
+            return Check(name, OK, "took the test; the phone should show it")
+        case Gone(reason):
+            return Check(name, WARN, f"calls this token dead: {reason}", "have the app register its device anew")
+        case Rejected(reason):
+            return Check(name, FAIL, f"refuses the test: {reason}", "is the token of this provider and app?")
+        case Retry(reason):
+            return Check(name, FAIL, reason, _advice(name, reason))
+
+
+def _judged_made_up(name: str, outcome: Outcome) -> Check:
+    if isinstance(outcome, Retry):
+        return Check(name, FAIL, outcome.reason, _advice(name, outcome.reason))
+    return Check(name, OK, "takes the keys, and knows no device of a made-up token, as it should")
+
+
+def _signed_in(vendor: str, app: str, answer: str | Retry) -> Check:
+    name = name_of(vendor, app)
+    if isinstance(answer, str):
+        return Check(name, OK, "takes the keys")
+    return Check(name, FAIL, answer.reason, _advice(name, answer.reason))
+
+
+def _advice(name: str, reason: str) -> str:
+    """What to do about an answer that is none, or that speaks of us."""
+    vendor, _, app = name.partition("/")
+    section = f"push.{vendor}.apps.{app}" if app else f"push.{vendor}"
+    if reason == "address not allowed":
+        return "its address is a private one: push.allow_endpoints excepts it"
+    if any(word in reason for word in WAY_OUT):
+        return f"check the way out (name server, firewall), {section}.base_url, and the vendor's status page"
+    if any(word in reason for word in KEYS):
+        return f"check {section}, this machine's clock, and this address in the vendor's console"
+    return "try again; if it stays, look at the vendor's status page"

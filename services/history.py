@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looking back on a conversation: section 8 of the HTTP contract."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from models import rules
+from models.db import group_members, history
+from models.db.database import Database
+from models.db.history import Entry
+from models.errors import NotFound
+from models.group import GroupId
+from models.ids import IdRange
+from models.message import DeliveryState, MessageKind
+from models.user import UserId
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """With one person or of one group: the other is null."""
+
+    with_uid: int | None
+    group_id: int | None
+
+
+class History:
+    """What was said, as one of those who were there may see it. `clock` gives milliseconds."""
+
+    def __init__(self, *, db: Database, clock: Callable[[], int]) -> None:
+        self._db = db
+        self._clock = clock
+
+    async def read(self, uid: UserId, conversation: Conversation, wanted: IdRange) -> list[dict[str, Any]]:
+        """The entries of this range, the newest first. Raises NotFound for a group that the caller is not in."""
+        if conversation.group_id is not None:
+            group_id = await self._own_group(uid, conversation.group_id)
+            found = await history.list_of_group(self._db, me=uid, group_id=group_id, wanted=wanted)
+        else:
+            assert conversation.with_uid is not None
+            found = await history.list_with(self._db, me=uid, other=conversation.with_uid, wanted=wanted)
+        images = [each.message for each in found if each.kind is MessageKind.IMAGE and each.message.sender_uid == uid]
+        states = await history.list_states(self._db, [image.message_id for image in images]) if images else {}
+        now = self._clock()
+        return [_shown(each, states.get(each.message.message_id), now) for each in found]
+
+    async def count(self, uid: UserId, conversation: Conversation) -> int:
+        """How many entries there are in all. Raises NotFound."""
+        if conversation.group_id is not None:
+            group_id = await self._own_group(uid, conversation.group_id)
+            return await history.count_of_group(self._db, me=uid, group_id=group_id)
+        assert conversation.with_uid is not None
+        return await history.count_with(self._db, me=uid, other=conversation.with_uid)
+
+    async def _own_group(self, uid: UserId, group_id: int) -> GroupId:
+        if await group_members.find_role(self._db, group_id, uid) is None:
+            raise NotFound
+        return GroupId(group_id)
+
+
+def _shown(entry: Entry, of_receivers: list[DeliveryState] | None, now: int) -> dict[str, Any]:
+    message = entry.message
+    said: dict[str, Any] = {
+        "message_id": message.message_id,
+        "kind": entry.kind.value,
+        "sender_uid": message.sender_uid,
+        "receiver_uid": message.receiver_uid,
+        "group_id": message.group_id,
+        "send_time": message.send_time,
+    }
+    if entry.body is not None:
+        body: dict[str, Any] = json.loads(entry.body)
+        return said | body
+    return said | {
+        "message_key": message.message_key,
+        "filetype": message.filetype,
+        "size": message.size,
+        "caption": message.caption,
+        "state": _state(entry, of_receivers, now).value,
+    }
+
+
+def _state(entry: Entry, of_receivers: list[DeliveryState] | None, now: int) -> DeliveryState:
+    if of_receivers is not None:
+        return rules.state_of_all([rules.state_for_sender(state, entry.message, now) for state in of_receivers])
+    assert entry.own_state
+    return rules.state_at(entry.own_state, entry.message.expires_at, now)

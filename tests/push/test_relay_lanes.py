@@ -1,0 +1,245 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Lanes: each provider and app claims for itself, in full batches, at its own pace, and fairly."""
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+
+import apsw
+import pytest
+
+from models.clock import DAY_MS
+from models.db import outbox
+from models.rules import SendPolicy
+from models.user import UserId
+from push.base import Delivered, Outcome, Push, Retry
+from push.breaker import BreakerState
+from push.relay import Relay
+from services.recording import Draft, Stored, record
+from tests.push.conftest import World
+from tests.push.fakes import ScriptedProvider
+
+pytestmark = pytest.mark.anyio
+OTHER = ("other", "")
+
+
+def sizes(provider: ScriptedProvider) -> list[int]:
+    return [len(call) for call in provider.calls]
+
+
+async def drained(relay: Relay, world: World, *, seconds: float = 1, rounds: int = 1000) -> int:
+    """Relay until nothing is due, moving the clock on each time nothing was; how many seconds went by."""
+    gone = 0.0
+    for _ in range(rounds):
+        if not await relay.run_once():
+            if "due" not in await world.states():
+                return int(gone)
+            world.clock.advance(seconds)
+            gone += seconds
+    raise AssertionError("rows are left")
+
+
+async def test_an_app_s_rows_go_through_that_app_alone(world: World) -> None:
+    chat = ScriptedProvider("log", "chat")
+    await world.heap(2)
+    await world.heap(3, app="chat")
+    await world.heap(1, app="staff")
+    assert await world.relay(chat).run_once() == 5
+    assert {push.token[:4] for push in world.provider.sent} == {"log-"}
+    assert {push.token[:8] for push in chat.sent} == {"logchat-"}
+    assert Counter(await world.states()) == {"delivered": 5, "due": 1}
+
+
+async def test_a_backlog_goes_in_full_batches_and_one_row_goes_at_once(world: World) -> None:
+    world.provider.batch_size = 64
+    await world.heap(400)
+    relay = world.relay(claim_limit=200)
+    assert await drained(relay, world) == 0
+    assert sorted(sizes(world.provider)) == [16, *[64] * 6]
+    await world.heap(1)
+    assert await relay.run_once() == 1
+    assert sizes(world.provider)[-1] == 1
+
+
+async def test_what_waits_for_a_slow_provider_is_not_claimed_and_delays_nobody(world: World) -> None:
+    slow, released = ScriptedProvider("other", batch_size=1), asyncio.Event()
+    hanging, delivered = asyncio.Event(), asyncio.Event()
+
+    async def hang(_: Sequence[Push]) -> None:
+        if len(slow.calls) == 2:
+            hanging.set()
+        await released.wait()
+
+    async def count(_: Sequence[Push]) -> None:
+        if len(world.provider.sent) == 300:
+            delivered.set()
+
+    slow.before, world.provider.before = hang, count
+    await world.heap(500, provider="other")
+    await world.heap(300)
+    relay = world.relay(slow, in_flight=2, claim_limit=10, poll_seconds=0.01)
+    running = asyncio.create_task(relay.run())
+    async with asyncio.timeout(30):
+        await hanging.wait()
+        await delivered.wait()
+    untouched = await world.db.read(outbox.due_lanes([OTHER]), now=world.clock())
+    assert untouched == [(0,)]
+    assert len(slow.calls) == 2
+    released.set()
+    slow.before = None
+    await relay.stop()
+    await running
+
+
+async def test_a_provider_that_asks_to_wait_pauses_its_own_lane_alone(world: World) -> None:
+    other = ScriptedProvider("other", batch_size=10)
+    other.script = lambda _: Retry("HTTP 429", after=60)
+    await world.heap(30, provider="other")
+    relay = world.relay(other, in_flight=1, claim_limit=10)
+    assert await relay.run_once() == 10
+    await world.heap(1)
+    for _ in range(59):
+        world.clock.advance(1)
+        await relay.run_once()
+    assert (len(other.calls), len(world.provider.calls)) == (1, 1)
+    other.script = lambda _: Delivered()
+    world.clock.advance(1)
+    await relay.run_once()
+    assert len(other.calls) == 2
+    await drained(relay, world)
+    # Those that were never tried have cost no attempt but the one that delivered them.
+    assert Counter(row[1] for row in await world.rows()) == {1: 21, 2: 10}
+
+
+async def test_a_push_that_is_to_wait_delays_itself_alone(world: World) -> None:
+    world.provider.batch_size = 1
+    late = "log-2-0"
+
+    def script(push: Push) -> Outcome:
+        return Retry("HTTP 429", after=600, provider_fault=False) if push.token == late else Delivered()
+
+    world.provider.script = script
+    await world.heap(3)
+    relay = world.relay()
+    await relay.run_once()
+    await world.heap(3)
+    await relay.run_once()
+    assert Counter(await world.states()) == {"delivered": 5, "due": 1}
+    world.clock.advance(599)
+    assert await relay.run_once() == 0
+
+
+async def test_whoever_asks_for_a_day_is_asked_again_every_hour_with_one_call(world: World) -> None:
+    world.provider.batch_size = 1
+    world.provider.script = lambda _: Retry("daily quota", after=86_400)
+    await world.heap(100)
+    relay = world.relay(in_flight=1)
+    for _ in range(600):
+        await relay.run_once()
+        world.clock.advance(60)
+    assert len(world.provider.calls) == 10
+
+
+@pytest.mark.parametrize(
+    ("outcome", "state"), [(Retry("503", after=3600), BreakerState.CLOSED), (Retry("503"), BreakerState.OPEN)]
+)
+async def test_a_clock_that_is_set_back_stops_no_lane(world: World, outcome: Retry, state: BreakerState) -> None:
+    world.provider.batch_size = 1
+    world.provider.script = lambda _: outcome
+    await world.heap(20)
+    relay = world.relay(in_flight=5)
+    await relay.run_once()
+    calls = len(world.provider.calls)
+    assert relay.breakers["log", ""] is state
+    world.clock.advance(-86_400)
+    world.provider.script = lambda _: Delivered()
+    await world.heap(1)
+    await relay.run_once()
+    assert len(world.provider.calls) == calls + 1
+    assert relay.breakers["log", ""] is BreakerState.CLOSED
+
+
+async def test_one_device_with_thousands_of_rows_does_not_keep_the_others_waiting(world: World) -> None:
+    await world.heap(1, each=2000)
+    world.clock.advance(1)
+    await world.heap(50)
+    relay = world.relay(claim_limit=200)
+    told: list[float] = []
+    began = world.clock()
+    for _ in range(1000):
+        before = len({push.token for push in world.provider.sent})
+        if not await relay.run_once():
+            if "due" not in await world.states():
+                break
+            world.clock.advance(0.25)
+        if len({push.token for push in world.provider.sent}) > before:
+            told.append((world.clock() - began) / 1000)
+    assert len(world.provider.sent) == len({push.dedupe_id for push in world.provider.sent}) == 2050
+    assert max(told) <= 1
+    order = [push.dedupe_id for push in world.provider.sent if push.token == world.provider.sent[0].token]
+    assert len(order) == 2000
+
+
+async def test_six_hours_without_a_provider_harm_no_sender_and_are_made_up_for(world: World) -> None:
+    """Sends go on as ever, and pushes by other providers; then all arrive, oldest first, each once, within 15 min."""
+    sender, there, away = await world.person(), await world.person(), await world.person()
+    await world.device(there, "there")
+    await world.device(away, "away", provider="other")
+    other = ScriptedProvider("other", batch_size=50)
+    other.script = lambda _: Retry("HTTP 502")
+    relay = world.relay(other)
+    sent: list[int] = []
+    for step in range(6 * 30):
+        to = away if step % 2 else there
+        sent.append(await send(world, sender, to, step))
+        for _ in range(4):
+            await relay.run_once()
+            world.clock.advance(30)
+    assert relay.breakers[OTHER] is BreakerState.OPEN
+    assert len(world.provider.sent) == 90
+    assert len(other.calls) <= 6 * 120 + 10
+    assert Counter(await world.states()) == {"delivered": 90, "due": 90}
+
+    other.calls.clear()
+    other.script = lambda _: Delivered()
+    assert await drained(relay, world) <= 60
+    told = [json.loads(push.payload)["message_id"] for push in other.sent]
+    assert sorted(told) == sent[1::2]
+    assert told[1] < told[-2]
+
+
+async def send(world: World, sender: UserId, receiver: UserId, number: int) -> int:
+    """What sending an image writes, once its bytes are safe."""
+    draft = Draft({}, "image/png", 30 * 86_400, "", 1)
+    image = Stored(draft, sender, receiver, None, f"key-{number}", bytes(32), None)
+    policy = SendPolicy(max_pixels=1, max_ttl_seconds=1, allow_opaque=False, max_pending=999, max_pending_bytes=999)
+    now = world.clock()
+    sent = await world.db.write(partial(record, image=image, policy=policy, now=now, push_give_up_ms=3 * DAY_MS))
+    return sent.message_id
+
+
+async def test_eight_relays_over_one_outbox_send_each_row_once(world: World) -> None:
+    await world.heap(1000)
+
+    async def yield_now_and_then(_: Sequence[Push]) -> None:
+        await asyncio.sleep(0)
+
+    world.provider.before, world.provider.batch_size = yield_now_and_then, 7
+    relays = [world.relay(claim_limit=25) for _ in range(8)]
+    while sum(await asyncio.gather(*(relay.run_once() for relay in relays))):
+        pass
+    assert len(world.provider.sent) == len({push.dedupe_id for push in world.provider.sent}) == 1000
+    assert set(await world.states()) == {"delivered"}
+
+
+async def test_which_lanes_are_due_is_one_step_into_the_index_each(world: World) -> None:
+    statement = outbox.due_lanes([("log", ""), OTHER]).sql("sqlite")
+    connection = apsw.Connection(str(world.path), flags=apsw.SQLITE_OPEN_READONLY)
+    bound = statement.constants | {"now": 0}
+    plan = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", bound)]
+    connection.close()
+    searches = [line for line in plan if "outbox" in line]
+    wanted = "outbox_due (state=? AND provider=? AND app=? AND next_at<?)"
+    assert [line.endswith(wanted) for line in searches] == [True, True]
