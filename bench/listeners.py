@@ -10,6 +10,7 @@ import resource
 import statistics
 import tempfile
 from base64 import b64encode
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -67,21 +68,20 @@ class Listener(asyncio.Protocol):
 
 async def listen(server: Server, people: list[Person], arrivals: list[float], at_once: int = 50) -> list[Listener]:
     """A listener for each of the people, a few at a time."""
-    loop, opened = asyncio.get_running_loop(), []
+    loop = asyncio.get_running_loop()
+    opened: list[Listener] = []
     for first in range(0, len(people), at_once):
-        batch = people[first : first + at_once]
         address = f"127.0.0.{2 + first // FIRST_PORT_RANGE}"
-        made = [
-            (
-                await loop.create_connection(
-                    lambda p=person: Listener(p, arrivals), "127.0.0.1", server.port, local_addr=(address, 0)
-                )
-            )[1]
-            for person in batch
-        ]
+        made = [Listener(person, arrivals) for person in people[first : first + at_once]]
+        for listener in made:
+            await loop.create_connection(partial(_itself, listener), "127.0.0.1", server.port, local_addr=(address, 0))
         await asyncio.gather(*(listener.opened for listener in made))
         opened += made
     return opened
+
+
+def _itself(listener: Listener) -> Listener:
+    return listener
 
 
 def resident_kb(server: Server) -> int:

@@ -60,7 +60,7 @@ class ApnsConnection(asyncio.Protocol):
         self._state.connections += 1
         tls = transport.get_extra_info("ssl_object")
         if tls is None or tls.selected_alpn_protocol() != "h2":
-            transport.abort()
+            self._transport.abort()
             return
         self._h2.initiate_connection()
         self._flush()

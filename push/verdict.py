@@ -48,8 +48,6 @@ def judge(row: Claimed, outcome: Answer, now: int, *, probing: bool = False) -> 
     """
     tries = row.attempts + 1
     match outcome:
-        case Retry(reason, None, provider_fault=True) if probing:
-            return put_back(row, reason, now + PROBE_MS)
         case Delivered(stale=stale):
             return Verdict(row, State.DELIVERED, "stale" if stale else "", tries, stale=stale)
         case Gone():
@@ -60,8 +58,8 @@ def judge(row: Claimed, outcome: Answer, now: int, *, probing: bool = False) -> 
             return Verdict(row, State.DEAD, f"raised {name}", tries)
         case Raised(name):
             return _again(row, f"raised {name}", POISON_AFTER_SECONDS, now)
-        case Retry(reason, after):
-            return _again(row, reason, after, now)
+        case Retry():
+            return _retry(row, outcome, now, probing=probing)
 
 
 def drop(row: Claimed, reason: str) -> Verdict:
@@ -84,6 +82,12 @@ def _end(row: Claimed, gone: Gone, now: int) -> Verdict:
     if gone.at is not None and row.registered_at >= gone.at:
         return _again(row, f"gone before it was registered: {gone.reason}", None, now)
     return Verdict(row, State.DEAD, f"gone: {gone.reason}", row.attempts + 1, gone=True, gone_at=gone.at)
+
+
+def _retry(row: Claimed, retry: Retry, now: int, *, probing: bool) -> Verdict:
+    if probing and retry.provider_fault and retry.after is None:
+        return put_back(row, retry.reason, now + PROBE_MS)
+    return _again(row, retry.reason, retry.after, now)
 
 
 def _again(row: Claimed, reason: str, after: float | None, now: int) -> Verdict:
