@@ -57,7 +57,8 @@ class EndToEnd:
 
     async def run(self, rate: float, seconds: float) -> list[float]:
         """Milliseconds from each request to its frame, at so many messages a second."""
-        count, reader = int(rate * seconds), await self._listen()
+        count = int(rate * seconds)
+        reader, writer = await self._listen()
         listening = asyncio.create_task(self._read_frames(reader, count))
         for _ in range(32):
             self._free.put_nowait(await asyncio.open_connection("127.0.0.1", self._port))
@@ -69,15 +70,16 @@ class EndToEnd:
         async with asyncio.timeout(10):
             await self._seen_all.wait()
         listening.cancel()
+        writer.close()
         return self._took
 
-    async def _listen(self) -> asyncio.StreamReader:
+    async def _listen(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self._port)
         upgrade = "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
         writer.write(call(self._ben, "GET /v1/events/ws", upgrade + key).encode())
         await reader.readuntil(b"\r\n\r\n")
-        return reader
+        return reader, writer
 
     async def _read_frames(self, reader: asyncio.StreamReader, count: int) -> None:
         while len(self._took) < count:

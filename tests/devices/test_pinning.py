@@ -107,7 +107,8 @@ async def test_the_system_is_asked_where_nothing_else_is_given(inside: Inside) -
     endpoints = Endpoints([f"http://localhost:{inside.port}"])
     try:
         assert getattr(await post(f"http://localhost:{inside.port}/", endpoints), "status", None) == 200
-        assert await post(f"https://nowhere.invalid:{inside.port}/", endpoints) == NoAnswer("cannot connect")
+        nowhere = await post(f"https://nowhere.invalid:{inside.port}/", endpoints)
+        assert nowhere in {NoAnswer("cannot connect"), NoAnswer("timed out")}
     finally:
         endpoints.close()
     assert inside.connections == 1

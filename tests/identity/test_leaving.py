@@ -12,6 +12,7 @@ import pytest
 from models.clock import MINUTE_MS
 from models.db import erasure, holdings
 from models.db.schema import metadata, outbox, users
+from models.errors import NotFound
 from services.leaving import Leaving, finish_all
 from tests.harness import BROKEN, Person, Server, phone_number, running, wait_until
 from tests.identity.mentions import LEAVER, OTHER, fill, left_of, mentions
@@ -126,6 +127,8 @@ async def test_one_account_that_cannot_be_erased_does_not_keep_the_others(world:
     ann, ben = await world.register(), await world.register(phone_num="13900139000")
     connection = apsw.Connection(str(world.path))
     connection.execute("UPDATE users SET leaving_at = uid, disabled_at = uid")
+    with pytest.raises(NotFound):
+        await world.accounts.get_user(ben.uid)
     connection.execute("CREATE TABLE unruled (uid INTEGER REFERENCES users (uid))")
     connection.execute("INSERT INTO unruled VALUES (?)", (ann.uid,))
     with pytest.raises(Exception, match="can") as failure:
