@@ -94,7 +94,7 @@ _DELETE_PHONE = Statement(update(users).where(_THIS).values(region_num=None, pho
 
 def _user(row: Row) -> User:
     uid, nickname, region_num, phone_cipher, discoverable, *rest, has_password = row
-    return User(UserId(uid), nickname, region_num, phone_cipher, bool(discoverable), *rest, has_password=bool(has_password))
+    return User(UserId(uid), nickname, region_num, phone_cipher, bool(discoverable), *(*rest, bool(has_password)))
 
 
 def _recipient(row: Row) -> Recipient:

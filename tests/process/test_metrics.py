@@ -164,7 +164,8 @@ def test_nothing_that_belongs_to_a_person_is_in_a_label(metered_server: Metered,
     for secret in (key, ann.phone_hash, ben.phone_hash, ann.ukey, ben.ukey, "cid-ben"):
         assert secret not in scraped.text
     assert scraped.values("route") >= {"/v1/users/{uid}", "/v1/images/{message_key}"}
-    assert scraped.values("provider") == {"log"}
+    assert scraped.values("provider") == {"log", "ntfy", "webpush"}
+    assert scraped.values("app") == {""}
 
 
 def test_the_process_and_its_event_loop_are_measured(metered_server: Metered) -> None:

@@ -100,6 +100,18 @@ def use_images(ann: Person, ben: Person) -> None:
     ann.status(key)
 
 
+def use_groups(ann: Person, ben: Person) -> None:
+    made = ann.request("POST", "/v1/groups", json={"name": "Climbing", "members": [], "join": "open"}).json()
+    group = f"/v1/groups/{made['group_id']}"
+    ben.request("POST", "/v1/groups/join", json={"room_gid": made["room_gid"]})
+    ben.request("GET", "/v1/groups", params={"limit": 1})
+    ben.request("GET", group)
+    ann.request("PATCH", group, json={"name": "Bouldering"})
+    ann.request("PUT", f"{group}/members/{ben.uid}", json={"role": "admin"})
+    ann.request("DELETE", f"{group}/members/{ben.uid}")
+    ann.request("DELETE", group)
+
+
 def test_every_operation_succeeds_as_described(lenient: Server, number: str) -> None:
     succeeded: set[str | None] = set()
 
@@ -116,6 +128,7 @@ def test_every_operation_succeeds_as_described(lenient: Server, number: str) -> 
     ann, ben = retrieve(lenient, number), lenient.register("Ben", cid="cid-ben")
     use_images(ann, ben)
     use_account(ann)
+    use_groups(ann, ben)
     lenient.register("Cat").request("DELETE", "/v1/me")
     assert succeeded == set(contract.operations()) - {"resendCode"}, "a new code may be asked for after a minute"
 
