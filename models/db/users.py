@@ -65,7 +65,8 @@ _LIST_DISCOVERABLE = Statement(
         users.c.disabled_at.is_(None),
         users.c.uid != bindparam("asker"),
         ~exists().where(blocks.c.uid == users.c.uid, blocks.c.blocked_uid == bindparam("asker")),
-    )
+    ),
+    bulk=True,
 )
 _FIND_CIPHER = Statement(
     select(users.c.phone_cipher).where(users.c.phone_cipher.is_not(None)).order_by(users.c.uid.desc()).limit(1),

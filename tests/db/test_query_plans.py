@@ -18,7 +18,10 @@ from models.db.database import InList, Statement, as_list
 from models.db.schema import users
 
 # Reads of a list that travels as a parameter, of a constant, or of rows that an indexed search has found.
-SMALL_SCAN = re.compile(r"SCAN (CONSTANT ROW|\(.*|.* VIRTUAL TABLE .*)")
+SMALL_SCAN = re.compile(r"SCAN (CONSTANT ROW|\(.*|anon_\d+|.* VIRTUAL TABLE .*)")
+
+# Runs off the event loop for the number of its searches, and must search all the same.
+SEARCHES_THOUGH_BULK = {"models.db.users._LIST_DISCOVERABLE"}
 
 
 def _statements() -> Iterator[tuple[str, Statement]]:
@@ -50,6 +53,10 @@ def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[apsw.Connec
     connection.close()
 
 
+def _searches(name: str, statement: Statement) -> bool:
+    return not statement.bulk or name in SEARCHES_THOUGH_BULK
+
+
 def _full_scans(connection: apsw.Connection, statement: Statement) -> list[str]:
     compiled = statement.sql("sqlite")
     params = compiled.constants | dict.fromkeys(compiled.required)
@@ -58,7 +65,9 @@ def _full_scans(connection: apsw.Connection, statement: Statement) -> list[str]:
 
 
 def test_no_statement_reads_a_whole_table(connection: apsw.Connection) -> None:
-    scans = {name: _full_scans(connection, statement) for name, statement in _statements() if not statement.bulk}
+    scans = {
+        name: _full_scans(connection, statement) for name, statement in _statements() if _searches(name, statement)
+    }
     assert {name: lines for name, lines in scans.items() if lines} == {}
 
 

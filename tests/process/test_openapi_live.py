@@ -16,6 +16,12 @@ from tests.harness import Person, Server, phone_number, running
 from tests.pictures import jpeg
 
 CODE = "314159"
+ELSEWHERE = {
+    "resendCode",  # a new code may be asked for after a minute
+    "socketEvents",  # is no HTTP any more when it succeeds
+    "chatToken",  # needs a vendor: tests/chat
+    "vapidKey",  # Web Push is off: tests/push/test_webpush_key.py
+}
 
 
 def test_the_server_answers_its_description(server: Server) -> None:
@@ -87,6 +93,18 @@ def use_account(person: Person) -> None:
     person.request("POST", "/v1/me/ukey")
 
 
+def use_tokens(person: Person) -> None:
+    client, secret = person.server.client, {"password": "correct horse"}
+    client.post("/v1/signup", json={**secret, "email": "eve@example.org"})
+    person.request("PUT", "/v1/me/credentials", json={**secret, "login": "ann"})
+    tokens = client.post("/v1/login", json={**secret, "login": "ann"}).json()
+    client.post("/v1/tokens/refresh", json={"refresh_token": tokens["refresh_token"]})
+    changed = {"current_password": secret["password"], "password": "battery staple"}
+    person.request("PUT", "/v1/me/password", json=changed)
+    opened = person.request("POST", "/v1/tokens").json()
+    client.post("/v1/logout", headers={"Authorization": f"Bearer {opened['access_token']}"})
+
+
 def use_images(ann: Person, ben: Person) -> None:
     key = ann.send(ben, jpeg(), caption="hello").headers["Message-Key"]
     ben.request("GET", "/v1/inbox", params={"limit": 1, "after": 0})
@@ -112,6 +130,37 @@ def use_groups(ann: Person, ben: Person) -> None:
     ann.request("DELETE", group)
 
 
+def use_people(ann: Person, ben: Person) -> None:
+    ann.request("POST", "/v1/contacts/discover", json={"phone_hashes": [ben.phone_hash]})
+    ann.request("POST", "/v1/friends", json={"uid": ben.uid})
+    ben.request("GET", "/v1/friends", params={"state": "incoming"})
+    ben.request("POST", f"/v1/friends/{ann.uid}/accept")
+    ann.request("DELETE", f"/v1/friends/{ben.uid}")
+    ann.request("PUT", f"/v1/blocks/{ben.uid}")
+    ann.request("GET", "/v1/blocks")
+    ann.request("DELETE", f"/v1/blocks/{ben.uid}")
+    ann.request("POST", "/v1/reports", json={"uid": ben.uid, "reason": "rude"})
+
+
+def use_messages(ann: Person, ben: Person) -> None:
+    sent = ann.request("POST", "/v1/messages", json={"receiver_uid": ben.uid, "kind": "text", "text": "hello"}).json()
+    ben.request("GET", "/v1/messages", params={"with_uid": ann.uid, "page": 1})
+    ann.request("DELETE", f"/v1/messages/{sent['message_id']}")
+    ben.request("GET", "/v1/events", params={"after": 0})
+    with ben.server.client.stream("GET", "/v1/events/stream", auth=ben.auth):
+        pass
+
+
+def use_devices(ann: Person) -> None:
+    made = ann.request("POST", "/v1/devices", json={"provider": "log", "token": "ann-2", "device_type": "IOS"}).json()
+    device = f"/v1/devices/{made['device_id']}"
+    ann.request("PUT", device, json={"token": "ann-3"})
+    ann.request("GET", "/v1/devices")
+    ann.request("POST", f"{device}/test-push")
+    ann.request("GET", f"{device}/pushes")
+    ann.request("DELETE", device)
+
+
 def test_every_operation_succeeds_as_described(lenient: Server, number: str) -> None:
     succeeded: set[str | None] = set()
 
@@ -128,9 +177,13 @@ def test_every_operation_succeeds_as_described(lenient: Server, number: str) -> 
     ann, ben = retrieve(lenient, number), lenient.register("Ben", cid="cid-ben")
     use_images(ann, ben)
     use_account(ann)
+    use_tokens(ann)
     use_groups(ann, ben)
+    use_people(ann, ben)
+    use_messages(ann, ben)
+    use_devices(ann)
     lenient.register("Cat").request("DELETE", "/v1/me")
-    assert succeeded == set(contract.operations()) - {"resendCode"}, "a new code may be asked for after a minute"
+    assert succeeded == set(contract.operations()) - ELSEWHERE
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/images/0/1", "/docs/"])
