@@ -7,10 +7,9 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from time import monotonic
 
-from chat.agora import Agora, AgoraCredentials
 from chat.base import ChatService
-from chat.sendbird import Sendbird, SendbirdCredentials
-from composition_push import outbox_log, push_providers, vapid_key
+from composition_hosted import chat_services, sms_provider
+from composition_push import push_providers, vapid_key
 from config import Config
 from handlers.address import Proxies
 from handlers.refusing import Drain
@@ -25,14 +24,8 @@ from models.phone import phone_hash
 from models.rules import SendPolicy
 from push.base import Provider
 from push.endpoints import Endpoints
-from push.http import HttpClient
 from push.relay import Relay
-from push.sms.aliyun import AliyunCredentials, AliyunSms
-from push.sms.base import SmsProvider
-from push.sms.log import LogSms
 from push.sms.queue import SmsQueue
-from push.sms.twilio import TwilioCredentials, TwilioSms
-from push.sms.webhook import WebhookSms
 from services.accounts import Accounts
 from services.activation import Activation
 from services.authentication import Authentication
@@ -277,35 +270,3 @@ def lifetimes(config: Config) -> Lifetimes:
         message_days=config.messages.retention_days,
         event_days=config.events.retention_days,
     )
-
-
-def sms_provider(config: Config) -> SmsProvider:
-    if config.sms.provider == "log":
-        return LogSms(outbox_log(config))
-    if config.sms.provider == "twilio":
-        twilio = config.sms.twilio
-        token = twilio.auth_token.get_secret_value()
-        return TwilioSms(TwilioCredentials(twilio.base_url, twilio.account_sid, token, twilio.sender), HttpClient())
-    if config.sms.provider == "aliyun":
-        aliyun = config.sms.aliyun
-        secret = aliyun.access_key_secret.get_secret_value()
-        return AliyunSms(
-            AliyunCredentials(aliyun.base_url, aliyun.access_key_id, secret, aliyun.sign_name, aliyun.template_code),
-            HttpClient(),
-        )
-    webhook = config.sms.webhook
-    return WebhookSms(webhook.url, webhook.secret.get_secret_value(), HttpClient())
-
-
-def chat_services(config: Config) -> dict[str, ChatService]:
-    """The hosted chat services that there are credentials for, by name."""
-    agora, sendbird = config.chat.agora, config.chat.sendbird
-    found: list[ChatService] = []
-    if agora.app_id:
-        certificate = agora.app_certificate.get_secret_value()
-        credentials = AgoraCredentials(agora.base_url, agora.app_id, certificate, agora.org_name, agora.app_name)
-        found.append(Agora(credentials, HttpClient(), clock=now_ms))
-    if sendbird.base_url:
-        token = sendbird.api_token.get_secret_value()
-        found.append(Sendbird(SendbirdCredentials(sendbird.base_url, token), HttpClient(), clock=now_ms))
-    return {service.name: service for service in found}

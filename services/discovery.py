@@ -5,6 +5,7 @@ Whether a number has an account can be seen in two ways: by asking here, and by 
 budget, an account's for a day (UTC).
 """
 
+import json
 from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Any
@@ -61,7 +62,8 @@ class Discovery:
 
         async def unit(tx: Transaction) -> None:
             window = self._clock() // DAY_MS
-            named = budgets.key_digest("unavailable", uid, receiver, window)
+            # A plain digest of a number would give it away to whoever has the database alone.
+            named = self._keys.request_hmac("unavailable", json.dumps([uid, receiver, window]))
             if await budgets.spend(tx, key_digest=named, amount=1, limit=1, expires_at=(window + 1) * DAY_MS):
                 await self._spend(tx, uid, 1)
 

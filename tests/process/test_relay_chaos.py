@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""No push is lost: every vendor fails, hangs and resets half of the time, and the server is killed meanwhile."""
+"""No push is lost: every vendor fails, hangs, resets and sets limits half of the time, and the server is killed."""
 
 import random
 from collections import Counter
@@ -15,10 +15,19 @@ from tests.pictures import jpeg
 from tests.process.invariants import check_database, let_leases_end, pushes_due, rows
 from tests.vendors import Received, Vendors, emulated
 
-ROUNDS = 6
+ROUNDS = 4
 IMAGES_PER_ROUND = 30
 SENDERS = 4
 FAULTS = {"fail": 30, "hang": 10, "reset": 10}
+LIMITED = {
+    "getui": "10005",
+    "fcm": "QUOTA_EXCEEDED",
+    "apns": "TooManyRequests",
+    "webpush": "429",
+    "ntfy": "42901",
+    "webhook": "429",
+}
+"""How each vendor says that it has too many of our calls."""
 
 
 @pytest.fixture
@@ -88,6 +97,8 @@ def test_every_image_s_push_arrives_and_none_without_an_image(
     with ThreadPoolExecutor(SENDERS) as pool:
         for first in range(0, ROUNDS * IMAGES_PER_ROUND, IMAGES_PER_ROUND):
             sending = pool.map(partial(send, ann, people), range(first, first + IMAGES_PER_ROUND))
+            for name, vendor in vendors.each.items():
+                vendor.tell("fault", kind=LIMITED[name], times=1, after=random.randint(0, 2))
             kill_while_pushing(server, vendors, first + random.randint(1, IMAGES_PER_ROUND // 2))
             sent += sending
     for vendor in vendors.each.values():

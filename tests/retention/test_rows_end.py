@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows go when they are past their use, the rest stays, and no transaction is long."""
 
-from typing import Any
-
 import apsw
 import pytest
 
@@ -19,6 +17,7 @@ CREDENTIAL = "INSERT INTO credentials (uid, kind, digest, created_at, expires_at
 REFRESH_TOKEN = (
     "INSERT INTO refresh_tokens (uid, family, digest, created_at, expires_at) VALUES (?, 'f', randomblob(32), 0, ?)"
 )
+BUDGET = "INSERT INTO budgets VALUES (?, 1, ?)"
 EVENT = "INSERT INTO events VALUES (?, ?, 'image', ?, '{}')"
 
 
@@ -54,11 +53,12 @@ async def test_rows_with_an_end_go_a_margin_after_it(world: World) -> None:
             ("idempotency", IDEMPOTENCY, HOUR),
             ("credentials", CREDENTIAL, HOUR),
             ("refresh_tokens", REFRESH_TOKEN, HOUR),
+            ("budgets", BUDGET, HOUR),
         )
     ):
         of_person = table in ("credentials", "refresh_tokens")
-        key: list[Any] = [uid] if of_person else [b"key", now] if table == "idempotency" else ["id", now]
-        other: list[Any] = [uid] if of_person else [b"two", now] if table == "idempotency" else ["2", now]
+        rest = [now] if table in ("activations", "idempotency") else []
+        key, other = ([uid], [uid]) if of_person else ([b"key", *rest], [b"two", *rest])
         world.rows(sql, *key, now - margin * 1000 - 1)
         world.rows(sql, *other, now - margin * 1000)
         assert (await _round(world))[table] == 1, index
