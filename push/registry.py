@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which push providers there are: made from plain values, by name and app as devices name them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -11,7 +11,7 @@ import httpx
 
 from push.base import Provider, VisibleText
 from push.endpoints import Endpoints
-from push.http import HttpClient
+from push.http import ANSWER_SECONDS, HttpClient
 from push.http2 import Http2Client
 from push.providers.apns import ApnsProvider
 from push.providers.apns_auth import ApnsCredentials
@@ -45,32 +45,34 @@ class Vendors:
 
 
 def build(
-    vendors: Vendors, endpoints: Endpoints, *, text: VisibleText | None = None
+    vendors: Vendors, endpoints: Endpoints, *, text: VisibleText | None = None, answer_seconds: float = ANSWER_SECONDS
 ) -> dict[tuple[str, str], Provider]:
     """The providers. `endpoints` judges the URLs that devices name; `text` is what phones show beside a payload.
 
     Raises ValueError for a key that is none, and OSError for a certificate's file that cannot be read.
     """
-    providers = {(provider.name, ""): provider for provider in _without_apps(vendors, endpoints)}
-    for app, getui in vendors.getui.items():
-        providers["getui", app] = GetuiProvider(getui, HttpClient(tls=_tls()), text=text)
-    for app, fcm in vendors.fcm.items():
-        providers["fcm", app] = FcmProvider(fcm, HttpClient(tls=_tls(), pools=16), text=text)
-    for app, apns in vendors.apns.items():
-        providers["apns", app] = ApnsProvider(apns, Http2Client(apns.url, ca_file=apns.ca_file), text=text)
-    return providers
 
+    def client(*, judge: Endpoints | None = None) -> HttpClient:
+        return HttpClient(endpoints=judge, tls=_tls(), answer_seconds=answer_seconds)
 
-def _without_apps(vendors: Vendors, endpoints: Endpoints) -> Iterator[Provider]:
+    plain: list[Provider] = []
     if vendors.outbox_log is not None:
-        yield LogProvider(vendors.outbox_log)
+        plain.append(LogProvider(vendors.outbox_log))
     if vendors.webpush is not None:
-        http = HttpClient(endpoints=endpoints, tls=_tls())
-        yield WebpushProvider(vendors.webpush, http, subject=vendors.webpush_subject)
+        plain.append(WebpushProvider(vendors.webpush, client(judge=endpoints), subject=vendors.webpush_subject))
     if vendors.ntfy:
-        yield NtfyProvider(HttpClient(endpoints=endpoints, tls=_tls()))
+        plain.append(NtfyProvider(client(judge=endpoints)))
     if vendors.webhook:
-        yield WebhookProvider(vendors.webhook, HttpClient(endpoints=endpoints, tls=_tls()))
+        plain.append(WebhookProvider(vendors.webhook, client(judge=endpoints)))
+    providers = {(provider.name, ""): provider for provider in plain}
+    for app, getui in vendors.getui.items():
+        providers["getui", app] = GetuiProvider(getui, client(), text=text)
+    for app, fcm in vendors.fcm.items():
+        providers["fcm", app] = FcmProvider(fcm, client(), text=text)
+    for app, apns in vendors.apns.items():
+        http2 = Http2Client(apns.url, ca_file=apns.ca_file, answer_seconds=answer_seconds)
+        providers["apns", app] = ApnsProvider(apns, http2, text=text)
+    return providers
 
 
 @cache

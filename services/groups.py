@@ -61,8 +61,8 @@ class Groups:
         self._wake_retention = wake_retention
         self._clock = clock
 
-    async def create(self, uid: UserId, fields: Mapping[str, Any]) -> Group:
-        """A group that the caller owns.
+    async def create(self, uid: UserId, fields: Mapping[str, Any], *, shared_history: bool = False) -> Group:
+        """A group that the caller owns; with `shared_history`, rooms show newcomers what was said before them.
 
         Raises InvalidField, also when somebody named is unknown, disabled or blocks the caller; GroupTooLarge.
         """
@@ -74,7 +74,9 @@ class Groups:
             if len(others) < len(wanted.others):
                 raise InvalidField(fields=[("members", "somebody among them cannot be added")])
             room_gid = new_room_gid()
-            group_id = await groups.insert_group(tx, room_gid=room_gid, name=wanted.name, join=wanted.join, now=now)
+            group_id = await groups.insert_group(
+                tx, room_gid=room_gid, name=wanted.name, join=wanted.join, shared_history=shared_history, now=now
+            )
             await group_members.insert_members(tx, group_id, [uid], role=Role.OWNER, now=now)
             await group_members.insert_members(tx, group_id, others, role=Role.MEMBER, now=now)
             await membership.tell(tx, [uid, *others], group_id, "created", now=now, by=uid)

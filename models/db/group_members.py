@@ -3,10 +3,10 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, update
 
 from models.db.database import InList, Reader, Statement, Transaction, as_list
-from models.db.schema import group_members, users
+from models.db.schema import group_members, groups, users
 from models.group import GroupId, Member, Role
 from models.user import UserId
 
@@ -25,6 +25,11 @@ _LIST_GROUPS = Statement(
     .order_by(group_members.c.group_id)
 )
 _FIND_ROLE = Statement(select(group_members.c.role).where(_THIS))
+_FIND_SINCE = Statement(
+    select(case((groups.c.shared_history == 1, 0), else_=group_members.c.joined_at))
+    .join_from(group_members, groups, groups.c.group_id == group_members.c.group_id)
+    .where(_THIS)
+)
 _COUNT = Statement(select(func.count()).select_from(group_members).where(_OF_GROUP))
 _INSERT = Statement(
     insert(group_members).from_select(
@@ -61,6 +66,12 @@ async def find_role(reader: Reader, group_id: int, uid: int) -> Role | None:
     """What this person is in the group; None when they are not in it."""
     rows = await reader.read(_FIND_ROLE, of_group=group_id, person=uid)
     return Role(rows[0][0]) if rows else None
+
+
+async def find_since(reader: Reader, group_id: int, uid: int) -> int | None:
+    """From which time on this person may read what was said in the group; None when they are not in it."""
+    rows = await reader.read(_FIND_SINCE, of_group=group_id, person=uid)
+    return int(rows[0][0]) if rows else None
 
 
 async def count(reader: Reader, group_id: int) -> int:

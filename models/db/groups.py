@@ -34,6 +34,7 @@ _INSERT = Statement(
         room_gid=bindparam("room"),
         name=bindparam("title"),
         join_policy=bindparam("policy"),
+        shared_history=bindparam("shared"),
         created_at=bindparam("now"),
     )
 )
@@ -72,9 +73,14 @@ async def list_of_person(reader: Reader, uid: UserId, *, after: int, before: int
     return [Membership(_group(row[:-2]), Role(row[-2]), int(row[-1])) for row in rows]
 
 
-async def insert_group(tx: Transaction, *, room_gid: str, name: str, join: JoinPolicy, now: int) -> GroupId:
+async def insert_group(
+    tx: Transaction, *, room_gid: str, name: str, join: JoinPolicy, shared_history: bool = False, now: int
+) -> GroupId:
     """Raises UniqueViolation when a group has this room_gid."""
-    return GroupId((await tx.execute(_INSERT, room=room_gid, title=name, policy=join.value, now=now)).last_id)
+    changed = await tx.execute(
+        _INSERT, room=room_gid, title=name, policy=join.value, shared=int(shared_history), now=now
+    )
+    return GroupId(changed.last_id)
 
 
 async def update_group(tx: Transaction, group_id: GroupId, *, name: str, join: JoinPolicy) -> None:

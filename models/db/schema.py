@@ -261,6 +261,13 @@ groups = Table(
     Column("room_gid", String(8), nullable=False, comment="for sharing"),
     Column("name", String(64), nullable=False),
     Column("join_policy", String(8), nullable=False, comment="invite | open"),
+    Column(
+        "shared_history",
+        Integer,
+        nullable=False,
+        server_default="0",
+        comment="1: a room, where whoever comes in reads what was said before",
+    ),
     Column("created_at", BigInteger, nullable=False),
     UniqueConstraint("room_gid", name="groups_room_gid"),
     **ENGINE,

@@ -66,7 +66,7 @@ async def test_two_processes_spend_one_budget(db: SqliteDatabase, path: Path) ->
 
 
 def test_keys_that_differ_in_any_part_differ() -> None:
-    keys = [("a", 1), ("a", "1"), ("a1",), ("a", 1, ""), ("a\n1",), (1, "a")]
+    keys: list[tuple[str | int, ...]] = [("a", 1), ("a", "1"), ("a1",), ("a", 1, ""), ("a\n1",), (1, "a")]
     assert len({budgets.key_digest(*parts) for parts in keys}) == len(keys)
 
 

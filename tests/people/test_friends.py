@@ -128,7 +128,8 @@ def test_a_list_goes_by_pages(server: Server, ann: Person) -> None:
     others = sorted(server.register().uid for _ in range(5))
     for uid in reversed(others):
         ask(ann, uid)
-    seen, after = [], 0
+    seen: list[int] = []
+    after: int | None = 0
     for _ in range(3):
         page = ann.request("GET", f"/v1/friends?state=outgoing&limit=2&after={after}").json()
         seen += [item["uid"] for item in page["items"]]

@@ -117,7 +117,7 @@ class Acquaintances(RuleBasedStateMachine):
         assert not listed[FriendState.INCOMING] & self.blocks
 
     async def _listed(self, state: FriendState) -> set[Pair]:
-        pairs = set()
+        pairs: set[Pair] = set()
         for uid in (1, 2, 3):
             page = await self.people.list_friends(UserId(uid), state, after=0, before=MAX_ID, limit=10)
             pairs |= {(uid, item.uid) for item in page.items}

@@ -52,7 +52,7 @@ def test_a_friend_no_more_is_a_stranger(friends_only: Server) -> None:
 def test_each_distinct_receiver_who_is_not_available_spends_of_the_budget(friends_only: Server) -> None:
     ann, ben = friends_only.register("Ann"), friends_only.register("Ben")
     block(ben, ann)
-    tries = [
+    tries: list[dict[str, object]] = [
         {"receiver_phone": secrets.token_hex(32)},
         {"receiver_phone": ben.phone_hash},
         {"receiver_uid": ben.uid},
