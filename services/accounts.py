@@ -6,10 +6,11 @@ from dataclasses import replace
 from typing import Any
 
 from models.clock import DAY_MS
-from models.db import credentials, users
+from models.db import credentials, passwords, users
 from models.db.database import Database, Transaction
-from models.errors import Forbidden, InvalidField, Unauthenticated
+from models.errors import Forbidden, InvalidField, NotFound, Unauthenticated
 from models.keys import KeyRing, new_ukey, ukey_digest
+from models.login import NameKind, parse_name
 from models.phone import phone_hash
 from models.user import User, UserId
 from services.activation import Activation
@@ -121,6 +122,14 @@ class Accounts:
         """What anybody may know of a person. Raises NotFound."""
         user = await users.get(self._db, uid)
         return {"uid": user.uid, "nickname": user.nickname}
+
+    async def find_by_name(self, kind: NameKind, text: str) -> UserId:
+        """Whose email or login this is. Raises NotFound, also for an account that is shut out."""
+        name = parse_name(kind, text)
+        found = await passwords.find(self._db, name) if name else None
+        if found is None or found.disabled_at is not None:
+            raise NotFound
+        return found.uid
 
     async def _create(self, newcomer: Newcomer, request: Request | None) -> Issued | Started | None:
         """A new account, or a repeat's answer; None when the number is somebody's."""

@@ -70,6 +70,24 @@ class Chat:
         self._services = services
         self._clock = clock
 
+    def check_configured(self, provider: str) -> None:
+        """Raises ProviderNotConfigured."""
+        if provider not in self._services:
+            raise ProviderNotConfigured
+
+    async def username(self, uid: UserId, provider: str) -> str:
+        """What the person is called there. The account is made as well, if the service is configured and up; else later,
+        with the first token.
+        """
+        account = await self._account(uid, provider)
+        service = self._services.get(provider)
+        if service is not None:
+            try:
+                await self._make(service, uid, account)
+            except ChatFailed as error:
+                log.warning("chat service failed", extra={"provider": provider, "reason": error.reason})
+        return account.username
+
     async def token(self, uid: UserId, wanted: Wanted) -> Pass:
         """A token of the person's account there, which is made on first use.
 
@@ -80,16 +98,21 @@ class Chat:
         if service is None:
             raise ProviderNotConfigured
         account = await self._account(uid, provider)
-        user = ChatUser(uid, account.username, (await users.get(self._db, uid)).nickname)
         try:
-            if account.created_at is None:
-                await service.create(user)
-                await self._mark_created(uid, provider)
+            user = await self._make(service, uid, account)
             token = await service.token(user, channel=wanted.channel, publisher=wanted.publisher)
         except ChatFailed as error:
             log.warning("chat service failed", extra={"provider": provider, "reason": error.reason})
             raise Unavailable("The chat service cannot be reached or refuses.") from error
         return Pass(token, user.username)
+
+    async def _make(self, service: ChatService, uid: UserId, account: ChatAccount) -> ChatUser:
+        """The person as the service knows them, from now on if not before. Raises ChatFailed."""
+        user = ChatUser(uid, account.username, (await users.get(self._db, uid)).nickname)
+        if account.created_at is None:
+            await service.create(user)
+            await self._mark_created(uid, service.name)
+        return user
 
     async def _account(self, uid: UserId, provider: str) -> ChatAccount:
         """The name under which the person is or will be known there: decided once, before the service is asked."""

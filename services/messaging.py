@@ -4,7 +4,7 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -29,12 +29,16 @@ ADDRESSEES = ("receiver_uid", "group_id")
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A message as its sender wrote it, checked but for what only the database knows. `body` is what its kind has."""
+    """A message as its sender wrote it, checked but for what only the database knows. `body` is what its kind has.
+
+    `needs_others` is false where one may speak to a group that nobody else is in yet.
+    """
 
     receiver_uid: UserId | None
     group_id: GroupId | None
     kind: MessageKind
     body: dict[str, str | int]
+    needs_others: bool = True
 
     @property
     def digest(self) -> bytes:
@@ -75,13 +79,15 @@ class Messaging:
         self._wake_relay = wake_relay
         self._clock = clock
 
-    async def send(self, uid: UserId, fields: Mapping[str, Any], key: str | None) -> Sent:
+    async def send(
+        self, uid: UserId, fields: Mapping[str, Any], key: str | None, *, needs_others: bool = True
+    ) -> Sent:
         """Write the message, its events and its notifications in one transaction.
 
         Raises InvalidField, RecipientUnavailable, EmptyGroup, IdempotencyConflict, RateLimited, DiscoveryBudget,
         Unavailable.
         """
-        draft = read_draft(fields)
+        draft = replace(read_draft(fields), needs_others=needs_others)
         name = idempotency.key_digest("message", str(uid), key) if key is not None else None
         earlier = await idempotency.find(self._db, name, self._clock()) if name else None
         if earlier is not None:
@@ -156,10 +162,11 @@ class Messaging:
     async def _to_group(self, tx: Transaction, uid: UserId, draft: Draft, now: int) -> Sent:
         """Whom the message cannot reach is left out, and the sender is not told of it."""
         assert draft.group_id is not None
-        others = await recording.others_in(tx, draft.group_id, uid)
+        others = await recording.others_in(tx, draft.group_id, uid, needs_others=draft.needs_others)
         recipients = await users.list_recipients(tx, others, uid)
         reached = {each.uid for each in recipients if rules.is_reachable(each)}
         sent = await self._insert(tx, uid, draft, now)
+        tx.touched.add(uid)  # no event, but who follows a room sees what they have said
         for state, uids in ((DeliveryState.SENT, reached), (DeliveryState.WITHHELD, set(others) - reached)):
             if uids:
                 await deliveries.insert_for_members(

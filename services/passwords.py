@@ -15,6 +15,7 @@ from models.db import devices, passwords, refresh_tokens, users
 from models.db.database import Database, Transaction, UniqueViolation
 from models.db.passwords import Password
 from models.errors import AppError, Conflict, Forbidden, InvalidField, Taken, Unauthenticated, Unavailable
+from models.keys import new_secret
 from models.login import MAX_LOGIN, MIN_LOGIN, Name, NameKind, parse_name
 from models.user import UserId
 from services.authentication import Caller, is_live
@@ -108,17 +109,18 @@ class Passwords:
             raise Taken
         return grant.uid, self._tokens.sign(grant)
 
-    async def log_in(self, fields: Mapping[str, Any], address: str) -> tuple[UserId, TokenPair]:
-        """A session for who knows the password.
+    async def log_in(
+        self, fields: Mapping[str, Any], address: str, new_token: Callable[[], str] = new_secret
+    ) -> tuple[UserId, TokenPair]:
+        """A session for who knows the password; `new_token` makes what it is held by, if not a refresh token.
 
         Raises InvalidField, Unauthenticated, RateLimited to an address that has failed too often, Unavailable.
         """
         kind, text = _read_name_text(fields)
         password = _read_password("password", fields.get("password"))
         name = parse_name(kind, text)
-        known = await passwords.find(self._db, name) if name else None
-        if known is not None and known.disabled_at is not None:
-            known = None
+        found = await passwords.find(self._db, name) if name else None
+        known = found if found is not None and found.disabled_at is None else None
         stored = known.password_hash if known else None
         subject = _subject(name.kind, name.text) if name else ""
         if not await self._check(stored, password, address, subject) or known is None or stored is None:
@@ -132,7 +134,7 @@ class Passwords:
             if fresh != stored:
                 await passwords.set_hash(tx, uid=known.uid, password_hash=fresh)
             await users.mark_seen(tx, uid=known.uid, now=self._clock())
-            return await self._tokens.start(tx, known.uid)
+            return await self._tokens.start(tx, known.uid, new_token)
 
         grant = await self._db.write(unit)
         if grant is None:
@@ -251,8 +253,7 @@ def _read_name_text(fields: Mapping[str, Any]) -> tuple[NameKind, str]:
     given = [kind for kind in NameKind if fields.get(kind) is not None]
     if len(given) != 1:
         raise InvalidField(fields=[("email", "give either email or login")])
-    [kind] = given
-    text = fields[kind]
+    kind, text = given[0], fields[given[0]]
     if not isinstance(text, str):
         raise InvalidField(fields=[(kind, _FORMS[kind])])
     return kind, text

@@ -117,7 +117,9 @@ async def _to_group(tx: Transaction, image: Stored, group_id: GroupId, terms: Te
     return sent
 
 
-async def others_in(tx: Transaction, group_id: GroupId, sender_uid: UserId) -> Sequence[UserId]:
+async def others_in(
+    tx: Transaction, group_id: GroupId, sender_uid: UserId, *, needs_others: bool = True
+) -> Sequence[UserId]:
     """Everybody in the sender's group but the sender. Raises RecipientUnavailable when it is not theirs, EmptyGroup.
 
     The group is kept as it is until the transaction ends: who leaves now has their part of this image to release.
@@ -126,7 +128,7 @@ async def others_in(tx: Transaction, group_id: GroupId, sender_uid: UserId) -> S
     members = await group_members.list_uids(tx, group_id)
     if sender_uid not in members:
         raise RecipientUnavailable
-    if len(members) == 1:
+    if len(members) == 1 and needs_others:
         raise EmptyGroup(fields=EMPTY)
     return [uid for uid in members if uid != sender_uid]
 

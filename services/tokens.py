@@ -58,9 +58,9 @@ class Tokens:
         self._access = AccessTokens(keys)
         self._clock = clock
 
-    async def start(self, tx: Transaction, uid: UserId) -> Grant:
+    async def start(self, tx: Transaction, uid: UserId, new_token: Callable[[], str] = new_secret) -> Grant:
         """Open a session in a caller's transaction; the person's oldest ends where they have too many."""
-        grant = await self._grant(tx, uid, secrets.token_hex(16))
+        grant = await self._grant(tx, uid, secrets.token_hex(16), new_token)
         await refresh_tokens.end_oldest(tx, uid=uid, kept=MAX_FAMILIES)
         return grant
 
@@ -129,8 +129,10 @@ class Tokens:
             await users.mark_seen(tx, uid=token.uid, now=now)
         return await self._grant(tx, token.uid, token.family)
 
-    async def _grant(self, tx: Transaction, uid: UserId, family: str) -> Grant:
-        now, token = self._clock(), new_secret()
+    async def _grant(
+        self, tx: Transaction, uid: UserId, family: str, new_token: Callable[[], str] = new_secret
+    ) -> Grant:
+        now, token = self._clock(), new_token()
         await refresh_tokens.insert_token(
             tx, uid=uid, family=family, digest=secret_digest(token), now=now, expires_at=now + REFRESH_MS
         )

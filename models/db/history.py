@@ -18,7 +18,7 @@ from sqlalchemy import (
 
 from models.db.database import InList, Reader, Row, Statement, as_list
 from models.db.messages import COLUMNS, message_of
-from models.db.schema import deliveries, group_members, messages
+from models.db.schema import deliveries, group_members, messages, users
 from models.group import GroupId
 from models.ids import IdRange
 from models.message import DeliveryState, Message, MessageId, MessageKind
@@ -75,6 +75,28 @@ _LIST_GROUP = Statement(
 _COUNT_GROUP = Statement(
     select(func.count()).select_from(messages.outerjoin(deliveries, _MINE)).where(_SHOWN), bulk=True
 )
+_SAID = (
+    select(messages.c.message_id, messages.c.sender_uid, users.c.nickname, messages.c.send_time, messages.c.body)
+    .select_from(
+        messages.outerjoin(users, users.c.uid == messages.c.sender_uid).outerjoin(deliveries, _MINE),
+    )
+    .where(
+        messages.c.group_id == bindparam("of_group"),
+        messages.c.body.is_not(None),
+        messages.c.send_time >= bindparam("since"),
+        or_(deliveries.c.state.is_(None), deliveries.c.state != DeliveryState.WITHHELD.value),
+    )
+)
+_LIST_SAID = Statement(_SAID.order_by(messages.c.message_id.desc()).limit(bindparam("limit")))
+_LIST_SAID_AFTER = Statement(
+    _SAID.where(messages.c.message_id > bindparam("after")).order_by(messages.c.message_id).limit(bindparam("limit"))
+)
+_NEWEST_OF_GROUP = Statement(
+    select(messages.c.message_id)
+    .where(messages.c.group_id == bindparam("of_group"))
+    .order_by(messages.c.message_id.desc())
+    .limit(bindparam("limit"))
+)
 _STATES = Statement(
     select(deliveries.c.message_id, deliveries.c.state).where(InList(deliveries.c.message_id, bindparam("ids")))
 )
@@ -90,6 +112,17 @@ class Entry:
     kind: MessageKind
     body: str | None
     own_state: DeliveryState | None
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """A text or link in a room. `sender_uid` and `nickname` are null when its sender's account is gone."""
+
+    message_id: int
+    sender_uid: UserId | None
+    nickname: str | None
+    send_time: int
+    body: str
 
 
 async def list_with(reader: Reader, *, me: UserId, other: int, wanted: IdRange) -> list[Entry]:
@@ -127,6 +160,29 @@ async def list_of_group(reader: Reader, *, me: UserId, group_id: GroupId, wanted
 
 async def count_of_group(reader: Reader, *, me: UserId, group_id: GroupId) -> int:
     return int((await reader.read(_COUNT_GROUP, me=me, of_group=group_id))[0][0])
+
+
+async def list_said(reader: Reader, *, me: UserId, group_id: GroupId, since: int, limit: int) -> list[Said]:
+    """The newest texts and links from that time on, the oldest of them first, but for those withheld from this member.
+
+    `since` is a send_time; see `group_members.find_since`.
+    """
+    rows = await reader.read(_LIST_SAID, me=me, of_group=group_id, since=since, limit=limit)
+    return [Said(*row) for row in reversed(rows)]
+
+
+async def list_said_after(
+    reader: Reader, *, me: UserId, group_id: GroupId, since: int, after: int, limit: int
+) -> list[Said]:
+    """As `list_said`, of those behind this message the first. Writers lock the group: no lower id is committed later."""
+    rows = await reader.read(_LIST_SAID_AFTER, me=me, of_group=group_id, since=since, after=after, limit=limit)
+    return [Said(*row) for row in rows]
+
+
+async def find_newest(reader: Reader, group_id: GroupId) -> int:
+    """The newest message_id of a group, 0 before the first."""
+    rows = await reader.read(_NEWEST_OF_GROUP, of_group=group_id, limit=1)
+    return int(rows[0][0]) if rows else 0
 
 
 async def list_states(reader: Reader, message_ids: list[MessageId]) -> dict[MessageId, list[DeliveryState]]:

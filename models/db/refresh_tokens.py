@@ -53,6 +53,7 @@ _NEWEST = Statement(
     .limit(bindparam("at_most"))
 )
 _MARK_USED = Statement(update(refresh_tokens).where(_THIS_TOKEN).values(used_at=bindparam("now")))
+_PROLONG = Statement(update(refresh_tokens).where(_THIS_TOKEN).values(expires_at=bindparam("end")))
 _DELETE = Statement(delete(refresh_tokens).where(_THIS_TOKEN))
 _DELETE_FAMILY = Statement(delete(refresh_tokens).where(_OF_FAMILY, _OF_PERSON))
 _DELETE_OTHERS = Statement(delete(refresh_tokens).where(_OF_PERSON, refresh_tokens.c.family != bindparam("kept")))
@@ -118,6 +119,10 @@ async def find_unused_successor(reader: Reader, token: RefreshToken) -> int | No
 
 async def mark_used(tx: Transaction, *, token_id: int, now: int) -> None:
     await tx.execute(_MARK_USED, this=token_id, now=now)
+
+
+async def prolong(tx: Transaction, *, token_id: int, expires_at: int) -> None:
+    await tx.execute(_PROLONG, this=token_id, end=expires_at)
 
 
 async def remove(tx: Transaction, *, token_id: int) -> None:

@@ -289,8 +289,8 @@ def test_a_text_is_taken_back_by_its_sender_alone(server: Server) -> None:
     image = int(ann.send(ben, png(1, 1)).headers["message-id"])
     for person, wanted in ((ben, message_id), (ann, image), (ann, 2**62)):
         assert refusal(person.request("DELETE", f"/v1/messages/{wanted}")) == (404, "not_found")
-    for wanted in ("x", "0", "-1"):
-        assert ann.request("DELETE", f"/v1/messages/{wanted}").status_code == 404
+    for no_id in ("x", "0", "-1"):
+        assert ann.request("DELETE", f"/v1/messages/{no_id}").status_code == 404
     assert ann.request("DELETE", f"/v1/messages/{message_id}").status_code == 204
     assert ids(ben, with_uid=ann.uid) == ids(ann, with_uid=ben.uid) == [image, kept]
     assert refusal(ann.request("DELETE", f"/v1/messages/{message_id}")) == (404, "not_found")

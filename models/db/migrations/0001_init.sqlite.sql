@@ -35,6 +35,7 @@ CREATE TABLE groups (
     room_gid VARCHAR(8) NOT NULL,
     name VARCHAR(64) NOT NULL,
     join_policy VARCHAR(8) NOT NULL,
+    shared_history INTEGER DEFAULT '0' NOT NULL,
     created_at BIGINT NOT NULL,
     CONSTRAINT groups_room_gid UNIQUE (room_gid)
 );
