@@ -83,7 +83,7 @@ def uploads_running(server: Server) -> int:
 
 
 def started_uploads(server: Server, ann: Person, ben: Person) -> list[Upload]:
-    uploads = [Upload(ann, ben, jpeg(400_000 + number)) for number in range(UPLOADS)]
+    uploads = [Upload(ann, ben, jpeg(1_300_000 + number)) for number in range(UPLOADS)]
     for upload in uploads:
         upload.go_on()
     wait_until(lambda: uploads_running(server) == UPLOADS, what="the uploads")
