@@ -11,9 +11,10 @@ from chat.base import ChatService
 from composition_hosted import chat_services, sms_provider
 from composition_push import push_providers, vapid_key
 from config import Config
+from config_values import is_loopback
 from handlers.address import Proxies
 from handlers.refusing import Drain
-from handlers.shared import Activity, HttpSettings, Services
+from handlers.shared import Activity, HttpSettings, SampleSettings, Services
 from handlers.uploads import BufferBudget
 from models.clock import DAY_MS, HOUR_MS, now_ms
 from models.db import migrate, users
@@ -40,6 +41,8 @@ from services.groups import Groups
 from services.hashing import Hashing
 from services.health import Health
 from services.history import History
+from services.key_watch import KeyWatch
+from services.lasting_sessions import LastingSessions
 from services.leaving import Leaving
 from services.limits import Limits
 from services.measuring import Measuring
@@ -49,6 +52,7 @@ from services.people import People
 from services.reading import Reading
 from services.reports import Reports
 from services.retention import Lifetimes, Retention
+from services.rooms import Rooms
 from services.sending import Sending
 from services.sms_budgets import SmsBudgets
 from services.tokens import Tokens
@@ -78,7 +82,12 @@ async def build(config: Config, ending: Ending) -> AsyncIterator[Services]:
         migrate.run(config.database_path)
         db = SqliteDatabase(config.database_path)
         stack.push_async_callback(db.close)
-        keys = open_key_ring(config.data_dir / "keys.json", sealed=await users.find_phone_cipher(db))
+        ring_file = config.data_dir / "keys.json"
+        keys = open_key_ring(ring_file, sealed=await users.find_phone_cipher(db))
+        watch = KeyWatch(db=db, keys=keys, path=ring_file, clock=now_ms)
+        await watch.enter()
+        watching = asyncio.create_task(watch.run())
+        stack.callback(watching.cancel)
         store = DiskStore(
             config.data_dir / "images",
             min_free_bytes=config.storage.min_free_bytes,
@@ -132,6 +141,8 @@ def wire(config: Config, parts: Parts) -> Services:
     limits = Limits(
         per_address=config.limits.rates.per_address,
         per_account=config.limits.rates.per_account,
+        per_phone=config.limits.rates.per_phone,
+        per_device=config.limits.rates.per_device,
         enabled=config.limits.enabled,
     )
     accounts, activation = registration(config, parts, limits)
@@ -140,6 +151,18 @@ def wire(config: Config, parts: Parts) -> Services:
         db=db, keys=keys, per_day=config.discovery.per_day, enabled=config.limits.enabled, clock=now_ms
     )
     authentication = Authentication(db=db, keys=keys, limits=limits, clock=now_ms)
+    events = Events(db=db, authentication=authentication, most=config.events.max_readers, clock=now_ms)
+    groups = Groups(db=db, policy=send_policy(config), wake_retention=parts.retention.wake, clock=now_ms)
+    messaging = Messaging(
+        db=db,
+        limits=limits,
+        discovery=discovery,
+        policy=send_policy(config),
+        keep_ms=config.messages.retention_days * DAY_MS,
+        push_give_up_ms=config.push.give_up_hours * HOUR_MS,
+        wake_relay=parts.relay.wake,
+        clock=now_ms,
+    )
     return Services(
         authentication=authentication,
         accounts=accounts,
@@ -148,11 +171,12 @@ def wire(config: Config, parts: Parts) -> Services:
         export=Export(db=db, keys=keys, clock=now_ms),
         passwords=passwords,
         tokens=tokens,
+        lasting_sessions=LastingSessions(db=db, clock=now_ms),
         limits=limits,
         discovery=discovery,
         people=People(db=db, clock=now_ms),
         reports=Reports(db=db, clock=now_ms),
-        groups=Groups(db=db, policy=send_policy(config), wake_retention=parts.retention.wake, clock=now_ms),
+        groups=groups,
         sending=Sending(
             db=db,
             store=store,
@@ -165,20 +189,14 @@ def wire(config: Config, parts: Parts) -> Services:
             clock=now_ms,
         ),
         reading=Reading(db=db, store=store, keys=keys, wake_retention=parts.retention.wake, clock=now_ms),
-        messaging=Messaging(
-            db=db,
-            limits=limits,
-            discovery=discovery,
-            policy=send_policy(config),
-            keep_ms=config.messages.retention_days * DAY_MS,
-            push_give_up_ms=config.push.give_up_hours * HOUR_MS,
-            wake_relay=parts.relay.wake,
-            clock=now_ms,
-        ),
+        messaging=messaging,
         history=History(db=db, clock=now_ms),
-        events=Events(db=db, authentication=authentication, most=config.events.max_readers, clock=now_ms),
+        rooms=Rooms(db=db, keys=keys, groups=groups, messaging=messaging, events=events, limits=limits),
+        events=events,
         chat=Chat(db=db, services=parts.hosted, clock=now_ms),
-        devices=Devices(db=db, tokens=parts.device_tokens, providers=parts.providers, clock=now_ms),
+        devices=Devices(
+            db=db, tokens=parts.device_tokens, providers=parts.providers, limits=limits, clock=now_ms
+        ),
         health=Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done()),
         measuring=Measuring(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=now_ms),
         proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
@@ -213,6 +231,7 @@ def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts
     accounts = Accounts(
         db=parts.db,
         keys=parts.keys,
+        limits=limits,
         enrolment=enrolment,
         activation=activation,
         activation_required=config.activation.required,
@@ -249,6 +268,18 @@ def http_settings(config: Config) -> HttpSettings:
         rate_window_seconds=config.server.body_timeout_seconds,
         vapid_public_key=vapid_key(config).public if config.push.webpush.enabled else "",
         allowed_origins=config.events.allowed_origins,
+        samples=sample_settings(config),
+    )
+
+
+def sample_settings(config: Config) -> SampleSettings:
+    """What is not written holds where this machine alone can reach the server, and nowhere else."""
+    samples, server = config.samples, config.server
+    alone = is_loopback(server.host) and not server.behind_proxy
+    return SampleSettings(
+        enabled=alone if samples.enabled is None else samples.enabled,
+        min_password_bytes=samples.min_password_bytes,
+        agora_open_token=alone if samples.agora_open_token is None else samples.agora_open_token,
     )
 
 

@@ -23,9 +23,12 @@ from config_values import (
     AddressRates,
     Amount,
     DatabaseUrl,
+    DeviceRates,
     HexDigits,
     HttpUrl,
     Lifetime,
+    PasswordBytes,
+    PhoneRates,
     Port,
     Positive,
     Proxies,
@@ -80,6 +83,7 @@ class Database(_Section):
 
 class ActivationBudgets(_Section):
     per_number: Rate = "5/day"
+    per_number_and_block: Rate = "3/day"
     per_prefix: Rate = "20/hour"
     per_address_block: Rate = "60/hour"
     per_country: Rate = "1000/day"
@@ -181,12 +185,14 @@ class Rates(_Section):
         "default": "12000/minute",
         "register": "600/hour",
         "code": "600/hour",
+        "login": "600/minute",
         "login_failure": "3000/hour",
     }
     per_account: AccountRates = {
         "default": "6000/minute",
         "send": "1000/day",
         "login_failure": "300/hour",
+        "password": "60/hour",
         "chat_token": "120/hour",
         "message": "600/minute",
         "device": "300/hour",
@@ -196,6 +202,8 @@ class Rates(_Section):
         "report": "100/day",
         "export": "10/hour",
     }
+    per_phone: PhoneRates = {"register": "30/hour"}
+    per_device: DeviceRates = {"test_push": "10/hour"}
 
 
 class Limits(_Section):
@@ -221,6 +229,13 @@ class SendbirdChat(_Section):
 class Chat(_Section):
     agora: AgoraChat = AgoraChat()
     sendbird: SendbirdChat = SendbirdChat()
+
+
+class Samples(_Section):
+    enabled: bool | None = None
+    room_socket_port: Port = 2004
+    min_password_bytes: PasswordBytes = 3
+    agora_open_token: bool | None = None
 
 
 class Metrics(_Section):
@@ -258,6 +273,7 @@ class Config(Layers):
     retention: Retention = Retention()
     limits: Limits = Limits()
     chat: Chat = Chat()
+    samples: Samples = Samples()
     metrics: Metrics = Metrics()
     log: Log = Log()
 

@@ -200,17 +200,31 @@ Amount = Annotated[int, Field(ge=0)]
 Positive = Annotated[int, Field(ge=1)]
 Lifetime = Annotated[int, Field(ge=60)]
 Port = Annotated[int, Field(ge=0, le=65535)]
+PasswordBytes = Annotated[int, Field(ge=1, le=1024)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 Rate = Annotated[str, AfterValidator(_rate)]
-AddressClass = Annotated[str, _one_of("default", "register", "code", "login_failure")]
+AddressClass = Annotated[str, _one_of("default", "register", "code", "login", "login_failure")]
 AddressRates = Annotated[dict[AddressClass, Rate], BeforeValidator(_json)]
 AccountClass = Annotated[
     str,
     _one_of(
-        "default", "send", "login_failure", "chat_token", "message", "device", "test_push", "befriend", "group", "report", "export"
+        "default",
+        "send",
+        "login_failure",
+        "password",
+        "chat_token",
+        "message",
+        "device",
+        "test_push",
+        "befriend",
+        "group",
+        "report",
+        "export",
     ),
 ]
 AccountRates = Annotated[dict[AccountClass, Rate], BeforeValidator(_json)]
+PhoneRates = Annotated[dict[Annotated[str, _one_of("register")], Rate], BeforeValidator(_json)]
+DeviceRates = Annotated[dict[Annotated[str, _one_of("test_push")], Rate], BeforeValidator(_json)]
 ReadableFile = Annotated[str, AfterValidator(_readable)]
 Secret = Annotated[SecretStr, Field(validate_default=True), BeforeValidator(_from_file)]
 SecretHexDigits = Annotated[Secret, AfterValidator(_secret_hex)]

@@ -71,6 +71,8 @@ def _unsafe(config: Config) -> Iterator[str]:
         yield "codes would go to a file and not to phones: set sms.provider to webhook, twilio or aliyun"
     if config.push.default_provider == "log":
         yield "pushes would go to a file and not to phones: set push.default_provider to a vendor, with its keys"
+    if config.samples.enabled and config.samples.agora_open_token:
+        yield "anybody could have tokens for anybody's chat account: set samples.agora_open_token to false"
     if server.tls.cert or (server.behind_proxy and server.trusted_proxies):
         return
     if server.behind_proxy:

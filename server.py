@@ -8,7 +8,7 @@ import resource
 import signal
 import ssl
 import sys
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 
 import uvloop
 from tornado.httpserver import HTTPServer
@@ -21,6 +21,7 @@ from config import Config, ConfigError, from_command_line
 from guard import banner, guard
 from handlers.metrics import scraped
 from handlers.routes import application
+from handlers.samples import room_socket
 from handlers.shared import Activity, Services
 from models.db import migrate
 from models.db.database import DatabaseError
@@ -35,6 +36,7 @@ MAX_HEADER_BYTES = 16 * 1024
 MEGABYTE = 1024 * 1024
 ENOUGH_FILES = 65_536
 OWN_FILES = 64
+LEAST_ROOM_SOCKETS = 16
 FILES_PER_CONNECTION = 3  # a download holds its socket, a duplicate of it, and the image
 
 
@@ -88,6 +90,7 @@ async def serve(config: Config) -> None:
         listener, port = listen(config, services)
         metrics = config.metrics
         await stack.enter_async_context(scraped(metrics.host, metrics.port, services, listener.count_connections))
+        await stack.enter_async_context(follow_rooms(config, services, listener, ending))
         print(greeting(config, port), flush=True)
         log.info("started", extra={"host": config.server.host, "port": port})
         await stopping.wait()
@@ -118,6 +121,21 @@ def listen(config: Config, services: Services) -> tuple[Listener, int]:
         raise OSError(f"cannot listen on {host}, port {server.port}: {error.strerror}") from error
     listener.add_sockets(sockets)
     return listener, sockets[0].getsockname()[1]
+
+
+def follow_rooms(
+    config: Config, services: Services, listener: Listener, ending: Ending
+) -> AbstractAsyncContextManager[None]:
+    """The event socket of room chat, where the samples are on; it takes the files that `listener` leaves."""
+    spare = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OWN_FILES - FILES_PER_CONNECTION * listener.max_connections
+    return room_socket.listening(
+        services,
+        host=bare_host(config),
+        port=config.samples.room_socket_port if services.settings.samples.enabled else 0,
+        tls=tls(config),
+        max_connections=max(LEAST_ROOM_SOCKETS, min(room_socket.MAX_CONNECTIONS, spare)),
+        left=ending.left,
+    )
 
 
 def bare_host(config: Config) -> str:

@@ -21,7 +21,7 @@ from composition_push import vapid_key
 from config import Config, load
 from models.db import measures
 from models.db.sqlite import SqliteDatabase
-from tests.vendors import TITLES, Vendor, emulated
+from tests.push_vendors import TITLES, PushVendor, emulated
 
 DEVICES = 1000
 ROUTES = ("getui batch", "getui single", "fcm", "apns", "webpush", "ntfy", "webhook")
@@ -59,7 +59,7 @@ def measure(route: str, pushes: int, profile: Path | None) -> tuple[float, float
         return found
 
 
-def device_tokens(vendor: Vendor, config: Config, count: int) -> list[str]:
+def device_tokens(vendor: PushVendor, config: Config, count: int) -> list[str]:
     """Tokens that the emulator takes."""
     key = vapid_key(config).public
     return [vendor.token(number, key) for number in range(count)]
@@ -71,7 +71,7 @@ async def drain(config: Config, *, batch_size: int | None) -> tuple[float, float
     async with relay_over(config, batch_size=batch_size) as relay:
         began, processor = perf_counter(), process_time()
         running = asyncio.create_task(relay.run())
-        while await measures.list_backlogs(watch):
+        while await measures.list_backlogs(watch):  # noqa: ASYNC110 - a database tells nobody
             await asyncio.sleep(0.05)
         took = perf_counter() - began, process_time() - processor
         await relay.stop()

@@ -4,6 +4,7 @@
 Every handler takes its body as a stream, so that a request can be refused before its body is read.
 """
 
+import asyncio
 import json
 import logging
 import secrets
@@ -249,6 +250,23 @@ class BaseHandler(RefusingHandler):
         self.stop_draining()
         self.release()
         self._end(self.get_status())
+        self._await_taking()
+
+    def _await_taking(self) -> None:
+        """Cut off a client that does not take the reply: Tornado keeps it in memory for as long as it takes."""
+        stream, settings = self.connection.stream, self.services.settings
+        if stream is None or stream.closed() or not stream.writing():
+            return  # a WebSocket has taken its stream along
+        size = int(self._headers.get("Content-Length", "0"))
+        cut = asyncio.get_running_loop().call_later(
+            settings.stall_seconds + size / settings.min_bytes_per_second, stream.close
+        )
+
+        def written(sent: asyncio.Future[None]) -> None:
+            cut.cancel()
+            sent.exception()
+
+        stream.write(b"").add_done_callback(written)
 
     def _end(self, status: int) -> None:
         """The access line, once: route pattern, never the query or a path that may hold a key."""

@@ -2,6 +2,7 @@
 """Text and link messages and their history: section 8 of the HTTP contract."""
 
 from collections.abc import Mapping
+from typing import Any
 
 from handlers.base import BaseHandler
 from handlers.paging import DEFAULT_LIMIT, MAX_LIMIT, cursor, number
@@ -11,6 +12,8 @@ from services.history import Conversation
 
 MAX_PAGE = 1_000_000
 PAGED = {"page", "per_page"}
+PAGE_CHARACTERS = 128 * 1024
+"""Of text, by cursor: the reply waits in memory until the client has taken it."""
 BY_CURSOR = {"after", "before", "limit"}
 
 
@@ -34,8 +37,8 @@ class MessagesHandler(BaseHandler):
         wanted = cursor(query)
         one_more = IdRange(wanted.after, wanted.before, wanted.limit + 1)
         found = await self.services.history.read(self.uid, conversation, one_more)
-        items = found[: wanted.limit]
-        self.reply(200, {"items": items, "next": items[-1]["message_id"] if len(found) > wanted.limit else None})
+        items = _fitting(found[: wanted.limit])
+        self.reply(200, {"items": items, "next": items[-1]["message_id"] if len(found) > len(items) else None})
 
     async def _page(self, query: Mapping[str, str], conversation: Conversation) -> None:
         if BY_CURSOR & query.keys():
@@ -58,6 +61,16 @@ class MessageHandler(BaseHandler):
             raise NotFound
         await self.services.messaging.delete(self.uid, wanted)
         self.reply(204)
+
+
+def _fitting(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first of these, all but where their texts are so long that the reply would be too large; at least one."""
+    characters = 0
+    for count, item in enumerate(items):
+        characters += len(item.get("text", ""))
+        if count and characters > PAGE_CHARACTERS:
+            return items[:count]
+    return items
 
 
 def _conversation(query: Mapping[str, str]) -> Conversation:

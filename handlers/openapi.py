@@ -2,7 +2,8 @@
 """The HTTP interface described: one OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.1.html).
 
 What each operation takes and answers stands in `operations/*.yaml`. Here is only what all of them have in common:
-the refusals of the catalogue and the headers of every reply.
+the refusals of the catalogue and the headers of every reply. `refused_with` of an operation refers to the schema of
+its refusals where those are no problem documents.
 """
 
 import json
@@ -20,6 +21,7 @@ from models.errors import AppError
 
 OPERATIONS = Path(__file__).with_name("operations")
 SHARED = "shared.yaml"
+JSON_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
 EXAMPLE_REQUEST_ID = "58ecf3c0ecd192ac"
 
@@ -84,28 +86,36 @@ def _operation(operation: dict[str, Any], security: list[Any]) -> dict[str, Any]
     """The operation with everything that it may answer."""
     knows_caller = bool(operation.get("security", security))
     codes = (*operation.get("problems", ()), *ALWAYS, *(WITH_CALLER if knows_caller else ()))
-    found = {name: value for name, value in operation.items() if name != "problems"}
-    found["responses"] = _replies(operation["responses"], [ERRORS[code] for code in codes])
+    found = {name: value for name, value in operation.items() if name not in ("problems", "refused_with")}
+    shape = operation.get("refused_with")
+    found["responses"] = _replies(operation["responses"], [ERRORS[code] for code in codes], shape)
     return found
 
 
-def _replies(described: dict[str, Any], refusals: Iterable[type[AppError]]) -> dict[str, Any]:
+def _replies(described: dict[str, Any], refusals: Iterable[type[AppError]], shape: str | None) -> dict[str, Any]:
     by_status: dict[str, list[type[AppError]]] = {}
     for refusal in refusals:
         by_status.setdefault(str(int(errors.STATUS[refusal.kind])), []).append(refusal)
     return {
-        status: _reply(described.get(status, {}), by_status.get(status, []))
+        status: _reply(described.get(status, {}), by_status.get(status, []), shape)
         for status in sorted({*described, *by_status})
     }
 
 
-def _reply(described: dict[str, Any], refusals: list[type[AppError]]) -> dict[str, Any]:
-    """One status: what the operation says of it, the refusals that have it, and the headers that go with them."""
+def _reply(described: dict[str, Any], refusals: list[type[AppError]], shape: str | None) -> dict[str, Any]:
+    """One status: what the operation says of it, the refusals that have it, and the headers that go with them.
+
+    `shape` names the schema of refusals that are no problem documents.
+    """
     description = described.get("description") or " ".join(refusal.message for refusal in refusals)
     names = {"X-Request-Id": None, **{name: None for refusal in refusals for name in _header_names(refusal)}}
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name in names} | described.get("headers", {})
-    content = described.get("content", {}) | ({PROBLEM_TYPE: _problem(refusals)} if refusals else {})
+    content = described.get("content", {}) | (_refused(refusals, shape) if refusals else {})
     return {"description": description, "headers": headers} | ({"content": content} if content else {})
+
+
+def _refused(refusals: list[type[AppError]], shape: str | None) -> dict[str, Any]:
+    return {JSON_TYPE: {"schema": {"$ref": shape}}} if shape else {PROBLEM_TYPE: _problem(refusals)}
 
 
 def _header_names(refusal: type[AppError]) -> list[str]:

@@ -39,6 +39,15 @@ from handlers.people import (
     FriendsHandler,
     ReportsHandler,
 )
+from handlers.samples.agora import AgoraLoginHandler, AgoraRegisterHandler, AgoraTokenHandler
+from handlers.samples.rooms import (
+    RoomCreateHandler,
+    RoomHistoryHandler,
+    RoomLoginHandler,
+    RoomMessageHandler,
+    RoomRegisterHandler,
+)
+from handlers.samples.sendbird import SendbirdSignupHandler
 from handlers.sending import SendImageHandler
 from handlers.shared import Rule, Services, Who
 from handlers.socket import MAX_FRAME_BYTES, EventSocketHandler
@@ -53,12 +62,15 @@ from handlers.tokens import (
     TokensHandler,
 )
 
-ANYBODY, PERSON, FORM, FRAME = Who
+ANYBODY, PERSON, FORM, FRAME, SESSION = Who
 
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation. `limit` names a class of `services.limits`; `operation_id` is for generated clients."""
+    """One operation. `limit` names a class of `services.limits`; `operation_id` is for generated clients.
+
+    A `sample` is there only where `samples.enabled` is on.
+    """
 
     method: str
     path: str
@@ -66,6 +78,7 @@ class Route:
     who: Who
     limit: str
     operation_id: str
+    sample: bool = False
 
     @property
     def pattern(self) -> re.Pattern[str]:
@@ -85,12 +98,12 @@ ROUTES = (
     Route("POST", "/v1/activations/{activation_id}", ActivationHandler, ANYBODY, "code", "activate"),
     Route("POST", "/v1/activations/{activation_id}/resend", ActivationResendHandler, ANYBODY, "code", "resendCode"),
     Route("POST", "/v1/signup", SignupHandler, ANYBODY, "register", "signUp"),
-    Route("POST", "/v1/login", LoginHandler, ANYBODY, "default", "logIn"),
+    Route("POST", "/v1/login", LoginHandler, ANYBODY, "login", "logIn"),
     Route("POST", "/v1/tokens", TokensHandler, PERSON, "default", "openSession"),
     Route("POST", "/v1/tokens/refresh", RefreshHandler, ANYBODY, "default", "refreshTokens"),
     Route("POST", "/v1/logout", LogoutHandler, PERSON, "default", "logOut"),
-    Route("PUT", "/v1/me/password", PasswordHandler, PERSON, "default", "changePassword"),
-    Route("PUT", "/v1/me/credentials", CredentialsHandler, PERSON, "default", "putCredentials"),
+    Route("PUT", "/v1/me/password", PasswordHandler, PERSON, "password", "changePassword"),
+    Route("PUT", "/v1/me/credentials", CredentialsHandler, PERSON, "password", "putCredentials"),
     Route("GET", "/v1/me", MeHandler, PERSON, "default", "getMe"),
     Route("PATCH", "/v1/me", MeHandler, PERSON, "default", "patchMe"),
     Route("DELETE", "/v1/me", MeHandler, PERSON, "default", "deleteMe"),
@@ -110,10 +123,10 @@ ROUTES = (
     Route("GET", "/v1/groups", GroupsHandler, PERSON, "default", "listGroups"),
     Route("POST", "/v1/groups/join", GroupJoinHandler, PERSON, "group", "joinGroup"),
     Route("GET", "/v1/groups/{group_id}", GroupHandler, PERSON, "default", "getGroup"),
-    Route("PATCH", "/v1/groups/{group_id}", GroupHandler, PERSON, "default", "patchGroup"),
+    Route("PATCH", "/v1/groups/{group_id}", GroupHandler, PERSON, "message", "patchGroup"),
     Route("DELETE", "/v1/groups/{group_id}", GroupHandler, PERSON, "default", "deleteGroup"),
-    Route("PUT", "/v1/groups/{group_id}/members/{uid}", GroupMemberHandler, PERSON, "default", "putGroupMember"),
-    Route("DELETE", "/v1/groups/{group_id}/members/{uid}", GroupMemberHandler, PERSON, "default", "deleteGroupMember"),
+    Route("PUT", "/v1/groups/{group_id}/members/{uid}", GroupMemberHandler, PERSON, "message", "putGroupMember"),
+    Route("DELETE", "/v1/groups/{group_id}/members/{uid}", GroupMemberHandler, PERSON, "message", "deleteGroupMember"),
     Route("POST", "/v1/images", SendImageHandler, FORM, "default", "sendImage"),
     Route("GET", "/v1/images", OldestImageHandler, PERSON, "default", "fetchOldestImage"),
     Route("HEAD", "/v1/images", OldestImageHandler, PERSON, "default", "headOldestImage"),
@@ -135,6 +148,15 @@ ROUTES = (
     Route("POST", "/v1/devices/{device_id}/test-push", TestPushHandler, PERSON, "test_push", "testPush"),
     Route("GET", "/v1/devices/{device_id}/pushes", DevicePushesHandler, PERSON, "default", "listPushes"),
     Route("POST", "/v1/chat/token", ChatTokenHandler, PERSON, "chat_token", "chatToken"),
+    Route("POST", "/signup", SendbirdSignupHandler, ANYBODY, "register", "sendbirdSignUp", sample=True),
+    Route("POST", "/app/user/register", AgoraRegisterHandler, ANYBODY, "register", "agoraRegister", sample=True),
+    Route("POST", "/app/user/login", AgoraLoginHandler, ANYBODY, "login", "agoraLogIn", sample=True),
+    Route("GET", "/token", AgoraTokenHandler, ANYBODY, "default", "agoraToken", sample=True),
+    Route("POST", "/register", RoomRegisterHandler, ANYBODY, "register", "roomRegister", sample=True),
+    Route("POST", "/login", RoomLoginHandler, ANYBODY, "login", "roomLogIn", sample=True),
+    Route("POST", "/create-room", RoomCreateHandler, SESSION, "group", "createRoom", sample=True),
+    Route("POST", "/send-message", RoomMessageHandler, SESSION, "default", "sendRoomMessage", sample=True),
+    Route("GET", "/get-room-history", RoomHistoryHandler, SESSION, "default", "roomHistory", sample=True),
 )
 
 
@@ -169,9 +191,10 @@ class Table(Application):
 def application(services: Services) -> Application:
     """The table, ready to be listened on."""
     document_bytes(), page()  # made now, that no request waits for it
-    patterns = [(route.method, route.pattern) for route in ROUTES]
+    routes = [route for route in ROUTES if services.settings.samples.enabled or not route.sample]
+    patterns = [(route.method, route.pattern) for route in routes]
     return Table(
-        [_rule(route, services) for route in ROUTES],
+        [_rule(route, services) for route in routes],
         websocket_max_message_size=MAX_FRAME_BYTES,
         default_handler_class=NothingHereHandler,
         default_handler_args={"services": services, "rule": Rule("", ANYBODY, "default"), "patterns": patterns},

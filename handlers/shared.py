@@ -20,6 +20,7 @@ from services.export import Export
 from services.groups import Groups
 from services.health import Health
 from services.history import History
+from services.lasting_sessions import LastingSessions
 from services.leaving import Leaving
 from services.limits import Limits
 from services.measuring import Measuring
@@ -28,8 +29,18 @@ from services.passwords import Passwords
 from services.people import People
 from services.reading import Reading
 from services.reports import Reports
+from services.rooms import Rooms
 from services.sending import Sending
 from services.tokens import Tokens
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSettings:
+    """Whether the front doors for the sample clients are there, and in what they differ from the native interface."""
+
+    enabled: bool
+    min_password_bytes: int
+    agora_open_token: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +55,7 @@ class HttpSettings:
     rate_window_seconds: float
     vapid_public_key: str
     allowed_origins: Collection[str]
+    samples: SampleSettings
 
 
 class Activity:
@@ -79,6 +91,7 @@ class Services:
     export: Export
     passwords: Passwords
     tokens: Tokens
+    lasting_sessions: LastingSessions
     limits: Limits
     discovery: Discovery
     people: People
@@ -88,6 +101,7 @@ class Services:
     reading: Reading
     messaging: Messaging
     history: History
+    rooms: Rooms
     chat: Chat
     devices: Devices
     events: Events
@@ -102,12 +116,16 @@ class Services:
 
 
 class Who(Enum):
-    """Who may call an operation. In the form, or in a WebSocket's first frame, a person may also say who they are."""
+    """Who may call an operation. In the form, or in a WebSocket's first frame, a person may also say who they are.
+
+    A session's id travels in the header `user`.
+    """
 
     ANYBODY = auto()
     PERSON = auto()
     FORM = auto()
     FRAME = auto()
+    SESSION = auto()
 
 
 @dataclass(frozen=True, slots=True)

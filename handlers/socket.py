@@ -9,7 +9,7 @@ from tornado.websocket import WebSocketClosedError, WebSocketHandler
 
 from handlers.errors import STATUS
 from handlers.events import HEARTBEAT_SECONDS, FollowingHandler, cursor, entry, first_frame, taken
-from models.errors import AppError, Forbidden, MalformedRequest, Unauthenticated
+from models.errors import AppError, Forbidden, MalformedRequest, Unauthenticated, Unavailable
 from services.authentication import Caller
 
 FIRST_FRAME_SECONDS = 10
@@ -91,8 +91,10 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
     async def _introduce(self, message: str | bytes) -> None:
         try:
             caller = await self.services.authentication.bearer(first_frame(message))
-        except AppError:
-            self.close(REFUSED + STATUS[Unauthenticated.kind], Unauthenticated.code)
+        except AppError as error:
+            # A server that cannot tell now must not make the client throw its token away.
+            refusal = error if error.kind is Unavailable.kind else Unauthenticated()
+            self.close(_close_code(refusal), refusal.code)
         else:
             if not self.introduced.done():
                 self.introduced.set_result(caller)
@@ -120,6 +122,7 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
             found = await reader.next(HEARTBEAT_SECONDS)
             for event in found:
                 await taken(self.write_message(entry(event)))
+                await reader.confirm()
             if not found and not reader.closed:
                 self._ping()
 

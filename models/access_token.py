@@ -40,18 +40,29 @@ class AccessToken:
 
 
 class AccessTokens:
-    """Signs with the ring's present key and reads what any of its keys has signed."""
+    """Signs with the ring's present key and reads what any of its keys has signed, whenever the ring changes."""
 
     def __init__(self, keys: KeyRing) -> None:
-        self._signing = str(keys.token_key), keys.token_keys[keys.token_key]
-        # A header is ours letter by letter or the token is refused: no algorithm, type, `crit` or `jku` to be read.
-        self._keys = {_header(str(number), key): key for number, key in keys.token_keys.items()}
+        self._ring = keys
         # Times are held against the caller's clock, once the signature is known to be right.
         self._jwt = jwt.PyJWT(options={"verify_exp": False, "verify_iat": False, "require": [*_CLAIMS]})
+        self._load()
+
+    def _load(self) -> None:
+        ring = self._ring
+        self._generation = ring.generation
+        self._signing = str(ring.token_key), ring.token_keys[ring.token_key]
+        # A header is ours letter by letter or the token is refused: no algorithm, type, `crit` or `jku` to be read.
+        self._keys = {_header(str(number), key): key for number, key in ring.token_keys.items()}
         self._verified = lru_cache(KNOWN_TOKENS)(self._verify)
+
+    def _follow(self) -> None:
+        if self._ring.generation != self._generation:
+            self._load()
 
     def sign(self, uid: UserId, family: str, now: int) -> tuple[str, int]:
         """A new token, and when it ends. Times are in milliseconds."""
+        self._follow()
         issued_at = now // 1000
         expires_at = issued_at + LIFETIME_MS // 1000
         claims = {
@@ -67,6 +78,7 @@ class AccessTokens:
 
     def read(self, text: str, now: int) -> AccessToken | None:
         """What the token says, None for one that is not ours or not of this time (milliseconds)."""
+        self._follow()
         token, seconds = self._known(text) if len(text) <= MAX_CHARACTERS else None, now / 1000
         if token is None or not token.issued_at - LEEWAY_SECONDS <= seconds < token.expires_at:
             return None

@@ -14,7 +14,7 @@ import os
 import secrets
 import stat
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,6 +22,8 @@ from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from models import fault
 
 FORMAT = 1
 KEY_BYTES = 32
@@ -42,12 +44,13 @@ class PhoneDigest(NamedTuple):
     digest: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class KeyRing:
-    """`data_keys` and `token_keys` by id, `peppers` by version.
+    """`data_keys` and `token_keys` by id, `peppers` by version. A server's changes under it, by `adopt` alone.
 
     `data_key` seals and `token_key` signs what is new, `pepper` is looked up by; what any of the others has sealed or
-    signed is good as long as it is in the ring.
+    signed is good as long as it is in the ring. `generation` counts the changes of the file. `token_since`
+    (milliseconds) is since when no server has signed with another token key, 0 while that is not known.
     """
 
     data_keys: Mapping[int, bytes] = field(repr=False)
@@ -57,6 +60,20 @@ class KeyRing:
     code_key: bytes = field(repr=False)
     token_keys: Mapping[int, bytes] = field(repr=False)
     token_key: int
+    generation: int = 1
+    token_since: int = 0
+
+    def adopt(self, newer: "KeyRing") -> None:
+        """Become that ring, but go on opening what could be opened: a number may have been read before its key went.
+
+        Raises KeyRingError for a ring that is no later state of this one.
+        """
+        if newer.code_key != self.code_key or newer.generation < self.generation:
+            raise KeyRingError("The key ring's file is not a later state of the ring in use: restart the server.")
+        opened = {**self.data_keys, **newer.data_keys}
+        for each in fields(self):
+            setattr(self, each.name, getattr(newer, each.name))
+        self.data_keys = opened
 
     def encrypt_phone(self, e164: str) -> bytes:
         """Key id (2 bytes, big-endian), nonce (12), AES-256-GCM of the number and its tag (16).
@@ -126,10 +143,32 @@ def open_key_ring(path: Path, *, sealed: bytes | None) -> KeyRing:
         if sealed is not None:
             raise KeyRingError(f"{path} is missing, but the database holds numbers: restore it from the backup.")
         _make(path)
-    ring = parse_key_ring(_read(path), name=str(path))
+    ring = read_key_ring(path)
     if sealed is not None:
         ring.decrypt_phone(sealed)
     return ring
+
+
+def read_key_ring(path: Path) -> KeyRing:
+    """The ring of a file that is there. Raises KeyRingError, OSError."""
+    return parse_key_ring(_read(path), name=str(path))
+
+
+def replace_key_ring(path: Path, ring: KeyRing) -> None:
+    """Put the ring in place of the one in the file, at once and whole; durable when this returns. Raises OSError.
+
+    Nobody else does so meanwhile: what a process that died has left of its own try goes.
+    """
+    for left in path.parent.glob(f".{path.name}.*"):
+        left.unlink(missing_ok=True)
+    draft = _write_draft(path, ring)
+    try:
+        fault.point("before_ring_replaced")
+        draft.rename(path)
+    finally:
+        draft.unlink(missing_ok=True)
+    _sync_directory(path.parent)
+    fault.point("after_ring_replaced")
 
 
 def parse_key_ring(text: str, *, name: str) -> KeyRing:
@@ -146,7 +185,11 @@ def parse_key_ring(text: str, *, name: str) -> KeyRing:
             code_key=_key(document["code_key"]),
             token_keys={_number(name): _key(value) for name, value in document["token_keys"].items()},
             token_key=document["token_key"],
+            generation=document["generation"],
+            token_since=document["token_since"],
         )
+        if not all(type(number) is int for number in (ring.generation, ring.token_since)):
+            raise ValueError
         if ring.data_key not in ring.data_keys or ring.pepper not in ring.peppers:
             raise ValueError
         if ring.token_key not in ring.token_keys:
@@ -167,6 +210,8 @@ def dump_key_ring(ring: KeyRing) -> str:
         "code_key": _text(ring.code_key),
         "token_keys": {str(number): _text(key) for number, key in ring.token_keys.items()},
         "token_key": ring.token_key,
+        "generation": ring.generation,
+        "token_since": ring.token_since,
     }
     return json.dumps(document, indent=2) + "\n"
 
@@ -208,20 +253,24 @@ def _read(path: Path) -> str:
 
 def _make(path: Path) -> None:
     """Write a new ring and put it in place at once and whole; another process's, made meanwhile, stays."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    draft = _write_draft(path, new_key_ring())
     try:
-        with open(descriptor, "w", encoding="ascii") as file:
-            file.write(dump_key_ring(new_key_ring()))
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
+        os.link(draft, path)
+    except FileExistsError:
+        return
     finally:
         draft.unlink()
     _sync_directory(path.parent)
+
+
+def _write_draft(path: Path, ring: KeyRing) -> Path:
+    """A file beside that one, durable and its owner's alone (mode 0600)."""
+    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+        file.write(dump_key_ring(ring))
+        file.flush()
+        os.fsync(file.fileno())
+    return draft
 
 
 def _sync_directory(directory: Path) -> None:

@@ -7,6 +7,7 @@ from ops.backup import backup
 from ops.config import config
 from ops.doctor import doctor
 from ops.fsck import fsck
+from ops.keys import keys
 from ops.migrate import migrate
 from ops.outbox import outbox
 from ops.purge import purge
@@ -22,7 +23,7 @@ def main() -> None:
     logs.configure("warning", "auto")
 
 
-for command in (backup, config, doctor, fsck, migrate, outbox, purge, reports, restore, users):
+for command in (backup, config, doctor, fsck, keys, migrate, outbox, purge, reports, restore, users):
     main.add_command(command)
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from models.db.database import Database
 from models.db.migrate import Progress
 from models.db.outbox import State
 from models.keys import KeyRingError, open_key_ring
+from models.rotation import under_way
 from ops.opening import when
 from storage.keys import path_of
 from storage.ownership import RESTORING
@@ -147,9 +148,11 @@ def _keys(path: Path, sealed: bytes | None) -> Check:
     if sealed is None and not path.exists():
         return Check("keys", OK, "are made at the server's start")
     try:
-        open_key_ring(path, sealed=sealed)
+        ring = open_key_ring(path, sealed=sealed)
     except (KeyRingError, OSError) as error:
         return Check("keys", FAIL, str(error), "without it no number opens and nobody gets in")
+    if under_way(ring):
+        return Check("keys", WARN, "a rotation was begun and has not ended", "python -m ops keys rotate")
     return Check("keys", OK, "open what they sealed")
 
 

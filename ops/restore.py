@@ -10,6 +10,7 @@ import click
 
 from config import Config
 from models.clock import now_ms
+from models.key_lock import held
 from ops.backup import folder, places
 from ops.opening import CannotRun, as_json, explained, of_a_server, print_json, progress, settings
 from services import restore as service
@@ -31,10 +32,13 @@ def restore(file: Path | None, data_dir: Path | None, *, folder: Path, force: bo
     config = settings(file, data_dir)
     with explained():
         _make(config.data_dir)
-        with owned(config.data_dir, restoring=True), progress("Restoring") as say:
-            restored = asyncio.run(
-                service.restore(folder, places(config), config.data_dir, force=force, now=now_ms(), say=say)
-            )
+        there = places(config)
+        with (
+            owned(config.data_dir, restoring=True),
+            held(there.keys, to_change=True),
+            progress("Restoring") as say,
+        ):
+            restored = asyncio.run(service.restore(folder, there, config.data_dir, force=force, now=now_ms(), say=say))
     if as_json:
         print_json(asdict(restored))
     else:

@@ -25,6 +25,8 @@ from push.providers.webhook import WebhookProvider
 from push.providers.webpush import WebpushProvider
 from push.providers.webpush_vapid import VapidKey
 
+POOLS = 16
+
 
 @dataclass(frozen=True, slots=True)
 class Vendors:
@@ -53,7 +55,7 @@ def build(
     """
 
     def client(*, judge: Endpoints | None = None) -> HttpClient:
-        return HttpClient(endpoints=judge, tls=_tls(), answer_seconds=answer_seconds)
+        return HttpClient(endpoints=judge, tls=_tls(), answer_seconds=answer_seconds, pools=POOLS)
 
     plain: list[Provider] = []
     if vendors.outbox_log is not None:

@@ -17,6 +17,7 @@ from services.activation import Activation
 from services.authentication import Caller, is_live
 from services.device_tokens import DeviceTokens
 from services.enrolment import Enrolment, Issued, Request, Started, write
+from services.limits import Limits
 from services.registration import Newcomer, Problems, read_newcomer, read_nickname
 
 NO_PHONE = "An account without a phone has no ukey."
@@ -35,6 +36,7 @@ class Accounts:
         *,
         db: Database,
         keys: KeyRing,
+        limits: Limits,
         enrolment: Enrolment,
         activation: Activation,
         activation_required: bool,
@@ -45,6 +47,7 @@ class Accounts:
     ) -> None:
         self._db = db
         self._keys = keys
+        self._limits = limits
         self._enrolment = enrolment
         self._activation = activation
         self._activation_required = activation_required
@@ -58,10 +61,11 @@ class Accounts:
     ) -> Issued | Started:
         """A new account, or an activation where the number must be proved first. `address` is who asks.
 
-        Raises InvalidField, InvalidPhone, EndpointNotAllowed, RegionNotAllowed, IdempotencyConflict, SmsLimited,
-        Unavailable.
+        Raises InvalidField, InvalidPhone, EndpointNotAllowed, RegionNotAllowed, IdempotencyConflict, RateLimited,
+        SmsLimited, Unavailable.
         """
         newcomer = read_newcomer(fields, default_provider=self._default_provider, providers=self._providers)
+        self._limits.check_phone("register", phone_hash(newcomer.phone.e164))
         if newcomer.cid is not None:
             cid = await self._device_tokens.check(newcomer.push_provider, newcomer.cid, field="cid")
             newcomer = replace(newcomer, cid=cid)
@@ -133,12 +137,13 @@ class Accounts:
 
     async def _create(self, newcomer: Newcomer, request: Request | None) -> Issued | Started | None:
         """A new account, or a repeat's answer; None when the number is somebody's."""
-        digest = self._keys.phone_digest(phone_hash(newcomer.phone.e164))
+        hashed = phone_hash(newcomer.phone.e164)
 
         async def unit(tx: Transaction) -> Issued | Started | None:
             earlier = await self._enrolment.repeat(tx, request)
             if earlier is not None:
                 return earlier
+            digest = self._keys.phone_digest(hashed)  # here, by the key ring of this moment
             if await users.find_uid_by_phone(tx, digest) is not None:
                 return None
             issued = await self._enrolment.create(tx, newcomer)

@@ -93,7 +93,7 @@ class Activation:
             if earlier is not None:
                 return earlier
             pending = self._pending(activation_id, newcomer, code)
-            await self._check_spacing(tx, e164, pending.phone_digest)
+            await self._check_spacing(tx, e164)
             await self._spend(tx, e164, address)
             await activations.insert_one(tx, pending)
             started = Started(activation_id, pending.expires_at, pending.resend_at)
@@ -206,12 +206,13 @@ class Activation:
         if self._regions.isdisjoint((number.region_num, country_of(number.e164))):
             raise RegionNotAllowed(fields=[("region_num", "no code is sent to this country")])
 
-    async def _check_spacing(self, tx: Transaction, e164: str, phone_digest: bytes) -> None:
+    async def _check_spacing(self, tx: Transaction, e164: str) -> None:
         """Raises SmsLimited when the number has begun too many activations just now."""
         if not self._is_counted(e164):
             return
         now = self._clock()
-        sends = await activations.list_sends(tx, phone_digest=phone_digest, since=now - SPACING_MS)
+        digests = self._keys.phone_digests(phone_hash(e164)).values()
+        sends = await activations.list_sends(tx, phone_digests=digests, since=now - SPACING_MS)
         wait_ms = _spacing_wait(sends, now)
         if wait_ms > 0:
             raise SmsLimited(retry_after=ceil(wait_ms / 1000))

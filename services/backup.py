@@ -17,6 +17,7 @@ from models.db import integrity, messages, migrate, sqlite_copy, users
 from models.db.database import Database
 from models.db.messages import Kept
 from models.db.sqlite import SqliteDatabase
+from models.key_lock import RingInUse, held
 from models.keys import open_key_ring
 from services.manifest import (
     DATABASE,
@@ -34,6 +35,7 @@ from services.manifest import (
 from storage.keys import path_of
 
 BATCH_IMAGES = 500
+LOOK_SECONDS = 0.2
 NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 Say = Callable[[str], None]
@@ -46,7 +48,9 @@ async def back_up(places: Places, folder: Path, *, with_images: bool, now: int, 
     is told how far it is. When it raises, the folder has no manifest. Raises Unusable, KeyRingError, SchemaTooNew,
     DatabaseError, OSError.
     """
-    await asyncio.to_thread(_copy_database, places, folder, say)
+    while not await asyncio.to_thread(_copy_beside_rotation, places, folder, say):
+        say("waiting for keys rotate")
+        await asyncio.sleep(LOOK_SECONDS)
     db = SqliteDatabase(folder / DATABASE)
     try:
         await _examine(db, folder)
@@ -54,6 +58,16 @@ async def back_up(places: Places, folder: Path, *, with_images: bool, now: int, 
     finally:
         await db.close()
     return await asyncio.to_thread(_finish, folder, images, now)
+
+
+def _copy_beside_rotation(places: Places, folder: Path, say: Say) -> bool:
+    """Copy a database and the ring that opens all of it; False while keys are being rotated."""
+    try:
+        with held(places.keys, to_change=False):
+            _copy_database(places, folder, say)
+    except RingInUse:
+        return False
+    return True
 
 
 def _copy_database(places: Places, folder: Path, say: Say) -> None:

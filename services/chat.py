@@ -76,8 +76,9 @@ class Chat:
             raise ProviderNotConfigured
 
     async def username(self, uid: UserId, provider: str) -> str:
-        """What the person is called there. The account is made as well, if the service is configured and up; else later,
-        with the first token.
+        """What the person is called there. The account is made as well, where the service is configured and up.
+
+        Else it is made with the first token.
         """
         account = await self._account(uid, provider)
         service = self._services.get(provider)

@@ -18,6 +18,7 @@ from models.user import UserId
 from push.base import Delivered, Gone, Outcome, Provider, Push, Rejected, Retry
 from services.device_tokens import DeviceTokens
 from services.enrolment import write
+from services.limits import Limits
 from services.registration import DEVICE_TYPES, Problems, read_one_of
 
 MAX_DEVICES = 20
@@ -48,12 +49,14 @@ class Devices:
         db: Database,
         tokens: DeviceTokens,
         providers: Mapping[tuple[str, str], Provider],
+        limits: Limits,
         clock: Callable[[], int],
         test_seconds: float = TEST_SECONDS,
     ) -> None:
         self._db = db
         self._tokens = tokens
         self._providers = providers
+        self._limits = limits
         self._clock = clock
         self._test_seconds = test_seconds
 
@@ -129,11 +132,12 @@ class Devices:
         return await push_history.list_latest(self._db, device_id=device_id, limit=SHOWN_PUSHES)
 
     async def test_push(self, uid: UserId, device_id: int) -> Tested:
-        """Send a test through the device's provider now, and what it says within `test_seconds`. Raises NotFound.
+        """Send a test through the device's provider now, and what it says within `test_seconds`.
 
-        A device whose token it calls dead ends, as the relay would end it.
+        A device whose token it calls dead ends, as the relay would end it. Raises NotFound, RateLimited.
         """
         address = await self._address(uid, device_id)
+        self._limits.check_device("test_push", device_id)
         asked_at, began = self._clock(), perf_counter()
         outcome = await self._ask(address)
         latency_ms = round(1000 * (perf_counter() - began))

@@ -10,7 +10,18 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from models.clock import DAY_MS, MINUTE_MS
-from models.db import credentials, devices, events, idempotency, messages, outbox, phone_index, refresh_tokens, users
+from models.db import (
+    credentials,
+    devices,
+    events,
+    idempotency,
+    messages,
+    outbox,
+    passwords,
+    phone_index,
+    refresh_tokens,
+    users,
+)
 from models.db.database import Database, Transaction, UniqueViolation, Unit
 from models.db.devices import DeviceId
 from models.errors import IdempotencyConflict, Unavailable
@@ -174,10 +185,11 @@ class Enrolment:
         return Issued(user.uid, ukey, hashed, credential_id, retrieved)
 
     async def _retrieve(self, tx: Transaction, user: User, newcomer: Newcomer) -> Issued:
-        """Hand the account over: what let others in ends, and their devices are told so once."""
+        """Hand the account over: what let others in ends, their password too, and their devices are told so once."""
         now, uid = self._clock(), user.uid
         await credentials.delete_all(tx, uid=uid)
         await refresh_tokens.end_all(tx, uid=uid)
+        await passwords.set_hash(tx, uid=uid, password_hash=None)
         kept = await self._add_device(tx, uid, newcomer, now)
         for device_id in await devices.end_all(tx, uid=uid, except_device_id=kept, now=now):
             await outbox.insert_for_device(

@@ -16,6 +16,9 @@ from models.event import Event
 from services.authentication import Authentication, Caller
 
 BATCH = 100
+BATCH_CHARACTERS = 128 * 1024
+"""No more is read once so much is there: who is slow to take what was read must not cost much memory."""
+EVENTS_PER_READ = 20
 READERS_PER_PERSON = 20
 CONFIRM_SECONDS = 10.0
 BUSY_RETRY_SECONDS = 5
@@ -33,7 +36,8 @@ class Reader:
         self._confirmed_at = asyncio.get_running_loop().time()
 
     async def next(self, seconds: float, limit: int = BATCH) -> list[Event]:
-        """The next events, none when there are none for so long or when the reader has been closed.
+        """The next events, none when there are none for so long or when the reader has been closed. Of large events
+        fewer than `limit`, though more are there.
 
         Raises Unauthenticated within seconds of the credential's end, and CursorExpired when what comes next
         has been erased.
@@ -41,7 +45,7 @@ class Reader:
         deadline = asyncio.get_running_loop().time() + seconds
         while True:
             self.woken.clear()
-            await self._confirm()
+            await self.confirm()
             found = await self._owner.read(self, limit)
             left = deadline - asyncio.get_running_loop().time()
             if found or self.closed or left <= 0:
@@ -59,7 +63,8 @@ class Reader:
             self.woken.set()
             self._owner.forget(self)
 
-    async def _confirm(self) -> None:
+    async def confirm(self) -> None:
+        """Raises Unauthenticated when the credential has ended; asks no more often than it needs to."""
         now = asyncio.get_running_loop().time()
         if now >= self._confirmed_at + CONFIRM_SECONDS:
             await self._owner.confirm(self.caller)
@@ -101,11 +106,21 @@ class Events:
 
     async def read(self, reader: Reader, limit: int) -> list[Event]:
         """What comes next for this reader, whose cursor moves on. Raises CursorExpired."""
-        found = await events.list_after(self._db, uid=reader.caller.uid, after=reader.cursor, limit=limit)
-        if found:
-            if found[0].event_id != reader.cursor + 1:
-                raise CursorExpired
-            reader.cursor = found[-1].event_id
+        found: list[Event] = []
+        room = BATCH_CHARACTERS
+        while room > 0 and len(found) < limit:
+            at_most = min(limit - len(found), EVENTS_PER_READ)
+            some = await events.list_after(self._db, uid=reader.caller.uid, after=reader.cursor, limit=at_most)
+            if not some:
+                break
+            if some[0].event_id != reader.cursor + 1:
+                await self._check_nothing_erased(reader)
+            for event in some:
+                found.append(event)
+                reader.cursor = event.event_id
+                room -= len(event.data)
+                if room <= 0:
+                    break
         return found
 
     async def confirm(self, caller: Caller) -> None:
@@ -127,6 +142,14 @@ class Events:
         self._count -= 1
         if not of_person:
             del self._readers[reader.caller.uid]
+
+    async def _check_nothing_erased(self, reader: Reader) -> None:
+        """Tell what was erased behind the cursor from ids that were skipped after a restore: what is erased are the
+        oldest events, so none was while one up to the cursor is kept. Raises CursorExpired.
+        """
+        _, oldest = await events.find_position(self._db, uid=reader.caller.uid)
+        if oldest is None or oldest > reader.cursor:
+            raise CursorExpired
 
     def stop(self) -> None:
         """End every reader and take no new one."""

@@ -38,9 +38,10 @@ async def expire(
 async def release(tx: Transaction, *, uid: UserId, group_id: GroupId, now: int) -> int:
     """End what this person has not fetched of what was sent to a group that they leave; how many images.
 
-    Those withheld from them end alike: only so the sender cannot tell the two apart afterwards.
+    Those withheld from them end alike, and what is past its time or was taken back stays so, withheld or not: only so
+    the sender cannot tell the two apart afterwards.
     """
-    unsettled = await deliveries.list_of_group(tx, uid, group_id)
+    unsettled = await deliveries.list_of_group(tx, uid, group_id, now)
     if not unsettled:
         return 0
     await deliveries.release(tx, uid, [part.message_id for part in unsettled])

@@ -13,7 +13,8 @@ from models.keys import KeyRing
 from models.phone import phone_hash
 from models.user import UserId
 
-PAGE_ROWS = 500
+PAGE_ROWS = 50
+"""Each may hold a text of 8,000 characters, and a page waits in memory until the client has taken it."""
 JSON_TEXTS = ("body", "data")
 """Columns that hold JSON: it becomes part of the document."""
 

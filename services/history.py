@@ -40,8 +40,8 @@ class History:
         else:
             assert conversation.with_uid is not None
             found = await history.list_with(self._db, me=uid, other=conversation.with_uid, wanted=wanted)
-        images = [each.message for each in found if each.kind is MessageKind.IMAGE and each.message.sender_uid == uid]
-        states = await history.list_states(self._db, [image.message_id for image in images]) if images else {}
+        own = [each for each in found if each.kind is MessageKind.IMAGE and each.message.sender_uid == uid]
+        states = await history.list_states(self._db, [each.message.message_id for each in own]) if own else {}
         now = self._clock()
         return [_shown(each, states.get(each.message.message_id), now) for each in found]
 

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often an address and an account may do what. Counted in this process, lost with it, never on disk.
+"""How often an address, an account, a number and a device may do what.
+
+Counted in this process, lost with it, never on disk: it cannot be away, so nothing here fails open or closed. What must
+outlive a restart (codes by SMS, numbers asked about) is counted in the database; docs/limits.md has them all.
 
 Rates are written as the `limits` library reads them ("600/minute", "1000/day"). Its own memory is not used: it
 starts a thread that walks over every key up to a hundred times a second.
 """
 
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
@@ -18,17 +22,20 @@ from models.errors import RateLimited
 DEFAULT = "default"
 LOGIN_FAILURE = "login_failure"
 
-# Generous where many people share one address; tight where one request costs money or is a guess.
+# Generous where many people share one address; tight where one request costs money, is a guess, or has a password
+# computed: right ones cost as much as wrong ones, and two threads compute everybody's.
 PER_ADDRESS = {
     "default": "12000/minute",
     "register": "600/hour",
     "code": "600/hour",
+    "login": "600/minute",
     "login_failure": "3000/hour",
 }
 PER_ACCOUNT = {
     "default": "6000/minute",
     "send": "1000/day",
     "login_failure": "300/hour",  # per phone or login from one address
+    "password": "60/hour",
     "chat_token": "120/hour",
     "message": "600/minute",
     "device": "300/hour",
@@ -37,6 +44,13 @@ PER_ACCOUNT = {
     "group": "500/day",
     "report": "100/day",
     "export": "10/hour",
+}
+
+PER_PHONE = {
+    "register": "30/hour",
+}
+PER_DEVICE = {
+    "test_push": "10/hour",
 }
 
 MAX_KEYS = 100_000
@@ -52,7 +66,7 @@ class Window:
         self._clock = clock
         self._max_keys = max_keys
         self._number = 0
-        self._counts: dict[str | int, int] = {}
+        self._counts: OrderedDict[str | int, int] = OrderedDict()  # finds its oldest at once; a dict walks there
 
     def hit(self, key: str | int) -> int:
         """Count one more. 0 when that is within the rate, else the seconds until the window ends, at least 1."""
@@ -65,7 +79,7 @@ class Window:
         if count >= self.amount:
             return max(1, ceil((number + 1) * self.seconds - now))
         if not count and len(self._counts) >= self._max_keys:
-            del self._counts[next(iter(self._counts))]
+            self._counts.popitem(last=False)
         self._counts[key] = count + 1
         return 0
 
@@ -76,7 +90,8 @@ class Window:
 
 
 class Limits:
-    """Rates by class name, per address and per account; a class that is not named counts as "default".
+    """Rates by class name, per address and per account, where a class that is not named counts as "default"; per
+    number and per device, where only what is named is counted.
 
     Raises ValueError for a rate that cannot be read.
     """
@@ -86,12 +101,16 @@ class Limits:
         *,
         per_address: Mapping[str, str] | None = None,
         per_account: Mapping[str, str] | None = None,
+        per_phone: Mapping[str, str] | None = None,
+        per_device: Mapping[str, str] | None = None,
         enabled: bool = True,
         clock: Callable[[], float] = monotonic,
     ) -> None:
         self.enabled = enabled
         self._per_address = _windows(PER_ADDRESS | dict(per_address or {}), clock)
         self._per_account = _windows(PER_ACCOUNT | dict(per_account or {}), clock)
+        self._per_phone = _windows(PER_PHONE | dict(per_phone or {}), clock)
+        self._per_device = _windows(PER_DEVICE | dict(per_device or {}), clock)
 
     def forgive_failure(self, address: str, subject: str) -> None:
         """Take back one `count_failure`: the secret was right, or nobody has looked at it."""
@@ -109,6 +128,16 @@ class Limits:
             _hit(self._per_address, class_name, network(address))
         if uid is not None:
             _hit(self._per_account, class_name, uid)
+
+    def check_phone(self, class_name: str, phone_hash: str) -> None:
+        """Count one request for a number, whoever asks from wherever. Raises RateLimited."""
+        if self.enabled:
+            _hit(self._per_phone, class_name, phone_hash)
+
+    def check_device(self, class_name: str, device_id: int) -> None:
+        """Count one request for a device, whoever's it is. Raises RateLimited."""
+        if self.enabled:
+            _hit(self._per_device, class_name, device_id)
 
     def count_failure(self, address: str, subject: str) -> None:
         """Count a wrong credential against its address, and against that subject from that address.

@@ -19,6 +19,7 @@ from models.message import DeliveryState, MessageId, MessageKind
 from models.user import UserId
 from services import recording
 from services.discovery import Discovery
+from services.enrolment import write
 from services.limits import Limits
 from services.registration import Problems
 
@@ -98,7 +99,7 @@ class Messaging:
             return await self._record(tx, uid, draft, name)
 
         try:
-            sent = await self._db.write(unit)
+            sent = await write(self._db, unit)
         except CommitUnknown as error:
             raise Unavailable("The message may have been taken; ask again with the same Idempotency-Key.") from error
         except RecipientUnavailable:
@@ -109,13 +110,18 @@ class Messaging:
         return sent
 
     async def delete(self, uid: UserId, message_id: int) -> None:
-        """Take a message back from everybody who has it. Raises NotFound for any that is not the sender's own."""
+        """Take a message back from everybody who has it: their events then say that it was, and not what it said.
+
+        Raises NotFound for any that is not the sender's own.
+        """
 
         async def unit(tx: Transaction) -> None:
             found = await messages.find_text(tx, message_id=message_id, sender_uid=uid)
             if found is None:
                 raise NotFound
-            await messages.delete_message(tx, found)
+            data = {**asdict(found), "sender_uid": uid, "deleted": True}
+            await events.replace_about(tx, message_id=found.message_id, kind="message", at=found.send_time, data=data)
+            await messages.delete_message(tx, found.message_id)
 
         await self._db.write(unit)
 

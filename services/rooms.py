@@ -11,10 +11,10 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from models.db import group_members, groups, history
+from models.db import group_members, groups, rooms
 from models.db.database import Database
-from models.db.history import Said
-from models.errors import InvalidField, NotFound
+from models.db.rooms import Said
+from models.errors import NotFound
 from models.group import GroupId, JoinPolicy
 from models.keys import KeyRing
 from models.user import UserId
@@ -22,8 +22,7 @@ from services.authentication import Caller
 from services.events import CONFIRM_SECONDS, Events, Reader
 from services.groups import Groups
 from services.limits import Limits
-from services.messaging import MAX_TEXT, Messaging
-from services.registration import Problems
+from services.messaging import Messaging, read_draft
 
 NAME = "Room"
 MOST_SHOWN = 200
@@ -81,29 +80,27 @@ class Rooms:
 
     async def say(self, uid: UserId, fields: Mapping[str, Any]) -> None:
         """Say `msg` in the room `room_gid`. Raises InvalidField, NotFound, GroupTooLarge, RateLimited, Unavailable."""
-        problems: Problems = []
-        text = fields.get("msg")
-        if not isinstance(text, str) or not text:
-            problems.append(("msg", f"must be text of 1 to {MAX_TEXT} characters"))
-        if problems:
-            raise InvalidField(fields=problems)
+        said = {"kind": "text", "text": fields.get("msg")}
+        read_draft({**said, "group_id": 1})  # nobody comes into a room by a message that is refused
         group_id = await self._enter(uid, fields.get("room_gid"))
-        said = {"group_id": group_id, "kind": "text", "text": text}
-        await self._messaging.send(uid, said, None, needs_others=False)
+        await self._messaging.send(uid, {**said, "group_id": group_id}, None, needs_others=False)
 
     async def history(self, uid: UserId, room_gid: object) -> list[dict[str, Any]]:
         """The newest messages of a room, the oldest of them first. Raises InvalidField, NotFound, GroupTooLarge."""
         group_id = await self._enter(uid, room_gid)
-        since = await self._since(uid, group_id)
-        found = await history.list_said(self._db, me=uid, group_id=group_id, since=since, limit=MOST_SHOWN)
+        after = await self._start(uid, group_id)
+        found = await rooms.list_newest(self._db, me=uid, group_id=group_id, after=after, limit=MOST_SHOWN)
         return [self._shown(each) for each in found]
 
     async def follow(self, caller: Caller, room_gid: object) -> RoomReader:
-        """A reader of what is said from now on. Raises InvalidField, NotFound, GroupTooLarge, RateLimited, Unavailable."""
+        """A reader of what is said from now on.
+
+        Raises InvalidField, NotFound, GroupTooLarge, RateLimited, Unavailable.
+        """
         group_id = await self._enter(caller.uid, room_gid)
         reader = await self._events.open(caller, None)
         try:
-            return RoomReader(self, reader, group_id, await history.find_newest(self._db, group_id))
+            return RoomReader(self, reader, group_id, await rooms.find_newest(self._db, group_id))
         except BaseException:
             reader.close()
             raise
@@ -112,10 +109,8 @@ class Rooms:
         """What comes next for this reader, whose cursor moves on. Raises Unauthenticated, NotFound."""
         await self._events.confirm(reader.caller)
         uid = reader.caller.uid
-        since = await self._since(uid, reader.group_id)
-        found = await history.list_said_after(
-            self._db, me=uid, group_id=reader.group_id, since=since, after=reader.cursor, limit=BATCH
-        )
+        after = max(reader.cursor, await self._start(uid, reader.group_id))
+        found = await rooms.list_next(self._db, me=uid, group_id=reader.group_id, after=after, limit=BATCH)
         if found:
             reader.cursor = found[-1].message_id
         return [self._shown(each) for each in found]
@@ -132,11 +127,11 @@ class Rooms:
         joined = await self._groups.join(uid, {"room_gid": room_gid})
         return GroupId(joined["group_id"])
 
-    async def _since(self, uid: UserId, group_id: GroupId) -> int:
-        since = await group_members.find_since(self._db, group_id, uid)
-        if since is None:
+    async def _start(self, uid: UserId, group_id: GroupId) -> int:
+        start = await rooms.find_start(self._db, me=uid, group_id=group_id)
+        if start is None:
             raise NotFound
-        return since
+        return start
 
     def _shown(self, said: Said) -> dict[str, Any]:
         """A message as rooms show it; of a link its address."""

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """How many codes may go out by SMS: to a number, to its neighbours, for an address block, to a country, and in all.
 
-Each SMS costs money, and who sends them to numbers of their own earns it. Counted in the database, so that neither a
-restart nor leaving and coming back begins anew. What is counted stands there as a keyed digest, never in clear.
+Each SMS costs money, and who sends them to numbers of their own earns it. Who asks for them to a stranger's number
+spends what that person needs to get in: one network alone cannot spend all of it. Counted in the database, so that
+neither a restart nor leaving and coming back begins anew. What is counted stands there as a keyed digest, never in
+clear.
 """
 
 from collections.abc import Iterator, Mapping
@@ -21,6 +23,7 @@ IPV4_BLOCK, IPV6_BLOCK = 24, 48
 
 RATES = {
     "per_number": "5/day",
+    "per_number_and_block": "3/day",
     "per_prefix": "20/hour",
     "per_address_block": "60/hour",
     "per_country": "1000/day",
@@ -58,6 +61,7 @@ def _subjects(e164: str, address: str | None) -> Iterator[tuple[str, str]]:
     yield "per_prefix", phone.prefix_of(e164)
     if address is not None:
         yield "per_address_block", address_block(address)
+        yield "per_number_and_block", f"{e164} {address_block(address)}"
     yield "per_number", e164
 
 

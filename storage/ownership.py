@@ -3,12 +3,14 @@
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 LOCK = "server.lock"
 RESTORING = "restoring"
+TRIES, PAUSE_SECONDS = 5, 0.02
 
 
 class NotYours(Exception):
@@ -24,13 +26,38 @@ def owned(data_dir: Path, *, restoring: bool = False) -> Iterator[None]:
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
     with open(os.open(data_dir / LOCK, flags, 0o600), "r+", encoding="ascii") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise NotYours(f"{data_dir} is in use by process {lock.read().strip()}: stop it first") from None
+        if not _locked(lock.fileno()):
+            raise NotYours(f"{data_dir} is in use by process {lock.read().strip()}: stop it first")
         if not restoring and (data_dir / RESTORING).exists():
             raise NotYours(f"a restore into {data_dir} was cut off: run it again with --force")
         lock.truncate(0)
         lock.write(f"{os.getpid()}\n")
         lock.flush()
         yield
+
+
+def is_owned(data_dir: Path) -> bool:
+    """Whether a server or a restore has this directory now. Raises OSError."""
+    try:
+        descriptor = os.open(data_dir / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def _locked(descriptor: int) -> bool:
+    """Whether the lock could be had: who only asks about it, in `is_owned`, is gone in no time."""
+    for _ in range(TRIES):
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(PAUSE_SECONDS)
+        else:
+            return True
+    return False

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements of `activations`: numbers that are being proved by a code, and how often codes went to them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
-from models.db.database import Reader, Statement, Transaction
+from models.db.database import InList, Reader, Statement, Transaction, as_list
 from models.db.schema import activations
 
 
@@ -37,7 +38,7 @@ _OPEN = _THIS & activations.c.used_at.is_(None) & (activations.c.expires_at > bi
 _FIND = Statement(select(*_COLUMNS).where(_THIS))
 _LIST_SENDS = Statement(
     select(activations.c.created_at, activations.c.sends)
-    .where(activations.c.phone_digest == bindparam("digest"), activations.c.created_at > bindparam("since"))
+    .where(InList(activations.c.phone_digest, bindparam("digests")), activations.c.created_at > bindparam("since"))
     .order_by(activations.c.created_at)
 )
 _INSERT = Statement(insert(activations).values({column.name: bindparam(column.name) for column in _COLUMNS}))
@@ -60,11 +61,13 @@ async def find(reader: Reader, *, activation_id: str) -> Pending | None:
     return Pending(*rows[0]) if rows else None
 
 
-async def list_sends(reader: Reader, *, phone_digest: bytes, since: int) -> list[tuple[int, int]]:
-    """(created_at, sends) of the number's activations after that time, the oldest first."""
-    return [
-        (created_at, sends) for created_at, sends in await reader.read(_LIST_SENDS, digest=phone_digest, since=since)
-    ]
+async def list_sends(reader: Reader, *, phone_digests: Iterable[bytes], since: int) -> list[tuple[int, int]]:
+    """(created_at, sends) of the number's activations after that time, the oldest first.
+
+    The digests are all that stand for the number: while peppers change there are two.
+    """
+    rows = await reader.read(_LIST_SENDS, digests=as_list(phone_digests), since=since)
+    return [(created_at, sends) for created_at, sends in rows]
 
 
 async def insert_one(tx: Transaction, pending: Pending) -> None:

@@ -113,7 +113,11 @@ _LIST_OF_GROUP = Statement(
         deliveries.c.receiver_uid == bindparam("receiver_uid"),
         _IS_UNSETTLED,
         messages.c.group_id == bindparam("group_id"),
+        IS_IMAGE,
+        messages.c.expires_at > bindparam("now"),
+        messages.c.recalled_at.is_(None),
     )
+    .with_for_update()
 )
 _RELEASE = Statement(
     update(deliveries)
@@ -237,9 +241,12 @@ async def recall(tx: Transaction, message_id: MessageId, receiver_uids: Iterable
     await tx.execute(_RECALL, message_id=message_id, receiver_uids=as_list(receiver_uids))
 
 
-async def list_of_group(reader: Reader, receiver_uid: UserId, group_id: GroupId) -> list[Unsettled]:
-    """What was sent to this group and this person has not fetched."""
-    rows = await reader.read(_LIST_OF_GROUP, receiver_uid=receiver_uid, group_id=group_id)
+async def list_of_group(tx: Transaction, receiver_uid: UserId, group_id: GroupId, now: int) -> list[Unsettled]:
+    """The images of this group that this person could still fetch, or could if they were not withheld from them.
+
+    Their deliveries are kept from change until the transaction ends.
+    """
+    rows = await tx.read(_LIST_OF_GROUP, receiver_uid=receiver_uid, group_id=group_id, now=now)
     return [Unsettled(MessageId(message_id), size, DeliveryState(state)) for message_id, size, state in rows]
 
 

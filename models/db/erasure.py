@@ -83,6 +83,9 @@ _PUSHES = _rule(
     delete(outbox),
 )
 
+MEMBERSHIPS = _deleted(group_members.c.uid)
+"""Not applied but to see what is left: who goes out of a group leaves it, so that the others learn of it."""
+
 WAYS_IN = (_deleted(credentials.c.uid), _deleted(phone_index.c.uid))
 """A few rows each, which go with the closing."""
 
@@ -92,7 +95,7 @@ RULES = (
     _deleted(refresh_tokens.c.uid),
     _PUSHES,
     _deleted(devices.c.uid),
-    _deleted(group_members.c.uid),
+    MEMBERSHIPS,
     _deleted(friendships.c.uid),
     _deleted(friendships.c.other_uid),
     _deleted(blocks.c.uid),

@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 from models.db.database import InList, Reader, Statement, Transaction, as_list
 from models.db.schema import events, users
 from models.event import Event
+from models.message import MessageId
 from models.user import UserId
 
 _NEXT = Statement(
@@ -70,6 +71,15 @@ _LIST_AFTER = Statement(
     .order_by(events.c.event_id)
     .limit(bindparam("limit"))
 )
+_REPLACE = Statement(
+    update(events)
+    .values(data=bindparam("said"))
+    .where(
+        events.c.at == bindparam("happened_at"),
+        events.c.type == bindparam("of_type"),
+        events.c.data.like(bindparam("pattern")),
+    )
+)
 _LIST_OLDEST = Statement(
     select(events.c.uid, events.c.event_id)
     .where(events.c.at < bindparam("before"))
@@ -123,6 +133,14 @@ async def append_for_all(
     people = as_list(sorted(uids))
     await tx.execute(_NEXT_OF_ALL, uids=people, count=pending_count, size=pending_bytes)
     await tx.execute(_INSERT_FOR_ALL, uids=people, type=kind, at=at, data=json.dumps(data))
+
+
+async def replace_about(
+    tx: Transaction, *, message_id: MessageId, kind: str, at: int, data: Mapping[str, object]
+) -> None:
+    """Let the events of a kind and time that are about this message, which they name first, say something else."""
+    pattern = f'{{"message_id": {message_id}, %'
+    await tx.execute(_REPLACE, happened_at=at, of_type=kind, pattern=pattern, said=json.dumps(data))
 
 
 async def move_counters(tx: Transaction, *, uid: UserId, pending_count: int, pending_bytes: int) -> None:

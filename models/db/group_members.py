@@ -3,10 +3,10 @@
 
 from collections.abc import Iterable
 
-from sqlalchemy import bindparam, case, delete, func, insert, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from models.db.database import InList, Reader, Statement, Transaction, as_list
-from models.db.schema import group_members, groups, users
+from models.db.schema import group_members, messages, users
 from models.group import GroupId, Member, Role
 from models.user import UserId
 
@@ -25,20 +25,21 @@ _LIST_GROUPS = Statement(
     .order_by(group_members.c.group_id)
 )
 _FIND_ROLE = Statement(select(group_members.c.role).where(_THIS))
-_FIND_SINCE = Statement(
-    select(case((groups.c.shared_history == 1, 0), else_=group_members.c.joined_at))
-    .join_from(group_members, groups, groups.c.group_id == group_members.c.group_id)
-    .where(_THIS)
-)
 _COUNT = Statement(select(func.count()).select_from(group_members).where(_OF_GROUP))
+_NEWEST_MESSAGE = (
+    select(func.coalesce(func.max(messages.c.message_id), 0))
+    .where(messages.c.group_id == bindparam("of_group"))
+    .scalar_subquery()
+)
 _INSERT = Statement(
     insert(group_members).from_select(
-        ["group_id", "uid", "role", "joined_at"],
+        ["group_id", "uid", "role", "joined_at", "joined_after"],
         select(
             bindparam("of_group", type_=group_members.c.group_id.type),
             users.c.uid,
             bindparam("as_what", type_=group_members.c.role.type),
             bindparam("now", type_=group_members.c.joined_at.type),
+            _NEWEST_MESSAGE,
         ).where(InList(users.c.uid, bindparam("people"))),
     )
 )
@@ -68,19 +69,13 @@ async def find_role(reader: Reader, group_id: int, uid: int) -> Role | None:
     return Role(rows[0][0]) if rows else None
 
 
-async def find_since(reader: Reader, group_id: int, uid: int) -> int | None:
-    """From which time on this person may read what was said in the group; None when they are not in it."""
-    rows = await reader.read(_FIND_SINCE, of_group=group_id, person=uid)
-    return int(rows[0][0]) if rows else None
-
-
 async def count(reader: Reader, group_id: int) -> int:
     [(members,)] = await reader.read(_COUNT, of_group=group_id)
     return int(members)
 
 
 async def insert_members(tx: Transaction, group_id: GroupId, uids: Iterable[UserId], *, role: Role, now: int) -> None:
-    """Raises UniqueViolation when one of them is in the group."""
+    """They see what is sent from now on. Raises UniqueViolation when one of them is in the group."""
     await tx.execute(_INSERT, of_group=group_id, people=as_list(uids), as_what=role.value, now=now)
 
 

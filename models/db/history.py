@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from sqlalchemy import (
     BindParameter,
     ColumnElement,
-    CompoundSelect,
     Select,
     and_,
     bindparam,
@@ -18,7 +17,7 @@ from sqlalchemy import (
 
 from models.db.database import InList, Reader, Row, Statement, as_list
 from models.db.messages import COLUMNS, message_of
-from models.db.schema import deliveries, group_members, messages, users
+from models.db.schema import deliveries, group_members, messages
 from models.group import GroupId
 from models.ids import IdRange
 from models.message import DeliveryState, Message, MessageId, MessageKind
@@ -30,38 +29,50 @@ _OTHER: BindParameter[int] = bindparam("other")
 _MINE = and_(deliveries.c.message_id == messages.c.message_id, deliveries.c.receiver_uid == _ME)
 _RANGE = (messages.c.message_id > bindparam("after"), messages.c.message_id < bindparam("before"))
 _SENT = and_(messages.c.sender_uid == _ME, messages.c.receiver_uid == _OTHER)
-_RECEIVED = and_(messages.c.sender_uid == _OTHER, messages.c.receiver_uid == _ME)
+# What people send themselves goes one way.
+_RECEIVED = and_(
+    messages.c.sender_uid == _OTHER, messages.c.receiver_uid == _ME, messages.c.sender_uid != messages.c.receiver_uid
+)
+_JOINED_AFTER = (
+    select(group_members.c.joined_after)
+    .where(group_members.c.group_id == bindparam("of_group"), group_members.c.uid == _ME)
+    .scalar_subquery()
+)
 _SHOWN = and_(
     messages.c.group_id == bindparam("of_group"),
-    messages.c.send_time
-    >= select(group_members.c.joined_at)
-    .where(group_members.c.group_id == bindparam("of_group"), group_members.c.uid == _ME)
-    .scalar_subquery(),
+    messages.c.message_id > _JOINED_AFTER,
     or_(
         messages.c.sender_uid == _ME,
         and_(deliveries.c.state.is_not(None), deliveries.c.state != DeliveryState.WITHHELD.value),
     ),
 )
+_NEWEST_FIRST = messages.c.message_id.desc()
 
 
-def _rows(condition: ColumnElement[bool]) -> Select[Row]:
-    return select(*_COLUMNS).select_from(messages.outerjoin(deliveries, _MINE)).where(condition, *_RANGE)
-
-
-def _newest(condition: ColumnElement[bool]) -> Select[Row]:
+def _direction(condition: ColumnElement[bool]) -> Select[tuple[int]]:
     """The newest of one direction, enough for the page: each direction is a range of an index of its own."""
-    page = _rows(condition).order_by(messages.c.message_id.desc()).limit(bindparam("enough")).subquery()
-    return select(*page.c)
+    newest = select(messages.c.message_id).where(condition, *_RANGE).order_by(_NEWEST_FIRST).limit(bindparam("enough"))
+    return select(newest.subquery().c.message_id)
 
 
-def _both() -> CompoundSelect[Row]:
-    return union_all(_newest(_SENT), _newest(_RECEIVED))
+def _page(ids: Select[tuple[int]]) -> tuple[Statement, Statement]:
+    """One page of these messages, as it is read near its beginning and, off the event loop, anywhere.
+
+    Whatever the page leaves behind it costs the index alone: only what is on the page is read.
+    """
+    page = ids.limit(bindparam("limit")).offset(bindparam("offset")).subquery()
+    rows = (
+        select(*_COLUMNS)
+        .select_from(
+            page.join(messages, messages.c.message_id == page.c.message_id).outerjoin(deliveries, _MINE),
+        )
+        .order_by(_NEWEST_FIRST)
+    )
+    return Statement(rows), Statement(rows, bulk=True)
 
 
-_PAIR = _both().subquery()
-_LIST_PAIR = Statement(
-    select(*_PAIR.c).order_by(_PAIR.c.message_id.desc()).limit(bindparam("limit")).offset(bindparam("offset"))
-)
+_PAIR = union_all(_direction(_SENT), _direction(_RECEIVED)).subquery()
+_LIST_PAIR = _page(select(_PAIR.c.message_id).order_by(_PAIR.c.message_id.desc()))
 _COUNT_PAIR = Statement(
     select(
         select(func.count()).select_from(messages).where(_SENT).scalar_subquery()
@@ -69,36 +80,14 @@ _COUNT_PAIR = Statement(
     ),
     bulk=True,
 )
-_LIST_GROUP = Statement(
-    _rows(_SHOWN).order_by(messages.c.message_id.desc()).limit(bindparam("limit")).offset(bindparam("offset"))
-)
-_COUNT_GROUP = Statement(
-    select(func.count()).select_from(messages.outerjoin(deliveries, _MINE)).where(_SHOWN), bulk=True
-)
-_SAID = (
-    select(messages.c.message_id, messages.c.sender_uid, users.c.nickname, messages.c.send_time, messages.c.body)
-    .select_from(
-        messages.outerjoin(users, users.c.uid == messages.c.sender_uid).outerjoin(deliveries, _MINE),
-    )
-    .where(
-        messages.c.group_id == bindparam("of_group"),
-        messages.c.body.is_not(None),
-        messages.c.send_time >= bindparam("since"),
-        or_(deliveries.c.state.is_(None), deliveries.c.state != DeliveryState.WITHHELD.value),
-    )
-)
-_LIST_SAID = Statement(_SAID.order_by(messages.c.message_id.desc()).limit(bindparam("limit")))
-_LIST_SAID_AFTER = Statement(
-    _SAID.where(messages.c.message_id > bindparam("after")).order_by(messages.c.message_id).limit(bindparam("limit"))
-)
-_NEWEST_OF_GROUP = Statement(
-    select(messages.c.message_id)
-    .where(messages.c.group_id == bindparam("of_group"))
-    .order_by(messages.c.message_id.desc())
-    .limit(bindparam("limit"))
-)
+_OF_GROUP = messages.outerjoin(deliveries, _MINE)
+_LIST_GROUP = _page(select(messages.c.message_id).select_from(_OF_GROUP).where(_SHOWN, *_RANGE).order_by(_NEWEST_FIRST))
+_COUNT_GROUP = Statement(select(func.count()).select_from(_OF_GROUP).where(_SHOWN), bulk=True)
 _STATES = Statement(
-    select(deliveries.c.message_id, deliveries.c.state).where(InList(deliveries.c.message_id, bindparam("ids")))
+    select(deliveries.c.message_id, deliveries.c.state)
+    .distinct()
+    .where(InList(deliveries.c.message_id, bindparam("ids"))),
+    bulk=True,
 )
 
 
@@ -114,21 +103,10 @@ class Entry:
     own_state: DeliveryState | None
 
 
-@dataclass(frozen=True, slots=True)
-class Said:
-    """A text or link in a room. `sender_uid` and `nickname` are null when its sender's account is gone."""
-
-    message_id: int
-    sender_uid: UserId | None
-    nickname: str | None
-    send_time: int
-    body: str
-
-
 async def list_with(reader: Reader, *, me: UserId, other: int, wanted: IdRange) -> list[Entry]:
     """What two people have sent each other, the newest first."""
     rows = await reader.read(
-        _LIST_PAIR,
+        _LIST_PAIR[wanted.offset > 0],
         me=me,
         other=other,
         after=wanted.after,
@@ -145,9 +123,9 @@ async def count_with(reader: Reader, *, me: UserId, other: int) -> int:
 
 
 async def list_of_group(reader: Reader, *, me: UserId, group_id: GroupId, wanted: IdRange) -> list[Entry]:
-    """What this member was sent in the group since they joined, and what they sent, the newest first."""
+    """What this member was sent in the group since they joined, and sent themselves since, the newest first."""
     rows = await reader.read(
-        _LIST_GROUP,
+        _LIST_GROUP[wanted.offset > 0],
         me=me,
         of_group=group_id,
         after=wanted.after,
@@ -162,34 +140,11 @@ async def count_of_group(reader: Reader, *, me: UserId, group_id: GroupId) -> in
     return int((await reader.read(_COUNT_GROUP, me=me, of_group=group_id))[0][0])
 
 
-async def list_said(reader: Reader, *, me: UserId, group_id: GroupId, since: int, limit: int) -> list[Said]:
-    """The newest texts and links from that time on, the oldest of them first, but for those withheld from this member.
-
-    `since` is a send_time; see `group_members.find_since`.
-    """
-    rows = await reader.read(_LIST_SAID, me=me, of_group=group_id, since=since, limit=limit)
-    return [Said(*row) for row in reversed(rows)]
-
-
-async def list_said_after(
-    reader: Reader, *, me: UserId, group_id: GroupId, since: int, after: int, limit: int
-) -> list[Said]:
-    """As `list_said`, of those behind this message the first. Writers lock the group: no lower id is committed later."""
-    rows = await reader.read(_LIST_SAID_AFTER, me=me, of_group=group_id, since=since, after=after, limit=limit)
-    return [Said(*row) for row in rows]
-
-
-async def find_newest(reader: Reader, group_id: GroupId) -> int:
-    """The newest message_id of a group, 0 before the first."""
-    rows = await reader.read(_NEWEST_OF_GROUP, of_group=group_id, limit=1)
-    return int(rows[0][0]) if rows else 0
-
-
 async def list_states(reader: Reader, message_ids: list[MessageId]) -> dict[MessageId, list[DeliveryState]]:
-    """How all receivers stand with each of these messages."""
-    found: dict[MessageId, list[DeliveryState]] = {}
+    """The states that the receivers of each of these messages are in, each state once; of one without any, none."""
+    found: dict[MessageId, list[DeliveryState]] = {message_id: [] for message_id in message_ids}
     for message_id, state in await reader.read(_STATES, ids=as_list(message_ids)):
-        found.setdefault(message_id, []).append(DeliveryState(state))
+        found[message_id].append(DeliveryState(state))
     return found
 
 

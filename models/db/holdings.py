@@ -239,6 +239,7 @@ KEPT_BACK: dict[Column[Any], str] = {
     messages.c.stored: INTERNAL,
     deliveries.c.sender_uid: OF_OTHERS,
     friendships.c.other_uid: OF_OTHERS,
+    group_members.c.joined_after: INTERNAL,
     blocks.c.blocked_uid: OF_OTHERS,
     reports.c.reported_uid: OF_OTHERS,
     reports.c.resolution: "the operator's word to the operator",

@@ -61,7 +61,9 @@ _INSERT_TEXT = Statement(
     )
 )
 _FIND_TEXT = Statement(
-    select(messages.c.message_id).where(
+    select(
+        messages.c.message_id, messages.c.kind, messages.c.receiver_uid, messages.c.group_id, messages.c.send_time
+    ).where(
         messages.c.message_id == bindparam("message_id"),
         messages.c.sender_uid == bindparam("sender_uid"),
         messages.c.kind != MessageKind.IMAGE.value,
@@ -173,6 +175,17 @@ class Waiting:
 
 
 @dataclass(frozen=True, slots=True)
+class Envelope:
+    """A text or a link without what it says."""
+
+    message_id: MessageId
+    kind: str
+    receiver_uid: UserId | None
+    group_id: GroupId | None
+    send_time: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kept:
     """An image whose file should be on the disk, and what should be in it."""
 
@@ -239,10 +252,10 @@ async def insert_text(
     return MessageId(changed.last_id)
 
 
-async def find_text(reader: Reader, *, message_id: int, sender_uid: UserId) -> MessageId | None:
+async def find_text(reader: Reader, *, message_id: int, sender_uid: UserId) -> Envelope | None:
     """The message with this id, if this person sent it and it is no image."""
     rows = await reader.read(_FIND_TEXT, message_id=message_id, sender_uid=sender_uid)
-    return MessageId(rows[0][0]) if rows else None
+    return Envelope(*rows[0]) if rows else None
 
 
 async def delete_message(tx: Transaction, message_id: MessageId) -> int:

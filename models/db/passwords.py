@@ -72,5 +72,6 @@ async def set_name(tx: Transaction, *, uid: UserId, name: Name) -> None:
     await tx.execute(_SET_NAME[name.kind], this=uid, named=name.text)
 
 
-async def set_hash(tx: Transaction, *, uid: UserId, password_hash: str) -> None:
+async def set_hash(tx: Transaction, *, uid: UserId, password_hash: str | None) -> None:
+    """With None the person has no password any more; the names they had for it stay theirs."""
     await tx.execute(_SET_HASH, this=uid, password_hash=password_hash)

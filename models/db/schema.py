@@ -73,6 +73,15 @@ phone_index = Table(
     **PLAIN,
 )
 
+servers = Table(
+    "servers",
+    metadata,
+    Column("server_id", String(32), primary_key=True),
+    Column("key_generation", BigInteger, nullable=False, comment="of the key ring that it goes by"),
+    Column("started_at", BigInteger, nullable=False),
+    **PLAIN,
+)
+
 credentials = Table(
     "credentials",
     metadata,
@@ -203,7 +212,7 @@ events = Table(
     Column("event_id", BigInteger, primary_key=True, autoincrement=False, comment="this person's own 1, 2, 3 …"),
     Column("type", String(32), nullable=False),
     Column("at", BigInteger, nullable=False),
-    Column("data", Text, nullable=False, comment="JSON"),
+    Column("data", Text().with_variant(mysql.MEDIUMTEXT(), "mysql"), nullable=False, comment="JSON, in ASCII"),
     Index("events_at", "at"),
     **PLAIN,
 )
@@ -280,6 +289,7 @@ group_members = Table(
     _person(primary_key=True),
     Column("role", String(8), nullable=False, comment="owner | admin | member"),
     Column("joined_at", BigInteger, nullable=False),
+    Column("joined_after", BigInteger, nullable=False, comment="the group's newest message_id then, 0 for none"),
     Index("group_members_uid", "uid", "group_id"),
     **PLAIN,
 )

@@ -19,6 +19,7 @@ from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from push.endpoints import Endpoints
 from services.device_tokens import DeviceTokens
 from services.devices import Devices
+from services.limits import Limits
 from tests.push.fakes import FakeClock, ScriptedProvider
 
 pytestmark = pytest.mark.anyio
@@ -49,7 +50,9 @@ async def world(tmp_path: Path, anyio_backend: str) -> AsyncIterator[World]:
     db, clock, provider = SqliteDatabase(path), FakeClock(), ScriptedProvider()
     pairs = (("log", ""), ("log", "gone"))
     tokens = DeviceTokens(pairs, default_provider="log", endpoints=Endpoints())
-    service = Devices(db=db, tokens=tokens, providers={pairs[0]: provider}, clock=clock, test_seconds=0.2)
+    service = Devices(
+        db=db, tokens=tokens, providers={pairs[0]: provider}, limits=Limits(), clock=clock, test_seconds=0.2
+    )
 
     async def unit(tx: Transaction) -> UserId:
         return UserId((await tx.execute(PERSON)).last_id)

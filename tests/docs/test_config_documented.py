@@ -42,4 +42,9 @@ def test_a_rate_that_may_be_written_here_is_one_that_limits_reads(rate: str) -> 
 
 
 def test_the_rates_are_those_that_limits_come_with() -> None:
-    assert DEFAULTS["limits"]["rates"] == {"per_address": limits.PER_ADDRESS, "per_account": limits.PER_ACCOUNT}
+    assert DEFAULTS["limits"]["rates"] == {
+        "per_address": limits.PER_ADDRESS,
+        "per_account": limits.PER_ACCOUNT,
+        "per_phone": limits.PER_PHONE,
+        "per_device": limits.PER_DEVICE,
+    }

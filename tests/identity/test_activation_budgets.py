@@ -46,6 +46,7 @@ def kept(world: World) -> list[Any]:
     ("kind", "seconds", "within", "beyond"),
     [
         ("per_number", 700, (PHONE, None), (numbered(1), None)),
+        ("per_number_and_block", 700, (PHONE, "192.0.2.{}"), (PHONE, "192.0.3.1")),
         ("per_prefix", 0, (None, None), (PHONE | {"phone_num": "13900139000"}, None)),
         ("per_address_block", 0, (None, "192.0.2.{}"), (numbered(50), "192.0.3.1")),
         ("per_address_block", 0, (None, "2001:db8:1:{}::1"), (numbered(50), "2001:db8:2::1")),
@@ -69,6 +70,16 @@ async def test_each_budget_ends_where_it_says_and_touches_nobody_else(
         assert await outcome(world, *beyond) == "sent"
         await world.code()
         assert len(world.sms.sent) == 4
+
+
+@anyio
+async def test_one_network_alone_locks_nobody_out_of_their_number(strict: World) -> None:
+    for attempt in range(200):
+        await outcome(strict, PHONE, f"198.51.100.{attempt % 100}")
+        strict.clock.pass_seconds(60)
+    strict.clock.pass_seconds(600)
+    assert await outcome(strict, PHONE, "198.51.100.66") == "sms_limited"
+    assert await outcome(strict, PHONE, "192.0.2.1") == "sent"
 
 
 @anyio
@@ -124,7 +135,7 @@ async def test_nothing_of_numbers_and_addresses_is_in_the_clear(strict: World) -
     await strict.accounts.register(PHONE, None, "192.0.2.1")
     await strict.accounts.register(PHONE | {"phone_num": "13900139000"}, None, "192.0.2.1")
     keys = strict.rows("SELECT key_digest FROM budgets")
-    assert sorted(strict.rows("SELECT spent FROM budgets")) == [(1,)] * 4 + [(2,)] * 3
+    assert sorted(strict.rows("SELECT spent FROM budgets")) == [(1,)] * 6 + [(2,)] * 3
     assert {len(key) for (key,) in keys} == {32}
 
 

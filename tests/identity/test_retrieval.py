@@ -36,6 +36,21 @@ async def test_retrieval_keeps_the_account_and_ends_what_let_others_in(world: Wo
     assert world.woken == [world.clock.now]
 
 
+async def test_retrieval_shuts_out_who_knows_a_password_and_its_person_sets_another(world: World) -> None:
+    first = await world.register()
+    name = {"email": "ann@example.org", "password": "correct horse"}
+    await world.passwords.add_name(await world.login(first), name, "192.0.2.1")
+
+    second = await world.retrieve()
+
+    with pytest.raises(Unauthenticated):
+        await world.passwords.log_in(name, "192.0.2.1")
+    assert (await world.accounts.me(second.uid))["email"] == "ann@example.org"
+    await world.passwords.change(await world.login(second), {"password": "battery staple"}, "192.0.2.1")
+    uid, _ = await world.passwords.log_in(name | {"password": "battery staple"}, "192.0.2.1")
+    assert uid == first.uid
+
+
 async def test_retrieval_on_the_same_device_tells_it_nothing(world: World) -> None:
     first = await world.register(cid="same")
     await world.retrieve(cid="same")

@@ -173,6 +173,7 @@ async def open_world(
     accounts = Accounts(
         db=db,
         keys=keys,
+        limits=limits,
         enrolment=enrolment,
         activation=activation,
         activation_required=required,

@@ -20,6 +20,16 @@ ELSEWHERE = {
     "resendCode",  # a new code may be asked for after a minute
     "socketEvents",  # is no HTTP any more when it succeeds
     "chatToken",  # needs a vendor: tests/chat
+    # tests/samples
+    "sendbirdSignUp",
+    "agoraRegister",
+    "agoraLogIn",
+    "agoraToken",
+    "roomRegister",
+    "roomLogIn",
+    "createRoom",
+    "sendRoomMessage",
+    "roomHistory",
     "vapidKey",  # Web Push is off: tests/push/test_webpush_key.py
 }
 

@@ -13,7 +13,7 @@ import pytest
 from tests.harness import Person, Server, running, until_answered, wait_until
 from tests.pictures import jpeg
 from tests.process.invariants import check_database, let_leases_end, pushes_due, rows
-from tests.vendors import Received, Vendors, emulated
+from tests.push_vendors import PushVendors, Received, emulated
 
 ROUNDS = 4
 IMAGES_PER_ROUND = 30
@@ -31,7 +31,7 @@ LIMITED = {
 
 
 @pytest.fixture
-def vendors(tmp_path: Path) -> Iterator[Vendors]:
+def vendors(tmp_path: Path) -> Iterator[PushVendors]:
     with emulated(tmp_path) as vendors:
         for vendor in vendors.each.values():
             vendor.tell("chances", **FAULTS)
@@ -39,13 +39,13 @@ def vendors(tmp_path: Path) -> Iterator[Vendors]:
 
 
 @pytest.fixture
-def server(tmp_path: Path, vendors: Vendors) -> Iterator[Server]:
+def server(tmp_path: Path, vendors: PushVendors) -> Iterator[Server]:
     settings = {"limits": {"enabled": False}, "push": {**vendors.push, "default_provider": "getui"}}
     with running(tmp_path, settings) as server:
         yield server
 
 
-def register_one_for_each(server: Server, vendors: Vendors) -> list[tuple[str, Person, str]]:
+def register_one_for_each(server: Server, vendors: PushVendors) -> list[tuple[str, Person, str]]:
     """Vendor, person with one device there, and what the vendor calls that device."""
     key = server.client.get("/v1/push/vapid").json()["public_key"]
     people = []
@@ -64,11 +64,11 @@ def send(ann: Person, people: list[tuple[str, Person, str]], number: int) -> tup
     return name, target, int(reply.headers["Message-Id"])
 
 
-def everything(vendors: Vendors) -> dict[str, list[Received]]:
+def everything(vendors: PushVendors) -> dict[str, list[Received]]:
     return {name: vendor.received() for name, vendor in vendors.each.items()}
 
 
-def check_after_kill(server: Server, vendors: Vendors) -> None:
+def check_after_kill(server: Server, vendors: PushVendors) -> None:
     pushed = {push.message_id for pushes in everything(vendors).values() for push in pushes}
     check_database(server.data_dir, in_flight=ROUNDS * SENDERS, pushed=pushed)
     committed = {message_id for (message_id,) in rows(server.data_dir, "SELECT message_id FROM messages")}
@@ -81,7 +81,7 @@ def tried(data_dir: Path, times: int) -> bool:
     return bool(tries >= times)
 
 
-def kill_while_pushing(server: Server, vendors: Vendors, tries: int) -> None:
+def kill_while_pushing(server: Server, vendors: PushVendors, tries: int) -> None:
     wait_until(partial(tried, server.data_dir, tries), seconds=60, what="tries to push")
     server.kill()
     check_after_kill(server, vendors)
@@ -90,7 +90,7 @@ def kill_while_pushing(server: Server, vendors: Vendors, tries: int) -> None:
 
 
 def test_every_image_s_push_arrives_and_none_without_an_image(
-    server: Server, vendors: Vendors, capsys: pytest.CaptureFixture[str]
+    server: Server, vendors: PushVendors, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ann, people = server.register("Ann"), register_one_for_each(server, vendors)
     sent: list[tuple[str, str, int]] = []
@@ -118,7 +118,7 @@ def test_every_image_s_push_arrives_and_none_without_an_image(
         )
 
 
-def count_repeats(vendors: Vendors, name: str, pushes: list[Received]) -> int:
+def count_repeats(vendors: PushVendors, name: str, pushes: list[Received]) -> int:
     """How many pushes came again, each under the id that it had before; a vendor may have kept the first alone."""
     ids = {(push.target, push.message_id): push.dedupe_id for push in pushes}
     assert all(ids[push.target, push.message_id] == push.dedupe_id for push in pushes), name

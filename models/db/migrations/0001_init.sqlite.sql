@@ -52,6 +52,13 @@ CREATE TABLE idempotency (
 CREATE INDEX idempotency_expiry ON idempotency (expires_at);
 CREATE INDEX idempotency_uid ON idempotency (uid);
 
+CREATE TABLE servers (
+    server_id VARCHAR(32) NOT NULL,
+    key_generation BIGINT NOT NULL,
+    started_at BIGINT NOT NULL,
+    PRIMARY KEY (server_id)
+);
+
 CREATE TABLE users (
     uid INTEGER NOT NULL PRIMARY KEY AUTOINCREMENT,
     nickname VARCHAR(64) NOT NULL,
@@ -150,6 +157,7 @@ CREATE TABLE group_members (
     uid INTEGER NOT NULL,
     role VARCHAR(8) NOT NULL,
     joined_at BIGINT NOT NULL,
+    joined_after BIGINT NOT NULL,
     PRIMARY KEY (group_id, uid),
     FOREIGN KEY(group_id) REFERENCES groups (group_id),
     FOREIGN KEY(uid) REFERENCES users (uid)

@@ -1,0 +1,235 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The event socket of room chat, over plain TCP: section 11 of the HTTP contract.
+
+The client says once, as a JSON object with or without a newline, who it is and which room it follows:
+`{"uuid": …, "room_gid": …}`. What is wrong is closed without a word. From then on the server alone speaks: each message
+of the room is one JSON object and a newline. A reader keeps nothing but a cursor and one message on its way, so that
+one who takes nothing costs no memory, and is cut.
+"""
+
+import asyncio
+import json
+import logging
+import socket
+import ssl
+from asyncio import StreamReader, StreamWriter
+from codecs import getincrementaldecoder
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any
+
+from handlers import bodies
+from handlers.shared import Services
+from models.errors import AppError, InvalidField, MalformedRequest
+from services.limits import network
+from services.rooms import RoomReader
+
+MAX_HELLO_BYTES = 4096
+HELLO_SECONDS = 10
+MAX_CONNECTIONS = 1000
+MAX_PER_ADDRESS = 200
+SEND_BUFFER_BYTES = 64 * 1024
+"""In the kernel, which doubles it: all that may be on its way to one reader."""
+UNFINISHED = ("Unterminated string", "Invalid \\")
+"""How a string that goes on in the next segment looks to the parser."""
+
+log = logging.getLogger("glimpse.rooms")
+
+
+def read_hello(received: bytes) -> tuple[str, object] | None:
+    """The session id and room_gid of a client's first object; None while it may still be on its way.
+
+    Raises MalformedRequest for what is no such object and cannot become one, and InvalidField.
+    """
+    try:
+        text = getincrementaldecoder("utf-8")().decode(received).lstrip()
+        if not text:
+            return None
+        if not text.startswith("{"):
+            raise MalformedRequest
+        _, end = json.JSONDecoder().raw_decode(text)
+    except json.JSONDecodeError as error:
+        if error.pos >= len(text.rstrip()) or error.msg.startswith(UNFINISHED):
+            return None
+        raise MalformedRequest from error
+    except (ValueError, RecursionError) as error:
+        raise MalformedRequest from error
+    said = bodies.json_object(text[:end].encode(errors="surrogatepass"))
+    if not isinstance(said.get("uuid"), str):
+        raise InvalidField(fields=[("uuid", "must be text")])
+    return said["uuid"], said.get("room_gid")
+
+
+def line(message: dict[str, Any]) -> bytes:
+    """A message as it travels."""
+    return json.dumps(message, ensure_ascii=False).encode() + b"\n"
+
+
+@dataclass
+class RoomSocket:
+    """The connections of this process. A reader that takes nothing for `stall_seconds` is cut."""
+
+    services: Services
+    max_connections: int
+    stall_seconds: float
+    stopping: bool = False
+    introducing: set[asyncio.Task[None]] = field(default_factory=set)
+    following: set[asyncio.Task[None]] = field(default_factory=set)
+    per_address: Counter[str] = field(default_factory=Counter)
+
+    def accept(self, stream: StreamReader, writer: StreamWriter) -> None:
+        """A new connection: one too many is closed at once."""
+        address = (writer.get_extra_info("peername") or ("",))[0]  # none where the client has gone already
+        source = network(address)
+        full = len(self.introducing) + len(self.following) >= self.max_connections
+        if self.stopping or full or self.per_address[source] >= MAX_PER_ADDRESS:
+            writer.transport.abort()
+            return
+        self.per_address[source] += 1
+        task = asyncio.create_task(self._serve(stream, writer, address))
+        self.introducing.add(task)
+        task.add_done_callback(lambda ended: self._forget(ended, source))
+
+    async def stop(self, seconds: float) -> None:
+        """Take nobody new; let those who follow have what has been said, for so long."""
+        self.stopping = True
+        for task in self.introducing:
+            task.cancel()
+        if self.following:
+            await asyncio.wait(self.following, timeout=seconds)
+        left = self.introducing | self.following
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+
+    def _forget(self, task: asyncio.Task[None], source: str) -> None:
+        self.introducing.discard(task)
+        self.following.discard(task)
+        self.per_address[source] -= 1
+        if not self.per_address[source]:
+            del self.per_address[source]
+
+    async def _serve(self, stream: StreamReader, writer: StreamWriter, address: str) -> None:
+        bound(writer)
+        try:
+            self.services.limits.check("default", address=address)
+            async with asyncio.timeout(HELLO_SECONDS):
+                session_id, room_gid = await introduction(stream)
+            caller = await self.services.lasting_sessions.caller(session_id)
+            reader = await self.services.rooms.follow(caller, room_gid)
+            try:
+                self._introduced()
+                await self._follow(reader, stream, writer)
+            finally:
+                reader.close()
+            writer.close()
+            async with asyncio.timeout(self.stall_seconds):
+                await writer.wait_closed()
+        except (AppError, TimeoutError, OSError):
+            pass
+        except Exception:
+            log.exception("a room socket failed")
+        finally:
+            writer.transport.abort()
+
+    def _introduced(self) -> None:
+        task = asyncio.current_task()
+        assert task
+        self.introducing.discard(task)
+        self.following.add(task)
+
+    async def _follow(self, reader: RoomReader, stream: StreamReader, writer: StreamWriter) -> None:
+        """Send until the reader is closed, or the client has gone or says more than it has to say."""
+        sending = asyncio.create_task(self._send(reader, writer))
+        listening = asyncio.create_task(until_gone(stream))
+        try:
+            await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            listening.cancel()
+            if not sending.done():
+                sending.cancel()
+            await asyncio.wait({sending, listening})
+        if not sending.cancelled():
+            sending.result()
+
+    async def _send(self, reader: RoomReader, writer: StreamWriter) -> None:
+        while found := await reader.next():
+            for message in found:
+                writer.write(line(message))
+                async with asyncio.timeout(self.stall_seconds):
+                    await writer.drain()
+
+
+async def introduction(stream: StreamReader) -> tuple[str, object]:
+    """What a client says first. Raises MalformedRequest, InvalidField, OSError."""
+    received = b""
+    while len(received) < MAX_HELLO_BYTES:
+        piece = await stream.read(MAX_HELLO_BYTES - len(received))
+        if not piece:
+            break
+        received += piece
+        hello = read_hello(received)
+        if hello is not None:
+            return hello
+    raise MalformedRequest
+
+
+async def until_gone(stream: StreamReader) -> None:
+    """Until the client has closed its side, or has said again as much as a hello may be."""
+    said = 0
+    with suppress(OSError):
+        while said <= MAX_HELLO_BYTES:
+            piece = await stream.read(MAX_HELLO_BYTES)
+            if not piece:
+                return
+            said += len(piece)
+
+
+def bound(writer: StreamWriter) -> None:
+    """Let no more than one message wait in this process, and not much in the kernel; notice a peer that is no more."""
+    writer.transport.set_write_buffer_limits(high=0)
+    connection = writer.get_extra_info("socket")
+    with suppress(OSError):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+
+
+@asynccontextmanager
+async def listening(
+    services: Services,
+    *,
+    host: str,
+    port: int,
+    tls: ssl.SSLContext | None,
+    max_connections: int,
+    left: Callable[[], float],
+) -> AsyncIterator[None]:
+    """Serve the socket for the length of a block; port 0, or one that cannot be had, serves none.
+
+    `left` tells how many seconds the end may still take.
+    """
+    if not port:
+        yield
+        return
+    rooms = RoomSocket(services, max_connections, services.settings.stall_seconds)
+    try:
+        server = await asyncio.start_server(
+            rooms.accept,
+            host,
+            port,
+            limit=MAX_HELLO_BYTES,
+            backlog=MAX_CONNECTIONS,
+            ssl=tls,
+            ssl_handshake_timeout=HELLO_SECONDS if tls else None,
+        )
+    except OSError as error:
+        log.warning("no room socket", extra={"host": host, "port": port, "reason": error.strerror})
+        yield
+        return
+    try:
+        yield
+    finally:
+        server.close()
+        await rooms.stop(left())

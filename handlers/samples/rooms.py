@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Room chat over HTTP: section 11 of the HTTP contract. Its event socket is in `handlers.samples.room_socket`."""
+
+from typing import Any
+
+from handlers.samples.base import ShapedHandler, account_name
+from models.errors import AppError
+from services.lasting_sessions import new_session_id
+
+
+class RoomHandler(ShapedHandler):
+    """A call of the sample's. Whoever has logged in says so in the header `user`."""
+
+    def failure(self, error: AppError) -> dict[str, Any]:  # noqa: ARG002 - the status tells what there is to be told
+        return {"ok": False}
+
+    def credentials(self) -> dict[str, Any]:
+        """The body's fields, its login under its native name. Raises MalformedRequest, InvalidField."""
+        fields = self.fields()
+        kind, text = account_name("login", fields.get("login"))
+        return {kind.value: text, "password": fields.get("password"), "nickname": fields.get("username")}
+
+
+class RoomRegisterHandler(RoomHandler):
+    """POST /register."""
+
+    async def post(self) -> None:
+        least = self.services.settings.samples.min_password_bytes
+        await self.services.passwords.sign_up(self.credentials(), min_password_bytes=least)
+        self.reply(200, {"ok": True})
+
+
+class RoomLoginHandler(RoomHandler):
+    """POST /login."""
+
+    async def post(self) -> None:
+        uid, pair = await self.services.passwords.log_in(self.credentials(), self.address, new_session_id)
+        me = await self.services.accounts.get_user(uid)
+        self.reply(200, {"ok": True, "data": {"username": me["nickname"], "uuid": pair.refresh_token}})
+
+
+class RoomMemberHandler(RoomHandler):
+    """A call of somebody who has logged in."""
+
+    async def admit(self) -> None:
+        self.check_request()
+        self.caller = await self.services.lasting_sessions.caller(self.request.headers.get("user", ""))
+        self.check_rate()
+
+
+class RoomCreateHandler(RoomMemberHandler):
+    """POST /create-room."""
+
+    async def post(self) -> None:
+        self.fields()
+        self.reply(200, {"ok": True, "data": {"room_gid": await self.services.rooms.create(self.uid)}})
+
+
+class RoomMessageHandler(RoomMemberHandler):
+    """POST /send-message."""
+
+    async def post(self) -> None:
+        await self.services.rooms.say(self.uid, self.fields())
+        self.reply(200, {"ok": True})
+
+
+class RoomHistoryHandler(RoomMemberHandler):
+    """GET /get-room-history."""
+
+    async def get(self) -> None:
+        query = self.query("room_gid")
+        self.reply(200, {"ok": True, "data": await self.services.rooms.history(self.uid, query.get("room_gid"))})

@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a key ring changes while its keys are rotated: ring in, ring out; no file, no clock, no table.
+
+A new key comes into the ring, is known everywhere, comes into use, and then the one before it leaves: so that at each
+moment every server opens and finds what any of them writes. The newest key is the one with the highest number.
+"""
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from enum import StrEnum
+from secrets import token_bytes
+
+from models.keys import KEY_BYTES, KeyRing
+
+
+class Kind(StrEnum):
+    """What can be rotated: what numbers are sealed with, what they are found by, what tokens are signed with."""
+
+    PHONES = "phones"
+    PEPPER = "pepper"
+    TOKENS = "tokens"
+
+
+NUMBERS = frozenset({Kind.PHONES, Kind.PEPPER})
+
+
+def under_way(ring: KeyRing) -> set[Kind]:
+    """The kinds of which the ring has more than the one key in use."""
+    keys = {Kind.PHONES: ring.data_keys, Kind.PEPPER: ring.peppers, Kind.TOKENS: ring.token_keys}
+    return {kind for kind, of_kind in keys.items() if len(of_kind) > 1}
+
+
+def begun(ring: KeyRing, kinds: Collection[Kind]) -> KeyRing:
+    """With one more key of each kind, which nothing uses yet."""
+    return replace(
+        ring,
+        data_keys=_grown(ring.data_keys) if Kind.PHONES in kinds else ring.data_keys,
+        peppers=_grown(ring.peppers) if Kind.PEPPER in kinds else ring.peppers,
+        token_keys=_grown(ring.token_keys) if Kind.TOKENS in kinds else ring.token_keys,
+        generation=ring.generation + 1,
+    )
+
+
+def sealing(ring: KeyRing) -> KeyRing:
+    """The newest keys seal and sign; numbers are found as before."""
+    data_key, token_key = max(ring.data_keys), max(ring.token_keys)
+    since = ring.token_since if token_key == ring.token_key else 0
+    return replace(ring, data_key=data_key, token_key=token_key, token_since=since, generation=ring.generation + 1)
+
+
+def signing(ring: KeyRing, since: int) -> KeyRing:
+    """Nobody has signed with another token key since then, in milliseconds."""
+    return replace(ring, token_since=since, generation=ring.generation + 1)
+
+
+def finding(ring: KeyRing) -> KeyRing:
+    """Numbers are found by the newest pepper."""
+    return replace(ring, pepper=max(ring.peppers), generation=ring.generation + 1)
+
+
+def numbers_turned(ring: KeyRing) -> KeyRing:
+    """With the one data key and the one pepper that are in use."""
+    return replace(
+        ring,
+        data_keys={ring.data_key: ring.data_keys[ring.data_key]},
+        peppers={ring.pepper: ring.peppers[ring.pepper]},
+        generation=ring.generation + 1,
+    )
+
+
+def tokens_turned(ring: KeyRing) -> KeyRing:
+    """With the one token key that signs."""
+    return replace(
+        ring,
+        token_keys={ring.token_key: ring.token_keys[ring.token_key]},
+        token_since=0,
+        generation=ring.generation + 1,
+    )
+
+
+def _grown(keys: Mapping[int, bytes]) -> dict[int, bytes]:
+    return {**keys, max(keys) + 1: token_bytes(KEY_BYTES)}

@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m ops keys`: new keys for what the server seals, finds and signs, beside the server."""
+
+import asyncio
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import Progress
+
+from config import Config
+from models.clock import now_ms
+from models.db.sqlite import SqliteDatabase
+from models.rotation import Kind
+from ops.opening import as_json, explained, of_a_server, opened_database, print_json, settings
+from services.rotation import Foreseen, Rotated, Rotation, Say
+from storage.ownership import is_owned
+
+
+@click.group()
+def keys() -> None:
+    """Look after the key ring, keys.json."""
+
+
+@keys.command()
+@of_a_server
+@click.option("--phones", is_flag=True, help="What phone numbers are sealed with: all are sealed anew.")
+@click.option("--tokens", is_flag=True, help="What access tokens are signed with.")
+@click.option("--pepper", is_flag=True, help="What phone numbers are found by.")
+@click.option("--at-once", is_flag=True, help="End tokens signed with the old key now: clients refresh them.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--dry-run", is_flag=True, help="Say what would be done and change nothing.")
+@as_json
+def rotate(
+    file: Path | None,
+    data_dir: Path | None,
+    *,
+    phones: bool,
+    tokens: bool,
+    pepper: bool,
+    at_once: bool,
+    yes: bool,
+    dry_run: bool,
+    as_json: bool,
+) -> None:
+    """Put new keys in place of those in use, of all three kinds or of those named.
+
+    People notice nothing. The last step waits 15 minutes, until no access token of the old key is good any more. A
+    run that was cut off is gone on with by the next one, which then begins nothing new. Exit status 0, or 2 when it
+    could not go on: all keys that are needed are still there, and another run goes on.
+    """
+    chosen = {Kind.PHONES: phones, Kind.PEPPER: pepper, Kind.TOKENS: tokens}
+    wanted = [kind for kind in Kind if chosen[kind]] or list(Kind)
+    config = settings(file, data_dir)
+    with explained():
+        foreseen = asyncio.run(_foresee(config, wanted))
+        if dry_run:
+            _report(foreseen, as_json=as_json, dry_run=True)
+            return
+        if not yes:
+            click.confirm(f"{_plan(foreseen)}. Go on?", abort=True, err=True)
+        with _bar() as say:
+            rotated = asyncio.run(_rotate(config, wanted, say, at_once=at_once))
+    _report(rotated, as_json=as_json, dry_run=False)
+
+
+async def _foresee(config: Config, wanted: Collection[Kind]) -> Foreseen:
+    async with opened_database(config) as db:
+        return await _rotation(config, db, lambda _step, _done, _total: None).foresee(wanted)
+
+
+async def _rotate(config: Config, wanted: Collection[Kind], say: Say, *, at_once: bool) -> Rotated:
+    async with opened_database(config) as db:
+        return await _rotation(config, db, say, at_once=at_once).run(wanted)
+
+
+def _rotation(config: Config, db: SqliteDatabase, say: Say, *, at_once: bool = False) -> Rotation:
+    return Rotation(
+        db=db,
+        path=config.data_dir / "keys.json",
+        server_runs=lambda: is_owned(config.data_dir),
+        clock=now_ms,
+        say=say,
+        at_once=at_once,
+    )
+
+
+@contextmanager
+def _bar() -> Iterator[Say]:
+    """A bar on stderr for the step that is under way, if that is a terminal."""
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _step, _done, _total: None
+        return
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("Rotating", total=None)
+        yield lambda step, done, total: bar.update(task, description=step, completed=done, total=total or None)
+
+
+def _plan(foreseen: Foreseen) -> str:
+    verb = "Go on with the rotation of" if foreseen.resumed else "Rotate"
+    return f"{verb} {', '.join(foreseen.kinds)}; {foreseen.numbers} phone numbers are gone through"
+
+
+def _report(said: Foreseen | Rotated, *, as_json: bool, dry_run: bool) -> None:
+    if as_json:
+        print_json({"dry_run": dry_run, **asdict(said)})
+    elif isinstance(said, Foreseen):
+        click.echo(f"{_plan(said)}.")
+    else:
+        click.echo(
+            f"{', '.join(said.kinds)}: rotated; {said.numbers} numbers and {said.activations} activations turned,"
+            f" {said.dropped_digests} old digests dropped"
+        )
+        if said.resumed:
+            click.echo("This finished a rotation that was begun before; run it again to begin another.")

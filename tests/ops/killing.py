@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m tests.ops.killing DATA_DIR`: rotate all keys in processes that die, one boundary after the other.
+
+Each child goes on with the rotation and is killed at its first pass of one fault point, until it is complete. They
+are forked from here, where nothing else runs. The clock of each is 20 minutes ahead of the one before: no old token
+is waited for. Prints, as JSON, where each child died.
+"""
+
+import asyncio
+import itertools
+import json
+import os
+import sys
+from pathlib import Path
+
+from models import fault
+from models.clock import MINUTE_MS, now_ms
+from models.db.sqlite import SqliteDatabase
+from models.rotation import Kind
+from services.rotation import Rotation
+from storage.ownership import is_owned
+
+POINTS = ("before_ring_replaced", "after_ring_replaced", "before_commit", "after_commit")
+
+
+def turning(data_dir: Path, db: SqliteDatabase, ahead_ms: int = 0) -> Rotation:
+    return Rotation(
+        db=db,
+        path=data_dir / "keys.json",
+        server_runs=lambda: is_owned(data_dir),
+        clock=lambda: now_ms() + ahead_ms,
+        say=lambda _step, _done, _total: None,
+    )
+
+
+async def rotate(data_dir: Path, number: int) -> None:
+    db = SqliteDatabase(data_dir / "glimpse.db")
+    await turning(data_dir, db, 20 * number * MINUTE_MS).run(list(Kind))
+    await db.close()
+
+
+async def is_under_way(data_dir: Path) -> bool:
+    db = SqliteDatabase(data_dir / "glimpse.db")
+    foreseen = await turning(data_dir, db).foresee(list(Kind))
+    await db.close()
+    return foreseen.resumed
+
+
+def main(data_dir: Path) -> None:
+    died: list[str] = []
+    for number, point in enumerate(itertools.cycle(POINTS)):
+        pid = os.fork()
+        if not pid:
+            fault._NAME = point
+            asyncio.run(rotate(data_dir, number))
+            os._exit(0)
+        _, status = os.waitpid(pid, 0)
+        assert not status or os.WIFSIGNALED(status), f"child {number} failed at {point}: {status}"
+        died += [point] if status else []
+        if number and not asyncio.run(is_under_way(data_dir)):
+            break
+    print(json.dumps(died))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The push vendors' emulators in a process of their own, and what each says that it received, told in one way."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx
+import yaml  # type: ignore[import-untyped]  # it ships no types
+
+from tests.harness import ROOT
+
+TITLES = {
+    "getui": "GeTui",
+    "fcm": "FCM",
+    "apns": "APNs",
+    "webpush": "Web Push",
+    "ntfy": "ntfy",
+    "webhook": "Webhook",
+}
+STARTED = re.compile(r"(.+) emulator at (\S+)")
+
+
+class Received(NamedTuple):
+    """A push that a vendor took: for whom, of which message, and under which id, where the vendor is given one."""
+
+    target: str
+    message_id: int
+    dedupe_id: str
+
+
+class PushVendor:
+    """One emulator: its control plane, and the tokens that it takes."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name = name
+        self.url = url
+
+    def ask(self, what: str) -> Any:
+        return httpx.get(f"{self.url}/__{what}", trust_env=False, timeout=60).json()
+
+    def tell(self, what: str, **values: Any) -> None:
+        httpx.post(f"{self.url}/__{what}", json=values, trust_env=False).raise_for_status()
+
+    def token(self, number: int, vapid_public_key: str = "") -> str:
+        """The token of a device; the same number gives the same one, but for Web Push, which makes a new one."""
+        match self.name:
+            case "apns":
+                return f"{number:064x}"
+            case "ntfy":
+                return f"{self.url}/topic{number}"
+            case "webhook":
+                return f"{self.url}/hook/{number}"
+            case "webpush":
+                asked = {"applicationServerKey": vapid_public_key}
+                return httpx.post(f"{self.url}/subscribe", json=asked, trust_env=False).text
+        return f"{self.name}{number}"
+
+    def target_of(self, token: str) -> str:
+        """What the emulator's inbox calls the device with this token."""
+        if self.name == "webpush":
+            token = str(json.loads(token)["endpoint"])
+        return token.rpartition("/")[2]
+
+    def received(self) -> list[Received]:
+        """Every push that was kept, oldest first for each device."""
+        inbox: dict[str, list[dict[str, Any]]] = self.ask("inbox")
+        return [Received(target, *self._read(item)) for target, items in inbox.items() for item in items]
+
+    def _read(self, item: dict[str, Any]) -> tuple[int, str]:
+        match self.name:
+            case "getui":
+                return json.loads(item["transmission"])["message_id"], item["request_id"]
+            case "fcm":
+                return int(item["data"]["message_id"]), ""
+            case "apns":
+                return item["payload"]["message_id"], item["id"]
+            case "webpush":
+                return json.loads(item["text"])["message_id"], item["topic"]
+            case "ntfy":
+                return json.loads(item["message"])["message_id"], ""
+        return item["body"]["message_id"], item["webhook_id"]
+
+
+@dataclass(frozen=True, slots=True)
+class PushVendors:
+    """The emulators that were asked for, by name, and the section `push` that points a server at them."""
+
+    each: dict[str, PushVendor]
+    push: dict[str, Any]
+
+
+@contextmanager
+def emulated(folder: Path, names: Sequence[str] = tuple(TITLES)) -> Iterator[PushVendors]:
+    """The emulators in one process, for the length of a block; `folder` takes the keys that they make."""
+    what = names[0] if len(names) == 1 else "all"
+    command = [sys.executable, "-m", "emulators", what, "--port", "0"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout
+            yield _read_start(process.stdout, names)
+        finally:
+            process.terminate()
+
+
+def _read_start(lines: Iterator[str], names: Sequence[str]) -> PushVendors:
+    """What the process prints: a line for each emulator, and a block for config.yaml, which an empty line ends."""
+    urls: dict[str, str] = {}
+    for line in lines:
+        if line.startswith("#"):
+            break
+        if found := STARTED.match(line):
+            urls[found[1]] = found[2]
+    block = []
+    for line in lines:
+        if not line.strip():
+            break
+        block.append(line)
+    push = yaml.safe_load("".join(block))["push"]
+    return PushVendors({name: PushVendor(name, urls[TITLES[name]]) for name in names}, push)
