@@ -13,7 +13,7 @@ run: setup ## start the server on 127.0.0.1:8080
 	@exec $(BIN)/python server.py
 
 test: .venv/.installed-dev ## run every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: .venv/.installed-dev ## formatting, lint, types, import rules, documents
 	$(BIN)/ruff format --check .
