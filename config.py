@@ -83,7 +83,6 @@ class Database(_Section):
 
 class ActivationBudgets(_Section):
     per_number: Rate = "5/day"
-    per_number_and_block: Rate = "3/day"
     per_prefix: Rate = "20/hour"
     per_address_block: Rate = "60/hour"
     per_country: Rate = "1000/day"
@@ -202,7 +201,7 @@ class Rates(_Section):
         "report": "100/day",
         "export": "10/hour",
     }
-    per_phone: PhoneRates = {"register": "30/hour"}
+    per_phone: PhoneRates = {"register": "30/hour", "test_number": "30/hour"}
     per_device: DeviceRates = {"test_push": "10/hour"}
 
 

@@ -223,7 +223,7 @@ AccountClass = Annotated[
     ),
 ]
 AccountRates = Annotated[dict[AccountClass, Rate], BeforeValidator(_json)]
-PhoneRates = Annotated[dict[Annotated[str, _one_of("register")], Rate], BeforeValidator(_json)]
+PhoneRates = Annotated[dict[Annotated[str, _one_of("register", "test_number")], Rate], BeforeValidator(_json)]
 DeviceRates = Annotated[dict[Annotated[str, _one_of("test_push")], Rate], BeforeValidator(_json)]
 ReadableFile = Annotated[str, AfterValidator(_readable)]
 Secret = Annotated[SecretStr, Field(validate_default=True), BeforeValidator(_from_file)]

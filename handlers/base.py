@@ -134,7 +134,17 @@ class BaseHandler(RefusingHandler):
             raise TooLarge(f"A body here has at most {self.max_body_bytes} bytes.")
 
     async def authenticate(self) -> Caller:
-        """The caller that the Authorization header proves. Raises Unauthenticated, RateLimited."""
+        """The caller that the Authorization header proves; who proves nothing is counted by their address.
+
+        Raises Unauthenticated, RateLimited.
+        """
+        try:
+            return await self._proved()
+        except Unauthenticated:
+            self.check_rate()
+            raise
+
+    async def _proved(self) -> Caller:
         scheme, _, value = self.request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() == "bearer":
             return await self.services.authentication.bearer(value.strip())

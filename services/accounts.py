@@ -65,7 +65,7 @@ class Accounts:
         SmsLimited, Unavailable.
         """
         newcomer = read_newcomer(fields, default_provider=self._default_provider, providers=self._providers)
-        self._limits.check_phone("register", phone_hash(newcomer.phone.e164))
+        self._limits.check_phone("register", phone_hash(newcomer.phone.e164), address=address or "")
         if newcomer.cid is not None:
             cid = await self._device_tokens.check(newcomer.push_provider, newcomer.cid, field="cid")
             newcomer = replace(newcomer, cid=cid)

@@ -81,11 +81,13 @@ class Activation:
     async def start(self, newcomer: Newcomer, request: Request | None, address: str | None = None) -> Issued | Started:
         """An activation whose code is on its way, the same for a known number and a new one; or a repeat's answer.
 
-        `address` is who asks. Raises RegionNotAllowed, SmsLimited when too many codes went out, Unavailable,
-        IdempotencyConflict.
+        `address` is who asks. Raises RegionNotAllowed, SmsLimited when too many codes went out, RateLimited,
+        Unavailable, IdempotencyConflict.
         """
         e164 = newcomer.phone.e164
         self._check_region(newcomer.phone)
+        if e164 in self._test_numbers:
+            self._limits.check_phone("test_number", phone_hash(e164))
         activation_id, code = secrets.token_hex(16), self._new_code(e164)
 
         async def unit(tx: Transaction) -> Issued | Started:

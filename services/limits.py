@@ -47,7 +47,8 @@ PER_ACCOUNT = {
 }
 
 PER_PHONE = {
-    "register": "30/hour",
+    "register": "30/hour",  # from one address: nobody uses up what a stranger needs to get in
+    "test_number": "30/hour",  # five guesses each, at a code that never changes
 }
 PER_DEVICE = {
     "test_push": "10/hour",
@@ -129,10 +130,11 @@ class Limits:
         if uid is not None:
             _hit(self._per_account, class_name, uid)
 
-    def check_phone(self, class_name: str, phone_hash: str) -> None:
-        """Count one request for a number, whoever asks from wherever. Raises RateLimited."""
+    def check_phone(self, class_name: str, phone_hash: str, *, address: str | None = None) -> None:
+        """Count one request for a number: from this address, or without one from everywhere. Raises RateLimited."""
         if self.enabled:
-            _hit(self._per_phone, class_name, phone_hash)
+            source = "" if address is None else network(address)
+            _hit(self._per_phone, class_name, f"{source} {phone_hash}")
 
     def check_device(self, class_name: str, device_id: int) -> None:
         """Count one request for a device, whoever's it is. Raises RateLimited."""

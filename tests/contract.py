@@ -97,6 +97,7 @@ def check_value(what: str, schema: Draft202012Validator, value: object) -> None:
     assert not problems, f"{what} is not as described: {problems}"
 
 
+@cache
 def operations() -> dict[str, dict[str, Any]]:
     """The document's operations by id, each with its `method` and `path`."""
     return {
@@ -150,7 +151,13 @@ def any_problem() -> Draft202012Validator:
 
 def strict(schema: dict[str, Any]) -> Draft202012Validator:
     """A judge to whom a member that is not described is wrong. Clients are told to ignore such members."""
-    return Draft202012Validator({**closed(schema), "components": closed(document()["components"])})
+    return Draft202012Validator({**closed(schema), "components": closed_components()})
+
+
+@cache
+def closed_components() -> dict[str, Any]:
+    found: dict[str, Any] = closed(document()["components"])
+    return found
 
 
 def closed(thing: Any) -> Any:

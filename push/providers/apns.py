@@ -55,7 +55,7 @@ class ApnsProvider:
         self._clock = clock
         self._send_seconds = send_seconds
         self._auth = ApnsAuth(credentials, clock)
-        self._doubt = Doubt()
+        self._doubt = Doubt(clock)
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
         # All are built before any is sent: one that cannot be built fails the batch while nothing has left yet.
@@ -73,7 +73,7 @@ class ApnsProvider:
                 said = await self._send_renewing(push, body)
         except TimeoutError:
             return Retry("timed out")
-        return self._doubt.judge(outcome_of(said) if isinstance(said, Failure) else said)
+        return self._doubt.judge(push.token, outcome_of(said) if isinstance(said, Failure) else said)
 
     async def _send_renewing(self, push: Push, body: bytes) -> Delivered | Failure | Retry:
         """Send; where our token has expired, make a new one and send the same message again, once."""

@@ -7,11 +7,13 @@ again and counts against the provider.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from push.base import Delivered, Gone, Outcome, Rejected, Retry
 from push.http import Answer
+from push.providers.refusals import Refusals
 
 EXPIRED_TOKEN = "ExpiredProviderToken"  # noqa: S105 - a reason's name
 UNREGISTERED = {"Unregistered", "ExpiredToken"}
@@ -102,21 +104,28 @@ def outcome_of(failure: Failure) -> Outcome:
 
 
 class Doubt:
-    """Holds a wrong host or topic against us: after ten doubtful words and no delivery among them, none is believed."""
+    """Holds a wrong host or topic against us: after ten doubtful words and no delivery among them, none is believed.
 
-    def __init__(self) -> None:
+    `clock` is in milliseconds.
+    """
+
+    def __init__(self, clock: Callable[[], int]) -> None:
         self._in_a_row = 0
+        self._refusals = Refusals(clock)
 
-    def judge(self, outcome: Outcome) -> Outcome:
+    def judge(self, token: str, outcome: Outcome) -> Outcome:
         """The outcome, or a fault of ours in its place."""
         if isinstance(outcome, Delivered):
             self._in_a_row = 0
+            self._refusals.taken()
         if not isinstance(outcome, Gone) or outcome.reason not in DOUBTFUL:
             return outcome
         self._in_a_row += 1
+        of_all = self._refusals.note(token)
         if self._in_a_row <= DOUBTED_IN_A_ROW:
             return outcome
-        return Retry(f"{outcome.reason} for every device: is it the right sandbox and topic?")
+        reason = f"{outcome.reason} for every device: is it the right sandbox and topic?"
+        return Retry(reason, provider_fault=of_all)
 
 
 def _object(body: bytes) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from push.base import Delivered, Outcome, Push, Rejected, Retry, VisibleText
 from push.http import HttpClient, NoAnswer
 from push.providers.fcm_auth import FcmAuth, FcmCredentials
 from push.providers.fcm_codes import Failure, outcome_of, read_answer
+from push.providers.refusals import Refusals
 
 LONGEST_DATA_BYTES = 4096
 LONGEST_TTL_SECONDS = 2_419_200
@@ -49,16 +50,17 @@ class FcmProvider:
         self._send_seconds = send_seconds
         self._auth = FcmAuth(credentials, http, clock)
         self._turn = asyncio.Semaphore(AT_ONCE)
+        self._refusals = Refusals(clock)
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
         # All are built before any is sent: one that cannot be built fails the batch while nothing has left yet.
         bodies = [self._body(push) for push in pushes]
-        return await asyncio.gather(*(self._send(body) for body in bodies))
+        return await asyncio.gather(*(self._send(push, body) for push, body in zip(pushes, bodies, strict=True)))
 
     async def close(self) -> None:
         await self._http.close()
 
-    async def _send(self, body: bytes | Rejected) -> Outcome:
+    async def _send(self, push: Push, body: bytes | Rejected) -> Outcome:
         if isinstance(body, Rejected):
             return body
         try:
@@ -66,7 +68,11 @@ class FcmProvider:
                 said = await self._send_renewing(body)
         except TimeoutError:
             return Retry("timed out")
-        return outcome_of(said) if isinstance(said, Failure) else said
+        if isinstance(said, Delivered):
+            self._refusals.taken()
+        if not isinstance(said, Failure):
+            return said
+        return outcome_of(said, of_all=not said.may_be_one_device or self._refusals.note(push.token))
 
     async def _send_renewing(self, body: bytes) -> Delivered | Failure | Retry:
         """Send; where the access token is refused, renew it once and send the same message again."""

@@ -2,7 +2,8 @@
 """What FCM's answers mean for a push: https://firebase.google.com/docs/reference/fcm/rest/v1/ErrorCode.
 
 A device is given up on FCM's explicit word about its token alone; what speaks of our project, its rights or its
-keys (401, 403, SENDER_ID_MISMATCH, a 404 without that word) is tried again and counts against the provider.
+keys (401, 403, a 404 without that word) is tried again and counts against the provider. So does SENDER_ID_MISMATCH
+and the lack of a key for another push service, unless it is a few devices that meet it.
 """
 
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from push.providers.fcm_auth import read_object
 MALFORMED_TOKEN = "not a valid fcm registration token"  # noqa: S105 - FCM's words
 TOKEN_FIELD = "message.token"  # noqa: S105 - a field's name
 THIRD_PARTY = ("THIRD_PARTY_AUTH_ERROR", "APNS_AUTH_ERROR")
+SENDER_ID_MISMATCH = "SENDER_ID_MISMATCH"
 CODES = (
     "UNREGISTERED",
     "INVALID_ARGUMENT",
-    "SENDER_ID_MISMATCH",
+    SENDER_ID_MISMATCH,
     "QUOTA_EXCEEDED",
     "UNAVAILABLE",
     "INTERNAL",
@@ -42,6 +44,11 @@ class Failure:
     def token_refused(self) -> bool:
         """Whether our access token was refused, and not the key that Firebase holds for another service."""
         return self.status == 401 and self.code not in THIRD_PARTY
+
+    @property
+    def may_be_one_device(self) -> bool:
+        """Whether another device might fare better: one of our project, or one that needs no key we lack."""
+        return self.code in (SENDER_ID_MISMATCH, *THIRD_PARTY)
 
     @property
     def reason(self) -> str:
@@ -71,15 +78,15 @@ def read_answer(answer: Answer) -> Delivered | Failure:
     )
 
 
-def outcome_of(failure: Failure) -> Outcome:
-    """What a failure means for its push. Retry counts against the provider in every case."""
+def outcome_of(failure: Failure, *, of_all: bool = True) -> Outcome:
+    """What a failure means for its push. `of_all`: it speaks of more than this device, and counts against FCM."""
     if failure.status == 404 and failure.code == "UNREGISTERED":
         return Gone("UNREGISTERED")
     if failure.status == 400 and failure.code == "INVALID_ARGUMENT":
         return Gone("malformed token") if _names_the_token(failure) else Rejected(_refused_fields(failure))
     if failure.status == 429:
         return Retry(failure.reason, after=QUOTA_SECONDS if failure.after is None else failure.after)
-    return Retry(failure.reason, after=failure.after)
+    return Retry(failure.reason, after=failure.after, provider_fault=of_all)
 
 
 def _names_the_token(failure: Failure) -> bool:

@@ -27,7 +27,10 @@ DEFAULT_PORTS = {"https": 443, "http": 80}
 
 @dataclass(slots=True)
 class _Origin:
+    """One host: `failure` is what was wrong with it last."""
+
     breaker: Breaker = field(default_factory=Breaker)
+    failure: str = ""
     not_found: int = 0
 
 
@@ -44,13 +47,16 @@ class Origins:
         origin = self._origin(origin_of(url))
         now = self._clock()
         if not origin.breaker.permits(now):
-            return Retry("host paused", after=origin.breaker.probe_in(now) / 1000, provider_fault=False)
+            after = origin.breaker.probe_in(now) / 1000
+            return Retry(f"host paused: {origin.failure}", after=after, provider_fault=False, tried=False)
         try:
             async with asyncio.timeout(PUSH_SECONDS):
                 answer = await self._http.post(url, content=content, headers=headers)
         except TimeoutError:
             answer = NoAnswer("timed out")
         failed = isinstance(answer, NoAnswer) or answer.status >= 500
+        if failed:
+            origin.failure = answer.reason if isinstance(answer, NoAnswer) else f"HTTP {answer.status}"
         origin.breaker.record(failed=failed, now=self._clock())
         if isinstance(answer, NoAnswer):
             return Retry(answer.reason, provider_fault=False)

@@ -11,11 +11,11 @@ from collections.abc import Callable, Sequence
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from push.http import HttpClient
 from push.providers.origins import BATCH_SIZE, Origins, origin_of
+from push.providers.refusals import Refusals
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, encrypt, parse_subscription
 from push.providers.webpush_vapid import Vapid, VapidKey
 
 LONGEST_TTL = 2_592_000
-TRUSTED_FOR_MS = 3_600_000
 
 
 class WebpushProvider:
@@ -34,8 +34,7 @@ class WebpushProvider:
     ) -> None:
         self._vapid = Vapid(key, subject, clock)
         self._origins = Origins(http, clock)
-        self._clock = clock
-        self._taken_at: int | None = None
+        self._refusals = Refusals(clock)
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
         return list(await asyncio.gather(*map(self._send, pushes)))
@@ -62,22 +61,18 @@ class WebpushProvider:
         }
         body = encrypt(payload, subscription)
         answer = await self._origins.post(subscription.endpoint, content=body, headers=headers)
-        return answer if isinstance(answer, Retry) else self._outcome(answer.status, origin)
+        return answer if isinstance(answer, Retry) else self._outcome(push, answer.status, origin)
 
-    def _outcome(self, status: int, origin: str) -> Outcome:
-        """What a status of neither redirection nor fault means."""
+    def _outcome(self, push: Push, status: int, origin: str) -> Outcome:
+        """What a status of neither redirection nor fault means.
+
+        A single subscription is refused that was made with another key.
+        """
         if status < 300:
-            self._taken_at = self._clock()
+            self._refusals.taken()
             return Delivered()
         if status in {401, 403}:
-            return Retry(f"HTTP {status}: our key was refused", provider_fault=not self._is_trusted())
+            return Retry(f"HTTP {status}: our key was refused", provider_fault=self._refusals.note(push.token))
         if status == 404 and self._origins.finds_nothing(origin):
             return Retry("HTTP 404 for everybody", provider_fault=False)
         return Gone(f"HTTP {status}") if status in {404, 410} else Rejected(f"HTTP {status}")
-
-    def _is_trusted(self) -> bool:
-        """Whether somebody took our key lately: a refusal then speaks of one subscription, made with another key.
-
-        Else anyone could stop everybody's pushes with a few subscriptions that are refused.
-        """
-        return self._taken_at is not None and self._clock() - self._taken_at <= TRUSTED_FOR_MS

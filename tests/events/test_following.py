@@ -17,6 +17,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from models.clock import now_ms
 from services.events import READERS_PER_PERSON
+from tests.groups.world import alter
 from tests.harness import Person, Server, running, wait_until
 from tests.pictures import png
 
@@ -170,6 +171,20 @@ def test_a_cursor_from_before_the_log_is_told_so_everywhere(tmp_path: Path) -> N
         with socket_of(ben, "?after=1") as opened:
             assert closed_with(opened) == 4410
         assert server.failures() == []
+
+
+def test_ids_that_a_restore_has_skipped_are_no_gap(server: Server) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    for _ in range(2):
+        send(ann, ben)
+    with socket_of(ben) as opened:
+        alter(server, "UPDATE users SET event_seq = event_seq + 1000 WHERE uid = ?", ben.uid)
+        send(ann, ben)
+        assert json.loads(opened.recv(timeout=10))["id"] == 1003
+    for known, seen in ((0, [1, 2, 1003]), (2, [1003]), (7, [1003])):
+        assert [item["id"] for item in listed(ben, after=known)["items"]] == seen
+    erase_events(server, ben.uid, up_to=2)
+    assert ben.request("GET", "/v1/events", params={"after": 7}).status_code == 410
 
 
 def erase_events(server: Server, uid: int, up_to: int) -> None:
@@ -342,7 +357,7 @@ def test_readers_that_take_nothing_and_those_whose_credential_ends_are_cut(serve
     files, memory = server.open_files(), resident_bytes(server)
     with contextlib.ExitStack() as stack:
         for path in ("ws", "stream") * 5:
-            stack.enter_context(silent(server, ben, path))
+            stack.enter_context(silent(server, ben, f"/v1/events/{path}?after=0"))
         opened = stack.enter_context(socket_of(ann, headers=bearer))
         stream = stack.enter_context(stream_of(ann, bearer))
         assert server.client.post("/v1/logout", headers=bearer).status_code == 204
@@ -353,18 +368,45 @@ def test_readers_that_take_nothing_and_those_whose_credential_ends_are_cut(serve
     assert server.client.get("/healthz").status_code == 200
 
 
-def lengthen_log(server: Server, uid: int, events: int) -> None:
-    connection = apsw.Connection(str(server.data_dir / "glimpse.db"))
-    connection.set_busy_timeout(5000)
-    with connection:
-        connection.execute(
-            "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?)"
-            " INSERT INTO events (uid, event_id, type, at, data)"
-            " SELECT ?, i, 'image', ?, json_object('said', hex(randomblob(300))) FROM n",
-            (events, uid, now_ms()),
-        )
-        connection.execute("UPDATE users SET event_seq = ? WHERE uid = ?", (events, uid))
-    connection.close()
+def test_large_replies_that_nobody_takes_cost_little_memory_and_are_cut(tmp_path: Path) -> None:
+    settings = {"delivery": {"stall_seconds": 1}, "uploads": {"min_bytes_per_second": 100_000_000}}
+    with running(tmp_path, {**SETTINGS, **settings}) as server:
+        ann, ben = server.register("Ann"), server.register("Ben")
+        lengthen_log(server, ben.uid, events=200, letters=90_000)
+        lengthen_history(server, ann.uid, ben.uid, messages=400, letters=30_000)
+        assert 0 < len(listed(ben, after=0, limit=200)["items"]) < 10
+        files, memory = server.open_files(), resident_bytes(server)
+        history = f"/v1/messages?with_uid={ann.uid}&"
+        with contextlib.ExitStack() as stack:
+            for path in ("/v1/events/stream?after=0", "/v1/events?after=0&limit=200", history + "limit=200") * 6:
+                connection = stack.enter_context(silent(server, ben, path))
+                assert connection.recv(1, socket.MSG_PEEK)
+            assert resident_bytes(server) < memory + 60_000_000
+        wait_until(lambda: server.open_files() <= files, seconds=60, what="the end of those who are gone")
+        with silent(server, ben, history + "page=1&per_page=200"):
+            wait_until(lambda: server.open_files() > files, what="the connection")
+            wait_until(lambda: server.open_files() <= files, seconds=60, what="the end of the silent")
+        assert server.failures() == []
+
+
+def lengthen_log(server: Server, uid: int, events: int, letters: int = 600) -> None:
+    alter(
+        server,
+        "INSERT INTO events (uid, event_id, type, at, data)"
+        " SELECT ?, key + 1, 'image', ?, json_object('said', hex(randomblob(? / 2))) FROM json_each(?)",
+        *(uid, now_ms(), letters, json.dumps([0] * events)),
+    )
+    alter(server, "UPDATE users SET event_seq = ? WHERE uid = ?", events, uid)
+
+
+def lengthen_history(server: Server, sender_uid: int, receiver_uid: int, messages: int, letters: int) -> None:
+    alter(
+        server,
+        "INSERT INTO messages (kind, sender_uid, receiver_uid, send_time, exist, filetype, size, caption, body,"
+        " expires_at, stored) SELECT 'text', ?, ?, ?, 0, '', 0, '', json_object('text', hex(randomblob(? / 2))), ?, 0"
+        " FROM json_each(?)",
+        *(sender_uid, receiver_uid, now_ms(), letters, 2 * now_ms(), json.dumps([0] * messages)),
+    )
 
 
 def resident_bytes(server: Server) -> int:
@@ -373,11 +415,11 @@ def resident_bytes(server: Server) -> int:
 
 
 def silent(server: Server, person: Person, path: str) -> socket.socket:
-    """A client with a small buffer that asks for the whole log and never reads."""
+    """A client with a small buffer that asks for all there is and never reads."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect(("127.0.0.1", server.port))
-    connection.sendall(handshake(person, f"/v1/events/{path}?after=0"))
+    connection.sendall(handshake(person, path))
     return connection
 
 

@@ -272,3 +272,21 @@ def test_who_leaves_while_it_downloads_has_not_consumed(server: Server, ann: Per
     assert (counters(ben), events(ann, "image_consumed")) == ((0, 0), [])
     assert looks_unknown(ben, key)
     gone(server, key)
+
+
+@pytest.mark.parametrize("end", ["expired", "recalled"])
+def test_an_image_that_has_ended_tells_nothing_of_who_blocks_when_they_leave(
+    end: str, server: Server, ann: Person, ben: Person, cat: Person
+) -> None:
+    group_id = begin(ann, ben, cat)
+    assert cat.request("PUT", f"/v1/blocks/{ann.uid}").status_code == 204
+    key = sent(send(ann, group_id, jpeg()))
+    if end == "recalled":
+        assert acknowledge(ann, key).status_code == 204
+    else:
+        alter(server, "UPDATE messages SET expires_at = 1 WHERE message_key = ?", key)
+    for person in (ben, cat):
+        assert remove(person, group_id, person).status_code == 204
+    assert states(ann, key) == {ben.uid: end, cat.uid: end}
+    wait_until(lambda: counters(ben) == (0, 0), what="the end of what waits")
+    gone(server, key)

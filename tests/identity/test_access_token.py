@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.access_token import LIFETIME_MS, MAX_CHARACTERS, AccessToken, AccessTokens
+from models.access_token import KNOWN_TOKENS, LIFETIME_MS, MAX_CHARACTERS, AccessToken, AccessTokens
 from models.keys import new_key_ring
 from models.user import UserId
 
@@ -126,3 +126,14 @@ def test_the_same_signature_in_other_letters_is_refused() -> None:
 def test_no_text_raises(text: str) -> None:
     assert TOKENS.read(text, NOW) is None
     assert TOKENS.read(f"{TOKEN.partition('.')[0]}.{text}", NOW) is None
+
+
+def test_what_is_remembered_of_tokens_is_bounded_and_of_refused_ones_nothing() -> None:
+    tokens = AccessTokens(RING)
+    for number in range(KNOWN_TOKENS + 100):
+        token, _ = tokens.sign(UserId(number + 1), FAMILY, NOW)
+        assert tokens.read(token, NOW)
+        if number < 100:
+            assert tokens.read(token[:-43] + TOKEN[-43:], NOW) is None
+            assert tokens._verified.cache_info().currsize == number + 1
+    assert tokens._verified.cache_info().currsize == KNOWN_TOKENS

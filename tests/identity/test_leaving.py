@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who leaves is gone: every table has a rule for it, every step is short, and a crash half way is mended."""
 
+import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,11 +14,18 @@ from models.clock import MINUTE_MS
 from models.db import erasure, holdings
 from models.db.schema import metadata, outbox, users
 from models.errors import NotFound
+from models.group import Group
+from models.rules import SendPolicy
+from services.groups import Groups
 from services.leaving import Leaving, finish_all
 from tests.harness import BROKEN, Person, Server, phone_number, running, wait_until
 from tests.identity.mentions import LEAVER, OTHER, fill, left_of, mentions
 from tests.identity.world import PHONE, World
 from tests.pictures import jpeg
+
+POLICY = SendPolicy(
+    max_pixels=1, max_ttl_seconds=60, allow_opaque=False, max_pending=9, max_pending_bytes=9, friends_only=False
+)
 
 
 def test_every_column_that_names_people_has_a_rule_for_who_leaves() -> None:
@@ -119,6 +127,25 @@ async def test_a_big_account_goes_in_short_steps_of_which_the_first_lets_nobody_
     assert max(sizes) <= 200
     assert (ways_in[0], set(ways_in[1:])) == ((1,), {(0,)})
     connection.close()
+    assert left_of(world.path, ann.uid) == []
+
+
+@pytest.mark.anyio
+async def test_a_group_begun_by_a_last_request_while_its_owner_leaves_finds_another_owner(world: World) -> None:
+    ann, ben = await world.register(), await world.register(phone_num="13900139000")
+    groups = Groups(db=world.db, policy=POLICY, wake_retention=lambda: None, clock=world.clock)
+    late: list[asyncio.Task[Group]] = []
+
+    def clock() -> int:
+        if world.rows("SELECT 1 FROM users WHERE leaving_at IS NOT NULL") and not late:
+            late.append(asyncio.create_task(groups.create(ann.uid, {"name": "Late", "members": [ben.uid]})))
+        return world.clock()
+
+    await Leaving(db=world.db, keys=world.keys, wake_retention=lambda: None, clock=clock).leave(ann.uid)
+    group = await late[0]
+    assert world.rows("SELECT group_id, uid, role FROM group_members") == [(group.group_id, ben.uid, "owner")]
+    changes = world.rows(f"SELECT data ->> 'change' FROM events WHERE uid = {ben.uid} ORDER BY event_id")
+    assert changes == [("created",), ("member_removed",), ("role_changed",)]
     assert left_of(world.path, ann.uid) == []
 
 

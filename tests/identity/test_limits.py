@@ -2,11 +2,13 @@
 """How often an address and an account may do what."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from models.errors import RateLimited
 from services.limits import Limits, Window, network
+from tests.harness import running
 from tests.identity.world import Clock
 
 
@@ -114,3 +116,15 @@ def test_an_ended_window_is_forgotten(clock: Clock) -> None:
 def test_a_rate_that_cannot_be_read_is_refused(rate: str) -> None:
     with pytest.raises(ValueError, match=r"parse|granularity"):
         Limits(per_address={"register": rate})
+
+
+def test_who_is_nobody_is_counted_before_anybody_looks_who_they_are(tmp_path: Path) -> None:
+    with running(tmp_path, {"limits": {"rates": {"per_address": {"default": "6/day"}}}}) as server:
+        ann = server.register("Ann")
+        session = ann.request("POST", "/v1/tokens").json()["access_token"]
+        assert server.client.post("/v1/logout", headers={"Authorization": f"Bearer {session}"}).status_code == 204
+        ended: list[dict[str, str]] = [{}, {"Authorization": f"Bearer {session}"}]
+        codes = [server.client.get("/v1/me", headers=headers).status_code for headers in ended * 4]
+        assert codes == [401] * 4 + [429] * 4
+        assert ann.request("GET", "/v1/me").status_code == 429
+        assert server.failures() == []

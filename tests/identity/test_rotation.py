@@ -103,7 +103,7 @@ def test_who_changes_a_ring_is_alone_and_those_who_rely_on_it_are_not(
             with held(path, to_change=bool(second)):
                 pass
         else:
-            with pytest.raises(RingInUse, match="keys.json is in use"), held(path, to_change=bool(second)):
+            with pytest.raises(RingInUse, match="is in use by"), held(path, to_change=bool(second)):
                 pass
     with held(path, to_change=True):
         pass

@@ -154,6 +154,7 @@ def test_no_refused_login_tells_why(server: Server) -> None:
 
 BAD = [b"null", b"[]", b"1", b'"x"', b"{", b'{"email":null}', b'{"email":1,"password":2}', b'{"login":["a"]}']
 BAD += [b'{"login":"abc","password":"%s"}' % (b"x" * size) for size in (0, 1025, 300_000)]
+BAD += [b'{"login":"abc","password":"%s"}' % ("\u0323\u0301" * 60_000).encode()]
 BAD += [b'{"login":"\\ud800bc","password":"12345678"}', b'{"refresh_token":null}', b'{"refresh_token":["a"]}', b"\xff"]
 
 

@@ -11,9 +11,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.groups.world import alter, send
 from tests.harness import Person, Server, running, wait_until
 from tests.pictures import png
 
+PNG = png(1, 1)
 TEXT = {"kind": "text", "text": "See you at eight."}
 IMAGE_LINK = {"kind": "image_link", "url": "https://pictures.example/cat.jpg", "width": 640, "height": 480}
 VIDEO_LINK = {
@@ -239,6 +241,49 @@ def test_images_stand_in_the_history_with_their_state(server: Server) -> None:
         assert items[0].items() >= {"kind": "image", "filetype": "png", "caption": "number 2"}.items()
 
 
+def test_what_people_send_themselves_stands_in_their_history_once(server: Server) -> None:
+    ann = server.register("Ann")
+    sent = [said(ann, receiver_uid=ann.uid, **TEXT) for _ in range(3)] + [int(ann.send(ann, PNG).headers["message-id"])]
+    assert ids(ann, with_uid=ann.uid) == sent[::-1]
+    assert history(ann, with_uid=ann.uid, limit=2)["next"] == sent[2]
+    assert history(ann, with_uid=ann.uid, page=1)["total"] == 4
+    assert history(ann, with_uid=ann.uid)["items"][0]["state"] == "pending"
+
+
+def test_an_image_stays_in_the_history_when_all_who_got_it_have_left_for_good(server: Server) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    group = group_of(ann, ben)
+    send(ann, group, PNG)
+    assert ben.request("DELETE", "/v1/me").status_code == 204
+    [item] = history(ann, group_id=group)["items"]
+    assert (item["kind"], item["state"]) == ("image", "expired")
+
+
+def test_who_comes_back_sees_nothing_of_before_whatever_the_clock_says(server: Server) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    group = group_of(ann, ben)
+    before = said(ann, group_id=group, **TEXT)
+    alter(server, "UPDATE messages SET send_time = send_time + 3600000 WHERE message_id = ?", before)
+    room = ann.request("GET", f"/v1/groups/{group}").json()["room_gid"]
+    assert ann.request("DELETE", f"/v1/groups/{group}/members/{ann.uid}").status_code == 204
+    assert ann.request("POST", "/v1/groups/join", json={"room_gid": room}).status_code == 200
+    since = said(ann, group_id=group, **TEXT)
+    assert ids(ann, group_id=group) == [since]
+    assert ids(ben, group_id=group) == [since, before]
+
+
+def test_a_page_of_long_texts_is_cut_short_and_goes_on(server: Server) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    sent = [said(ann, receiver_uid=ben.uid, kind="text", text="𝄞" * 8000) for _ in range(40)][::-1]
+    seen: list[int] = []
+    page: dict[str, Any] = {"next": 2**63 - 1}
+    while page["next"]:
+        page = history(ben, with_uid=ann.uid, limit=200, before=page["next"])
+        assert 0 < len(json.dumps(page["items"], ensure_ascii=False)) < 200_000
+        seen += [item["message_id"] for item in page["items"]]
+    assert seen == sent
+
+
 def test_pages_and_cursors_show_every_message_once(server: Server) -> None:
     ann, ben = server.register("Ann"), server.register("Ben")
     sent = [
@@ -294,6 +339,20 @@ def test_a_text_is_taken_back_by_its_sender_alone(server: Server) -> None:
     assert ann.request("DELETE", f"/v1/messages/{message_id}").status_code == 204
     assert ids(ben, with_uid=ann.uid) == ids(ann, with_uid=ben.uid) == [image, kept]
     assert refusal(ann.request("DELETE", f"/v1/messages/{message_id}")) == (404, "not_found")
+
+
+def test_what_was_taken_back_is_gone_from_the_events_too(server: Server) -> None:
+    ann, ben, cat = server.register("Ann"), server.register("Ben"), server.register("Cat")
+    group = group_of(ann, ben, cat)
+    for addressee in ({"receiver_uid": ben.uid}, {"group_id": group}):
+        kept, taken = (say(ann, kind="text", text=text, **addressee).json() for text in ("keep", "hush"))
+        assert ann.request("DELETE", f"/v1/messages/{taken['message_id']}").status_code == 204
+        *_, first, last = ben.request("GET", "/v1/events?after=0").json()["items"]
+        assert (first["data"]["message_id"], first["data"]["text"]) == (kept["message_id"], "keep")
+        envelope = {"sender_uid": ann.uid, "receiver_uid": None, "group_id": None, "kind": "text", **addressee, **taken}
+        assert last["data"] == {**envelope, "deleted": True}
+    for person in (ben, cat):
+        assert "hush" not in person.request("GET", "/v1/me/export").text
 
 
 def test_a_flood_of_texts_is_held_back(tmp_path_factory: pytest.TempPathFactory) -> None:

@@ -20,7 +20,7 @@ from models.rotation import Kind
 from services.rotation import Rotation
 from storage.ownership import is_owned
 
-POINTS = ("before_ring_replaced", "after_ring_replaced", "before_commit", "after_commit")
+RING, ROWS = ["before_ring_replaced", "after_ring_replaced"], ["before_commit", "after_commit"]
 
 
 def turning(data_dir: Path, db: SqliteDatabase, ahead_ms: int = 0) -> Rotation:
@@ -48,7 +48,8 @@ async def is_under_way(data_dir: Path) -> bool:
 
 def main(data_dir: Path) -> None:
     died: list[str] = []
-    for number, point in enumerate(itertools.cycle(POINTS)):
+    # The ring changes three times before the first row does; then rows and ring take turns.
+    for number, point in enumerate(itertools.chain(3 * RING, itertools.cycle(ROWS + RING))):
         pid = os.fork()
         if not pid:
             fault._NAME = point

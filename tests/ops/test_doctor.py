@@ -143,7 +143,7 @@ async def test_getuis_keys_are_tried(tmp_path: Path) -> None:
 
 async def test_a_test_goes_through_each_provider_and_what_is_wrong_is_said_in_words(tmp_path: Path) -> None:
     async with running_getui() as getui, running_fcm() as fcm, running_apns() as apns, running_webhook() as webhook:
-        push = {
+        push: dict[str, Any] = {
             "getui": {"base_url": getui.base_url, **asdict(getui.state.keys)},
             "fcm": {"base_url": fcm.url, "service_account": fcm.state.keys.service_account(fcm.state.token_url)},
             "apns": {

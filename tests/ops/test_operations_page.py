@@ -22,7 +22,10 @@ def problem(words: list[str]) -> str | None:
     """Why click would not take this command line; None when it would."""
     command: click.Command = main
     context = click.Context(main)
-    while isinstance(command, click.Group):
+    # A group that does something itself may be given options in place of a command.
+    while isinstance(command, click.Group) and not (
+        command.invoke_without_command and (not words or words[0].startswith("-"))
+    ):
         name, words = words[0], words[1:]
         found = command.get_command(context, name)
         if found is None:

@@ -82,7 +82,14 @@ def test_what_waits_for_one_provider_is_listed_and_dropped(server: Server) -> No
 
 @pytest.mark.parametrize(
     "arguments",
-    [["retry"], ["retry", 1, "--all-dead"], ["drop", "--all-due"], ["drop"], ["drop", 1, "--provider", "log"]],
+    [
+        ["retry"],
+        ["retry", 1, "--all-dead"],
+        ["retry", 1, "--device", 1],
+        ["drop", "--all-due"],
+        ["drop"],
+        ["drop", 1, "--provider", "log"],
+    ],
 )
 def test_what_is_not_said_clearly_is_not_done(server: Server, arguments: list[object]) -> None:
     result = invoke(outbox, server.data_dir, *arguments)
@@ -103,7 +110,15 @@ def test_many_rows_go_in_many_transactions_and_all_of_them(tmp_path: Path) -> No
     )
     rows(tmp_path, many, ROWS, 1, "log")
     rows(tmp_path, many, ROWS, 2, "getui")
-    assert asked(outbox, tmp_path, "retry", "--all-dead")["done"] == 2 * ROWS
-    assert asked(outbox, tmp_path, "drop", "--all-due", "--provider", "getui", "--yes")["done"] == ROWS
+    chat = ("--provider", "getui", "--app", "chat")
+    rows(tmp_path, "UPDATE outbox SET app = 'chat' WHERE outbox_id % 9 = 0 AND device_id = 2")
+    assert asked(outbox, tmp_path, "retry", "--all-dead", *chat)["done"] == ROWS / 9
+    listed = asked(outbox, tmp_path, "list", "--state", "due", "--device", 2)["notifications"]
+    assert {(row["device_id"], row["provider"], row["app"]) for row in listed} == {(2, "getui", "chat")}
+    assert " getui/chat " in invoke(outbox, tmp_path, "list", *chat).stdout
+    assert asked(outbox, tmp_path, "list", "--device", 1, *chat)["notifications"] == []
+    assert asked(outbox, tmp_path, "retry", "--all-dead")["done"] == 2 * ROWS - ROWS / 9
+    assert asked(outbox, tmp_path, "drop", "--all-due", *chat, "--yes")["done"] == ROWS / 9
+    assert asked(outbox, tmp_path, "drop", "--all-due", "--device", 2, "--yes")["done"] == ROWS - ROWS / 9
     states = rows(tmp_path, "SELECT device_id, state, count(*) FROM outbox GROUP BY 1, 2 ORDER BY 1")
     assert states == [(1, "due", ROWS), (2, "dropped", ROWS)]

@@ -21,6 +21,7 @@ from push.http import Answer, HttpClient
 from push.providers.fcm import FcmProvider
 from push.providers.fcm_auth import GRANT, TOKEN_URL, FcmCredentials, read_service_account
 from push.providers.fcm_codes import outcome_of, read_answer
+from push.providers.refusals import FEW
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys()
@@ -171,11 +172,27 @@ async def test_outcomes_are_each_push_s_own_and_in_order(vendor: Running, fcm: F
         Delivered(),
         Gone("UNREGISTERED"),
         Gone("malformed token"),
-        Retry("HTTP 403 SENDER_ID_MISMATCH"),
+        Retry("HTTP 403 SENDER_ID_MISMATCH", provider_fault=False),
         Delivered(),
         Delivered(),
     ]
     assert received(vendor) == {"token0": 1, "token4": 1, "token5": 1}
+
+
+async def test_tokens_of_another_project_are_the_provider_s_fault_only_where_all_are(
+    vendor: Running, fcm: FcmProvider
+) -> None:
+    """Else one person could stop everybody's pushes with devices of a project of their own."""
+    vendor.state.targets.update({f"token{number}": "other_sender" for number in range(1, 31)})
+
+    async def blamed() -> list[bool]:
+        outcomes = [outcome for number in range(1, 31) for outcome in await fcm.send([a_push(number)])]
+        assert {type(outcome) for outcome in outcomes} == {Retry}
+        return [isinstance(outcome, Retry) and outcome.provider_fault for outcome in outcomes]
+
+    assert await blamed() == [False] * FEW + [True] * (30 - FEW)
+    assert await fcm.send([a_push(0)]) == [Delivered()]
+    assert await blamed() == [False] * 30
 
 
 async def test_error_of_one_push_is_not_shared_between_parallel_sends(vendor: Running, fcm: FcmProvider) -> None:
@@ -209,8 +226,8 @@ async def test_error_of_one_push_is_not_shared_between_parallel_sends(vendor: Ru
         ("502", Retry("HTTP 502")),
         ("403", Retry("HTTP 403")),
         ("404", Retry("HTTP 404")),
-        ("THIRD_PARTY_AUTH_ERROR", Retry("HTTP 401 THIRD_PARTY_AUTH_ERROR")),
-        ("SENDER_ID_MISMATCH", Retry("HTTP 403 SENDER_ID_MISMATCH")),
+        ("THIRD_PARTY_AUTH_ERROR", Retry("HTTP 401 THIRD_PARTY_AUTH_ERROR", provider_fault=False)),
+        ("SENDER_ID_MISMATCH", Retry("HTTP 403 SENDER_ID_MISMATCH", provider_fault=False)),
         ("UNREGISTERED", Gone("UNREGISTERED")),
         ("MALFORMED_TOKEN", Gone("malformed token")),
         ("INVALID_ARGUMENT", Rejected("HTTP 400 INVALID_ARGUMENT message.android.ttl")),

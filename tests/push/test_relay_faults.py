@@ -65,6 +65,23 @@ async def test_open_breaker_costs_no_attempt(world: World) -> None:
     assert sorted(row[1] for row in await world.rows()) == [0] * 5 + [1] * 5
 
 
+async def test_push_to_a_host_that_is_left_alone_costs_no_attempt_and_soon_follows_its_return(world: World) -> None:
+    await world.one_message()
+    paused = Retry("host paused: HTTP 503", after=30, provider_fault=False, tried=False)
+    world.provider.script = lambda _: paused
+    relay, down_until = world.relay(), world.clock() + 6 * 3_600_000
+    while world.clock() < down_until:
+        await relay.run_once()
+        [(state, attempts, reason, next_at)] = await world.rows()
+        assert (state, attempts, reason) == ("due", 0, paused.reason)
+        assert 30_000 <= next_at - world.clock() <= 330_000
+        world.clock.now = next_at
+    assert 6 * 3600 // 330 <= len(world.provider.calls) < 6 * 3600 // 60
+    world.provider.script = lambda _: Delivered()
+    await relay.run_once()
+    assert (await world.rows())[0][:2] == ("delivered", 1)
+
+
 async def test_lease_that_ran_out_is_claimed_again_and_its_first_holder_settles_nothing(world: World) -> None:
     await world.one_message()
     now = world.clock()

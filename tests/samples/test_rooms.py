@@ -116,7 +116,7 @@ def test_a_session_is_kept_hashed_and_prolonged_by_use_and_ends_unused(server: S
 
     def days_left() -> float:
         [(end,)] = alter(server, "SELECT expires_at FROM refresh_tokens WHERE digest = ?", digest)
-        return (end / 1000 - time.time()) / 86_400
+        return (int(end) / 1000 - time.time()) / 86_400
 
     assert 29.9 < days_left() <= 30
     alter(server, "UPDATE refresh_tokens SET expires_at = expires_at - ? WHERE digest = ?", 20 * DAY_MS, digest)
@@ -134,7 +134,7 @@ def test_a_changed_password_ends_sessions_and_other_credentials_are_none(server:
     tokens = server.client.post("/v1/login", json={"login": ann.login, "password": "password"}).json()
     others = (tokens["refresh_token"], tokens["access_token"], "{" + ann.uuid + "}", ann.uuid[:-1] + "g")
     for wrong in ("", "x", "é", *others):
-        refused = server.client.post("/create-room", json={}, headers={"user": wrong.encode()})
+        refused = server.client.post("/create-room", json={}, headers=[(b"user", wrong.encode())])
         assert (refused.status_code, refused.json()) == (401, {"ok": False})
     assert server.client.post("/create-room", json={}).status_code == 401
     assert server.client.post("/v1/tokens/refresh", json={"refresh_token": ann.uuid}).status_code == 401

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether a refusal that may speak of one device or of us all is held against the provider.
+
+Else anybody could stop everybody's pushes with a few devices whose tokens are of another app, and so are refused.
+"""
+
+from collections.abc import Callable
+
+TRUSTED_FOR_MS = 3_600_000
+# As many devices as one person has.
+FEW = 20
+
+
+class Refusals:
+    """Those since the last push that was taken. `clock` is in milliseconds."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._taken_at: int | None = None
+        self._tokens: set[int] = set()
+
+    def taken(self) -> None:
+        """Note that the provider took a push: so our keys are good."""
+        self._taken_at = self._clock()
+        self._tokens.clear()
+
+    def note(self, token: str) -> bool:
+        """Note that this token was refused; whether that is the provider's fault, or ours.
+
+        It is where more tokens than a person has were refused in a row and none was taken within the last hour.
+        """
+        if len(self._tokens) <= FEW:
+            self._tokens.add(hash(token))
+        lately = self._taken_at is not None and self._clock() - self._taken_at <= TRUSTED_FOR_MS
+        return len(self._tokens) > FEW and not lately

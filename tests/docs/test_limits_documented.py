@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/limits.md has each class of rates in the column of whom it is counted for, and names settings that exist."""
+
+import re
+from pathlib import Path
+
+from config import Config
+from config_layers import keys_of
+from handlers.routes import ROUTES
+from services import limits
+
+PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text("utf-8")
+COLUMNS = (limits.PER_ADDRESS, limits.PER_ACCOUNT, limits.PER_PHONE, limits.PER_DEVICE)
+
+
+def test_each_class_stands_in_the_columns_that_count_it() -> None:
+    said = {}
+    for line in PAGE.splitlines():
+        if found := re.fullmatch(r"\| `(\w+)` \|(.*)\|(.*)\|(.*)\|(.*)\|", line):
+            said[found[1]] = [bool(cell.strip()) for cell in found.groups()[1:]]
+    known = {name for column in COLUMNS for name in column} | {route.limit for route in ROUTES}
+    assert said == {name: [name in column for column in COLUMNS] for name in known}
+
+
+def test_each_setting_of_the_page_is_one_that_exists() -> None:
+    known = keys_of(Config.model_construct().model_dump())
+    named = re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)", PAGE)
+    assert len(named) > 10
+    assert [name for name in named if not any(key == name or key.startswith(f"{name}.") for key in known)] == []
