@@ -8,18 +8,18 @@ import click
 from emulators import agora, aliyun, apns, fcm, getui, ntfy, sendbird, twilio, webhook, webpush
 from emulators.starting import Starter, serve
 
-# Each emulator's command, and what starts it beside the others.
+# Each command, and what starts it beside the others: in this order they have the ports of docs/emulators.md.
 EMULATORS: tuple[tuple[click.Command, Starter], ...] = (
     (getui.command, getui.start),
     (fcm.command, fcm.start),
     (apns.command, apns.start),
-    (agora.command, agora.start),
-    (sendbird.command, sendbird.start),
     (webpush.command, webpush.start),
     (ntfy.command, ntfy.start),
     (webhook.command, webhook.start),
     (twilio.command, twilio.start),
     (aliyun.command, aliyun.start),
+    (agora.command, agora.start),
+    (sendbird.command, sendbird.start),
 )
 
 

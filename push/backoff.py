@@ -21,7 +21,7 @@ def delay(tries: int, *, after: float | None = None, longest: float = LONGEST_SE
 
 
 def pause(after: float, *, waited: float) -> float:
-    """Seconds until one that was not tried, since its host is left alone for `after`, comes again.
+    """Seconds until a push whose host is down, and left alone for `after`, comes again.
 
     The longer it has `waited`, the more seldom it asks, and at most 5 min later: its wait must not outlast the outage.
     """

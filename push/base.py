@@ -42,13 +42,13 @@ class Retry:
     """Not taken; try again, after `after` seconds where the provider said so.
 
     `provider_fault` marks an answer that speaks of the provider or our credentials and not of this push:
-    it counts for the breaker. What was not `tried`, since its host is left alone, costs no attempt.
+    it counts for the breaker. Without `costs_attempt` the push is as it was: its host was left alone, or still is down.
     """
 
     reason: str
     after: float | None = None
     provider_fault: bool = True
-    tried: bool = True
+    costs_attempt: bool = True
 
 
 @dataclass(frozen=True, slots=True)

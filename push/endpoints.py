@@ -11,7 +11,9 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
+from weakref import WeakValueDictionary
 
 import httpx
 
@@ -19,7 +21,8 @@ LONGEST_URL = 2000
 HTTPS, HTTP = "https", "http"
 DEFAULT_PORTS = {HTTPS: 443, HTTP: 80}
 UNPRIVILEGED_PORTS = range(1024, 65536)
-RESOLVING_THREADS = 8
+RESOLVING_THREADS = 64
+LOOKUPS_PER_SITE = 4
 
 NAME = re.compile(r"(?=.{4,253}\Z)([a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?\.)+[a-z]([a-z0-9-]{0,61}[a-z0-9])?")
 INTERNAL_NAMES = (".localhost", ".localdomain", ".local", ".internal", ".intranet", ".lan", ".home.arpa")
@@ -33,6 +36,12 @@ SPECIAL_IPV4 = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
 SPECIAL_IPV6 = (IPv6Network("2001::/23"), IPv6Network("3fff::/20"))
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
+LookUp = Callable[[str, int], list[str]]
+
+
+def _look_up(host: str, port: int) -> list[str]:
+    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in infos))
 
 
 class NotAllowed(ValueError):
@@ -82,13 +91,17 @@ def is_public(address: str) -> bool:
 class Endpoints:
     """The rules as they are configured. `resolve` gives all addresses of a name, or raises OSError.
 
-    Raises ValueError for an allowed origin that is none.
+    Without it `look_up` does the same in threads, at its leisure. Raises ValueError for an allowed origin that is none.
     """
 
-    def __init__(self, allowed_origins: Iterable[str] = (), *, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self, allowed_origins: Iterable[str] = (), *, resolve: Resolve | None = None, look_up: LookUp = _look_up
+    ) -> None:
         self._allowed = frozenset(map(parse_origin, allowed_origins))
         self._allowed_hosts = {(_host(url), _port(url)) for url in map(_parse, self._allowed)}
         self._pool: ThreadPoolExecutor | None = None
+        self._look_up = look_up
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
         self._resolve = resolve or self._resolve_in_thread
 
     def check_form(self, url: str) -> None:
@@ -116,15 +129,27 @@ class Endpoints:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _resolve_in_thread(self, host: str, port: int) -> list[str]:
-        """Ask the system, in threads of our own: a name whose server is slow on purpose must delay nothing else."""
+        """Ask the system, in threads of our own: a name whose server is slow on purpose must delay nothing else.
+
+        Such a server can have any number of names: those of one site, `site.example`, share a few threads. A thread
+        is taken until it has its answer, however soon whoever asked gives up.
+        """
         self._pool = self._pool or ThreadPoolExecutor(RESOLVING_THREADS, thread_name_prefix="resolving")
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._pool, _look_up, host, port)
+        turn = self._turns.setdefault(_site(host), asyncio.Semaphore(LOOKUPS_PER_SITE))
+        await turn.acquire()
+        looking = asyncio.get_running_loop().run_in_executor(self._pool, self._look_up, host, port)
+        looking.add_done_callback(partial(_end_turn, turn))
+        return await asyncio.shield(looking)
 
 
-def _look_up(host: str, port: int) -> list[str]:
-    infos = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(info[4][0]) for info in infos))
+def _site(host: str) -> str:
+    return ".".join(host.split(".")[-2:])
+
+
+def _end_turn(turn: asyncio.Semaphore, looking: asyncio.Future[list[str]]) -> None:
+    turn.release()
+    if not looking.cancelled():
+        looking.exception()  # it may be that nobody waits for it any more
 
 
 def _parse(text: str) -> httpx.URL:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+import httpx
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from push.providers.webpush_crypto import parse_subscription
@@ -18,7 +19,10 @@ UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it is kept: the same text for the same device. `endpoint` is where pushes go, if it says so itself."""
+    """A token as it is kept: the same text for the same device.
+
+    `endpoint` is where pushes go, as it was given, if the token says so itself.
+    """
 
     text: str = field(repr=False)
     endpoint: str | None = field(default=None, repr=False)
@@ -44,7 +48,15 @@ def _hex(value: Any) -> Token:
 def _url(value: Any) -> Token:
     if not isinstance(value, str) or not value:
         raise ValueError("must be a URL")
-    return Token(value, endpoint=value)
+    return Token(_as_sent(value), endpoint=value)
+
+
+def _as_sent(url: str) -> str:
+    """The URL as requests name it, so that other spellings of it are no other device."""
+    try:
+        return str(httpx.URL(url).copy_with(fragment=None))
+    except (httpx.InvalidURL, ValueError):  # it is refused where its form is judged
+        return url
 
 
 def _subscription(value: Any) -> Token:
@@ -57,7 +69,7 @@ def _subscription(value: Any) -> Token:
         ) from None
     point = subscription.public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
     keys = {"auth": encode(subscription.auth), "p256dh": encode(point)}
-    text = json.dumps({"endpoint": subscription.endpoint, "keys": keys}, separators=(",", ":"))
+    text = json.dumps({"endpoint": _as_sent(subscription.endpoint), "keys": keys}, separators=(",", ":"))
     return Token(text, endpoint=subscription.endpoint)
 
 

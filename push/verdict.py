@@ -85,7 +85,7 @@ def _end(row: Claimed, gone: Gone, now: int) -> Verdict:
 
 
 def _retry(row: Claimed, retry: Retry, now: int, *, probing: bool) -> Verdict:
-    if not retry.tried:
+    if not retry.costs_attempt:
         seconds = backoff.pause(retry.after or 0.0, waited=(now - row.created_at) / 1000)
         return put_back(row, retry.reason, now + int(1000 * seconds))
     if probing and retry.provider_fault and retry.after is None:

@@ -23,7 +23,8 @@ class DeviceTokens:
 
     def read_place(self, provider: Any, app: Any, problems: Problems) -> tuple[str, str]:
         """Provider and app as a request names them, or the usual ones; what is wrong is added to `problems`."""
-        provider, app = provider or self._default_provider, app or ""
+        provider = self._default_provider if provider in (None, "") else provider
+        app = "" if app is None else app
         providers = {name for name, _ in self._configured}
         if not isinstance(provider, str) or provider not in providers:
             problems.append(("provider", "must be one of " + ", ".join(sorted(providers))))

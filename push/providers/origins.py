@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
 from push.base import Retry
-from push.breaker import Breaker
+from push.breaker import PROBE_MS, Breaker, BreakerState
 from push.http import Answer, HttpClient, NoAnswer
 
 # A client has 100 connections and a relay 32 calls under way: with so many pushes each, none waits for a connection.
@@ -22,6 +22,8 @@ KNOWN_ORIGINS = 1000
 MASS_NOT_FOUND = 20
 LONGEST_URL = 2000
 TEMPORARY = {408, 425, 429}
+# ntfy's word on a UnifiedPush topic that nobody listens to: anyone can name such topics, and its host is well.
+DESERTED = 507
 DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
@@ -45,24 +47,24 @@ class Origins:
     async def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> Answer | Retry:
         """The answer, where it is the host's word on this push; Retry where it is not. Raises ValueError for no URL."""
         origin = self._origin(origin_of(url))
-        now = self._clock()
+        now, probing = self._clock(), origin.breaker.state is not BreakerState.CLOSED
         if not origin.breaker.permits(now):
             after = origin.breaker.probe_in(now) / 1000
-            return Retry(f"host paused: {origin.failure}", after=after, provider_fault=False, tried=False)
+            return Retry(f"host paused: {origin.failure}", after=after, provider_fault=False, costs_attempt=False)
         try:
             async with asyncio.timeout(PUSH_SECONDS):
                 answer = await self._http.post(url, content=content, headers=headers)
         except TimeoutError:
             answer = NoAnswer("timed out")
-        failed = isinstance(answer, NoAnswer) or answer.status >= 500
+        failed = isinstance(answer, NoAnswer) or (answer.status >= 500 and answer.status != DESERTED)
         if failed:
             origin.failure = answer.reason if isinstance(answer, NoAnswer) else f"HTTP {answer.status}"
         origin.breaker.record(failed=failed, now=self._clock())
         if isinstance(answer, NoAnswer):
-            return Retry(answer.reason, provider_fault=False)
+            return _retry(answer.reason, probing=probing)
         origin.not_found = origin.not_found + 1 if answer.status == 404 else 0
         if 300 <= answer.status < 400 or answer.status >= 500 or answer.status in TEMPORARY:
-            return Retry(f"HTTP {answer.status}", after=answer.retry_after(), provider_fault=False)
+            return _retry(f"HTTP {answer.status}", after=answer.retry_after(), probing=failed and probing)
         return answer
 
     def finds_nothing(self, url: str) -> bool:
@@ -79,6 +81,13 @@ class Origins:
                 del self._known[next(iter(self._known))]
             found = self._known[name] = _Origin()
         return found
+
+
+def _retry(reason: str, *, after: float | None = None, probing: bool) -> Retry:
+    """Try again: one that was `probing` whether its host is back, in vain, as if it had not been tried."""
+    if probing and after is None:
+        return Retry(reason, after=PROBE_MS / 1000, provider_fault=False, costs_attempt=False)
+    return Retry(reason, after=after, provider_fault=False)
 
 
 def origin_of(url: str) -> str:

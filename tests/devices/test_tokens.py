@@ -50,6 +50,14 @@ def test_a_subscription_is_one_token_however_it_is_written(value: Any) -> None:
     assert (kept.endpoint, kept.auth) == (ENDPOINT, base64.urlsafe_b64decode(padded(AUTH)))
 
 
+SPELLINGS = [
+    "https://a.example/x%20y?q",
+    "HTTPS://A.Example:443/x%20y?q",
+    "https://a.example/x%20y?q#part",
+    "https://a.example/./z/../x%20y?q",
+]
+
+
 @pytest.mark.parametrize(
     ("provider", "value", "text", "endpoint"),
     [
@@ -60,6 +68,7 @@ def test_a_subscription_is_one_token_however_it_is_written(value: Any) -> None:
         ("apns", "0" * 200, "0" * 200, None),
         ("ntfy", "https://ntfy.sh/up?up=1", "https://ntfy.sh/up?up=1", "https://ntfy.sh/up?up=1"),
         ("webhook", "https://a.example/", "https://a.example/", "https://a.example/"),
+        *(("ntfy", url, "https://a.example/x%20y?q", url) for url in SPELLINGS),
         ("log", "the phone of Änn, 4096 at most", "the phone of Änn, 4096 at most", None),
     ],
 )

@@ -118,9 +118,13 @@ def test_a_rate_that_cannot_be_read_is_refused(rate: str) -> None:
         Limits(per_address={"register": rate})
 
 
-def test_who_is_nobody_is_counted_before_anybody_looks_who_they_are(tmp_path: Path) -> None:
-    with running(tmp_path, {"limits": {"rates": {"per_address": {"default": "6/day"}}}}) as server:
+def test_who_is_nobody_and_what_computes_passwords_is_counted(tmp_path: Path) -> None:
+    rates = {"per_address": {"default": "8/day", "login": "2/day"}, "per_account": {"password": "1/day"}}
+    with running(tmp_path, {"limits": {"rates": rates}}) as server:
         ann = server.register("Ann")
+        logins = [server.client.post("/v1/login", json={}).status_code for _ in range(3)]
+        changes = [ann.request("PUT", path, json={}).status_code for path in ("/v1/me/password", "/v1/me/credentials")]
+        assert (logins, changes) == ([422, 422, 429], [422, 429])
         session = ann.request("POST", "/v1/tokens").json()["access_token"]
         assert server.client.post("/v1/logout", headers={"Authorization": f"Bearer {session}"}).status_code == 204
         ended: list[dict[str, str]] = [{}, {"Authorization": f"Bearer {session}"}]

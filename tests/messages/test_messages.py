@@ -344,7 +344,8 @@ def test_a_text_is_taken_back_by_its_sender_alone(server: Server) -> None:
 def test_what_was_taken_back_is_gone_from_the_events_too(server: Server) -> None:
     ann, ben, cat = server.register("Ann"), server.register("Ben"), server.register("Cat")
     group = group_of(ann, ben, cat)
-    for addressee in ({"receiver_uid": ben.uid}, {"group_id": group}):
+    addressees: list[dict[str, Any]] = [{"receiver_uid": ben.uid}, {"group_id": group}]
+    for addressee in addressees:
         kept, taken = (say(ann, kind="text", text=text, **addressee).json() for text in ("keep", "hush"))
         assert ann.request("DELETE", f"/v1/messages/{taken['message_id']}").status_code == 204
         *_, first, last = ben.request("GET", "/v1/events?after=0").json()["items"]

@@ -20,6 +20,7 @@ from models.rotation import Kind
 from services.rotation import Rotation
 from storage.ownership import is_owned
 
+MOST = 60
 RING, ROWS = ["before_ring_replaced", "after_ring_replaced"], ["before_commit", "after_commit"]
 
 
@@ -57,6 +58,7 @@ def main(data_dir: Path) -> None:
             os._exit(0)
         _, status = os.waitpid(pid, 0)
         assert not status or os.WIFSIGNALED(status), f"child {number} failed at {point}: {status}"
+        assert number < MOST, "it does not get further"
         died += [point] if status else []
         if number and not asyncio.run(is_under_way(data_dir)):
             break

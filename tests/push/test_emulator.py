@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import re
 import subprocess
@@ -16,6 +17,7 @@ import httpx
 import pytest
 
 from emulators.getui import Running, running
+from emulators.http import Fault
 from push.providers.getui_auth import sign
 
 pytestmark = pytest.mark.anyio
@@ -52,6 +54,17 @@ async def caller(anyio_backend: str) -> AsyncIterator[Caller]:
         caller = Caller(vendor, http)
         await caller.sign_in()
         yield caller
+
+
+@pytest.mark.parametrize("kind", ["reset_before", "reset_after"])
+async def test_connection_broken_on_demand_leaves_no_error(
+    caller: Caller, caplog: pytest.LogCaptureFixture, kind: str
+) -> None:
+    caller.vendor.state.faults.queue.append(Fault(kind))
+    with pytest.raises(httpx.TransportError):
+        await caller.call("push/single/cid", single())
+    assert await caller.call("push/single/cid", single()) == (200, 0, "")
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 def single(**changes: Any) -> dict[str, Any]:

@@ -52,6 +52,17 @@ def test_every_emulator_has_a_page(printed: str) -> None:
             assert (reply.status_code, reply.headers["content-type"][:9]) == (200, "text/html")
 
 
+def test_ports_of_all_are_those_of_the_documentation() -> None:
+    page = (ROOT / "docs/emulators.md").read_text()
+    documented = {name: int(port) for name, port in re.findall(r"-m emulators (\w+) --port (\d+)", page)}
+    port, given = 9101, {}
+    for command, _ in EMULATORS:
+        given[command.name or ""] = port
+        port += 2 if command.name == "apns" else 1
+    assert documented == {name: port for name, port in given.items() if name in documented}
+    assert len(documented) == 8
+
+
 def secret(path: str) -> str:
     """What is in a file that its owner alone may read."""
     assert Path(path).stat().st_mode & 0o077 == 0

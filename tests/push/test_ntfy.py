@@ -78,6 +78,13 @@ async def test_states_of_topics_become_outcomes_in_order(vendor: Running, ntfy: 
     assert await ntfy.send([a_push(f"{vendor.url}/open")]) == [Retry("HTTP 429", after=7.0, provider_fault=False)]
 
 
+async def test_topics_that_nobody_listens_to_pause_no_host(vendor: Running, ntfy: NtfyProvider) -> None:
+    vendor.state.deserted.add("deserted")
+    for _ in range(30):
+        assert await ntfy.send([a_push(f"{vendor.url}/deserted?up=1")]) == [Retry("HTTP 507", provider_fault=False)]
+    assert await ntfy.send([a_push(f"{vendor.url}/open")]) == [Delivered()]
+
+
 @pytest.mark.parametrize("token", ["", "mytopic", "ntfy://host/topic", "https://[SECRET", "https://h/\ud800SECRET"])
 async def test_old_row_with_a_bad_token_is_rejected_and_not_shown(ntfy: NtfyProvider, token: str) -> None:
     assert await ntfy.send([a_push(token)]) == [Rejected("endpoint is no URL")]

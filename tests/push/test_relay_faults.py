@@ -67,7 +67,7 @@ async def test_open_breaker_costs_no_attempt(world: World) -> None:
 
 async def test_push_to_a_host_that_is_left_alone_costs_no_attempt_and_soon_follows_its_return(world: World) -> None:
     await world.one_message()
-    paused = Retry("host paused: HTTP 503", after=30, provider_fault=False, tried=False)
+    paused = Retry("host paused: HTTP 503", after=30, provider_fault=False, costs_attempt=False)
     world.provider.script = lambda _: paused
     relay, down_until = world.relay(), world.clock() + 6 * 3_600_000
     while world.clock() < down_until:

@@ -183,8 +183,12 @@ async def test_host_that_is_down_is_paused_and_the_others_are_not(vendor: Runnin
         assert isinstance(paused, Retry)
         assert (paused.reason, paused.provider_fault, taken) == ("host paused: HTTP 500", False, Delivered())
         assert 0 < (paused.after or 0) <= 30
-        assert not paused.tried
+        assert not paused.costs_attempt
         assert down.state.calls["push"] == 5
+        vendor.state.clock.ahead_ms += 30_000
+        meet(down, "500")
+        probe = Retry("HTTP 500", after=30.0, provider_fault=False, costs_attempt=False)
+        assert await webpush.send([a_push(token)]) == [probe]
         vendor.state.clock.ahead_ms += 30_000
         assert await webpush.send([a_push(token)]) == [Delivered()]
         assert await webpush.send([a_push(token, 2)]) == [Delivered()]

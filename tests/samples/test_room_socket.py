@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handlers.samples.room_socket import MAX_PER_ADDRESS, read_hello
+from handlers.samples.room_socket import read_hello
 from models.errors import AppError, InvalidField, MalformedRequest
 from tests.harness import Server, running, wait_until
 from tests.samples.world import Hosted, Listener, hello, listening, settle, talker
@@ -150,17 +150,34 @@ def test_who_takes_nothing_is_cut_and_holds_up_nobody(server: Server, room_port:
             assert len(slow.lines.read()) < 30 * len(text.encode())
 
 
+def test_one_person_and_one_address_have_so_many_and_no_more(server: Server, room_port: int) -> None:
+    people = [talker(server) for _ in range(11)]
+    room = people[0].create_room()
+    with contextlib.ExitStack() as stack:
+        for person in people[:10]:
+            for _ in range(20):
+                last = stack.enter_context(listening(room_port, hello(person, room)))
+            settle(last, person, room)
+            if person is people[0]:
+                with listening(room_port, hello(person, room)) as one_too_many:
+                    assert one_too_many.is_closed()
+        with listening(room_port) as one_too_many:
+            with contextlib.suppress(ConnectionError):
+                one_too_many.send(hello(people[10], room))
+            assert one_too_many.is_closed()
+    with listening(room_port, hello(people[10], room)) as listener:
+        settle(listener, people[10], room)
+
+
 def test_thousands_of_silent_connections_are_bounded_and_end(server: Server, room_port: int) -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
-    before = server.open_files()
     with contextlib.ExitStack() as stack:
         crowd = [stack.enter_context(socket.create_connection(("127.0.0.1", room_port), 30)) for _ in range(2000)]
         for number, connection in enumerate(crowd):
             with contextlib.suppress(ConnectionError):
                 connection.send(HELLO[:30] if number % 2 else b"")
         assert server.client.get("/healthz").status_code == 200
-        assert server.open_files() <= before + MAX_PER_ADDRESS + 10
         for connection in crowd:
             with contextlib.suppress(ConnectionError):
                 assert connection.recv(1) == b""
