@@ -194,9 +194,7 @@ def wire(config: Config, parts: Parts) -> Services:
         rooms=Rooms(db=db, keys=keys, groups=groups, messaging=messaging, events=events, limits=limits),
         events=events,
         chat=Chat(db=db, services=parts.hosted, clock=now_ms),
-        devices=Devices(
-            db=db, tokens=parts.device_tokens, providers=parts.providers, limits=limits, clock=now_ms
-        ),
+        devices=Devices(db=db, tokens=parts.device_tokens, providers=parts.providers, limits=limits, clock=now_ms),
         health=Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done()),
         measuring=Measuring(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=now_ms),
         proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),

@@ -157,7 +157,7 @@ class VendorHandler(RequestHandler):
 
     def _reset(self) -> None:
         """Break the connection with an RST."""
-        pass
+        self._auto_finish = False  # there is nothing left to finish
         stream = self.request.connection.detach()  # type: ignore[union-attr]
         assert isinstance(stream, IOStream)
         stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -28,8 +28,8 @@ from handlers.docs import DocsHandler, page
 from handlers.events import EventsHandler, EventStreamHandler
 from handlers.groups import GroupHandler, GroupJoinHandler, GroupMemberHandler, GroupsHandler
 from handlers.images import AcknowledgeHandler, ImageHandler, ImageStatusHandler, InboxHandler, OldestImageHandler
-from handlers.openapi import DescriptionHandler, document_bytes
 from handlers.messages import MessageHandler, MessagesHandler
+from handlers.openapi import DescriptionHandler, document_bytes
 from handlers.people import (
     BlockHandler,
     BlocksHandler,

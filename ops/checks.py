@@ -13,7 +13,7 @@ from composition_push import lane_names
 from config import Config
 from guard import banner, guard
 from models.clock import MINUTE_MS, now_ms
-from models.db import backlog, integrity, messages, users
+from models.db import backlog, image_files, integrity, users
 from models.db.database import Database
 from models.db.migrate import Progress
 from models.db.outbox import State
@@ -179,12 +179,12 @@ async def _outbox(db: Database, config: Config, now: int) -> AsyncIterator[Check
 
 async def _images(db: Database, images: Path, now: int) -> Check:
     """Whether the oldest images have their files."""
-    kept = await messages.list_kept(db, after=0, limit=SAMPLE_IMAGES)
+    kept = await image_files.list_kept(db, after=0, limit=SAMPLE_IMAGES)
     lost = 0
     for image in kept:
         if not (images / path_of(image.message_key)).is_file():
             # What has ended since the list was read may have lost its file rightly.
-            again = await messages.find_kept(db, image.message_id)
+            again = await image_files.find_kept(db, image.message_id)
             lost += again is not None and (again.purge_at is None or again.purge_at > now)
     if lost:
         return Check("images", FAIL, f"{lost} of the oldest {len(kept)} have no file", "python -m ops fsck")

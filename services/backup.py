@@ -13,9 +13,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from models import fault
-from models.db import integrity, messages, migrate, sqlite_copy, users
+from models.db import image_files, integrity, migrate, sqlite_copy, users
 from models.db.database import Database
-from models.db.messages import Kept
+from models.db.image_files import Kept
 from models.db.sqlite import SqliteDatabase
 from models.key_lock import RingInUse, held
 from models.keys import open_key_ring
@@ -93,7 +93,7 @@ async def _examine(db: Database, folder: Path) -> None:
 async def _copy_images(db: Database, source: Path, target: Path, say: Say) -> ImageFacts:
     after = files = size = gone = 0
     await asyncio.to_thread(target.mkdir, 0o700)
-    while kept := await messages.list_kept(db, after=after, limit=BATCH_IMAGES):
+    while kept := await image_files.list_kept(db, after=after, limit=BATCH_IMAGES):
         after = kept[-1].message_id
         taken = await asyncio.to_thread(_take_images, kept, source, target)
         files += len(taken)

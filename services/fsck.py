@@ -8,9 +8,9 @@ between. Files younger than the longest upload are left alone.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from models.db import integrity, messages
+from models.db import image_files, integrity, messages
 from models.db.database import Busy, Database, DatabaseError, Transaction
-from models.db.messages import Kept
+from models.db.image_files import Kept
 from models.errors import StorageError
 from models.message import DeliveryState, MessageId
 from services.expiry import BATCH_WAITS, expire
@@ -113,7 +113,7 @@ class Fsck:
 
     async def _check_images(self) -> None:
         after = 0
-        while kept := await messages.list_kept(self._db, after=after, limit=BATCH_WAITS):
+        while kept := await image_files.list_kept(self._db, after=after, limit=BATCH_WAITS):
             self._on_step("images", self._report.images)
             after = kept[-1].message_id
             sizes = await self._store.sizes(image.message_key for image in kept)
@@ -142,7 +142,7 @@ class Fsck:
 
     async def _is_kept(self, message_id: MessageId) -> bool:
         """Whether the image's file should still be there: no file goes before the commit that says when."""
-        image = await messages.find_kept(self._db, message_id)
+        image = await image_files.find_kept(self._db, message_id)
         return image is not None and (image.purge_at is None or image.purge_at > self._clock())
 
     async def _give_up(self, lost: list[tuple[Kept, str]]) -> None:
@@ -161,7 +161,7 @@ class Fsck:
         async def mark(tx: Transaction) -> None:
             for message_id in ids:
                 await messages.end_if_nobody_waits(tx, message_id, self._clock())
-            await messages.mark_removed(tx, ids)
+            await image_files.mark_removed(tx, ids)
 
         if ids:
             await self._db.write(mark)
@@ -172,7 +172,7 @@ class Fsck:
         async for unknown in find_unknown(self._db, self._store, self._orphan_seconds):
             self._on_step("files", self._report.problems[ORPHAN])
             there = list(await self._store.sizes(unknown))
-            known = await messages.list_stored_keys(self._db, there)
+            known = await image_files.list_stored_keys(self._db, there)
             orphans = [key for key in there if key not in known]
             for key in orphans:
                 self._report.found(ORPHAN, key)

@@ -80,9 +80,7 @@ class Messaging:
         self._wake_relay = wake_relay
         self._clock = clock
 
-    async def send(
-        self, uid: UserId, fields: Mapping[str, Any], key: str | None, *, needs_others: bool = True
-    ) -> Sent:
+    async def send(self, uid: UserId, fields: Mapping[str, Any], key: str | None, *, needs_others: bool = True) -> Sent:
         """Write the message, its events and its notifications in one transaction.
 
         Raises InvalidField, RecipientUnavailable, EmptyGroup, IdempotencyConflict, RateLimited, DiscoveryBudget,

@@ -3,7 +3,7 @@
 
 from collections.abc import AsyncIterator, Callable
 
-from models.db import messages
+from models.db import image_files
 from models.db.database import Database
 from storage.disk import DiskStore
 
@@ -11,7 +11,7 @@ from storage.disk import DiskStore
 async def find_unknown(db: Database, store: DiskStore, older_than_seconds: float) -> AsyncIterator[list[str]]:
     """The keys of files last written that long ago which no row keeps, some at a time."""
     async for keys in store.sweep_candidates(older_than_seconds):
-        known = await messages.list_stored_keys(db, keys)
+        known = await image_files.list_stored_keys(db, keys)
         yield [key for key in keys if key not in known]
 
 
@@ -46,5 +46,5 @@ class Orphans:
 
     async def _remove(self, due: list[str]) -> int:
         # Asked again right before: the row that keeps a file may have come since.
-        known = await messages.list_stored_keys(self._db, due) if due else set()
+        known = await image_files.list_stored_keys(self._db, due) if due else set()
         return await self._store.remove_many(key for key in due if key not in known)

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from models import fault
-from models.db import integrity, messages, migrate, sqlite_copy, users
+from models.db import image_files, integrity, migrate, sqlite_copy, users
 from models.db.database import Database
-from models.db.messages import Kept
+from models.db.image_files import Kept
 from models.db.sqlite import SqliteDatabase
 from models.errors import StorageError
 from models.keys import open_key_ring
@@ -106,7 +106,7 @@ async def _fill(folder: Path, manifest: Manifest, staged: Places, say: Say) -> R
 
 async def _restore_images(db: Database, store: DiskStore, source: Path | None, say: Say) -> Restored:
     restored, after = Restored(), 0
-    while kept := await messages.list_kept(db, after=after, limit=BATCH_IMAGES):
+    while kept := await image_files.list_kept(db, after=after, limit=BATCH_IMAGES):
         after = kept[-1].message_id
         there = await store.sizes(image.message_key for image in kept)
         restored.present += len(there)

@@ -15,7 +15,7 @@ from typing import Protocol
 
 from models import fault
 from models.clock import DAY_MS, HOUR_MS, MINUTE_MS
-from models.db import devices, erasure, events, messages, outbox, overdue
+from models.db import devices, erasure, events, image_files, messages, outbox, overdue
 from models.db.database import Database, Transaction
 from models.errors import AppError
 from models.message import MessageId
@@ -157,7 +157,7 @@ class Retention:
         """
         async with self._moving:
             before, receiving = self._store.stored_bytes, self._store.receiving
-            counted = await messages.stored_bytes(self._db)
+            counted = await image_files.stored_bytes(self._db)
             if not receiving and not self._store.receiving and self._store.stored_bytes == before:
                 self._store.set_stored_bytes(counted)
         return self._store.stored_bytes
@@ -207,7 +207,7 @@ class Retention:
     async def _remove_files(self) -> int:
         total = 0
         while not self._stopping:
-            due = await messages.list_purgeable(self._db, self._clock(), BATCH_ROWS)
+            due = await image_files.list_purgeable(self._db, self._clock(), BATCH_ROWS)
             if not due:
                 break
             async with self._moving:
@@ -221,9 +221,9 @@ class Retention:
         fault.point("before_mark_removed")
 
         async def unit(tx: Transaction) -> None:
-            await messages.mark_removed(tx, gone)
+            await image_files.mark_removed(tx, gone)
             if stuck:
-                await messages.put_off_removal(tx, stuck, self._clock() + RETRY_MS)
+                await image_files.put_off_removal(tx, stuck, self._clock() + RETRY_MS)
 
         await self._db.write(unit)
         return len(gone)

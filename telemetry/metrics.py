@@ -68,9 +68,7 @@ COMMIT_SECONDS = Histogram(
 COMMIT_UNITS = Histogram("glimpse_commit_units", "Writes that shared one commit.", buckets=(1, 2, 4, 8, 16, 32, 64))
 COMMIT_FAILURES = Counter("glimpse_commit_failures_total", "Commits that failed: an fsync error, or a full disk.")
 
-OUTBOX_DUE = Gauge(
-    "glimpse_outbox_due", "Notifications that are neither delivered nor given up.", ["provider", "app"]
-)
+OUTBOX_DUE = Gauge("glimpse_outbox_due", "Notifications that are neither delivered nor given up.", ["provider", "app"])
 OUTBOX_OLDEST_SECONDS = Gauge(
     "glimpse_outbox_oldest_seconds", "The age of the oldest of them; 0 when there is none.", ["provider", "app"]
 )

@@ -21,9 +21,7 @@ class Backlog:
 
 # Ids rise with time, so the lowest is the oldest.
 _DUE_BY_LANE = (
-    select(
-        outbox.c.provider, outbox.c.app, func.count().label("due"), func.min(outbox.c.outbox_id).label("oldest_id")
-    )
+    select(outbox.c.provider, outbox.c.app, func.count().label("due"), func.min(outbox.c.outbox_id).label("oldest_id"))
     .where(outbox.c.state == literal("due"))
     .group_by(outbox.c.provider, outbox.c.app)
     .subquery("lanes")

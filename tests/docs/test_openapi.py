@@ -20,7 +20,13 @@ from handlers.shared import Who
 from tests import contract
 
 HEADERS: list[Any] = [{"ukey": []}, {"access_token": []}]
-SECURITY: dict[Who, list[Any]] = {Who.ANYBODY: [], Who.PERSON: HEADERS, Who.FORM: [*HEADERS, {}], Who.FRAME: [*HEADERS, {}], Who.SESSION: [{"session": []}]}
+SECURITY: dict[Who, list[Any]] = {
+    Who.ANYBODY: [],
+    Who.PERSON: HEADERS,
+    Who.FORM: [*HEADERS, {}],
+    Who.FRAME: [*HEADERS, {}],
+    Who.SESSION: [{"session": []}],
+}
 REQUEST_ID = {"X-Request-Id": "58ecf3c0ecd192ac"}
 VOID = {"br", "hr", "img", "input", "link", "meta"}
 

@@ -50,7 +50,9 @@ OWN = Access()
 ACCESS: dict[str, tuple[Access, ...]] = {
     **dict.fromkeys(("root", "healthz", "headHealthz", "readyz", "headReadyz", "openapi", "docs", "vapidKey"), (OPEN,)),
     **dict.fromkeys(("register", "activate", "resendCode", "signUp", "logIn", "refreshTokens"), (OPEN,)),
-    **dict.fromkeys(("sendbirdSignUp", "agoraRegister", "agoraLogIn", "agoraToken", "roomRegister", "roomLogIn"), (OPEN,)),
+    **dict.fromkeys(
+        ("sendbirdSignUp", "agoraRegister", "agoraLogIn", "agoraToken", "roomRegister", "roomLogIn"), (OPEN,)
+    ),
     # A room_gid lets in whoever has it, and without a session of the sample's nobody has any way in: tests/samples.
     **dict.fromkeys(("createRoom", "sendRoomMessage", "roomHistory"), (OWN,)),
     **dict.fromkeys(

@@ -99,7 +99,9 @@ def test_a_push_provider_that_has_no_keys_here_is_refused(server: Server) -> Non
     body = {**PHONE, "nickname": "Ann", "cid": "token", "push_provider": "getui"}
     (answer,) = provoke(server, request("POST", "/v1/register", JSON, CLOSE, body=json.dumps(body).encode()))
     assert answer.refusal == (422, "invalid_field")
-    assert json.loads(answer.body)["errors"] == [{"field": "push_provider", "message": "must be one of log, ntfy, webpush"}]
+    assert json.loads(answer.body)["errors"] == [
+        {"field": "push_provider", "message": "must be one of log, ntfy, webpush"}
+    ]
 
 
 @pytest.mark.parametrize("key", ["", "a b", "é", "x" * 65, "x" * 10_000, "short"])

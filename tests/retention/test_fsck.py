@@ -3,7 +3,7 @@
 
 import pytest
 
-from models.db import messages
+from models.db import image_files
 from models.errors import ContentLost, StorageError
 from services import fsck
 from services.fsck import Report
@@ -163,7 +163,7 @@ async def test_an_image_that_goes_while_fsck_looks_is_no_alarm(world: World) -> 
         await world.retention().run_once()
 
     db = Between(world.path)
-    db.asked, db.then = messages._LIST_KEPT, acknowledge
+    db.asked, db.then = image_files._LIST_KEPT, acknowledge
     report = await world.fsck(db=db)
     await db.close()
     assert (world.has_file(image), report.clean) == (False, True)
@@ -182,7 +182,7 @@ async def test_an_upload_that_ends_while_fsck_looks_is_no_alarm(world: World) ->
     key = await world.file(b"late")
     world.age(key, DAY)
     db = Between(world.path)
-    db.asked, db.then = messages._STORED_KEYS, lambda: world.record(key, b"late", ann, ben)
+    db.asked, db.then = image_files._STORED_KEYS, lambda: world.record(key, b"late", ann, ben)
     report = await world.fsck(db=db)
     await db.close()
     assert (db.happened, report.clean) == (True, True)

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from models.db import messages
+from models.db import image_files
 from models.db.database import Row, Statement, Value
 from models.db.sqlite import SqliteDatabase
 from tests.retention.world import DAY, HOUR, ORPHAN_SECONDS, World
@@ -74,7 +74,7 @@ async def test_a_row_that_comes_at_the_last_moment_saves_its_file(world: World) 
     key = await world.file(b"late")
     world.age(key, DAY)
     db = Between(world.path)
-    db.asked = messages._STORED_KEYS
+    db.asked = image_files._STORED_KEYS
     retention = world.retention(db)
     await retention.run_once()
     world.clock.passes(DAY)

@@ -44,8 +44,6 @@ def test_an_image_goes_to_somebody_with_room_for_it() -> None:
         (replace(FRIEND, pending_count=3), FRIENDS_ONLY, InboxFull),
     ],
 )
-def test_an_image_goes_to_nobody_else(
-    recipient: Recipient | None, policy: SendPolicy, error: type[AppError]
-) -> None:
+def test_an_image_goes_to_nobody_else(recipient: Recipient | None, policy: SendPolicy, error: type[AppError]) -> None:
     with pytest.raises(error):
         check_can_send(recipient, 10, policy)

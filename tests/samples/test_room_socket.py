@@ -165,8 +165,6 @@ def test_one_person_and_one_address_have_so_many_and_no_more(server: Server, roo
             with contextlib.suppress(ConnectionError):
                 one_too_many.send(hello(people[10], room))
             assert one_too_many.is_closed()
-    with listening(room_port, hello(people[10], room)) as listener:
-        settle(listener, people[10], room)
 
 
 def test_thousands_of_silent_connections_are_bounded_and_end(server: Server, room_port: int) -> None:

@@ -3,6 +3,7 @@
 
 import hashlib
 import time
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
@@ -119,6 +120,8 @@ def test_a_session_is_kept_hashed_and_prolonged_by_use_and_ends_unused(server: S
         return (int(end) / 1000 - time.time()) / 86_400
 
     assert 29.9 < days_left() <= 30
+    for file in (server.log, *filter(Path.is_file, server.data_dir.rglob("*"))):
+        assert ann.uuid.encode() not in file.read_bytes(), file
     alter(server, "UPDATE refresh_tokens SET expires_at = expires_at - ? WHERE digest = ?", 20 * DAY_MS, digest)
     room = ann.create_room()
     assert 29.9 < days_left() <= 30
