@@ -86,8 +86,7 @@ async def build(config: Config, ending: Ending) -> AsyncIterator[Services]:
         keys = open_key_ring(ring_file, sealed=await users.find_phone_cipher(db))
         watch = KeyWatch(db=db, keys=keys, path=ring_file, clock=now_ms)
         await watch.enter()
-        watching = asyncio.create_task(watch.run())
-        stack.callback(watching.cancel)
+        stack.callback(asyncio.create_task(watch.run()).cancel)
         store = DiskStore(
             config.data_dir / "images",
             min_free_bytes=config.storage.min_free_bytes,
@@ -272,8 +271,7 @@ def http_settings(config: Config) -> HttpSettings:
 
 def sample_settings(config: Config) -> SampleSettings:
     """What is not written holds where this machine alone can reach the server, and nowhere else."""
-    samples, server = config.samples, config.server
-    alone = is_loopback(server.host) and not server.behind_proxy
+    samples, alone = config.samples, is_loopback(config.server.host) and not config.server.behind_proxy
     return SampleSettings(
         enabled=alone if samples.enabled is None else samples.enabled,
         min_password_bytes=samples.min_password_bytes,

@@ -48,7 +48,7 @@ def test_what_one_state_writes_the_states_beside_it_read() -> None:
 def test_a_whole_rotation_leaves_new_keys_alone_and_the_code_key() -> None:
     first = new_key_ring()
     *between, last = states(first)
-    assert (last.data_keys.keys(), last.peppers.keys(), last.token_keys.keys()) == ({2}, {2}, {2})
+    assert (*last.data_keys, *last.peppers, *last.token_keys) == (2, 2, 2)
     assert (last.data_key, last.pepper, last.token_key, last.token_since) == (2, 2, 2, 0)
     for name in ("data_keys", "peppers", "token_keys"):
         assert not set(getattr(first, name).values()) & set(getattr(last, name).values())

@@ -10,9 +10,21 @@ from uuid import UUID
 import pytest
 
 from tests.harness import Server
-from tests.samples.world import alter, new_name, talker
+from tests.samples.world import Talker, alter, new_name, talker
 
 DAY_MS = 86_400_000
+
+
+@pytest.fixture(scope="module")
+def room(server: Server) -> str:
+    """A room with one person in it."""
+    return talker(server).create_room()
+
+
+@pytest.fixture(scope="module")
+def stranger(server: Server) -> Talker:
+    """Who is not in that room."""
+    return talker(server)
 
 
 def test_two_people_talk_in_a_room(server: Server) -> None:
@@ -171,13 +183,12 @@ def test_a_changed_password_ends_sessions_and_other_credentials_are_none(server:
         ("/send-message", b'{"room_gid": "\\ud800", "msg": "x"}', 400),
     ],
 )
-def test_failures_say_no_more_than_that(server: Server, path: str, body: Any, status: int) -> None:
-    ann, ben = talker(server), talker(server)
-    room = ben.create_room()
+def test_failures_say_no_more_than_that(stranger: Talker, room: str, path: str, body: Any, status: int) -> None:
+    server = stranger.server
     if isinstance(body, dict) and body.get("room_gid") == "{room}":
         body = {**body, "room_gid": room}
     content = {"content": body} if isinstance(body, bytes) else {"json": body}
-    headers = {"user": ann.uuid, "Content-Type": "application/json"}
+    headers = {"user": stranger.uuid, "Content-Type": "application/json"}
     refused = server.client.post(path, headers=headers, **content)
     assert (refused.status_code, refused.json()) == (status, {"ok": False})
     members = "SELECT count(*) FROM group_members JOIN groups USING (group_id) WHERE room_gid = ?"
@@ -185,8 +196,8 @@ def test_failures_say_no_more_than_that(server: Server, path: str, body: Any, st
 
 
 @pytest.mark.parametrize(("query", "status"), [({}, 422), ({"room_gid": "AAAAAAAA"}, 404), ({"room": "x"}, 422)])
-def test_a_room_that_is_not_there_has_no_history(server: Server, query: dict[str, str], status: int) -> None:
-    refused = server.client.get("/get-room-history", params=query, headers={"user": talker(server).uuid})
+def test_a_room_that_is_not_there_has_no_history(stranger: Talker, query: dict[str, str], status: int) -> None:
+    refused = stranger.server.client.get("/get-room-history", params=query, headers={"user": stranger.uuid})
     assert (refused.status_code, refused.json()) == (status, {"ok": False})
 
 
