@@ -83,12 +83,14 @@ async def test_a_batch_ends_at_64_units(db: SqliteDatabase, disk: FaultyDisk) ->
     assert db.writes.batches == 1 + 3
 
 
-async def test_a_batch_ends_after_10_ms(db: SqliteDatabase) -> None:
+async def test_a_batch_ends_after_10_ms(path: Path) -> None:
     async def slow(_: Transaction) -> None:
         time.sleep(0.011)  # noqa: ASYNC251 - a unit that holds up the loop
 
+    db = SqliteDatabase(path)
     await asyncio.gather(*(db.write(slow) for _ in range(3)))
     assert db.writes.batches == 3
+    await db.close()
 
 
 async def _nothing(_: Transaction) -> None:
