@@ -75,7 +75,7 @@ class BufferBudget:
     @property
     def batch_bytes(self) -> int:
         """How much one upload gathers before a thread writes it: most images whole, while there is room for that."""
-        return WHOLE_BYTES if 4 * self.used < self.limit else BATCH_BYTES
+        return WHOLE_BYTES if 8 * self.used < self.limit else BATCH_BYTES
 
 
 class Upload:

@@ -42,6 +42,7 @@ class AliyunSms:
     """
 
     name = "aliyun"
+    knows_repeats = False
 
     def __init__(
         self,

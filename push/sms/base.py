@@ -39,9 +39,10 @@ SmsOutcome = Sent | NotSent
 
 
 class SmsProvider(Protocol):
-    """One SMS gateway with one set of credentials."""
+    """One SMS gateway with one set of credentials. `knows_repeats`: one `message_id` never makes two SMS."""
 
     name: str
+    knows_repeats: bool
 
     async def send(self, message: SmsMessage) -> SmsOutcome:
         """Send one SMS. Raises nothing that the gateway or the network causes."""

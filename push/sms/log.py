@@ -11,6 +11,7 @@ class LogSms:
     """One JSON line per SMS: `to`, `text`, `code`."""
 
     name = "log"
+    knows_repeats = True
 
     def __init__(self, path: Path) -> None:
         self._path = path

@@ -20,7 +20,10 @@ log = logging.getLogger(__name__)
 
 
 class SmsQueue:
-    """At most `size` codes that are promised or on their way; each has 10 s a try, and two tries."""
+    """At most `size` codes that are promised or on their way; each has 10 s a try, and two tries.
+
+    The second is for what went wrong for a moment, and may not make two SMS of one.
+    """
 
     def __init__(self, provider: SmsProvider, size: int = 64, *, send_seconds: float = SEND_SECONDS) -> None:
         self._provider = provider
@@ -75,7 +78,7 @@ class SmsQueue:
             async with asyncio.timeout(self._send_seconds):
                 return await self._provider.send(message)
         except TimeoutError:
-            return NotSent("timed out", temporary=True)
+            return NotSent("timed out", temporary=self._provider.knows_repeats)
         except Exception as error:  # noqa: BLE001 - its text may hold the number
             return NotSent(f"raised {type(error).__name__}", temporary=False)
 

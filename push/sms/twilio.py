@@ -29,6 +29,7 @@ class TwilioSms:
     """One POST per SMS. Twilio knows no repeats: what may have been sent is not sent again."""
 
     name = "twilio"
+    knows_repeats = False
 
     def __init__(self, credentials: TwilioCredentials, http: HttpClient) -> None:
         account = credentials.account_sid

@@ -18,6 +18,7 @@ class WebhookSms:
     """
 
     name = "webhook"
+    knows_repeats = True
 
     def __init__(self, url: str, secret: str, http: HttpClient) -> None:
         self._url = url

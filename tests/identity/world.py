@@ -52,6 +52,7 @@ class Clock:
 
 class FakeSms:
     name = "fake"
+    knows_repeats = True
 
     def __init__(self) -> None:
         self.sent: list[SmsMessage] = []

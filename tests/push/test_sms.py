@@ -32,7 +32,8 @@ CODE = SmsMessage("+8613800138000", "Your code is 123456", "123456")
 class ScriptedSms:
     name = "scripted"
 
-    def __init__(self, *outcomes: SmsOutcome | Exception) -> None:
+    def __init__(self, *outcomes: SmsOutcome | Exception, knows_repeats: bool = True) -> None:
+        self.knows_repeats = knows_repeats
         self.outcomes = list(outcomes)
         self.sent: list[SmsMessage] = []
         self.may_answer = asyncio.Event()
@@ -114,13 +115,16 @@ async def test_temporary_failure_is_tried_once_more_with_the_same_id(
     assert "13800138000" not in shown
 
 
-async def test_hanging_provider_is_cut_off() -> None:
-    provider = ScriptedSms()
+@pytest.mark.parametrize(("knows_repeats", "tries"), [(True, 2), (False, 1)])
+async def test_hanging_provider_is_cut_off_and_asked_again_only_where_it_knows_repeats(
+    knows_repeats: bool, tries: int
+) -> None:
+    provider = ScriptedSms(knows_repeats=knows_repeats)
     provider.may_answer.clear()
     queue = SmsQueue(provider, size=1, send_seconds=0.02)
     put(queue)
     await queue.close()
-    assert len(provider.sent) == 2
+    assert len(provider.sent) == tries
     queue.reserve()
 
 
