@@ -8,6 +8,7 @@ everything below them is handed plain values.
 import argparse
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import reduce
 from pathlib import Path
 
@@ -37,7 +38,8 @@ from config_sections import (
     Storage,
     Uploads,
 )
-from config_values import SQLITE
+from models.db.engine import Location, parse_url
+from models.db.mysql_connection import MysqlLocation
 
 SHIPPED = Path(__file__).with_name("config.yaml")
 
@@ -80,9 +82,22 @@ class Config(Layers):
     log: Log = Log()
 
     @property
-    def database_path(self) -> Path:
-        """The file that `database.url` names."""
-        return Path(self.database.url.removeprefix(SQLITE).replace("{data_dir}", str(self.data_dir)))
+    def database_location(self) -> Location:
+        """Where the database is, its password put in."""
+        location = parse_url(self.database.url.replace("{data_dir}", str(self.data_dir)))
+        password = self.database.password.get_secret_value()
+        return replace(location, password=password) if isinstance(location, MysqlLocation) and password else location
+
+    @property
+    def database_path(self) -> Path | None:
+        """The file that the database is, None on a server."""
+        location = self.database_location
+        return location if isinstance(location, Path) else None
+
+    @property
+    def images_directory(self) -> Path:
+        """Where the images are."""
+        return Path(self.storage.directory.replace("{data_dir}", str(self.data_dir)))
 
 
 def load(

@@ -11,6 +11,8 @@ import yaml  # type: ignore[import-untyped]  # it ships no types
 from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource
 
+from config_values import holds_password
+
 PREFIX = "GLIMPSE_"
 NOT_KEYS = {"GLIMPSE_FAULT"}
 Values = dict[str, Any]
@@ -49,7 +51,9 @@ class Layers(BaseSettings):
         """Note these files, of which each says what it is mapped to."""
         secrets = [key.removesuffix("_file") for key in keys_of(self.model_dump()) if key.endswith("_file")]
         self._files_with_secrets = tuple(
-            file for file, said in files.items() if any(flat(said).get(key) for key in secrets)
+            file
+            for file, said in files.items()
+            if any(flat(said).get(key) for key in secrets) or holds_password(flat(said).get("database.url"))
         )
 
 

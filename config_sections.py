@@ -3,7 +3,7 @@
 
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from config_values import (
     AccountRates,
@@ -55,7 +55,9 @@ class Server(_Section):
 
 
 class Database(_Section):
-    url: DatabaseUrl = "sqlite:///{data_dir}/glimpse.db"
+    url: DatabaseUrl = Field(default="sqlite:///{data_dir}/glimpse.db", repr=False)
+    password_file: ReadableFile = ""
+    password: Secret = SecretStr("")
 
 
 class ActivationBudgets(_Section):
@@ -124,6 +126,7 @@ class Delivery(_Section):
 
 
 class Storage(_Section):
+    directory: Text = "{data_dir}/images"
     min_free_bytes: Amount = 1_073_741_824
     max_bytes: Amount = 0
 

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretStr, ValidationInfo
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from models.db.engine import SQLITE, parse_url
+from models.db.mysql_connection import MysqlLocation
 from push.endpoints import parse_origin
 from push.providers.apns_auth import p256_key
 from push.providers.fcm_auth import read_service_account, rsa_key
 from push.providers.webpush_vapid import parse_key
 from push.webhook_signature import signing_key
 
-SQLITE = "sqlite:///"
 REGION = re.compile(r"[1-9][0-9]{0,2}|[A-Z]{2}")
 RATE = re.compile(r"[1-9][0-9]*/([1-9][0-9]* ?)?(second|minute|hour|day)s?")
 
@@ -82,12 +83,27 @@ def _secret_url(url: str) -> str:
     return url
 
 
-def _sqlite_url(url: str) -> str:
-    if url.startswith("mysql:"):
-        raise ValueError(f"MySQL is not built yet; use SQLite: {SQLITE}{{data_dir}}/glimpse.db")
-    if not url.startswith(SQLITE) or url == SQLITE:
-        raise ValueError(f"must be {SQLITE} and a path, as in {SQLITE}{{data_dir}}/glimpse.db")
+def _database_url(url: str) -> str:
+    try:
+        location = parse_url(url)
+    except ValueError as error:
+        raise ValueError(f"{error}, as in {SQLITE}{{data_dir}}/glimpse.db") from None
+    if isinstance(location, MysqlLocation):
+        for file in filter(None, (location.ssl_cert, location.ssl_key, location.ssl_ca.removeprefix("system"))):
+            _readable(file)
+        if not (location.ssl_ca or location.unix_socket or is_loopback(location.host)):
+            raise ValueError("needs ?ssl_ca=FILE (or ssl_ca=system) for a server that is not on this machine")
     return url
+
+
+def holds_password(url: object) -> bool:
+    """Whether there is one in the URL itself."""
+    return isinstance(url, str) and bool(urlsplit(url).password)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return url.replace(f":{parts.password}@", ":**********@", 1) if parts.password else url
 
 
 def _proxy(text: str) -> str:
@@ -246,4 +262,4 @@ Proxies = Annotated[tuple[Annotated[str, AfterValidator(_proxy)], ...], BeforeVa
 Regions = Annotated[tuple[Annotated[str, BeforeValidator(_region)], ...], BeforeValidator(_json)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_json)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_json)]
-DatabaseUrl = Annotated[str, AfterValidator(_sqlite_url)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url), PlainSerializer(_without_password, when_used="json")]

@@ -66,6 +66,9 @@ COMMIT_SECONDS = Histogram(
     buckets=(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5),
 )
 COMMIT_UNITS = Histogram("glimpse_commit_units", "Writes that shared one commit.", buckets=(1, 2, 4, 8, 16, 32, 64))
+UNITS_RERUN = Counter(
+    "glimpse_units_rerun_total", "Writes that a deadlock or a lost connection undid, and that were tried again."
+)
 COMMIT_FAILURES = Counter("glimpse_commit_failures_total", "Commits that failed: an fsync error, or a full disk.")
 
 OUTBOX_DUE = Gauge("glimpse_outbox_due", "Notifications that are neither delivered nor given up.", ["provider", "app"])

@@ -6,7 +6,7 @@ the string. Not here: any driver, any SQL of a table, any decision.
 """
 
 import json
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Protocol, TypeVar, cast
@@ -17,7 +17,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.sql.type_api import TypeEngine
-from sqlalchemy.types import Boolean, Integer, LargeBinary
+from sqlalchemy.types import Boolean, LargeBinary
 
 from models.errors import StorageFull, Unavailable
 
@@ -74,22 +74,27 @@ class Statement:
         compiled = cast(SQLCompiler, self.clause.compile(dialect=engine))
         constants = {name: bind.value for bind, name in compiled.bind_names.items() if not bind.required}
         required = frozenset(name for bind, name in compiled.bind_names.items() if bind.required)
-        return Compiled(str(compiled), constants, required)
+        return Compiled(str(compiled), constants, required, _lists(compiled))
 
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """SQL text with named parameters, the values that the statement itself fixes, and the names a caller must give."""
+    """SQL text with named parameters, the values that the statement itself fixes, and the names a caller must give.
+
+    `lists` are those of its parameters that the driver's side writes out as `(1,2,3)`, each with its items' type.
+    """
 
     text: str
     constants: dict[str, Value]
     required: frozenset[str]
+    lists: dict[str, type]
 
 
 class InList(ColumnElement[bool]):
-    """`column IN (…)` over a list that travels as one JSON parameter, so that the text never changes.
+    """`column IN (…)` over a list that is one JSON parameter, so that the statement is compiled once.
 
-    Pass the list's value through `as_list`. Integers, text of up to 255 characters, or bytes of up to 127.
+    Pass the list's value through `as_list`. Integers, text or bytes. MySQL's optimizer knows no index for a list that
+    comes out of JSON in an UPDATE or DELETE: there it is written out, as every value is that travels to that server.
     """
 
     inherit_cache = False
@@ -115,10 +120,14 @@ def _in_list_sqlite(element: InList, compiler: SQLCompiler, **kw: Any) -> str:
 @compiles(InList, "mysql")
 def _in_list_mysql(element: InList, compiler: SQLCompiler, **kw: Any) -> str:
     column, parameter = compiler.process(element.column, **kw), compiler.process(element.parameter, **kw)
-    kind = "BIGINT" if isinstance(element.column.type, Integer) else "VARCHAR(255)"
-    rows = f"JSON_TABLE({parameter}, '$[*]' COLUMNS (v {kind} PATH '$')) AS j"
-    value = "UNHEX(j.v)" if _is_binary(element) else "j.v"
-    return f"{column} IN (SELECT {value} FROM {rows})"  # noqa: S608 - both sides are compiled
+    name = parameter.removeprefix("%(").removesuffix(")s")
+    _lists(compiler)[name] = bytes if _is_binary(element) else str
+    return f"{column} IN {parameter}"
+
+
+def _lists(compiler: SQLCompiler) -> dict[str, type]:
+    found: dict[str, type] = compiler.__dict__.setdefault("written_out_lists", {})
+    return found
 
 
 def _is_binary(element: InList) -> bool:
@@ -180,7 +189,13 @@ Unit = Callable[[Transaction], Coroutine[Any, Any, T]]
 
 
 class Database(Protocol):
-    """One engine. Two implementations: `models.db.sqlite`, `models.db.mysql`."""
+    """One engine. Two implementations: `models.db.sqlite`, `models.db.mysql`.
+
+    `shared`: other processes and machines serve from it too, so that what one alone knows is not all there is.
+    """
+
+    @property
+    def shared(self) -> bool: ...
 
     async def read(self, statement: Statement, **params: Value) -> list[Row]:
         """All rows of one statement over committed data. Raises Busy."""
@@ -203,20 +218,45 @@ def drive(unit: Coroutine[Any, Any, T], run: Callable[[Call], list[Row] | Change
 
     Raises what the unit raises, and UnitYielded when it awaits anything but its transaction.
     """
-    answer: list[Row] | Changed | None = None
-    error: BaseException | None = None
+    answer: Answer = None
     try:
         while True:
-            call = unit.throw(error) if error else unit.send(answer)
-            if not isinstance(call, Call):
-                raise UnitYielded("a unit of writing awaited something other than its transaction")
-            answer, error = None, None
+            call = _next_call(unit, answer)
             try:
                 answer = run(call)
             except UniqueViolation as violation:
-                error = violation
+                answer = violation
     except StopIteration as end:
         result: T = end.value
         return result
     finally:
         unit.close()
+
+
+async def drive_async(unit: Coroutine[Any, Any, T], run: Callable[[Call], Awaitable[list[Row] | Changed]]) -> T:
+    """`drive` on an engine that is waited for."""
+    answer: Answer = None
+    try:
+        while True:
+            try:
+                call = _next_call(unit, answer)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            try:
+                answer = await run(call)
+            except UniqueViolation as violation:
+                answer = violation
+    finally:
+        unit.close()
+
+
+Answer = list[Row] | Changed | UniqueViolation | None
+
+
+def _next_call(unit: Coroutine[Any, Any, T], answer: Answer) -> Call:
+    """What the unit asks next, told how its last call ended. Raises StopIteration when it has returned."""
+    call = unit.throw(answer) if isinstance(answer, UniqueViolation) else unit.send(answer)
+    if not isinstance(call, Call):
+        raise UnitYielded("a unit of writing awaited something other than its transaction")
+    return call

@@ -27,8 +27,8 @@ Record = tuple[int, int]
 class SchemaTooNew(Exception):
     """The database was migrated by a newer version of this program, which alone understands it."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(f"{path} was migrated by a newer version of this program; run that version")
+    def __init__(self, where: object) -> None:
+        super().__init__(f"{where} was migrated by a newer version of this program; run that version")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +69,12 @@ def inspect(path: Path, folder: Path = FOLDER) -> Progress:
     """What `run` would do; changes nothing. Raises SchemaTooNew, Busy, DatabaseError."""
     shipped = steps("sqlite", folder)
     if not path.exists():
-        return _progress(path, shipped, set())
+        return progress(path, shipped, set())
     try:
         connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
         try:
-            return _progress(path, shipped, _recorded(connection))
+            return progress(path, shipped, _recorded(connection))
         finally:
             connection.close()
     except apsw.Error as error:
@@ -91,13 +91,13 @@ def run(path: Path, folder: Path = FOLDER, *, busy_seconds: float = BUSY_SECONDS
     connection = connect(path, busy_milliseconds=int(busy_seconds * 1000))
     try:
         recorded = _recorded(connection)
-        _progress(path, shipped, recorded)
+        progress(path, shipped, recorded)
         connection.execute(RECORDS)
         for step in shipped:
             for index, statement in enumerate(step.statements):
                 if (step.number, index) not in recorded:
                     _run_once(connection, step.number, index, statement)
-        return _progress(path, shipped, _recorded(connection))
+        return progress(path, shipped, _recorded(connection))
     except apsw.Error as error:
         raise translated(error) from error
     finally:
@@ -127,8 +127,9 @@ def _recorded(connection: apsw.Connection) -> set[Record]:
     return {(step, index) for step, index in rows}
 
 
-def _progress(path: Path, shipped: list[Step], recorded: set[Record]) -> Progress:
+def progress(where: object, shipped: list[Step], recorded: set[Record]) -> Progress:
+    """What these records say of the steps that ship. Raises SchemaTooNew, which names `where` they stand."""
     if not recorded <= {record for step in shipped for record in step.records()}:
-        raise SchemaTooNew(path)
+        raise SchemaTooNew(where)
     done = [step.number for step in shipped if step.records() <= recorded]
     return Progress(max(done, default=0), tuple(step.name for step in shipped if step.number not in done))

@@ -22,6 +22,8 @@ BUSY_SECONDS = 5.0
 class SqliteDatabase:
     """`Database` over one SQLite file. Used from one event loop; `writes` tells how much was committed."""
 
+    shared = False
+
     def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
         """Open the file, creating an empty one (mode 0600); the schema is `migrate`'s.
 
