@@ -194,8 +194,19 @@ def _text(connection: Connection, compiled: Compiled, params: dict[str, Value]) 
     values = {}
     for name, value in (compiled.constants | params).items():
         kind = compiled.lists.get(name)
-        values[name] = connection.literal(value) if kind is None else _list(connection, str(value), kind)
+        values[name] = _literal(connection, value) if kind is None else _list(connection, str(value), kind)
     return compiled.text % values
+
+
+def _literal(connection: Connection, value: Value) -> str:
+    """A value as SQL text. Binary is written as hex digits, text by the server's own rules for escapes."""
+    if value is None:
+        return "NULL"
+    if isinstance(value, str):
+        return f"'{connection.escape_string(value)}'"
+    if isinstance(value, bytes):
+        return f"x'{value.hex()}'"
+    return repr(int(value)) if isinstance(value, int) else repr(value)
 
 
 def _list(connection: Connection, value: str, kind: type) -> str:
@@ -203,7 +214,7 @@ def _list(connection: Connection, value: str, kind: type) -> str:
     items = json.loads(value) or [None]
     if kind is bytes:
         items = [item and bytes.fromhex(item) for item in items]
-    return "({})".format(",".join(map(connection.literal, items)))
+    return f"({','.join(_literal(connection, item) for item in items)})"
 
 
 def code_of(error: DatabaseError) -> int | None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from models import fault
 from models.db.database import Busy, DatabaseError
 from models.db.migrate import FOLDER, Progress, Record, Step, progress, steps
-from models.db.mysql_connection import Connection, MysqlLocation, code_of, connect, run_text
+from models.db.mysql_connection import Connection, MysqlLocation, code_of, connect, is_mariadb, run_text
 
 LOCK_SECONDS = 60
 DDL_SECONDS = 24 * 3600.0
@@ -19,6 +19,8 @@ RECORDS = """CREATE TABLE IF NOT EXISTS migrations (
     step INTEGER NOT NULL, statement INTEGER NOT NULL, PRIMARY KEY (step, statement)
 ) ENGINE=InnoDB"""
 RECORD = "INSERT IGNORE INTO migrations (step, statement) VALUES ({}, {})"
+# Two texts that differ in spaces at their end are two; MySQL has another name for that collation.
+NO_PAD = ("utf8mb4_nopad_bin", "utf8mb4_0900_bin")
 # A table, a column, a key that is there; a column or key that is gone.
 DONE_BEFORE = {1050, 1060, 1061, 1091}
 NO_SUCH_TABLE = 1146
@@ -55,7 +57,7 @@ async def _run_step(connection: Connection, step: Step, recorded: set[Record]) -
     for index, statement in enumerate(step.statements):
         if (step.number, index) not in recorded:
             fault.point("before_commit")
-            await _execute_once(connection, statement)
+            await _execute_once(connection, statement if is_mariadb(connection) else statement.replace(*NO_PAD))
             fault.point("between_commits")
             await _execute(connection, RECORD.format(step.number, index))
             fault.point("after_commit")

@@ -28,10 +28,10 @@ Id = BigInteger().with_variant(Integer, "sqlite")
 Digest = LargeBinary(32).with_variant(mysql.BINARY(32), "mysql")
 ENGINE: dict[str, Any] = {
     "mysql_charset": "utf8mb4",
-    "mysql_collate": "utf8mb4_bin",
+    "mysql_collate": "utf8mb4_nopad_bin",
     "sqlite_autoincrement": True,
 }
-PLAIN: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+PLAIN: dict[str, Any] = {"mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_nopad_bin"}
 
 
 def _person(name: str = "uid", *, nullable: bool = False, primary_key: bool = False) -> Column[int]:
@@ -79,6 +79,16 @@ servers = Table(
     Column("server_id", String(32), primary_key=True),
     Column("key_generation", BigInteger, nullable=False, comment="of the key ring that it goes by"),
     Column("started_at", BigInteger, nullable=False),
+    Column("beats", BigInteger, nullable=False, server_default="0", comment="counted up as long as it lives"),
+    **PLAIN,
+)
+
+leases = Table(
+    "leases",
+    metadata,
+    Column("name", String(64), primary_key=True, comment="of the work that one process does for all"),
+    Column("holder", String(32), nullable=False, comment="random, another each time that it is taken"),
+    Column("renewals", BigInteger, nullable=False, comment="counted up as long as its holder lives"),
     **PLAIN,
 )
 

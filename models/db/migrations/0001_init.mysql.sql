@@ -20,7 +20,7 @@ CREATE TABLE activations (
     PRIMARY KEY (activation_id),
     KEY activations_expiry (expires_at),
     KEY activations_phone (phone_digest, created_at)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE budgets (
     key_digest BINARY(32) NOT NULL COMMENT 'SHA-256 over what is counted, for whom, and its window',
@@ -28,7 +28,7 @@ CREATE TABLE budgets (
     expires_at BIGINT NOT NULL,
     PRIMARY KEY (key_digest),
     KEY budgets_expiry (expires_at)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE `groups` (
     group_id BIGINT NOT NULL AUTO_INCREMENT,
@@ -39,7 +39,7 @@ CREATE TABLE `groups` (
     created_at BIGINT NOT NULL,
     PRIMARY KEY (group_id),
     CONSTRAINT groups_room_gid UNIQUE (room_gid)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE idempotency (
     key_digest BINARY(32) NOT NULL COMMENT 'SHA-256 over operation, caller and key',
@@ -51,14 +51,14 @@ CREATE TABLE idempotency (
     PRIMARY KEY (key_digest),
     KEY idempotency_expiry (expires_at),
     KEY idempotency_uid (uid)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE servers (
     server_id VARCHAR(32) NOT NULL,
     key_generation BIGINT NOT NULL COMMENT 'of the key ring that it goes by',
     started_at BIGINT NOT NULL,
     PRIMARY KEY (server_id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE users (
     uid BIGINT NOT NULL AUTO_INCREMENT,
@@ -81,7 +81,7 @@ CREATE TABLE users (
     CONSTRAINT users_email UNIQUE (email),
     CONSTRAINT users_login UNIQUE (login),
     KEY users_leaving (leaving_at)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE blocks (
     uid BIGINT NOT NULL,
@@ -91,7 +91,7 @@ CREATE TABLE blocks (
     FOREIGN KEY(uid) REFERENCES users (uid),
     FOREIGN KEY(blocked_uid) REFERENCES users (uid),
     KEY blocks_blocked (blocked_uid)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE chat_accounts (
     uid BIGINT NOT NULL,
@@ -100,7 +100,7 @@ CREATE TABLE chat_accounts (
     created_at BIGINT COMMENT 'null until the service has the account',
     PRIMARY KEY (uid, provider),
     FOREIGN KEY(uid) REFERENCES users (uid)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE credentials (
     credential_id BIGINT NOT NULL AUTO_INCREMENT,
@@ -113,7 +113,7 @@ CREATE TABLE credentials (
     FOREIGN KEY(uid) REFERENCES users (uid),
     KEY credentials_expiry (expires_at),
     KEY credentials_uid (uid, kind)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE devices (
     device_id BIGINT NOT NULL AUTO_INCREMENT,
@@ -131,7 +131,7 @@ CREATE TABLE devices (
     FOREIGN KEY(uid) REFERENCES users (uid),
     KEY devices_ended (ended_at),
     KEY devices_uid (uid, ended_at)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE events (
     uid BIGINT NOT NULL,
@@ -142,7 +142,7 @@ CREATE TABLE events (
     PRIMARY KEY (uid, event_id),
     FOREIGN KEY(uid) REFERENCES users (uid),
     KEY events_at (at)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE friendships (
     uid BIGINT NOT NULL,
@@ -154,7 +154,7 @@ CREATE TABLE friendships (
     FOREIGN KEY(other_uid) REFERENCES users (uid),
     KEY friendships_other (other_uid),
     KEY friendships_state (uid, state, other_uid)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE group_members (
     group_id BIGINT NOT NULL,
@@ -166,7 +166,7 @@ CREATE TABLE group_members (
     FOREIGN KEY(group_id) REFERENCES `groups` (group_id),
     FOREIGN KEY(uid) REFERENCES users (uid),
     KEY group_members_uid (uid, group_id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE messages (
     message_id BIGINT NOT NULL AUTO_INCREMENT,
@@ -197,7 +197,7 @@ CREATE TABLE messages (
     KEY messages_receiver (receiver_uid, message_id),
     KEY messages_sent (send_time),
     KEY messages_stored (`stored`, size)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE phone_index (
     version INTEGER NOT NULL COMMENT 'of the pepper',
@@ -206,7 +206,7 @@ CREATE TABLE phone_index (
     PRIMARY KEY (version, digest),
     FOREIGN KEY(uid) REFERENCES users (uid),
     KEY phone_index_uid (uid)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE refresh_tokens (
     token_id BIGINT NOT NULL AUTO_INCREMENT,
@@ -222,7 +222,7 @@ CREATE TABLE refresh_tokens (
     KEY refresh_tokens_expiry (expires_at),
     KEY refresh_tokens_family (family, token_id),
     KEY refresh_tokens_uid (uid, used_at, token_id)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE reports (
     report_id BIGINT NOT NULL AUTO_INCREMENT,
@@ -239,7 +239,7 @@ CREATE TABLE reports (
     KEY reports_open (resolved_at, report_id),
     KEY reports_reported (reported_uid),
     KEY reports_reporter (reporter_uid)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE deliveries (
     message_id BIGINT NOT NULL,
@@ -255,7 +255,7 @@ CREATE TABLE deliveries (
     KEY deliveries_from (receiver_uid, sender_uid, state, message_id),
     KEY deliveries_inbox (receiver_uid, state, message_id),
     KEY deliveries_sender (sender_uid)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 CREATE TABLE outbox (
     outbox_id BIGINT NOT NULL AUTO_INCREMENT,
@@ -279,4 +279,4 @@ CREATE TABLE outbox (
     KEY outbox_due (state, provider, app, next_at, outbox_id),
     KEY outbox_message (message_id),
     KEY outbox_settled (settled_at)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;

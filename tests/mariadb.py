@@ -1,0 +1,164 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A private MariaDB server: its own data directory, port and socket on loopback, gone when this process is gone."""
+
+import contextlib
+import os
+import pwd
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import pymysql
+from pymysql.connections import Connection
+from pymysql.constants import CLIENT, FIELD_TYPE
+from pymysql.converters import conversions
+from pymysql.cursors import Cursor
+
+MEMORY = Path("/dev/shm")
+USER, PASSWORD = "glimpse", "only-of-this-test-run"
+"""May do everything in databases whose name begins with `glimpse_`, and nothing else."""
+
+SMALL = (
+    *("--innodb-buffer-pool-size=48M", "--innodb-log-file-size=16M", "--innodb-log-buffer-size=2M"),
+    *("--key-buffer-size=64K", "--aria-pagecache-buffer-size=256K", "--max-connections=400"),
+    *("--skip-name-resolve", "--skip-log-bin", "--performance-schema=OFF"),
+)
+# Removes all when the pipe from this process is closed, be it by `close` or by the death of this process.
+WATCHER = 'read -r _; kill -9 $(cat "$1/pid") 2>/dev/null; rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }'
+WHOLE_NUMBERS = {**conversions, FIELD_TYPE.DECIMAL: int, FIELD_TYPE.NEWDECIMAL: int}
+
+
+def installed() -> bool:
+    return bool(shutil.which("mariadbd") and shutil.which("mariadb-install-db"))
+
+
+class MariaDB:
+    """One server. `directory` holds `data`, `log` and `socket`; options are mariadbd's and come last."""
+
+    def __init__(self, *options: str, parent: Path | None = None) -> None:
+        """Install the system tables and start; about a second. Raises RuntimeError with the server's log."""
+        self.options = options
+        self.directory = Path(tempfile.mkdtemp(prefix="glimpse-maria-", dir=parent or _fast_folder()))
+        self.socket, self.log = self.directory / "socket", self.directory / "log"
+        self.port = _free_port()
+        self._watcher = subprocess.Popen(
+            ["sh", "-c", WATCHER, "sh", str(self.directory)], stdin=subprocess.PIPE, start_new_session=True
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+        self._install()
+        self.start()
+        with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
+            cursor.execute(f"CREATE USER IF NOT EXISTS {USER}@127.0.0.1 IDENTIFIED BY '{PASSWORD}'")
+            cursor.execute(f"GRANT ALL ON `glimpse\\_%`.* TO {USER}@127.0.0.1")
+
+    def _install(self) -> None:
+        if os.geteuid() == 0:
+            shutil.chown(self.directory, "mysql")
+        tables = ["--auth-root-authentication-method=normal", "--skip-test-db"]
+        made = subprocess.run(
+            [
+                "mariadb-install-db",
+                "--no-defaults",
+                f"--datadir={self.directory / 'data'}",
+                *tables,
+                *_identity(),
+                *SMALL,
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if made.returncode:
+            raise RuntimeError(f"mariadb-install-db failed:\n{made.stdout}{made.stderr}")
+
+    @property
+    def pid(self) -> int:
+        assert self._process
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, again after `stop` or `kill`, on the same port; returns when it answers."""
+        command = [
+            *("mariadbd", "--no-defaults", *_identity(), f"--datadir={self.directory / 'data'}"),
+            *(f"--socket={self.socket}", f"--port={self.port}", "--bind-address=127.0.0.1"),
+            *(f"--pid-file={self.directory / 'data/pid'}", *SMALL, *self.options),
+        ]
+        with self.log.open("ab") as log:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+            )
+        (self.directory / "pid").write_text(str(self.pid))
+        deadline = time.monotonic() + 60
+        while True:
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"mariadbd did not start:\n{self.log.read_text()}")
+            # Not by pymysql, which leaves the socket of a refused connection open.
+            with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(str(self.socket))
+                return
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait."""
+        self.kill(signal.SIGTERM)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """A signal that ends it, and wait."""
+        assert self._process
+        self._process.send_signal(number)
+        self._process.wait(60)
+        (self.directory / "pid").unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """End it and remove the directory."""
+        assert self._watcher.stdin
+        self._watcher.stdin.close()
+        if self._process:
+            self._process.wait(60)
+        self._watcher.wait(60)
+
+    def url(self, database: str) -> str:
+        """As `database.url` wants it."""
+        return f"mysql://{USER}:{PASSWORD}@127.0.0.1:{self.port}/{database}"
+
+    def connect(self, database: str | None = None) -> Connection:
+        """A connection of the administrator, by the socket; see `connect`."""
+        return connect(unix_socket=str(self.socket), user="root", database=database)
+
+
+def connect(**options: Any) -> Connection:
+    """A connection that commits each statement, and takes several at once. Sums are integers."""
+    return Connection(
+        charset="utf8mb4",
+        autocommit=True,
+        client_flag=CLIENT.MULTI_STATEMENTS,
+        conv=WHOLE_NUMBERS,
+        **options,
+    )
+
+
+def run(cursor: Cursor, statements: str) -> None:
+    """Run statements with semicolons between them, to the last."""
+    cursor.execute(statements)
+    while cursor.nextset():
+        pass
+
+
+def _fast_folder() -> Path | None:
+    return MEMORY if os.access(MEMORY, os.W_OK) else None
+
+
+def _identity() -> list[str]:
+    """mariadbd refuses to run as root."""
+    return ["--user=mysql"] if os.geteuid() == 0 and pwd.getpwnam("mysql") else []
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
