@@ -22,7 +22,8 @@ MYSQL_PORT = 3306
 START_SECONDS = 30.0
 START_PAUSE_SECONDS = 1.0
 EXPECTED = f"must be {SQLITE} and a path, or {MYSQL}://user:password@host:port/name"
-OPTIONS = {"ssl_ca", "ssl_cert", "ssl_key", "unix_socket"}
+OPTIONS = {"ssl_ca", "ssl_cert", "ssl_key", "unix_socket", "pool_size"}
+MOST_CONNECTIONS = 1000
 
 Location = Path | MysqlLocation
 """A SQLite file, or a database on a MySQL-protocol server."""
@@ -52,8 +53,15 @@ def parse_url(url: str) -> Location:
         user=unquote(parts.username),
         password=unquote(parts.password or ""),
         name=name,
+        pool_size=_pool_size(options.pop("pool_size", "10")),
         **options,
     )
+
+
+def _pool_size(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_CONNECTIONS):
+        raise ValueError(f"pool_size must be 1 to {MOST_CONNECTIONS}")
+    return int(text)
 
 
 async def bring_up_to_date(location: Location) -> Progress:

@@ -31,7 +31,6 @@ T = TypeVar("T")
 
 log = logging.getLogger("glimpse.database")
 
-POOL_SIZE = 10
 BULK_POOL_SIZE = 2
 PATIENCE_SECONDS = 5.0
 BULK_SECONDS = 300.0
@@ -48,13 +47,13 @@ class MySqlDatabase:
         self,
         location: MysqlLocation,
         *,
-        pool_size: int = POOL_SIZE,
         patience_seconds: float = PATIENCE_SECONDS,
         statement_seconds: float = STATEMENT_SECONDS,
     ) -> None:
-        """Up to `pool_size` connections for reads and as many for writes. `patience_seconds` is how long a read or a
-        write may wait for the server to be back, for a connection, and for others' locks.
+        """`patience_seconds` is how long a read or a write may wait for the server, for a connection, and for
+        others' locks; the server ends a statement after `statement_seconds`.
         """
+        pool_size = location.pool_size
         self._patience_seconds = patience_seconds
         self._seconds = statement_seconds + MARGIN_SECONDS
         opened = partial(connect, location, statement_seconds=statement_seconds)
@@ -86,6 +85,11 @@ class MySqlDatabase:
         self._units.add(task)
         task.add_done_callback(self._forget)
         return await asyncio.shield(task)
+
+    async def settled(self) -> None:
+        """As `Database.settled`."""
+        if self._units:
+            await asyncio.wait(set(self._units))
 
     def tell(self, listener: Callable[[set[int]], None]) -> None:
         """As `Database.tell`, of what this process commits."""

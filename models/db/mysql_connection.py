@@ -53,7 +53,10 @@ class Lost(Busy):
 
 @dataclass(frozen=True, slots=True)
 class MysqlLocation:
-    """Where a database is, and who asks. With `ssl_ca` (a file, or "system") the server must prove its name by TLS."""
+    """Where a database is, and who asks. With `ssl_ca` (a file, or "system") the server must prove its name by TLS.
+
+    `pool_size` is how many connections one process may have for reads, and how many for writes.
+    """
 
     host: str
     port: int
@@ -64,6 +67,7 @@ class MysqlLocation:
     ssl_ca: str = ""
     ssl_cert: str = ""
     ssl_key: str = ""
+    pool_size: int = 10
 
     def __str__(self) -> str:
         where = self.unix_socket or f"{self.host}:{self.port}"

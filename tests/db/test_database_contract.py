@@ -321,9 +321,11 @@ def test_no_secret_of_a_url_is_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["mysql://h/n", "mysql://u:s3cret@h", "mysql://u:s3cret@h:x/n", "mysql://u:s3cret@h/n?x=s3cret", "mysql:u"]
+    "url",
+    ["mysql://h/n", "mysql://u:s3cret@h", "mysql://u:s3cret@h:x/n", "mysql://u:s3cret@h/n?x=s3cret", "mysql:u"]
+    + [f"mysql://u:s3cret@h/n?pool_size={size}" for size in ("", "0", "x", "1001", "-1")],
 )
 def test_a_url_that_cannot_be_read_is_refused_without_its_secret(url: str) -> None:
-    with pytest.raises(ValueError, match=r"^(must be|has an option)") as refusal:
+    with pytest.raises(ValueError, match=r"^(must be|has an option|pool_size must)") as refusal:
         parse_url(url)
     assert "s3cret" not in str(refusal.value)
