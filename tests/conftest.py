@@ -1,9 +1,56 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What every test may use."""
+"""What every test may use, and that those which need a database run on each engine."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests import engines
+from tests.engines import Engine, NewFolder
+
+MISSING = "" if "mariadb" in engines.NAMES else "No mariadbd is installed (make test-deps): its half is skipped"
 
 
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture(scope="session", params=engines.NAMES)
+def engine_name(request: pytest.FixtureRequest) -> str:
+    """Runs once on each engine whatever asks for it."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def new_folder(tmp_path_factory: pytest.TempPathFactory, engine_name: str) -> NewFolder:  # noqa: ARG001 - it repeats
+    """A folder for a server that several tests share, which run once on each engine."""
+    return tmp_path_factory.mktemp
+
+
+@pytest.fixture
+def engine(engine_name: str, tmp_path: Path) -> Iterator[Engine]:  # noqa: ARG001 - it repeats
+    """The database of `running(tmp_path)` and of the data directory `tmp_path / "data"`.
+
+    A test that runs on each engine, and needs no more than a server of its own, says `usefixtures("engine")`.
+    """
+    yield engines.database_of(tmp_path / "data")
+    engines.release(tmp_path)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    asked_for = item.callspec.params if isinstance(item, pytest.Function) and hasattr(item, "callspec") else {}
+    engines.use(str(asked_for.get("engine_name", "sqlite")))
+
+
+def pytest_configure() -> None:
+    if MISSING and os.environ.get("CI") == "true":
+        raise pytest.UsageError(f"{MISSING}, which is a failure in CI")
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if MISSING:
+        terminalreporter.write_line(MISSING)

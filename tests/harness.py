@@ -9,8 +9,6 @@ import re
 import signal
 import socket
 import ssl
-import subprocess
-import sys
 import time
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
@@ -20,7 +18,8 @@ from typing import Any
 
 import httpx
 
-from tests import contract
+from tests import contract, engines
+from tests.launcher import Launched, launch
 
 ROOT = Path(__file__).parents[1]
 BROKEN = (httpx.TransportError, RuntimeError)
@@ -75,8 +74,9 @@ class Person:
 
 
 class Server:
-    """`python server.py` on a free port of loopback, with a data directory of its own.
+    """`python server.py` on a free port of loopback, with a data directory and a database of its own.
 
+    `database` is of the engine that the test is meant for: the same for each server of this folder.
     `trust` is what a client of a server with TLS believes.
     """
 
@@ -88,27 +88,16 @@ class Server:
         self.data_dir = folder / "data"
         self.log = folder / "server.log"
         self.config = folder / "config.yaml"
-        self.config.write_text(json.dumps(dict(settings or {})))
+        self.database = engines.database_of(self.data_dir)
+        self.config.write_text(json.dumps({**engines.settings_of(self.data_dir), **(settings or {})}))
         self.provoked: set[str] = set()
-        self.process: subprocess.Popen[str] | None = None
+        self.process: Launched | None = None
         self.port = 0
 
     def start(self, **environment: str) -> "Server":
-        command = [
-            sys.executable,
-            "server.py",
-            "--config",
-            str(self.config),
-            "--port",
-            "0",
-            "--data-dir",
-            str(self.data_dir),
-        ]
+        arguments = ["--config", str(self.config), "--port", "0", "--data-dir", str(self.data_dir)]
         with self.log.open("a") as log:
-            self.process = subprocess.Popen(
-                command, cwd=ROOT, stdout=subprocess.PIPE, stderr=log, text=True, env={**os.environ, **environment}
-            )
-        assert self.process.stdout
+            self.process = launch("server", arguments, stderr=log, environment={**os.environ, **environment})
         for line in self.process.stdout:
             if found := re.search(r"listens on (https?)://[^ ]*:(\d+)", line):
                 scheme, self.port = found[1], int(found[2])

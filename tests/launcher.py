@@ -20,6 +20,9 @@ from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
+from handlers.docs import page
+from handlers.openapi import document_bytes
+
 ROOT = Path(__file__).parents[1]
 MESSAGE_BYTES = 256 * 1024
 RAN_BEFORE = ("models.fault",)
@@ -90,6 +93,8 @@ def _parent_of(module: str) -> socket.socket:
 
 def _serve(module: str, way: socket.socket) -> None:
     main = importlib.import_module(module).main
+    if module == "server":
+        document_bytes(), page()  # the two that a server makes once at its start
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
     while True:
         message, descriptors, *_ = socket.recv_fds(way, MESSAGE_BYTES, 3)
@@ -134,7 +139,7 @@ def _become(main: Any, asked: dict[str, Any], output: int, errors: int) -> None:
         code = end.code
         if isinstance(code, str):
             print(code, file=sys.stderr)
-    except BaseException:
+    except BaseException:  # noqa: BLE001 - shown as the interpreter would
         sys.excepthook(*sys.exc_info())
     finally:
         sys.stdout.flush()

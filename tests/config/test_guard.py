@@ -100,6 +100,17 @@ def test_a_secret_file_that_others_can_read_is_refused(
     assert f"chmod 600 {tmp_path}/{name}" in refusal
 
 
+def test_a_password_in_the_url_of_the_database_makes_that_file_a_secret(
+    configured: Configured, tmp_path: Path, safe: str
+) -> None:
+    config = configured(safe + "database: {url: 'mysql://u:p@127.0.0.1/n'}")
+    (tmp_path / "own.yaml").chmod(0o644)
+    assert guard(config) == [
+        f"{tmp_path}/own.yaml is open to other users of this machine: chmod 600 {tmp_path}/own.yaml"
+    ]
+    assert guard(configured(safe + "database: {url: 'mysql://u@127.0.0.1/n'}")) == []
+
+
 @pytest.mark.parametrize("name", ["secret", "master"])
 @pytest.mark.parametrize(("lan", "mode", "refused"), [("false", 0o644, 1), ("true", 0o644, 1), ("false", 0o640, 0)])
 def test_a_secret_in_a_configuration_file_makes_that_file_a_secret(

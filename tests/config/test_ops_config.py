@@ -48,6 +48,13 @@ def test_show_prints_effective_values_and_no_secret(write: Write) -> None:
     assert 'push.getui.master_secret: "**********"\n' in lines
 
 
+def test_show_hides_the_password_in_the_url_of_the_database_alone(write: Write) -> None:
+    file = write("database: {url: 'mysql://glimpse:can%40ary@127.0.0.1/name'}")
+    for done in (run("show", "--config", file), run("show", "--config", file, "--json")):
+        assert "mysql://glimpse:**********@127.0.0.1/name" in done.stdout
+        assert "ary" not in done.stdout + done.stderr
+
+
 def test_show_of_a_broken_configuration_says_what_is_wrong(write: Write) -> None:
     done = run("show", "--config", write("server: {port: x}"))
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "server.port: must be a whole number\n")
