@@ -2,63 +2,34 @@
 """The parts of a server, made from its configuration: the only place that knows them all."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from time import monotonic
 
-from chat.base import ChatService
 from composition_hosted import chat_services, sms_provider
 from composition_push import push_providers, vapid_key
+from composition_services import Parts, wire
 from config import Config
-from config_values import is_loopback
-from handlers.address import Proxies
-from handlers.refusing import Drain
-from handlers.shared import Activity, HttpSettings, SampleSettings, Services
-from handlers.uploads import BufferBudget
-from models.clock import DAY_MS, HOUR_MS, now_ms
-from models.db import migrate, users
+from handlers.shared import Services
+from models.clock import now_ms
+from models.db import users
 from models.db.database import Database
-from models.db.sqlite import SqliteDatabase
+from models.db.engine import bring_up_to_date, open_database
 from models.keys import KeyRing, open_key_ring
 from models.phone import phone_hash
-from models.rules import SendPolicy
-from push.base import Provider
+from models.tally import Tallies
 from push.endpoints import Endpoints
 from push.relay import Relay
 from push.sms.queue import SmsQueue
-from services.accounts import Accounts
-from services.activation import Activation
-from services.authentication import Authentication
-from services.chat import Chat
 from services.device_tokens import DeviceTokens
-from services.devices import Devices
-from services.discovery import Discovery
-from services.enrolment import Enrolment
 from services.events import Events
-from services.export import Export
-from services.groups import Groups
 from services.hashing import Hashing
-from services.health import Health
-from services.history import History
 from services.key_watch import KeyWatch
-from services.lasting_sessions import LastingSessions
-from services.leaving import Leaving
-from services.limits import Limits
-from services.measuring import Measuring
-from services.messaging import Messaging
-from services.passwords import Passwords
-from services.people import People
-from services.reading import Reading
-from services.reports import Reports
+from services.neighbours import Neighbours
 from services.retention import Lifetimes, Retention
-from services.rooms import Rooms
-from services.sending import Sending
-from services.sms_budgets import SmsBudgets
-from services.tokens import Tokens
 from storage.disk import DiskStore
 
-MEGABYTE = 1024 * 1024
+KEY_RING_FILE = "keys.json"
 
 
 class Ending:
@@ -75,22 +46,37 @@ class Ending:
         return self._seconds if self._until is None else max(0.0, self._until - monotonic())
 
 
+async def prepare(config: Config) -> None:
+    """Make what is made once, before several processes use it: the schema, the key ring, the VAPID key.
+
+    Raises SchemaTooNew, KeyRingError, DatabaseError, OSError.
+    """
+    await bring_up_to_date(config.database_location)
+    db = open_database(config.database_location)
+    try:
+        open_key_ring(config.data_dir / KEY_RING_FILE, sealed=await users.find_phone_cipher(db))
+    finally:
+        await db.close()
+    if config.push.webpush.enabled:
+        vapid_key(config)
+
+
 @asynccontextmanager
-async def build(config: Config, ending: Ending) -> AsyncIterator[Services]:
-    """The parts, running, in the order in which they need each other; ended in the other order, within `ending`."""
+async def build(config: Config, ending: Ending, tallies: Tallies, neighbours: Neighbours) -> AsyncIterator[Services]:
+    """The parts, running, in the order in which they need each other; ended in the other order, within `ending`.
+
+    `tallies` and `neighbours` lead to the processes that serve beside this one.
+    """
     async with AsyncExitStack() as stack:
-        migrate.run(config.database_path)
-        db = SqliteDatabase(config.database_path)
+        await bring_up_to_date(config.database_location)
+        db = open_database(config.database_location)
         stack.push_async_callback(db.close)
-        ring_file = config.data_dir / "keys.json"
-        keys = open_key_ring(ring_file, sealed=await users.find_phone_cipher(db))
-        watch = KeyWatch(db=db, keys=keys, path=ring_file, clock=now_ms)
-        await watch.enter()
-        stack.callback(asyncio.create_task(watch.run()).cancel)
+        keys = await stack.enter_async_context(followed_keys(config, db))
         store = DiskStore(
-            config.data_dir / "images",
+            config.images_directory,
             min_free_bytes=config.storage.min_free_bytes,
             max_bytes=config.storage.max_bytes,
+            tallies=tallies,
         )
         stack.callback(store.close)
         sms = SmsQueue(sms_provider(config))
@@ -106,188 +92,62 @@ async def build(config: Config, ending: Ending) -> AsyncIterator[Services]:
         hosted = chat_services(config)
         for service in hosted.values():
             stack.push_async_callback(service.close)
-        retention = Retention(db, store, lifetimes=lifetimes(config), clock=now_ms)
-        await retention.count_stored()
+        first = tallies.number == 0
+        retention = Retention(db, store, lifetimes=lifetimes(config), clock=now_ms, counts_stored=first)
+        if first:
+            await retention.count_stored()
         retaining = asyncio.create_task(retention.run())
         stack.callback(retaining.cancel)
         stack.push_async_callback(lambda: retention.stop(within=ending.left()))
         hashing = Hashing()
         stack.callback(hashing.close)
         tokens = DeviceTokens(providers, default_provider=config.push.default_provider, endpoints=endpoints)
-        yield wire(config, Parts(db, keys, store, sms, hashing, providers, tokens, hosted, relay, relaying, retention))
-
-
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What runs below the use cases. `providers` are the push providers by name and app."""
-
-    db: Database
-    keys: KeyRing
-    store: DiskStore
-    sms: SmsQueue
-    hashing: Hashing
-    providers: Mapping[tuple[str, str], Provider]
-    device_tokens: DeviceTokens
-    hosted: Mapping[str, ChatService]
-    relay: Relay
-    relaying: asyncio.Task[None]
-    retention: Retention
-
-
-def wire(config: Config, parts: Parts) -> Services:
-    """The use cases over these parts, and what the handlers share."""
-    db, keys, store = parts.db, parts.keys, parts.store
-    limits = Limits(
-        per_address=config.limits.rates.per_address,
-        per_account=config.limits.rates.per_account,
-        per_phone=config.limits.rates.per_phone,
-        per_device=config.limits.rates.per_device,
-        enabled=config.limits.enabled,
-    )
-    accounts, activation = registration(config, parts, limits)
-    tokens, passwords = sessions(config, parts, limits)
-    discovery = Discovery(
-        db=db, keys=keys, per_day=config.discovery.per_day, enabled=config.limits.enabled, clock=now_ms
-    )
-    authentication = Authentication(db=db, keys=keys, limits=limits, clock=now_ms)
-    events = Events(db=db, authentication=authentication, most=config.events.max_readers, clock=now_ms)
-    groups = Groups(db=db, policy=send_policy(config), wake_retention=parts.retention.wake, clock=now_ms)
-    messaging = Messaging(
-        db=db,
-        limits=limits,
-        discovery=discovery,
-        policy=send_policy(config),
-        keep_ms=config.messages.retention_days * DAY_MS,
-        push_give_up_ms=config.push.give_up_hours * HOUR_MS,
-        wake_relay=parts.relay.wake,
-        clock=now_ms,
-    )
-    return Services(
-        authentication=authentication,
-        accounts=accounts,
-        activation=activation,
-        leaving=Leaving(db=db, keys=keys, wake_retention=parts.retention.wake, clock=now_ms),
-        export=Export(db=db, keys=keys, clock=now_ms),
-        passwords=passwords,
-        tokens=tokens,
-        lasting_sessions=LastingSessions(db=db, clock=now_ms),
-        limits=limits,
-        discovery=discovery,
-        people=People(db=db, clock=now_ms),
-        reports=Reports(db=db, clock=now_ms),
-        groups=groups,
-        sending=Sending(
+        parts = Parts(
             db=db,
-            store=store,
             keys=keys,
-            limits=limits,
-            discovery=discovery,
-            policy=send_policy(config),
-            push_give_up_ms=config.push.give_up_hours * HOUR_MS,
-            wake_relay=parts.relay.wake,
-            clock=now_ms,
-        ),
-        reading=Reading(db=db, store=store, keys=keys, wake_retention=parts.retention.wake, clock=now_ms),
-        messaging=messaging,
-        history=History(db=db, clock=now_ms),
-        rooms=Rooms(db=db, keys=keys, groups=groups, messaging=messaging, events=events, limits=limits),
-        events=events,
-        chat=Chat(db=db, services=parts.hosted, clock=now_ms),
-        devices=Devices(db=db, tokens=parts.device_tokens, providers=parts.providers, limits=limits, clock=now_ms),
-        health=Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done()),
-        measuring=Measuring(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=now_ms),
-        proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
-        activity=Activity(),
-        drain=Drain(max_bytes=2 * config.images.max_bytes + MEGABYTE),  # who sends twice too much can still read so
-        buffers=BufferBudget(config.uploads.buffer_bytes),
-        unknown_callers=BufferBudget(config.uploads.unknown_caller_max_bytes),
-        settings=http_settings(config),
-    )
+            store=store,
+            sms=sms,
+            hashing=hashing,
+            providers=providers,
+            device_tokens=tokens,
+            hosted=hosted,
+            relay=relay,
+            relaying=relaying,
+            retention=retention,
+            tallies=tallies,
+            neighbours=neighbours,
+        )
+        services = wire(config, parts)
+        stack.enter_context(hearing(parts, services.events))
+        yield services
 
 
-def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts, Activation]:
-    """How accounts begin, with proof of the phone and without."""
-    enrolment = Enrolment(
-        keys=parts.keys,
-        recycled_after_days=config.activation.recycled_after_days,
-        push_give_up_ms=config.push.give_up_hours * HOUR_MS,
-        clock=now_ms,
-    )
-    activation = Activation(
-        db=parts.db,
-        keys=parts.keys,
-        enrolment=enrolment,
-        limits=limits,
-        sms=parts.sms,
-        budgets=SmsBudgets(parts.keys, config.activation.budgets.model_dump()),
-        regions=config.sms.regions,
-        test_numbers={number: code.get_secret_value() for number, code in config.activation.test_numbers.items()},
-        wake_relay=parts.relay.wake,
-        clock=now_ms,
-    )
-    accounts = Accounts(
-        db=parts.db,
-        keys=parts.keys,
-        limits=limits,
-        enrolment=enrolment,
-        activation=activation,
-        activation_required=config.activation.required,
-        default_provider=config.push.default_provider,
-        providers={name for name, app in parts.providers if not app},
-        device_tokens=parts.device_tokens,
-        clock=now_ms,
-    )
-    return accounts, activation
+@asynccontextmanager
+async def followed_keys(config: Config, db: Database) -> AsyncIterator[KeyRing]:
+    """The key ring, which becomes whatever its file becomes until the end of the block."""
+    path = config.data_dir / KEY_RING_FILE
+    keys = open_key_ring(path, sealed=await users.find_phone_cipher(db))
+    watch = KeyWatch(db=db, keys=keys, path=path, clock=now_ms)
+    await watch.enter()
+    watching = asyncio.create_task(watch.run())
+    try:
+        yield keys
+    finally:
+        watching.cancel()
+        await watch.leave()
 
 
-def sessions(config: Config, parts: Parts, limits: Limits) -> tuple[Tokens, Passwords]:
-    """How people log in, and stay so."""
-    tokens = Tokens(db=parts.db, keys=parts.keys, clock=now_ms)
-    passwords = Passwords(
-        db=parts.db,
-        hashing=parts.hashing,
-        tokens=tokens,
-        limits=limits,
-        default_provider=config.push.default_provider,
-        device_tokens=parts.device_tokens,
-        clock=now_ms,
-    )
-    return tokens, passwords
-
-
-def http_settings(config: Config) -> HttpSettings:
-    return HttpSettings(
-        max_image_bytes=config.images.max_bytes,
-        min_bytes_per_second=config.uploads.min_bytes_per_second,
-        stall_seconds=config.delivery.stall_seconds,
-        grace_seconds=config.delivery.grace_seconds,
-        proxy_grace_seconds=config.delivery.proxy_grace_seconds,
-        rate_window_seconds=config.server.body_timeout_seconds,
-        vapid_public_key=vapid_key(config).public if config.push.webpush.enabled else "",
-        allowed_origins=config.events.allowed_origins,
-        samples=sample_settings(config),
-    )
-
-
-def sample_settings(config: Config) -> SampleSettings:
-    """What is not written holds where this machine alone can reach the server, and nowhere else."""
-    samples, alone = config.samples, is_loopback(config.server.host) and not config.server.behind_proxy
-    return SampleSettings(
-        enabled=alone if samples.enabled is None else samples.enabled,
-        min_password_bytes=samples.min_password_bytes,
-        agora_open_token=alone if samples.agora_open_token is None else samples.agora_open_token,
-    )
-
-
-def send_policy(config: Config) -> SendPolicy:
-    return SendPolicy(
-        max_pixels=config.images.max_pixels,
-        max_ttl_seconds=config.images.ttl_seconds,
-        allow_opaque=config.images.allow_opaque,
-        max_pending=config.inbox.max_pending,
-        max_pending_bytes=config.inbox.max_pending_bytes,
-        friends_only=config.messaging.who == "friends",
-    )
+@contextmanager
+def hearing(parts: Parts, events: Events) -> Iterator[None]:
+    """For the length of a block be woken by what the processes beside this one and other machines commit."""
+    parts.neighbours.listen(wake_readers=events.wake, wake_retention=parts.retention.wake)
+    following = asyncio.create_task(events.follow_elsewhere()) if parts.db.shared else None
+    try:
+        yield
+    finally:
+        parts.neighbours.close()
+        if following is not None:
+            following.cancel()
 
 
 def lifetimes(config: Config) -> Lifetimes:

@@ -41,6 +41,7 @@ from config_sections import (
 from models.db.engine import Location, parse_url
 from models.db.mysql_connection import MysqlLocation
 
+HIGHEST_PORT = 65_535
 SHIPPED = Path(__file__).with_name("config.yaml")
 
 
@@ -156,16 +157,24 @@ def _build(values: Values) -> Config:
 
 def _contradictions(config: Config) -> Iterator[str]:
     """What is wrong with keys that are right one by one."""
-    if config.server.workers > 1:
-        yield "server.workers: must be 1 with SQLite; more processes need another database, which is not built yet"
-    if config.metrics.port and config.metrics.port == config.server.port:
-        yield "metrics.port: must not be server.port; metrics are for operators alone"
+    if config.server.workers > 1 and config.database_path:
+        yield "server.workers: must be 1 with SQLite; more processes need a database.url of MySQL or MariaDB"
+    yield from _contradicting_ports(config)
     if bool(config.server.tls.cert) != bool(config.server.tls.key):
         yield "server.tls.cert, server.tls.key: give both or none"
     yield from _missing_of_sms(config.sms)
     yield from contradicting_push(config.push)
     yield from _contradicting_chat(config.chat)
     yield from _contradicting_lifetimes(config)
+
+
+def _contradicting_ports(config: Config) -> Iterator[str]:
+    first, workers = config.metrics.port, config.server.workers
+    if first and config.server.port in range(first, first + workers):
+        each = "" if workers == 1 else f"; each of the {workers} workers has one, from metrics.port on"
+        yield f"metrics.port: must not be server.port; metrics are for operators alone{each}"
+    if first and first + workers - 1 > HIGHEST_PORT:
+        yield f"metrics.port: must leave a port for each of the {workers} workers, up to {HIGHEST_PORT}"
 
 
 def _missing_of_sms(sms: Sms) -> Iterator[str]:

@@ -28,6 +28,7 @@ from config_values import (
     TestNumbers,
     Text,
     Texts,
+    Workers,
 )
 
 
@@ -43,7 +44,7 @@ class Tls(_Section):
 class Server(_Section):
     host: Text = "127.0.0.1"
     port: Port = 8080
-    workers: Positive = 1
+    workers: Workers = 1
     tls: Tls = Tls()
     behind_proxy: bool = False
     trusted_proxies: Proxies = ()

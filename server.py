@@ -1,58 +1,51 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a server: arguments to configuration to parts (`composition`), then listen until a signal, then drain."""
+"""Run a server: arguments to configuration to parts (`composition`), then listen until a signal, then drain.
+
+With `server.workers` above 1 this process serves nobody: it makes what all share, and keeps the workers running.
+"""
 
 import asyncio
 import logging
 import os
-import resource
 import signal
-import ssl
 import sys
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
+from collections.abc import Callable
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
+from functools import partial
 
 import uvloop
-from tornado.httpserver import HTTPServer
-from tornado.iostream import IOStream
-from tornado.netutil import bind_sockets
 
-from composition import Ending, build
+from composition import Ending, build, prepare
 from composition_push import outbox_log
 from config import Config, ConfigError, from_command_line
 from guard import banner, guard
 from handlers.metrics import scraped
-from handlers.routes import application
-from handlers.samples import room_socket
-from handlers.shared import Activity, Services
+from handlers.shared import Activity
+from listening import Listener, Sockets, bare_host, open_shared_sockets, open_sockets, serve_http, serve_rooms
 from models.db import migrate
 from models.db.database import DatabaseError
 from models.keys import KeyRingError
+from models.tally import Tallies, shared_tallies
+from services.neighbours import Neighbours, introduce
 from storage.ownership import NotYours, owned
+from supervisor import Reins, Supervisor
 from telemetry import logs
 
 log = logging.getLogger("glimpse.server")
 
-CHUNK_BYTES = 128 * 1024
-MAX_HEADER_BYTES = 16 * 1024
-MEGABYTE = 1024 * 1024
-ENOUGH_FILES = 65_536
-OWN_FILES = 64
-LEAST_ROOM_SOCKETS = 16
-FILES_PER_CONNECTION = 3  # a download holds its socket, a duplicate of it, and the image
+KILL_AFTER_SECONDS = 3
+"""A worker has so much longer than `server.drain_seconds`."""
 
 
-class Listener(HTTPServer):
-    """An HTTPServer with a bound on its connections: one too many is closed at once, and accepting goes on."""
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a process serves: what it listens on, what it shares with those beside it, whom it tells that it serves."""
 
-    max_connections = 1024
-
-    def count_connections(self) -> int:
-        return len(self._connections)
-
-    def handle_stream(self, stream: IOStream, address: tuple[str, int]) -> None:
-        if self.count_connections() >= self.max_connections:
-            stream.close()
-        else:
-            super().handle_stream(stream, address)
+    sockets: Callable[[], Sockets]
+    tallies: Tallies
+    neighbours: Neighbours
+    on_serving: Callable[[Sockets], None]
 
 
 def main() -> int:
@@ -67,32 +60,97 @@ def main() -> int:
         print("Glimpse cannot start:", *error.problems, sep="\n  ", file=sys.stderr)
         return 2
     logs.configure(config.log.level, config.log.format)
+    return explaining(partial(supervise if config.server.workers > 1 else serve_alone, config))
+
+
+def explaining(run: Callable[[], int]) -> int:
+    """What `run` returns; or 1, and what keeps it from serving in words."""
     try:
-        uvloop.run(serve(config))
+        return run()
     except (migrate.SchemaTooNew, KeyRingError, NotYours, DatabaseError, OSError) as error:
         reason = error.cause if isinstance(error, DatabaseError) else error
         print(f"Glimpse cannot start: {reason}", file=sys.stderr)
         return 1
+
+
+def serve_alone(config: Config) -> int:
+    """Serve with this process."""
+    place = Place(partial(open_sockets, config), Tallies(), Neighbours(), partial(greet, config))
+
+    async def run() -> None:
+        await serve(config, place, stopped_by(signal.SIGTERM, signal.SIGINT))
+
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with owned(config.data_dir):
+        uvloop.run(run())
     return 0
 
 
-async def serve(config: Config) -> None:
-    """Everything between a checked configuration and the end of the last request."""
-    stopping = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
+def supervise(config: Config) -> int:
+    """Serve with several processes: forks of this one, which has no thread and no event loop by then."""
+    count = config.server.workers
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with owned(config.data_dir):
+        asyncio.run(prepare(config))
+        sockets, tallies, neighbours = open_shared_sockets(config), shared_tallies(count), introduce(count)
+
+        def work(reins: Reins) -> int:
+            number = reins.number
+            here = Place(lambda: sockets[number], tallies[number], neighbours[number], lambda _: reins.say_serving())
+            return explaining(partial(serve_as_worker, config, here, reins))
+
+        def stop_listening() -> None:
+            """Or a client would wait in a queue that no worker serves any more."""
+            for each in sockets:
+                each.close()
+
+        return Supervisor(
+            count,
+            work,
+            end_seconds=config.server.drain_seconds + KILL_AFTER_SECONDS,
+            on_serving=partial(greet, config, sockets[0]),
+            on_death=lambda number: tallies[number].forget(),
+            on_end=stop_listening,
+        ).run()
+
+
+def serve_as_worker(config: Config, place: Place, reins: Reins) -> int:
+    """Serve beside others, until SIGTERM or the supervisor's death."""
+
+    async def run() -> None:
+        stopping, loop = stopped_by(signal.SIGTERM), asyncio.get_running_loop()
+
+        def supervisor_died() -> None:
+            loop.remove_reader(reins.lost)
+            stopping.set()
+
+        loop.add_reader(reins.lost, supervisor_died)
+        await serve(config, place, stopping)
+
+    logs.configure(config.log.level, config.log.format, worker=reins.number)
+    uvloop.run(run())
+    return 0
+
+
+def stopped_by(*signals: signal.Signals) -> asyncio.Event:
+    """What one of these signals sets, on the event loop that runs."""
+    stopping = asyncio.Event()
+    for number in signals:
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+async def serve(config: Config, place: Place, stopping: asyncio.Event) -> None:
+    """Everything between a checked configuration and the end of the last request."""
     ending = Ending(config.server.drain_seconds)
     async with AsyncExitStack() as stack:
-        stack.enter_context(owned(config.data_dir))
-        services = await stack.enter_async_context(build(config, ending))
-        listener, port = listen(config, services)
-        metrics = config.metrics
-        await stack.enter_async_context(scraped(metrics.host, metrics.port, services, listener.count_connections))
-        await stack.enter_async_context(follow_rooms(config, services, listener, ending))
-        print(greeting(config, port), flush=True)
-        log.info("started", extra={"host": config.server.host, "port": port})
+        services = await stack.enter_async_context(build(config, ending, place.tallies, place.neighbours))
+        sockets = place.sockets()
+        listener = serve_http(config, services, sockets, place.tallies.connections)
+        await stack.enter_async_context(scraped(sockets.metrics, services, lambda: place.tallies.connections.own))
+        await stack.enter_async_context(serve_rooms(config, services, sockets, listener.max_own, ending.left))
+        place.on_serving(sockets)
+        log.info("started", extra={"host": config.server.host, "port": sockets.port, "pid": os.getpid()})
         await stopping.wait()
         ending.begin()
         services.events.stop()
@@ -101,54 +159,8 @@ async def serve(config: Config) -> None:
     log.info("stopped")
 
 
-def listen(config: Config, services: Services) -> tuple[Listener, int]:
-    """A listener on the configured address, and the port it has. Raises OSError."""
-    server, host = config.server, bare_host(config)
-    listener = Listener(
-        application(services),
-        ssl_options=tls(config),
-        chunk_size=CHUNK_BYTES,
-        max_header_size=MAX_HEADER_BYTES,
-        max_buffer_size=MEGABYTE,
-        max_body_size=1 << 62,  # handlers refuse by themselves, so that the client can read why
-        idle_connection_timeout=server.idle_timeout_seconds,
-        body_timeout=server.body_timeout_seconds,
-    )
-    listener.max_connections = connections_at_most(server.max_connections)
-    try:
-        sockets = bind_sockets(server.port, host)
-    except OSError as error:
-        raise OSError(f"cannot listen on {host}, port {server.port}: {error.strerror}") from error
-    listener.add_sockets(sockets)
-    return listener, sockets[0].getsockname()[1]
-
-
-def follow_rooms(
-    config: Config, services: Services, listener: Listener, ending: Ending
-) -> AbstractAsyncContextManager[None]:
-    """The event socket of room chat, where the samples are on; it takes the files that `listener` leaves."""
-    spare = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OWN_FILES - FILES_PER_CONNECTION * listener.max_connections
-    return room_socket.listening(
-        services,
-        host=bare_host(config),
-        port=config.samples.room_socket_port if services.settings.samples.enabled else 0,
-        tls=tls(config),
-        max_connections=max(LEAST_ROOM_SOCKETS, min(room_socket.MAX_CONNECTIONS, spare)),
-        left=ending.left,
-    )
-
-
-def bare_host(config: Config) -> str:
-    """The address to listen on, without the brackets that IPv6 has in a URL."""
-    return config.server.host.removeprefix("[").removesuffix("]")
-
-
-def tls(config: Config) -> ssl.SSLContext | None:
-    if not config.server.tls.cert:
-        return None
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    context.load_cert_chain(config.server.tls.cert, config.server.tls.key)
-    return context
+def greet(config: Config, sockets: Sockets) -> None:
+    print(greeting(config, sockets.port), flush=True)
 
 
 def greeting(config: Config, port: int) -> str:
@@ -177,17 +189,6 @@ async def drain(listener: Listener, activity: Activity, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             await activity.idle()
     await listener.close_all_connections()
-
-
-def connections_at_most(wanted: int) -> int:
-    """As many connections as were asked for, or as the open files allow: without one to spare, accepting spins."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = hard if hard != resource.RLIM_INFINITY else max(soft, ENOUGH_FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    possible = (limit - OWN_FILES) // FILES_PER_CONNECTION
-    if possible < wanted:
-        log.warning("few open files are allowed", extra={"limit": limit, "connections": possible})
-    return max(1, min(wanted, possible))
 
 
 if __name__ == "__main__":

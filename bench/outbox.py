@@ -25,6 +25,7 @@ from push.endpoints import Endpoints
 from push.registry import build
 from push.relay import Relay
 
+DATABASE = "glimpse.db"
 ROWS_PER_UNIT = 1000
 _INSERT_PERSON = Statement(
     insert(users).values(nickname="x", region_num="86", phone_cipher=bindparam("cipher"), reg_time=1, seen_at=1)
@@ -64,9 +65,9 @@ class Filled:
 
 async def fill(folder: Path, tokens: Mapping[LaneKey, Sequence[str]], messages_each: int) -> list[Filled]:
     """So many messages for each device, each committed as a sent image's; the devices take turns."""
-    migrate.run(folder / "glimpse.db")
+    migrate.run(folder / DATABASE)
     keys = open_key_ring(folder / "keys.json", sealed=None)
-    db = SqliteDatabase(folder / "glimpse.db")
+    db = SqliteDatabase(folder / DATABASE)
     cipher = keys.encrypt_phone("+8613800138000")
     places = [(lane, number, token) for lane, its in tokens.items() for number, token in enumerate(its)]
 
@@ -112,10 +113,15 @@ async def fill(folder: Path, tokens: Mapping[LaneKey, Sequence[str]], messages_e
     return filled
 
 
+def path_of(config: Config) -> Path:
+    """The file of the database that `fill` has filled."""
+    return config.data_dir / DATABASE
+
+
 @asynccontextmanager
 async def relay_over(config: Config, *, http_seconds: float | None = None, **options: Any) -> AsyncIterator[Relay]:
-    """A relay over the data directory of `config`; `http_seconds` shortens how long a vendor is waited for."""
-    db = SqliteDatabase(config.database_path)
+    """A relay over the SQLite database of `config`; `http_seconds` shortens how long a vendor is waited for."""
+    db = SqliteDatabase(path_of(config))
     keys = open_key_ring(config.data_dir / "keys.json", sealed=None)
     endpoints = Endpoints(config.push.allow_endpoints)
     text = VisibleText(config.push.title, config.push.body)

@@ -16,7 +16,7 @@ from time import perf_counter, process_time
 import click
 import uvloop
 
-from bench.outbox import fill, relay_over
+from bench.outbox import fill, path_of, relay_over
 from composition_push import vapid_key
 from config import Config, load
 from models.db import measures
@@ -67,7 +67,7 @@ def device_tokens(vendor: PushVendor, config: Config, count: int) -> list[str]:
 
 async def drain(config: Config, *, batch_size: int | None) -> tuple[float, float]:
     """Run a relay until nothing is due; seconds and processor seconds."""
-    watch = SqliteDatabase(config.database_path)
+    watch = SqliteDatabase(path_of(config))
     async with relay_over(config, batch_size=batch_size) as relay:
         began, processor = perf_counter(), process_time()
         running = asyncio.create_task(relay.run())

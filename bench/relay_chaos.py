@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m bench.relay_chaos`: a relay that is killed every few seconds, to vendors of which half the calls fail.
 
+Besides, each vendor says now and then that it has too many calls.
 Every notification is committed before; at the end each must have arrived at its vendor's emulator, none that was not
 committed, and what came twice must have come under the same id. Ends with exit status 1 where it did not.
 """
@@ -19,13 +20,13 @@ from time import monotonic, sleep
 import click
 import uvloop
 
-from bench.outbox import Filled, fill, relay_over
+from bench.outbox import Filled, fill, path_of, relay_over
 from bench.relay import device_tokens
 from config import Config, load
 from models.db import measures
 from models.db.sqlite import SqliteDatabase
 from tests.harness import ROOT
-from tests.push_vendors import PushVendors, Received, emulated
+from tests.push_vendors import LIMITED, PushVendors, Received, emulated
 
 FAULTS = {"fail": 30, "hang": 10, "reset": 10}
 DEVICES = 500
@@ -52,12 +53,16 @@ def main(*, pushes: int, minutes: float, kill_seconds: float, worker: Path | Non
         filled = uvloop.run(fill(folder, tokens, max(pushes // (DEVICES * len(tokens)), 1)))
         for each in vendors.each.values():
             each.tell("chances", **FAULTS)
-        kills = kill_and_start(folder, config, until=monotonic() + 60 * minutes, every=kill_seconds)
+        began = monotonic()
+        kills = kill_and_start(folder, config, vendors, until=began + 60 * minutes, every=kill_seconds)
+        seconds, left = monotonic() - began, uvloop.run(due(config))
         for each in vendors.each.values():
             each.tell("chances")
-        kills += kill_and_start(folder, config, until=monotonic() + 1200, every=60)
+        kills += kill_and_start(folder, config, vendors, until=monotonic() + 1200, every=60)
         wanted = [(row, vendors.each[row.lane[0]].target_of(tokens[row.lane][row.device])) for row in filled]
         click.echo(f"{len(filled)} notifications, {kills} kills, {FAULTS} percent of the calls")
+        done = len(filled) - left
+        click.echo(f"{done} in {seconds:.0f} s of faults, {done / seconds:.0f}/s; all in {monotonic() - began:.0f} s")
         raise SystemExit(not judged(wanted, vendors))
 
 
@@ -66,10 +71,12 @@ def written(folder: Path, vendors: PushVendors) -> Config:
     return load(folder / "own.yaml")
 
 
-def kill_and_start(folder: Path, config: Config, *, until: float, every: float) -> int:
+def kill_and_start(folder: Path, config: Config, vendors: PushVendors, *, until: float, every: float) -> int:
     """Let relays live and die until nothing is due or the time is over; how many died."""
     kills = 0
     while monotonic() < until and uvloop.run(due(config)):
+        for name, each in vendors.each.items():
+            each.tell("fault", kind=LIMITED[name], times=3, after=random.randint(0, 30))
         command = [sys.executable, "-m", "bench.relay_chaos", WORKER, str(folder / "own.yaml")]
         with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.DEVNULL) as relay:
             # At a moment of its life that is never the same; one that is done before is not waited for.
@@ -82,7 +89,7 @@ def kill_and_start(folder: Path, config: Config, *, until: float, every: float) 
 
 
 async def due(config: Config) -> int:
-    db = SqliteDatabase(config.database_path)
+    db = SqliteDatabase(path_of(config))
     try:
         return sum(lane.count for lane in await measures.list_backlogs(db))
     finally:

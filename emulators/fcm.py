@@ -25,6 +25,7 @@ FAILURES: dict[str, tuple[Refused, bool]] = {
     "401": (error(401, "UNAUTHENTICATED", "Request had invalid authentication credentials."), False),
     "403": (error(403, "PERMISSION_DENIED", "Firebase Cloud Messaging API has not been used"), False),
     "404": (error(404, "NOT_FOUND", "Requested entity was not found."), False),
+    "RESOURCE_EXHAUSTED": (error(429, "RESOURCE_EXHAUSTED", "Quota exceeded for 'Send requests per minute'"), False),
     "429": (error(429, "RESOURCE_EXHAUSTED", "Quota exceeded", code="QUOTA_EXCEEDED"), False),
     "503": (error(503, "UNAVAILABLE", "The service is currently unavailable.", code="UNAVAILABLE"), False),
     "QUOTA_EXCEEDED": (error(429, "RESOURCE_EXHAUSTED", "Quota exceeded", code="QUOTA_EXCEEDED"), True),

@@ -42,7 +42,7 @@ ANDROID_FIELDS = {
     "fcm_options",
     "direct_boot_ok",
 }
-STATES = ("ok", "unregistered", "malformed", "other_sender")
+STATES = ("ok", "unregistered", "malformed", "other_sender", "limited", "failing")
 FCM_ERROR = "type.googleapis.com/google.firebase.fcm.v1.FcmError"
 BAD_REQUEST = "type.googleapis.com/google.rpc.BadRequest"
 MALFORMED = "The registration token is not a valid FCM registration token"
@@ -129,6 +129,10 @@ class FcmState:
                 raise error(400, "INVALID_ARGUMENT", MALFORMED, code="INVALID_ARGUMENT")
             case "other_sender":
                 raise error(403, "PERMISSION_DENIED", "SenderId mismatch", code="SENDER_ID_MISMATCH")
+            case "limited":
+                raise error(429, "RESOURCE_EXHAUSTED", "Device message rate exceeded", code="QUOTA_EXCEEDED")
+            case "failing":
+                raise error(500, "INTERNAL", "Internal error encountered.", code="INTERNAL")
         now = self.clock.now()
         name = f"projects/{project_id}/messages/0:{1000 * now}%{secrets.token_hex(8)}"
         kept = {key: value for key, value in message.items() if key != "token"}

@@ -22,6 +22,7 @@ TOKEN_MS = 86_400_000
 SKEW_MS = 600_000
 AUTH_PER_MINUTE = 100
 BATCH_LIMIT = 200
+STATUS_LIMIT = 1000
 TTL_MS = range(-1, 259_200_001)
 TRANSMISSION_CHARACTERS = 3072
 NOTIFICATION_LIMITS = {"title": 50, "body": 256, "big_text": 512, "intent": 4096, "url": 1024, "payload": 3072}
@@ -59,6 +60,7 @@ class GetuiState:
     tokens: dict[str, int] = field(default_factory=dict)
     auth_times: deque[int] = field(default_factory=deque)
     cids: dict[str, str] = field(default_factory=dict)
+    tasks: dict[str, str] = field(default_factory=dict)
     strict: bool = False
     leave_out_dead: bool = False
     inbox: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -107,6 +109,26 @@ class GetuiState:
         for push in kept:
             data |= self._deliver(push)
         return 200, {"code": 0, "msg": "", "data": {} if document["is_async"] else data}
+
+    def presence(self, cids: list[str]) -> Answer:
+        """`GET /user/status/{cids}`; a dead one is left out."""
+        if not 1 <= len(cids) <= STATUS_LIMIT:
+            raise _bad("cid size over limit")
+        data = {}
+        for cid in cids:
+            state = self.cids.get(cid, "dead" if self.strict else "online")
+            if state != "dead":
+                days = 100 if state == "stale" else 0
+                last = self.clock.now() - days * TOKEN_MS
+                data[cid] = {"last_login_time": str(last), "status": "online" if state == "online" else "offline"}
+        return 200, {"code": 0, "msg": "", "data": data}
+
+    def revoke(self, task: str) -> Answer:
+        """`DELETE /task/{task}`: stops a list or app task, and none to a single target."""
+        if task not in self.tasks:
+            raise Refused(400, 22002, "invalid task")
+        self.tasks[task] = "revoked"
+        return 200, {"code": 0, "msg": ""}
 
     def _count_sign_in(self, now: int) -> None:
         while self.auth_times and self.auth_times[0] <= now - 60_000:
@@ -215,6 +237,12 @@ def _check_channel(channel: Any) -> None:
             raise _bad("ups is invalid")
         if "notification" in ups:
             _check_notification(ups["notification"])
+    if "harmony" in channel:
+        harmony = channel["harmony"]
+        if not isinstance(harmony, dict) or len(harmony.keys() & {*CHANNELS, "custom"}) != 1:
+            raise _bad("harmony is invalid")
+        if "notification" in harmony:
+            _check_notification(harmony["notification"])
     if "ios" in channel:
         kind = channel["ios"].get("type", "notify") if isinstance(channel["ios"], dict) else None
         if kind not in ("notify", "voip", "liveactivity"):

@@ -160,8 +160,9 @@ class VendorHandler(RequestHandler):
         self._auto_finish = False  # there is nothing left to finish
         stream = self.request.connection.detach()  # type: ignore[union-attr]
         assert isinstance(stream, IOStream)
-        stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        stream.close()
+        if not stream.closed():  # the caller may be gone already
+            stream.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            stream.close()
 
 
 class State(Protocol):

@@ -37,6 +37,7 @@ from telemetry import logs, metrics
 log = logging.getLogger("glimpse.http")
 access = logging.getLogger(logs.ACCESS)
 
+CONFIRM_AFTER_SECONDS = 2.0
 MALFORMED_KEY = "Idempotency-Key must be {least} to 64 visible ASCII characters."
 
 
@@ -103,8 +104,8 @@ class BaseHandler(RefusingHandler):
             await self.refuse(InternalError())
 
     async def _run_confirmed(self, *args: str, **kwargs: str) -> None:
-        """The handler's own method, unless the caller's credential has ended while the body was on its way."""
-        if self.caller is not None:
+        """The handler's own method, unless the caller's credential has ended while the body was on its way for long."""
+        if self.caller and perf_counter() - self.started > CONFIRM_AFTER_SECONDS:
             await self.services.authentication.confirm(self.caller)
         await getattr(type(self), (self.request.method or "get").lower())(self, *args, **kwargs)
 
@@ -113,7 +114,7 @@ class BaseHandler(RefusingHandler):
         self.check_request()
         if self.rule.who is Who.PERSON:
             self.caller = await self.authenticate()
-        self.check_rate()
+        await self.check_rate()
 
     def check_request(self) -> None:
         """Refuse what cannot be taken from anybody. Raises MalformedRequest, UnsupportedType, TooLarge."""
@@ -123,10 +124,10 @@ class BaseHandler(RefusingHandler):
             raise UnsupportedType("Send the body without a Content-Encoding.")
         self.check_length()
 
-    def check_rate(self) -> None:
-        """Raises RateLimited."""
+    async def check_rate(self) -> None:
+        """Raises RateLimited, DatabaseError."""
         uid = self.caller.uid if self.caller else None
-        self.services.limits.check(self.rule.limit, address=self.address, uid=uid)
+        await self.services.limits.check(self.rule.limit, address=self.address, uid=uid)
 
     def check_length(self) -> None:
         """Refuse by Content-Length. Raises TooLarge."""
@@ -141,7 +142,7 @@ class BaseHandler(RefusingHandler):
         try:
             return await self._proved()
         except Unauthenticated:
-            self.check_rate()
+            await self.check_rate()
             raise
 
     async def _proved(self) -> Caller:

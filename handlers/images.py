@@ -154,8 +154,9 @@ class OldestImageHandler(ServesImage):
         missing = [(name, "missing") for name in ("sender_phone", "receiver_phone") if name not in query]
         if missing:
             raise InvalidField(fields=missing)
+        assert self.caller
         reading = self.services.reading
-        delivery = await reading.find_oldest(self.uid, query["sender_phone"], query["receiver_phone"])
+        delivery = await reading.find_oldest(self.caller, query["sender_phone"], query["receiver_phone"])
         await self.serve(delivery, query.get("ack", "auto"))
 
     async def head(self) -> None:

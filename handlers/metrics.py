@@ -5,12 +5,12 @@ Nobody is asked who they are: whoever reaches the port may read it.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from socket import socket
 from typing import Any
 
 from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 from tornado.web import Application, HTTPError, RequestHandler
 
 from handlers.shared import Services
@@ -45,12 +45,12 @@ class MetricsHandler(RequestHandler):
 
 
 @asynccontextmanager
-async def scraped(host: str, port: int, services: Services, connections: Callable[[], int]) -> AsyncIterator[None]:
-    """Answer scrapes at this address for the length of a block; port 0 answers none.
+async def scraped(sockets: Sequence[socket], services: Services, connections: Callable[[], int]) -> AsyncIterator[None]:
+    """Answer scrapes on these listening sockets for the length of a block, if there are any.
 
-    `connections` tells how many the public port has. Raises OSError when the address cannot be had.
+    `connections` tells how many this process has on the public port.
     """
-    if not port:
+    if not sockets:
         yield
         return
     every_path = {"services": services, "connections": connections}
@@ -59,10 +59,7 @@ async def scraped(host: str, port: int, services: Services, connections: Callabl
         max_header_size=MAX_BYTES,
         max_body_size=MAX_BYTES,
     )
-    try:
-        server.add_sockets(bind_sockets(port, host.removeprefix("[").removesuffix("]")))
-    except OSError as error:
-        raise OSError(f"cannot listen for metrics on {host}, port {port}: {error.strerror}") from error
+    server.add_sockets(sockets)
     watching = asyncio.create_task(metrics.watch_event_loop())
     try:
         yield

@@ -39,7 +39,7 @@ class SendImageHandler(BaseHandler):
             await self._meet_caller()
         try:
             if not self.repeats:
-                self._admit_new()
+                await self._admit_new()
         except AppError as error:
             # An earlier reply to this key must be given again, however full the disk or spent the budget.
             if self.key is None or self.caller is not None:
@@ -63,8 +63,8 @@ class SendImageHandler(BaseHandler):
             raise MalformedRequest("The form names no boundary.")
         return str(options["boundary"])
 
-    def _admit_new(self) -> None:
-        self.check_rate()
+    async def _admit_new(self) -> None:
+        await self.check_rate()
         self.room = self.services.sending.reserve(self.content_length or 0)
 
     async def _start_upload(self, boundary: str) -> None:
@@ -84,7 +84,7 @@ class SendImageHandler(BaseHandler):
         self._forget_unknown_bytes()
         self.repeats = await self.services.sending.find_earlier(self.uid, self.key)
         if not self.repeats:
-            self.services.sending.admit(self.uid)
+            await self.services.sending.admit(self.uid)
 
     async def take(self, chunk: bytes) -> None:
         upload = self.upload
@@ -148,14 +148,12 @@ class SendImageHandler(BaseHandler):
             ending.add_done_callback(_ending.discard)
 
     def _count_unknown_bytes(self, count: int) -> None:
-        unknown = self.services.unknown_callers
-        if unknown.used + count > unknown.limit:
+        if not self.services.unknown_callers.take(count):
             raise Unavailable("Too many uploads are on their way whose sender is not known yet.")
-        unknown.used += count
         self.unknown_bytes += count
 
     def _forget_unknown_bytes(self) -> None:
-        self.services.unknown_callers.used -= self.unknown_bytes
+        self.services.unknown_callers.add(-self.unknown_bytes)
         self.unknown_bytes = 0
 
     def _watch_rate(self) -> None:

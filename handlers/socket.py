@@ -33,7 +33,7 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
         self.check_request()
         if "Authorization" in self.request.headers:
             self.caller = await self.authenticate()
-        self.check_rate()
+        await self.check_rate()
 
     async def get(self) -> None:
         headers = self.request.headers

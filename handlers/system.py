@@ -72,7 +72,7 @@ class NothingHereHandler(BaseHandler):
             self.request.method = UNKNOWN_METHOD
 
     async def admit(self) -> None:
-        self.check_rate()
+        await self.check_rate()
         allowed = {method for method, pattern in self._patterns if pattern.fullmatch(self.request.path)}
         if not allowed:
             raise NotFound

@@ -8,13 +8,14 @@ Nothing about accounts or rules here.
 
 import asyncio
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from models.errors import ImageTooLarge, InvalidField, MalformedRequest, TooLarge
 from models.imagefile import HeaderReader
+from models.tally import Tally
 
 IMAGE_FIELD = "img_file"
 FIELDS = frozenset(
@@ -61,12 +62,16 @@ class HashOnly:
         return
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class BufferBudget:
-    """Image bytes that all uploads of this process together hold in memory before they are written."""
+    """Bytes that all uploads together may have at one time, those of the processes beside this one included."""
 
     limit: int
-    used: int = 0
+    tally: Tally = field(default_factory=Tally)
+
+    @property
+    def used(self) -> int:
+        return self.tally.total
 
     @property
     def spent(self) -> bool:
@@ -76,6 +81,18 @@ class BufferBudget:
     def batch_bytes(self) -> int:
         """How much one upload gathers before a thread writes it: most images whole, while there is room for that."""
         return WHOLE_BYTES if 8 * self.used < self.limit else BATCH_BYTES
+
+    def add(self, n_bytes: int) -> None:
+        """Bytes that are there by now, whatever the limit; negative when they have gone."""
+        self.tally.add(n_bytes)
+
+    def take(self, n_bytes: int) -> bool:
+        """Bytes that are to come; whether the limit allows them. If not, none are taken."""
+        self.tally.add(n_bytes)
+        if self.used > self.limit:
+            self.tally.add(-n_bytes)
+            return False
+        return True
 
 
 class Upload:
@@ -166,7 +183,7 @@ class Upload:
             self.header.feed(data)
             self._batch.append(data)
             self._batch_bytes += len(data)
-            self._budget.used += len(data)
+            self._budget.add(len(data))
         else:
             self._value += data
             if len(self._value) > MAX_FIELD_BYTES:
@@ -180,7 +197,7 @@ class Upload:
 
     def _take_batch(self) -> list[bytes]:
         batch, self._batch = self._batch, []
-        self._budget.used -= self._batch_bytes
+        self._budget.add(-self._batch_bytes)
         self._batch_bytes = 0
         return batch
 
@@ -190,4 +207,4 @@ class Upload:
         try:
             await self.sink.write(batch)
         finally:
-            self._budget.used -= size
+            self._budget.add(-size)

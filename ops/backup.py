@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from composition_push import VAPID_FILE
 from config import Config
 from models.clock import now_ms
 from ops.opening import as_json, explained, of_a_server, print_json, progress, settings
@@ -18,7 +19,9 @@ folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path)
 
 def places(config: Config) -> Places:
     """Where this server keeps what a backup holds."""
-    return Places(config.database_path, config.data_dir / "keys.json", config.data_dir / "images")
+    # The ring may be a link to one that several machines share.
+    keys = (config.data_dir / "keys.json").resolve()
+    return Places(config.database_location, keys, config.data_dir / VAPID_FILE, config.images_directory)
 
 
 @click.command()

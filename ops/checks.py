@@ -64,8 +64,8 @@ def modes(config: Config) -> Iterator[Check]:
         return
     if (data_dir / RESTORING).exists():
         yield Check("data", FAIL, "a restore was cut off", "run it again with --force")
-    names = ("images", "keys.json", "vapid.pem", "outbox.log")
-    kept = [data_dir, *(data_dir / name for name in names), config.database_path]
+    files = [data_dir / name for name in ("keys.json", "vapid.pem", "outbox.log")]
+    kept = [data_dir, config.images_directory, *files, *([config.database_path] if config.database_path else [])]
     there = [path for path in kept if path.exists()]
     wide = [path for path in there if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
     owner = data_dir.stat().st_uid
@@ -80,7 +80,7 @@ def modes(config: Config) -> Iterator[Check]:
 
 def disk(config: Config) -> Iterator[Check]:
     """Whether there is room, above the floor at which the server refuses images."""
-    images = config.data_dir / "images"
+    images = config.images_directory
     place = next(path for path in (images, *images.absolute().parents) if path.is_dir())
     about = os.statvfs(place)
     free, size = about.f_bavail * about.f_frsize, about.f_blocks * about.f_frsize
@@ -125,14 +125,17 @@ def schema(progress: Progress) -> Check:
     return Check("schema", OK, f"is {progress.version}")
 
 
-async def database(db: Database, config: Config, now: int) -> AsyncIterator[Check]:
-    """What the rows say. Raises DatabaseError."""
-    version = await integrity.engine_version(db)
+async def sqlite(db: Database) -> Check:
+    """Whether the library is one that loses nothing. Raises DatabaseError."""
+    version = await integrity.sqlite_version(db)
     said = ".".join(map(str, version))
     if version < LEAST_SQLITE:
-        yield Check("sqlite", FAIL, said, "older ones can lose writes: install requirements.lock")
-    else:
-        yield Check("sqlite", OK, said)
+        return Check("sqlite", FAIL, said, "older ones can lose writes: install requirements.lock")
+    return Check("sqlite", OK, said)
+
+
+async def database(db: Database, config: Config, now: int) -> AsyncIterator[Check]:
+    """What the rows say. Raises DatabaseError."""
     damages = await integrity.list_gross_damages(db)
     if damages:
         yield Check("database", FAIL, damages[0], "stop the server and restore the backup")
@@ -141,7 +144,7 @@ async def database(db: Database, config: Config, now: int) -> AsyncIterator[Chec
     yield _keys(config.data_dir / "keys.json", await users.find_phone_cipher(db))
     async for check in _outbox(db, config, now):
         yield check
-    yield await _images(db, config.data_dir / "images", now)
+    yield await _images(db, config.images_directory, now)
 
 
 def _keys(path: Path, sealed: bytes | None) -> Check:

@@ -3,7 +3,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from config import Config, ConfigError, load
 from models.clock import now_ms
 from models.db import migrate
 from models.db.database import DatabaseError
-from models.db.sqlite import SqliteDatabase
-from ops import checks, push_checks
+from models.db.engine import Location, inspect, open_database
+from models.db.mysql_connection import MysqlLocation
+from ops import checks, push_checks, server_checks
 from ops.checks import FAIL, OK, Check
 from ops.opening import as_json, explained, of_a_server, print_json, progress, settings
 
@@ -99,26 +100,41 @@ async def _inside(config: Config, say: Say) -> list[Check]:
     """What the database and the providers say."""
     say("push")
     found = [check async for check in push_checks.sign_ins(config)]
-    path = config.database_path
-    if not path.is_file():
+    location = config.database_location
+    if isinstance(location, Path) and not location.is_file():
         advice = "the server makes it at its first start; if there was one, restore it from the backup"
-        return [*found, Check("database", checks.WARN, f"there is none at {path}", advice)]
+        return [*found, Check("database", checks.WARN, f"there is none at {location}", advice)]
+    say("database")
     try:
-        schema = checks.schema(migrate.inspect(path))
-        found.append(schema)
-        if schema.status != OK:
-            return found
-        db = SqliteDatabase(path)
-        try:
-            say("database")
-            found += [check async for check in checks.database(db, config, now_ms())]
-        finally:
-            await db.close()
+        async for check in _database(location, config):
+            found.append(check)  # noqa: PERF401 - what was found before an error is kept
     except migrate.SchemaTooNew as error:
         found.append(Check("schema", FAIL, str(error), "start the newer version, or restore an older backup"))
     except DatabaseError as error:
-        found.append(Check("database", FAIL, error.cause or str(error), "restore it from the backup"))
+        advice = (
+            "restore it from the backup" if isinstance(location, Path) else "see whether the server runs, and its log"
+        )
+        found.append(Check("database", FAIL, error.cause or str(error), advice))
     return found
+
+
+async def _database(location: Location, config: Config) -> AsyncIterator[Check]:
+    """Raises SchemaTooNew, DatabaseError."""
+    if isinstance(location, MysqlLocation):
+        async for check in server_checks.server(location):
+            yield check
+    schema = checks.schema(await inspect(location))
+    yield schema
+    if schema.status != OK:
+        return
+    db = open_database(location)
+    try:
+        if isinstance(location, Path):
+            yield await checks.sqlite(db)
+        async for check in checks.database(db, config, now_ms()):
+            yield check
+    finally:
+        await db.close()
 
 
 def _print(found: list[Check]) -> None:

@@ -80,7 +80,7 @@ async def _rotate(config: Config, wanted: Collection[Kind], say: Say, *, at_once
 def _rotation(config: Config, db: SqliteDatabase, say: Say, *, at_once: bool = False) -> Rotation:
     return Rotation(
         db=db,
-        path=config.data_dir / "keys.json",
+        path=(config.data_dir / "keys.json").resolve(),  # several machines may have links to one file
         server_runs=lambda: is_owned(config.data_dir),
         clock=now_ms,
         say=say,

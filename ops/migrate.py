@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m ops migrate`: bring the database to the schema that this version needs."""
 
+import asyncio
 from pathlib import Path
 
 import click
 
-from models.db import migrate as migrations
+from models.db.engine import bring_up_to_date, inspect
 from ops.opening import CannotRun, explained, of_a_server, progress, settings
 
 
@@ -17,17 +18,17 @@ def migrate(file: Path | None, data_dir: Path | None, *, dry_run: bool) -> None:
 
     A run that is interrupted goes on where it was. Exit status 0, or 2 when it could not run.
     """
-    path = settings(file, data_dir).database_path
+    location = settings(file, data_dir).database_location
     with explained():
-        if not path.parent.is_dir():
-            raise CannotRun(f"there is no directory {path.parent}")
-        before = migrations.inspect(path)
+        if isinstance(location, Path) and not location.parent.is_dir():
+            raise CannotRun(f"there is no directory {location.parent}")
+        before = asyncio.run(inspect(location))
         if dry_run:
-            click.echo(f"{path} has schema {before.version}.")
+            click.echo(f"{location} has schema {before.version}.")
         elif before.pending:
             with progress("Migrating"):
-                after = migrations.run(path)
-            click.echo(f"{path} has schema {after.version} now.")
+                after = asyncio.run(bring_up_to_date(location))
+            click.echo(f"{location} has schema {after.version} now.")
         for step in before.pending:
             click.echo(f"{'to do' if dry_run else 'done'}: {step}")
         if not before.pending:

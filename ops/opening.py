@@ -13,8 +13,8 @@ from rich.console import Console
 
 from config import Config, ConfigError, load
 from models.db import migrate
-from models.db.database import DatabaseError
-from models.db.sqlite import SqliteDatabase
+from models.db.database import Database, DatabaseError
+from models.db.engine import inspect, open_database
 from models.errors import AppError
 from models.keys import KeyRingError
 from ops.config import config_file
@@ -63,14 +63,14 @@ def explained() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def opened_database(config: Config) -> AsyncIterator[SqliteDatabase]:
+async def opened_database(config: Config) -> AsyncIterator[Database]:
     """The database of a server that may be running. Raises CannotRun, DatabaseError, SchemaTooNew."""
-    path = config.database_path
-    if not path.is_file():
-        raise CannotRun(f"there is no database at {path}")
-    if migrate.inspect(path).pending:
-        raise CannotRun(f"{path} has an older schema than this program; run: python -m ops migrate")
-    db = SqliteDatabase(path)
+    location = config.database_location
+    if isinstance(location, Path) and not location.is_file():
+        raise CannotRun(f"there is no database at {location}")
+    if (await inspect(location)).pending:
+        raise CannotRun(f"{location} has an older schema than this program; run: python -m ops migrate")
+    db = open_database(location)
     try:
         yield db
     finally:
@@ -78,10 +78,10 @@ async def opened_database(config: Config) -> AsyncIterator[SqliteDatabase]:
 
 
 @asynccontextmanager
-async def opened(config: Config) -> AsyncIterator[tuple[SqliteDatabase, DiskStore]]:
+async def opened(config: Config) -> AsyncIterator[tuple[Database, DiskStore]]:
     """The database and the images of a server that may be running. Raises as `opened_database` does."""
     async with opened_database(config) as db:
-        images = config.data_dir / "images"
+        images = config.images_directory
         # An empty directory is what is left where a disk is not mounted, and every image would seem lost.
         if not images.is_dir() or not any(images.iterdir()):
             raise CannotRun(f"there are no images at {images}: is its disk mounted?")

@@ -9,10 +9,12 @@ from composition_push import vendors
 from config import Config
 from models.clock import now_ms
 from ops.checks import FAIL, OK, WARN, Check
+from ops.opening import when
 from push.base import Delivered, Gone, Outcome, Provider, Push, Rejected, Retry, VisibleText
 from push.endpoints import Endpoints
 from push.http import HttpClient
 from push.providers.fcm_auth import FcmAuth
+from push.providers.getui import GetuiProvider, Presence
 from push.providers.getui_auth import GetuiAuth
 from push.registry import Vendors, build
 
@@ -98,7 +100,19 @@ async def _test(name: str, provider: Provider, token: str | None) -> Check:
             [outcome] = await provider.send([push])
     except TimeoutError:
         outcome = Retry("timed out")
-    return _judged(name, outcome) if token else _judged_made_up(name, outcome)
+    if not token:
+        return _judged_made_up(name, outcome)
+    if isinstance(outcome, Delivered) and isinstance(provider, GetuiProvider):
+        presence = await provider.presence(token)
+        if isinstance(presence, Presence) and not presence.online:
+            return _judged_offline(name, presence)
+    return _judged(name, outcome)
+
+
+def _judged_offline(name: str, presence: Presence) -> Check:
+    since = f" since {when(presence.last_login_at)}" if presence.last_login_at else ""
+    found = f"took the test, and the app has not been connected{since}"
+    return Check(name, WARN, found, "the phone's maker delivers it, where push.getui.vendor_options opens its channel")
 
 
 def _judged(name: str, outcome: Outcome) -> Check:

@@ -11,7 +11,7 @@ import click
 from config import Config
 from models.clock import now_ms
 from models.db import users as table
-from models.db.sqlite import SqliteDatabase
+from models.db.database import Database
 from models.keys import KeyRing, open_key_ring
 from models.phone import is_phone_hash, phone_hash
 from ops.opening import (
@@ -147,16 +147,16 @@ async def _export(config: Config, who: str) -> None:
             click.echo(piece, nl=False)
 
 
-def _leaving(db: SqliteDatabase, keys: KeyRing) -> Leaving:
+def _leaving(db: Database, keys: KeyRing) -> Leaving:
     # A server that runs looks for files every few seconds.
     return Leaving(db=db, keys=keys, wake_retention=lambda: None, clock=now_ms)
 
 
-async def _keys(config: Config, db: SqliteDatabase) -> KeyRing:
+async def _keys(config: Config, db: Database) -> KeyRing:
     return open_key_ring(config.data_dir / "keys.json", sealed=await table.find_phone_cipher(db))
 
 
-async def _uid(config: Config, db: SqliteDatabase, who: str) -> int:
+async def _uid(config: Config, db: Database, who: str) -> int:
     """Who is meant. Raises CannotRun, KeyRingError."""
     uid: int | None
     if UID.fullmatch(who):
@@ -171,7 +171,7 @@ async def _uid(config: Config, db: SqliteDatabase, who: str) -> int:
     return uid
 
 
-async def _uid_of_phone(config: Config, db: SqliteDatabase, hashed: str) -> int | None:
+async def _uid_of_phone(config: Config, db: Database, hashed: str) -> int | None:
     sealed = await table.find_phone_cipher(db)
     if sealed is None:
         return None

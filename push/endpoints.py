@@ -11,7 +11,7 @@ import re
 import socket
 from collections.abc import Awaitable, Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import lru_cache, partial
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from weakref import WeakValueDictionary
 
@@ -152,6 +152,7 @@ def _end_turn(turn: asyncio.Semaphore, looking: asyncio.Future[list[str]]) -> No
         looking.exception()  # it may be that nobody waits for it any more
 
 
+@lru_cache(maxsize=4096)
 def _parse(text: str) -> httpx.URL:
     """The URL as the client that will connect reads it. Raises NotAllowed for what others may read otherwise."""
     if len(text) > LONGEST_URL or not (text.isascii() and text.isprintable()) or ODD.search(text):

@@ -25,8 +25,6 @@ from push.providers.webhook import WebhookProvider
 from push.providers.webpush import WebpushProvider
 from push.providers.webpush_vapid import VapidKey
 
-POOLS = 16
-
 
 @dataclass(frozen=True, slots=True)
 class Vendors:
@@ -55,7 +53,7 @@ def build(
     """
 
     def client(*, judge: Endpoints | None = None) -> HttpClient:
-        return HttpClient(endpoints=judge, tls=_tls(), answer_seconds=answer_seconds, pools=POOLS)
+        return HttpClient(endpoints=judge, tls=_tls(), answer_seconds=answer_seconds)
 
     plain: list[Provider] = []
     if vendors.outbox_log is not None:

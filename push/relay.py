@@ -19,7 +19,7 @@ from models.db.database import Database, DatabaseError, Transaction
 from models.db.outbox import Claimed, LaneKey, State
 from push import backoff, verdict
 from push.base import Provider, Push
-from push.breaker import BreakerState
+from push.breaker import PROBE_MS, BreakerState
 from push.lane import Lane
 from push.payload import PhoneHashOf, push_for, unsendable
 from push.verdict import Answer, Raised, Verdict
@@ -28,7 +28,7 @@ from telemetry import metrics
 SETTLE_TRIES = 3
 LONGEST_FAILURE_SECONDS = 30.0
 OVERDUE_SECONDS = 10 * MINUTE_MS / 1000
-OVERDUE_ROWS = 200
+ROWS_PER_UNIT = 200
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +133,7 @@ class Relay:
     async def give_up_overdue(self) -> int:
         """End what waits past its time because nobody claims it: its provider is down or not configured; how many."""
         ended = 0
-        while rows := await backlog.list_overdue(self._db, now=self._clock(), limit=OVERDUE_ROWS):
+        while rows := await backlog.list_overdue(self._db, now=self._clock(), limit=ROWS_PER_UNIT):
             now, ids = self._clock(), [row.outbox_id for row in rows]
 
             async def unit(tx: Transaction, now: int = now, ids: Sequence[int] = ids) -> int:
@@ -188,6 +188,7 @@ class Relay:
         return len(rows)
 
     async def _send(self, lane: Lane, rows: Sequence[Claimed], lease: str, claimed_at: int) -> None:
+        probing = False
         try:
             async with lane.turn:
                 began = self._clock()
@@ -196,8 +197,11 @@ class Relay:
                 elif not lane.permits(began):
                     verdicts = [verdict.put_back(row, "provider paused", began) for row in rows]
                 else:
+                    probing = lane.probing
                     verdicts = await self._try(lane, rows, began)
             await self._write(verdicts, lease=lease, began=began)
+            if probing and lane.breaker.state is not BreakerState.CLOSED:
+                await self._pass_over(lane, rows[0].device_id)
         except Exception as error:  # noqa: BLE001 - the rows come back when their lease ends
             log.error("push call failed", extra={"lane": "/".join(lane.key), "error": type(error).__name__})
 
@@ -212,6 +216,19 @@ class Relay:
         outcomes: list[Answer] = [next(answers) if isinstance(push, Push) else push for push in built]
         now = self._clock()
         return [verdict.judge(row, outcome, now, probing=probing) for row, outcome in zip(rows, outcomes, strict=True)]
+
+    async def _pass_over(self, lane: Lane, device_id: int) -> None:
+        """Put a person whose push has probed in vain behind everybody else, who may fare better at the next probe."""
+        now = self._clock()
+        until = now + PROBE_MS
+        while ids := await backlog.list_of_same_person(
+            self._db, lane=lane.key, device_id=device_id, now=now, until=until, limit=ROWS_PER_UNIT
+        ):
+
+            async def unit(tx: Transaction, ids: Sequence[int] = ids) -> int:
+                return await backlog.put_off(tx, outbox_ids=ids, now=now, until=until)
+
+            await self._db.write(unit)
 
     def _build(self, row: Claimed, now: int) -> Push | Raised:
         try:

@@ -65,7 +65,7 @@ class Accounts:
         SmsLimited, Unavailable.
         """
         newcomer = read_newcomer(fields, default_provider=self._default_provider, providers=self._providers)
-        self._limits.check_phone("register", phone_hash(newcomer.phone.e164), address=address or "")
+        await self._limits.check_phone("register", phone_hash(newcomer.phone.e164), address=address or "")
         if newcomer.cid is not None:
             cid = await self._device_tokens.check(newcomer.push_provider, newcomer.cid, field="cid")
             newcomer = replace(newcomer, cid=cid)
@@ -85,12 +85,9 @@ class Accounts:
         changes = _read_changes(fields)
 
         async def unit(tx: Transaction) -> User:
-            user = await users.get(tx, uid)
+            await users.lock(tx, uid)
             await users.set_profile(
-                tx,
-                uid=uid,
-                nickname=changes.get("nickname", user.nickname),
-                discoverable=changes.get("discoverable", user.discoverable),
+                tx, uid=uid, nickname=changes.get("nickname"), discoverable=changes.get("discoverable")
             )
             return await users.get(tx, uid)
 
@@ -108,18 +105,18 @@ class Accounts:
             raise Forbidden(NO_PHONE)
         ukey = new_ukey()
 
-        async def unit(tx: Transaction) -> bool:
+        async def unit(tx: Transaction) -> None:
             now = self._clock()
+            # First: nothing ends the caller's credential from here on.
+            await users.mark_seen(tx, uid=caller.uid, now=now)
             if not await is_live(tx, caller, now):
-                return False
+                raise Unauthenticated
             kept = caller.credential_id or await credentials.find_oldest(tx, uid=caller.uid, now=now)
             await credentials.delete_others(tx, uid=caller.uid, credential_id=kept or 0)
             await credentials.expire_all(tx, uid=caller.uid, expires_at=now + DAY_MS)
             await credentials.insert_ukey(tx, uid=caller.uid, digest=ukey_digest(ukey), now=now)
-            return True
 
-        if not await write(self._db, unit):
-            raise Unauthenticated
+        await write(self._db, unit)
         return ukey
 
     async def get_user(self, uid: int) -> dict[str, Any]:

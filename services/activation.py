@@ -87,7 +87,7 @@ class Activation:
         e164 = newcomer.phone.e164
         self._check_region(newcomer.phone)
         if e164 in self._test_numbers:
-            self._limits.check_phone("test_number", phone_hash(e164))
+            await self._limits.check_phone("test_number", phone_hash(e164))
         activation_id, code = secrets.token_hex(16), self._new_code(e164)
 
         async def unit(tx: Transaction) -> Issued | Started:
@@ -95,8 +95,8 @@ class Activation:
             if earlier is not None:
                 return earlier
             pending = self._pending(activation_id, newcomer, code)
-            await self._check_spacing(tx, e164)
             await self._spend(tx, e164, address)
+            await self._check_spacing(tx, e164)
             await activations.insert_one(tx, pending)
             started = Started(activation_id, pending.expires_at, pending.resend_at)
             await self._enrolment.remember(tx, request, started)
@@ -209,7 +209,10 @@ class Activation:
             raise RegionNotAllowed(fields=[("region_num", "no code is sent to this country")])
 
     async def _check_spacing(self, tx: Transaction, e164: str) -> None:
-        """Raises SmsLimited when the number has begun too many activations just now."""
+        """Raises SmsLimited when the number has begun too many activations just now.
+
+        After the number's budget is spent: others who begin one wait for that row, and are counted here.
+        """
         if not self._is_counted(e164):
             return
         now = self._clock()

@@ -69,7 +69,7 @@ class Authentication:
             if used is not None and used.disabled_at is None:
                 await self._note_use(used, rows, now)
                 return Caller(used.uid, phone_hash, used.credential_id)
-        self._limits.count_failure(address, phone_hash if known else "")
+        await self._limits.count_failure(address, phone_hash if known else "")
         raise Unauthenticated
 
     async def bearer(self, access_token: str) -> Caller:
@@ -105,10 +105,10 @@ class Authentication:
 
     async def _record(self, used: Ukey, now: int) -> None:
         async def unit(tx: Transaction) -> None:
+            await users.mark_seen(tx, uid=used.uid, now=now)  # first: no other ukey is issued meanwhile
             newest = await credentials.find_newest(tx, uid=used.uid)
             if newest == used.credential_id:
                 await credentials.delete_older(tx, uid=used.uid, credential_id=newest)
-            await users.mark_seen(tx, uid=used.uid, now=now)
 
         try:
             await self._db.write(unit)

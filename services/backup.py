@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A backup beside a running server: the database at one moment, then the key ring, then the images of that database.
+"""A backup beside running servers: the database at one moment, then the keys, then the images of that database.
 
 In this order: every image that was accepted by the moment is in it, unless its receiver was quicker.
 """
@@ -10,19 +10,22 @@ import os
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from models import fault
-from models.db import image_files, integrity, migrate, sqlite_copy, users
+from models.db import engine, image_files, integrity, mysql_copy, mysql_tables, sqlite_copy, users
 from models.db.database import Database
 from models.db.image_files import Kept
-from models.db.sqlite import SqliteDatabase
+from models.db.mysql_connection import MysqlLocation
 from models.key_lock import RingInUse, held
 from models.keys import open_key_ring
 from services.manifest import (
     DATABASE,
+    DUMP,
     IMAGES,
     KEYS,
+    VAPID,
     ImageFacts,
     Manifest,
     Places,
@@ -48,43 +51,53 @@ async def back_up(places: Places, folder: Path, *, with_images: bool, now: int, 
     is told how far it is. When it raises, the folder has no manifest. Raises Unusable, KeyRingError, SchemaTooNew,
     DatabaseError, OSError.
     """
-    while not await asyncio.to_thread(_copy_beside_rotation, places, folder, say):
+    tables = await mysql_tables.list_tables(places.database) if isinstance(places.database, MysqlLocation) else []
+    while not await asyncio.to_thread(_copy_beside_rotation, places, tables, folder, say):
         say("waiting for keys rotate")
         await asyncio.sleep(LOOK_SECONDS)
-    db = SqliteDatabase(folder / DATABASE)
+    # What a file of statements holds, only a server can say: there the original is asked.
+    copied = isinstance(places.database, Path)
+    database = folder / DATABASE if copied else places.database
+    schema = (await engine.inspect(database)).version
+    db = engine.open_database(database)
     try:
-        await _examine(db, folder)
+        await _examine(db, folder, thoroughly=copied)
         images = await _copy_images(db, places.images, folder / IMAGES, say) if with_images else None
     finally:
         await db.close()
-    return await asyncio.to_thread(_finish, folder, images, now)
+    return await asyncio.to_thread(_finish, folder, Manifest(now, schema, {}, images))
 
 
-def _copy_beside_rotation(places: Places, folder: Path, say: Say) -> bool:
+def _copy_beside_rotation(places: Places, tables: Sequence[str], folder: Path, say: Say) -> bool:
     """Copy a database and the ring that opens all of it; False while keys are being rotated."""
     try:
         with held(places.keys, to_change=False):
-            _copy_database(places, folder, say)
+            _copy(places, tables, folder, say)
     except RingInUse:
         return False
     return True
 
 
-def _copy_database(places: Places, folder: Path, say: Say) -> None:
+def _copy(places: Places, tables: Sequence[str], folder: Path, say: Say) -> None:
     for file in (places.database, places.keys):
-        if not file.is_file():
+        if isinstance(file, Path) and not file.is_file():
             raise Unusable(f"there is no {file} to back up")
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise Unusable(f"{folder} is not empty: name a new folder for each backup")
     folder.chmod(0o700)
-    sqlite_copy.copy(places.database, folder / DATABASE, lambda done, every: say(f"database {done}/{every} pages"))
+    if isinstance(places.database, MysqlLocation):
+        mysql_copy.dump(places.database, tables, folder / DUMP, lambda done: say(f"database {done} bytes"))
+    else:
+        sqlite_copy.copy(places.database, folder / DATABASE, lambda done, every: say(f"database {done}/{every} pages"))
     copy_file(places.keys, folder / KEYS)
+    with suppress(FileNotFoundError):
+        copy_file(places.vapid, folder / VAPID)
 
 
-async def _examine(db: Database, folder: Path) -> None:
-    """A backup that could not be restored is none."""
-    damages = await integrity.list_damages(db)
+async def _examine(db: Database, folder: Path, *, thoroughly: bool) -> None:
+    """A backup that could not be restored is none. To write a database out, its server has read all of it."""
+    damages = await integrity.list_damages(db) if thoroughly else []
     if damages:
         raise Unusable(f"the database is damaged: {damages[0]}; run: python -m ops fsck")
     open_key_ring(folder / KEYS, sealed=await users.find_phone_cipher(db))
@@ -134,11 +147,12 @@ def _take_image(image: Path, target: Path) -> int:
     return about.st_size
 
 
-def _finish(folder: Path, images: ImageFacts | None, now: int) -> Manifest:
-    sqlite_copy.seal(folder / DATABASE)
-    schema = migrate.inspect(folder / DATABASE).version
+def _finish(folder: Path, manifest: Manifest) -> Manifest:
+    if (folder / DATABASE).exists():
+        sqlite_copy.seal(folder / DATABASE)
+    there = [name for name in (DATABASE, DUMP, KEYS, VAPID) if (folder / name).exists()]
     fault.point("before_manifest")
-    manifest = Manifest(now, schema, {name: facts(folder / name) for name in (DATABASE, KEYS)}, images)
-    write(folder, manifest)
+    whole = replace(manifest, files={name: facts(folder / name) for name in there})
+    write(folder, whole)
     sync_directory(folder.parent)
-    return manifest
+    return whole

@@ -127,9 +127,14 @@ class Devices:
             raise NotFound
 
     async def pushes(self, uid: UserId, device_id: int) -> list[PastPush]:
-        """What became of the device's latest pushes, newest first. Raises NotFound."""
-        await self._address(uid, device_id)
-        return await push_history.list_latest(self._db, device_id=device_id, limit=SHOWN_PUSHES)
+        """What became of the device's latest pushes, newest first. Raises NotFound.
+
+        A device that has ended still tells why, for as long as its pushes are kept.
+        """
+        found = await push_history.list_latest(self._db, uid=uid, device_id=device_id, limit=SHOWN_PUSHES)
+        if not found:
+            await self._address(uid, device_id)
+        return found
 
     async def test_push(self, uid: UserId, device_id: int) -> Tested:
         """Send a test through the device's provider now, and what it says within `test_seconds`.
@@ -137,7 +142,7 @@ class Devices:
         A device whose token it calls dead ends, as the relay would end it. Raises NotFound, RateLimited.
         """
         address = await self._address(uid, device_id)
-        self._limits.check_device("test_push", device_id)
+        await self._limits.check_device("test_push", device_id)
         asked_at, began = self._clock(), perf_counter()
         outcome = await self._ask(address)
         latency_ms = round(1000 * (perf_counter() - began))

@@ -116,7 +116,7 @@ class Enrolment:
 
         Raises UniqueViolation as `create` does.
         """
-        user = await users.find_by_phone(tx, self._keys.phone_digest(phone_hash(newcomer.phone.e164)))
+        user = await users.hold_by_phone(tx, self._keys.phone_digest(phone_hash(newcomer.phone.e164)))
         if user is not None and user.seen_at < self._clock() - self._recycled_after_ms:
             await self._release(tx, user)
             user = None

@@ -8,11 +8,13 @@ up nobody and costs no memory.
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from models.db import events
-from models.db.database import Database
+from models.db.database import Database, DatabaseError
 from models.errors import CursorExpired, InvalidField, RateLimited, Unauthenticated, Unavailable
 from models.event import Event
+from models.tally import Tally
 from services.authentication import Authentication, Caller
 
 BATCH = 100
@@ -22,6 +24,8 @@ EVENTS_PER_READ = 20
 READERS_PER_PERSON = 20
 CONFIRM_SECONDS = 10.0
 BUSY_RETRY_SECONDS = 5
+POLL_SECONDS = 1.0
+PEOPLE_PER_READ = 1000
 
 
 class Reader:
@@ -72,36 +76,52 @@ class Reader:
 
 
 class Events:
-    """The readers of this process. `clock` gives milliseconds; `most` bounds the readers of all people together."""
+    """The readers of this process. `clock` gives milliseconds.
 
-    def __init__(self, *, db: Database, authentication: Authentication, most: int, clock: Callable[[], int]) -> None:
+    `most` bounds the readers of all people together, in all processes that share the tally `readers`;
+    `tell_neighbours` is called, after each commit here, with the people whose logs have grown.
+    """
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        authentication: Authentication,
+        most: int,
+        clock: Callable[[], int],
+        readers: Tally | None = None,
+        tell_neighbours: Callable[[set[int]], None] | None = None,
+    ) -> None:
         self._db = db
         self._authentication = authentication
         self._most = most
         self._clock = clock
         self._readers: defaultdict[int, set[Reader]] = defaultdict(set)
-        self._count = 0
+        self._newest: dict[int, int] = {}
+        self._tally = readers or Tally()
+        self._tell_neighbours = tell_neighbours
         self._stopped = False
-        db.tell(self.wake)
+        db.tell(self._grown_by_commit)
 
     @property
     def readers(self) -> int:
-        """How many follow their log now."""
-        return self._count
+        """How many follow their log in this process now."""
+        return self._tally.own
 
     async def open(self, caller: Caller, after: int | None) -> Reader:
         """A reader behind the event `after`: None from now on, 0 from the oldest kept.
 
         Raises CursorExpired, InvalidField for an event that has not been, RateLimited, Unavailable.
         """
-        if self._stopped or self._count >= self._most:
+        if self._stopped or self._tally.total >= self._most:
             raise Unavailable("Too many follow their events here.", retry_after=BUSY_RETRY_SECONDS)
         if len(self._readers.get(caller.uid, ())) >= READERS_PER_PERSON:
             raise RateLimited(f"One account has at most {READERS_PER_PERSON} at once.", retry_after=BUSY_RETRY_SECONDS)
         newest, oldest = await events.find_position(self._db, uid=caller.uid)
         reader = Reader(self, caller, _start(after, newest, oldest))
         self._readers[caller.uid].add(reader)
-        self._count += 1
+        self._newest.setdefault(caller.uid, newest)
+        self._tally.add(1)
         return reader
 
     async def read(self, reader: Reader, limit: int) -> list[Event]:
@@ -139,9 +159,36 @@ class Events:
         """The reader has ended."""
         of_person = self._readers[reader.caller.uid]
         of_person.discard(reader)
-        self._count -= 1
+        self._tally.add(-1)
         if not of_person:
-            del self._readers[reader.caller.uid]
+            del self._readers[reader.caller.uid], self._newest[reader.caller.uid]
+
+    async def follow_elsewhere(self) -> None:
+        """Wake readers whose logs have grown by commits of which nobody tells here, until cancelled."""
+        while True:
+            await asyncio.sleep(POLL_SECONDS)
+            with suppress(DatabaseError):  # whoever asks next is told
+                await self.look_elsewhere()
+
+    async def look_elsewhere(self) -> None:
+        """Ask once how far the logs are that are followed here, and wake those who are behind. Raises DatabaseError."""
+        uids = list(self._readers)
+        for start in range(0, len(uids), PEOPLE_PER_READ):
+            found = await events.list_newest(self._db, uids[start : start + PEOPLE_PER_READ])
+            for uid, newest in found.items():
+                if newest > self._newest.get(uid, newest):
+                    self._newest[uid] = newest
+                    self._wake_behind(uid, newest)
+
+    def _grown_by_commit(self, uids: set[int]) -> None:
+        self.wake(uids)
+        if self._tell_neighbours is not None:
+            self._tell_neighbours(uids)
+
+    def _wake_behind(self, uid: int, newest: int) -> None:
+        for reader in self._readers.get(uid, ()):
+            if reader.cursor < newest:
+                reader.woken.set()
 
     async def _check_nothing_erased(self, reader: Reader) -> None:
         """Tell what was erased behind the cursor from ids that were skipped after a restore: what is erased are the

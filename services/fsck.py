@@ -8,7 +8,7 @@ between. Files younger than the longest upload are left alone.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from models.db import image_files, integrity, messages
+from models.db import events, image_files, integrity, messages
 from models.db.database import Busy, Database, DatabaseError, Transaction
 from models.db.image_files import Kept
 from models.errors import StorageError
@@ -190,6 +190,7 @@ class Fsck:
             if self._repair:
 
                 async def unit(tx: Transaction, uids: list[int] = uids) -> None:
+                    await events.lock_counters(tx, uids)
                     await integrity.recount(tx, uids)
 
                 await self._db.write(unit)

@@ -160,9 +160,10 @@ class Groups:
             after = Role(wanted) if wanted else before or Role.MEMBER
             rules.check_may_set_role(actor, before, after)
             if before is None:
-                if not await self._addable(tx, uid, [other]):
+                members = await group_members.list_uids(tx, group_id)
+                if not await self._addable(tx, uid, [other], members):
                     raise NotFound
-                await membership.add(tx, group.group_id, UserId(other), after, by=uid, now=self._clock())
+                await membership.add(tx, group.group_id, members, UserId(other), after, by=uid, now=self._clock())
             elif before is not after:
                 await membership.set_role(tx, group.group_id, UserId(other), after, by=uid, now=self._clock())
 
@@ -197,22 +198,25 @@ class Groups:
             raise InvalidField(fields=problems)
 
         async def unit(tx: Transaction) -> GroupId:
-            group_id = await groups.find_by_room(tx, str(room_gid))
-            group = await groups.lock(tx, group_id) if group_id else None
+            group = await groups.lock_by_room(tx, str(room_gid))
             if group is None:
                 raise NotFound
-            if await group_members.find_role(tx, group.group_id, uid) is None:
+            members = await group_members.list_uids(tx, group.group_id)
+            if uid not in members:
                 if group.join is not JoinPolicy.OPEN:
                     raise NotFound
-                await membership.add(tx, group.group_id, uid, Role.MEMBER, by=uid, now=self._clock())
+                await membership.add(tx, group.group_id, members, uid, Role.MEMBER, by=uid, now=self._clock())
             return group.group_id
 
         return await self.get(uid, await self._db.write(unit))
 
-    async def _addable(self, tx: Transaction, uid: UserId, others: Collection[int]) -> list[UserId]:
-        """Those of these people whom the caller may put into a group."""
-        people = await users.list_recipients(tx, others, uid) if others else []
-        return [person.uid for person in people if rules.can_be_added(person, self._policy)]
+    async def _addable(
+        self, tx: Transaction, uid: UserId, others: Collection[int], members: Collection[UserId] = ()
+    ) -> list[UserId]:
+        """Those of these people whom the caller may put into a group. They, and all who will be told, are locked."""
+        people = await users.lock_recipients(tx, {uid, *others, *members}, uid)
+        found = [people[UserId(other)] for other in others if other in people]
+        return [person.uid for person in found if rules.can_be_added(person, self._policy)]
 
 
 def new_room_gid() -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Can this process do its work now? Names the part that cannot."""
 
+import asyncio
 from collections.abc import Callable
 
 from sqlalchemy import select
@@ -10,6 +11,8 @@ from models.db.schema import users
 from storage.disk import DiskStore
 
 _ANY = Statement(select(users.c.uid).limit(1))
+# Who asks for health does not wait for long, and takes no answer for a bad one.
+LONGEST_SECONDS = 2.0
 
 
 class Health:
@@ -24,8 +27,9 @@ class Health:
         """The parts that do not work: of `database`, `storage`, `relay`."""
         failing = []
         try:
-            await self._db.read(_ANY)
-        except DatabaseError:
+            async with asyncio.timeout(LONGEST_SECONDS):
+                await self._db.read(_ANY)
+        except (DatabaseError, TimeoutError):
             failing.append("database")
         if not self._store.healthy:
             await self._store.probe()

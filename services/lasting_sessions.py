@@ -51,7 +51,7 @@ class LastingSessions:
         """Once a day, and with it that the person was here."""
 
         async def unit(tx: Transaction) -> None:
-            await refresh_tokens.prolong(tx, token_id=token.token_id, expires_at=now + REFRESH_MS)
             await users.mark_seen(tx, uid=token.uid, now=now)
+            await refresh_tokens.prolong(tx, token_id=token.token_id, expires_at=now + REFRESH_MS)
 
         await self._db.write(unit)

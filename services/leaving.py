@@ -42,8 +42,7 @@ class Leaving:
         """
 
         async def unit(tx: Transaction) -> bool:
-            user = await users.find(tx, uid)
-            return user is not None and await self._close(tx, user)
+            return await users.hold(tx, uid) and await self._close(tx, await users.get(tx, uid))
 
         closed = await self._db.write(unit)
         fault.point("after_leaving_closed")

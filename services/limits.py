@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """How often an address, an account, a number and a device may do what.
 
-Counted in this process, lost with it, never on disk: it cannot be away, so nothing here fails open or closed. What must
-outlive a restart (codes by SMS, numbers asked about) is counted in the database; docs/limits.md has them all.
+Two ways to count. What guards accounts and money, and what is rare and dear, is counted in the database, for all
+processes and over restarts (`IN_DATABASE`): where that is away, nobody is let in. All else is counted in this process,
+each of several having its share: it cannot be away, and costs no statement. docs/limits.md has them all.
 
 Rates are written as the `limits` library reads them ("600/minute", "1000/day"). Its own memory is not used: it
 starts a thread that walks over every key up to a hundred times a second.
@@ -17,7 +18,11 @@ from time import monotonic
 
 from limits import parse
 
+from models.clock import now_ms
+from models.db.database import Database
 from models.errors import RateLimited
+from models.keys import KeyRing
+from services.shared_counts import SharedCounts, SharedWindow, Slot
 
 DEFAULT = "default"
 LOGIN_FAILURE = "login_failure"
@@ -54,15 +59,22 @@ PER_DEVICE = {
     "test_push": "10/hour",
 }
 
+IN_DATABASE = frozenset(
+    {"register", "code", "login", "login_failure", "test_number", "password", "export", "test_push"}
+)
+
 MAX_KEYS = 100_000
 
 
 class Window:
-    """Counts per key in a fixed window of time. `max_keys` bounds its memory: beyond it the oldest key is forgotten."""
+    """Counts per key in a fixed window of time, in memory. `clock` gives seconds.
 
-    def __init__(self, rate: str, clock: Callable[[], float], *, max_keys: int = MAX_KEYS) -> None:
+    This process has one part in `share` of the rate, at least 1. Beyond `max_keys` the oldest key is forgotten.
+    """
+
+    def __init__(self, rate: str, clock: Callable[[], float], *, share: int = 1, max_keys: int = MAX_KEYS) -> None:
         item = parse(rate)
-        self.amount = item.amount
+        self.amount = max(1, item.amount // share)
         self.seconds = item.get_expiry()
         self._clock = clock
         self._max_keys = max_keys
@@ -84,80 +96,99 @@ class Window:
         self._counts[key] = count + 1
         return 0
 
-    def take_back(self, key: str | int) -> None:
-        """Undo a `hit` of this window of time."""
-        if int(self._clock() // self.seconds) == self._number and self._counts.get(key, 0):
-            self._counts[key] -= 1
+
+Windows = Mapping[str, Window | SharedWindow]
+
+Failure = tuple[Slot, ...]
+"""Where one failure was counted."""
 
 
 class Limits:
     """Rates by class name, per address and per account, where a class that is not named counts as "default"; per
     number and per device, where only what is named is counted.
-
-    Raises ValueError for a rate that cannot be read.
     """
 
     def __init__(
         self,
         *,
+        db: Database,
+        keys: KeyRing,
         per_address: Mapping[str, str] | None = None,
         per_account: Mapping[str, str] | None = None,
         per_phone: Mapping[str, str] | None = None,
         per_device: Mapping[str, str] | None = None,
         enabled: bool = True,
-        clock: Callable[[], float] = monotonic,
+        share: int = 1,
+        clock: Callable[[], int] = now_ms,
+        monotonic: Callable[[], float] = monotonic,
     ) -> None:
+        """`share` is among how many processes of this machine callers are spread. `clock` gives milliseconds,
+        `monotonic` seconds. Raises ValueError for a rate that cannot be read.
+        """
         self.enabled = enabled
-        self._per_address = _windows(PER_ADDRESS | dict(per_address or {}), clock)
-        self._per_account = _windows(PER_ACCOUNT | dict(per_account or {}), clock)
-        self._per_phone = _windows(PER_PHONE | dict(per_phone or {}), clock)
-        self._per_device = _windows(PER_DEVICE | dict(per_device or {}), clock)
+        self._counts = SharedCounts(db, keys, clock)
+        addresses, accounts = PER_ADDRESS | dict(per_address or {}), PER_ACCOUNT | dict(per_account or {})
+        phones, devices = PER_PHONE | dict(per_phone or {}), PER_DEVICE | dict(per_device or {})
 
-    def forgive_failure(self, address: str, subject: str) -> None:
-        """Take back one `count_failure`: the secret was right, or nobody has looked at it."""
-        if not self.enabled:
-            return
-        source = network(address)
-        self._per_address[LOGIN_FAILURE].take_back(source)
-        self._per_account[LOGIN_FAILURE].take_back(f"{source} {subject}")
+        def window(whose: str, name: str, rate: str) -> Window | SharedWindow:
+            if name in IN_DATABASE:
+                return SharedWindow(self._counts, f"{whose} {name}", rate)
+            return Window(rate, monotonic, share=share)
 
-    def check(self, class_name: str, *, address: str | None, uid: int | None = None) -> None:
-        """Count one request against its address and its account, whichever are given. Raises RateLimited."""
+        self._per_address = {name: window("address", name, rate) for name, rate in addresses.items()}
+        self._per_account = {name: window("account", name, rate) for name, rate in accounts.items()}
+        self._per_phone = {name: window("phone", name, rate) for name, rate in phones.items()}
+        self._per_device = {name: window("device", name, rate) for name, rate in devices.items()}
+        self._failures_of_address = SharedWindow(self._counts, "failure of address", addresses[LOGIN_FAILURE])
+        self._failures_of_account = SharedWindow(self._counts, "failure of account", accounts[LOGIN_FAILURE])
+
+    async def check(self, class_name: str, *, address: str | None, uid: int | None = None) -> None:
+        """Count one request against its address and its account, whichever are given.
+
+        Raises RateLimited, DatabaseError.
+        """
         if not self.enabled:
             return
         if address is not None:
-            _hit(self._per_address, class_name, network(address))
+            await _hit(self._per_address, class_name, network(address))
         if uid is not None:
-            _hit(self._per_account, class_name, uid)
+            await _hit(self._per_account, class_name, uid)
 
-    def check_phone(self, class_name: str, phone_hash: str, *, address: str | None = None) -> None:
-        """Count one request for a number: from this address, or without one from everywhere. Raises RateLimited."""
+    async def check_phone(self, class_name: str, phone_hash: str, *, address: str | None = None) -> None:
+        """Count one request for a number: from this address, or without one from everywhere.
+
+        Raises RateLimited, DatabaseError.
+        """
         if self.enabled:
             source = "" if address is None else network(address)
-            _hit(self._per_phone, class_name, f"{source} {phone_hash}")
+            await _hit(self._per_phone, class_name, f"{source} {phone_hash}")
 
-    def check_device(self, class_name: str, device_id: int) -> None:
-        """Count one request for a device, whoever's it is. Raises RateLimited."""
+    async def check_device(self, class_name: str, device_id: int) -> None:
+        """Count one request for a device, whoever's it is. Raises RateLimited, DatabaseError."""
         if self.enabled:
-            _hit(self._per_device, class_name, device_id)
+            await _hit(self._per_device, class_name, device_id)
 
-    def count_failure(self, address: str, subject: str) -> None:
+    async def count_failure(self, address: str, subject: str) -> Failure:
         """Count a wrong credential against its address, and against that subject from that address.
 
         `subject` is a phone hash or another digest of whom the credential was for, empty for nobody in particular.
 
         Only failures are counted and only failures are refused: whoever has the right secret is let in wherever
-        they are and whatever others have tried. Raises RateLimited.
+        they are and whatever others have tried elsewhere. Raises RateLimited, DatabaseError.
         """
         if not self.enabled:
-            return
+            return ()
         source = network(address)
-        waits = (
-            self._per_address[LOGIN_FAILURE].hit(source),
-            self._per_account[LOGIN_FAILURE].hit(f"{source} {subject}"),
-        )
-        if any(waits):
-            raise RateLimited(retry_after=max(waits))
+        failure = (self._failures_of_address.slot(source), self._failures_of_account.slot(f"{source} {subject}"))
+        wait = await self._counts.spend(*failure)
+        if wait:
+            raise RateLimited(retry_after=wait)
+        return failure
+
+    async def forgive(self, failure: Failure) -> None:
+        """Take it back: the secret was right, or nobody has looked at it. Raises DatabaseError."""
+        if failure:
+            await self._counts.take_back(*failure)
 
 
 @lru_cache(maxsize=4096)
@@ -174,11 +205,8 @@ def network(address: str) -> str:
     return str(IPv6Address(int(parsed) >> 64 << 64))
 
 
-def _windows(rates: Mapping[str, str], clock: Callable[[], float]) -> dict[str, Window]:
-    return {name: Window(rate, clock) for name, rate in rates.items()}
-
-
-def _hit(windows: Mapping[str, Window], class_name: str, key: str | int) -> None:
-    wait = (windows.get(class_name) or windows[DEFAULT]).hit(key)
+async def _hit(windows: Windows, class_name: str, key: str | int) -> None:
+    window = windows.get(class_name) or windows[DEFAULT]
+    wait = window.hit(key) if isinstance(window, Window) else await window.hit(key)
     if wait:
         raise RateLimited(retry_after=wait)

@@ -11,10 +11,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from models.db.engine import Location
+
 FORMAT = 1
 NAME = "manifest.json"
 DATABASE = "glimpse.db"
+DUMP = "glimpse.sql"
 KEYS = "keys.json"
+VAPID = "vapid.pem"
 IMAGES = "images"
 
 
@@ -24,10 +28,11 @@ class Unusable(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where a server keeps what a backup holds."""
+    """Where a server keeps what a backup holds. `vapid` is there once browsers can subscribe."""
 
-    database: Path
+    database: Location
     keys: Path
+    vapid: Path
     images: Path
 
 
@@ -50,7 +55,11 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A whole backup. `made_at` is in milliseconds; `images` is None for a backup without them."""
+    """A whole backup. `made_at` is in milliseconds; `images` is None for a backup without them.
+
+    `files` are the key ring, the VAPID key where there was one, and the database: a SQLite file, or what a MySQL
+    server's program wrote.
+    """
 
     made_at: int
     schema: int
@@ -110,6 +119,9 @@ def sync_directory(folder: Path) -> None:
 
 
 def _manifest(document: dict[str, Any]) -> Manifest:
-    files = {name: FileFacts(**document["files"][name]) for name in (DATABASE, KEYS)}
+    said = document["files"]
+    database = DUMP if DUMP in said else DATABASE
+    names = [database, KEYS, *([VAPID] if VAPID in said else [])]
+    files = {name: FileFacts(**said[name]) for name in names}
     images = ImageFacts(**document["images"]) if document["images"] is not None else None
     return Manifest(document["made_at"], document["schema"], files, images)

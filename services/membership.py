@@ -12,7 +12,7 @@ from models.db.database import Database, Transaction
 from models.errors import GroupTooLarge
 from models.group import GroupId, Role
 from models.user import UserId
-from services.expiry import release
+from services.expiry import Released, leave_inbox, release
 
 MAX_MEMBERS = 256
 BATCH_RELEASES = 500
@@ -27,13 +27,14 @@ async def tell(
     await events.append_for_all(tx, uids=uids, kind="group_changed", at=now, data=data)
 
 
-async def add(tx: Transaction, group_id: GroupId, uid: UserId, role: Role, *, by: UserId, now: int) -> None:
-    """One more in the group. Raises GroupTooLarge."""
-    if await group_members.count(tx, group_id) >= MAX_MEMBERS:
+async def add(
+    tx: Transaction, group_id: GroupId, members: Collection[UserId], uid: UserId, role: Role, *, by: UserId, now: int
+) -> None:
+    """One more beside these members. Raises GroupTooLarge."""
+    if len(members) >= MAX_MEMBERS:
         raise GroupTooLarge(fields=[("group_id", "the group is full")])
+    await tell(tx, [*members, uid], group_id, "member_added", now=now, uid=uid, by=by, role=role.value)
     await group_members.insert_members(tx, group_id, [uid], role=role, now=now)
-    everybody = await group_members.list_uids(tx, group_id)
-    await tell(tx, everybody, group_id, "member_added", now=now, uid=uid, by=by, role=role.value)
 
 
 async def remove(tx: Transaction, group_id: GroupId, uid: UserId, *, by: UserId, now: int) -> None:
@@ -42,9 +43,10 @@ async def remove(tx: Transaction, group_id: GroupId, uid: UserId, *, by: UserId,
     `by` is the same person when they leave.
     """
     members = await group_members.list_members(tx, group_id)
-    await release(tx, uid=uid, group_id=group_id, now=now)
+    released = await release(tx, uid=uid, group_id=group_id, now=now)
     await group_members.delete_members(tx, group_id, [uid])
     await tell(tx, [member.uid for member in members], group_id, "member_removed", now=now, uid=uid, by=by)
+    await leave_inbox(tx, uid, released)
     left = [member for member in members if member.uid != uid]
     heir = rules.heir(left)
     if heir is None:
@@ -65,15 +67,15 @@ async def end_some(tx: Transaction, group_id: GroupId, owner: UserId, *, now: in
     The owner goes last, with the group itself: cut off in between, the group is smaller and can be ended again.
     """
     members = await group_members.list_uids(tx, group_id)
-    gone: list[UserId] = []
-    released = 0
+    gone: dict[UserId, Released] = {}
     for uid in sorted(members, key=lambda uid: (uid == owner, uid)):
-        released += await release(tx, uid=uid, group_id=group_id, now=now)
-        gone.append(uid)
-        if released >= BATCH_RELEASES:
+        gone[uid] = await release(tx, uid=uid, group_id=group_id, now=now)
+        if sum(released.images for released in gone.values()) >= BATCH_RELEASES:
             break
     await group_members.delete_members(tx, group_id, gone)
     await tell(tx, gone, group_id, "deleted", now=now, by=owner)
+    for uid, released in gone.items():
+        await leave_inbox(tx, uid, released)
     if len(gone) < len(members):
         return False
     await groups.delete_group(tx, group_id)

@@ -10,16 +10,15 @@ from urllib.parse import urlsplit
 
 from models import rules
 from models.clock import DAY_MS
-from models.db import deliveries, events, idempotency, messages, outbox, users
+from models.db import deliveries, events, idempotency, messages, outbox
 from models.db.database import CommitUnknown, Database, Transaction
-from models.errors import IdempotencyConflict, InvalidField, NotFound, RecipientUnavailable, Unavailable
+from models.errors import AppError, IdempotencyConflict, InvalidField, NotFound, RecipientUnavailable, Unavailable
 from models.group import GroupId
 from models.ids import read_id
 from models.message import DeliveryState, MessageId, MessageKind
 from models.user import UserId
 from services import recording
 from services.discovery import Discovery
-from services.enrolment import write
 from services.limits import Limits
 from services.registration import Problems
 
@@ -88,20 +87,24 @@ class Messaging:
         """
         draft = replace(read_draft(fields), needs_others=needs_others)
         name = idempotency.key_digest("message", str(uid), key) if key is not None else None
-        earlier = await idempotency.find(self._db, name, self._clock()) if name else None
+        earlier = await self._earlier(name)
         if earlier is not None:
             return _same(earlier, draft)
-        self._limits.check("message", address=None, uid=uid)
+        await self._limits.check("message", address=None, uid=uid)
 
         async def unit(tx: Transaction) -> Sent:
             return await self._record(tx, uid, draft, name)
 
         try:
-            sent = await write(self._db, unit)
+            sent = await self._db.write(unit)
         except CommitUnknown as error:
             raise Unavailable("The message may have been taken; ask again with the same Idempotency-Key.") from error
-        except RecipientUnavailable:
-            if draft.receiver_uid is not None:
+        except AppError as refusal:
+            # The same key may have come twice at once: whoever is second is answered like the first.
+            earlier = await self._earlier(name)
+            if earlier is not None:
+                return _same(earlier, draft)
+            if isinstance(refusal, RecipientUnavailable) and draft.receiver_uid is not None:
                 await self._discovery.charge_unavailable(uid, f"receiver_uid {draft.receiver_uid}")
             raise
         self._wake_relay()
@@ -114,7 +117,7 @@ class Messaging:
         """
 
         async def unit(tx: Transaction) -> None:
-            found = await messages.find_text(tx, message_id=message_id, sender_uid=uid)
+            found = await messages.lock_text(tx, message_id=message_id, sender_uid=uid)
             if found is None:
                 raise NotFound
             data = {**asdict(found), "sender_uid": uid, "deleted": True}
@@ -123,11 +126,11 @@ class Messaging:
 
         await self._db.write(unit)
 
+    async def _earlier(self, name: bytes | None) -> idempotency.Earlier | None:
+        return await idempotency.find(self._db, name, self._clock()) if name is not None else None
+
     async def _record(self, tx: Transaction, uid: UserId, draft: Draft, name: bytes | None) -> Sent:
         now = self._clock()
-        earlier = await idempotency.find(tx, name, now) if name else None
-        if earlier is not None:
-            return _same(earlier, draft)
         sent = await (self._to_person if draft.receiver_uid is not None else self._to_group)(tx, uid, draft, now)
         if name is not None:
             await idempotency.insert(
@@ -143,7 +146,7 @@ class Messaging:
 
     async def _to_person(self, tx: Transaction, uid: UserId, draft: Draft, now: int) -> Sent:
         assert draft.receiver_uid is not None
-        recipient = rules.check_can_write_to(await users.find_recipient(tx, draft.receiver_uid, uid), self._policy)
+        recipient = rules.check_can_write_to(await recording.receiver(tx, draft.receiver_uid, uid), self._policy)
         sent = await self._insert(tx, uid, draft, now)
         await deliveries.insert_one(
             tx,
@@ -167,11 +170,11 @@ class Messaging:
         """Whom the message cannot reach is left out, and the sender is not told of it."""
         assert draft.group_id is not None
         others = await recording.others_in(tx, draft.group_id, uid, needs_others=draft.needs_others)
-        recipients = await users.list_recipients(tx, others, uid)
-        reached = {each.uid for each in recipients if rules.is_reachable(each)}
+        reached = {each.uid for each in others if rules.is_reachable(each)}
+        left_out = {each.uid for each in others} - reached
         sent = await self._insert(tx, uid, draft, now)
         tx.touched.add(uid)  # no event, but who follows a room sees what they have said
-        for state, uids in ((DeliveryState.SENT, reached), (DeliveryState.WITHHELD, set(others) - reached)):
+        for state, uids in ((DeliveryState.SENT, reached), (DeliveryState.WITHHELD, left_out)):
             if uids:
                 await deliveries.insert_for_members(
                     tx, message_id=sent.message_id, receiver_uids=uids, sender_uid=uid, state=state

@@ -19,6 +19,7 @@ from models.login import Name, parse_name
 from models.user import UserId
 from services.authentication import Caller, is_live
 from services.device_tokens import DeviceTokens
+from services.enrolment import write
 from services.hashing import Hashing
 from services.limits import Limits
 from services.login_fields import (
@@ -84,7 +85,7 @@ class Passwords:
             await self._add_device(tx, uid, signup, now)
             return await self._tokens.start(tx, uid)
 
-        grant = await self._db.write(unit)
+        grant = await write(self._db, unit)
         if grant is None:
             raise Taken
         return grant.uid, self._tokens.sign(grant)
@@ -172,8 +173,7 @@ class Passwords:
         fresh = await self._hashing.hash(password) if self._hashing.is_outdated(stored) else stored
 
         async def unit(tx: Transaction) -> Grant | None:
-            current = await passwords.find_of(tx, uid=known.uid)
-            if current != known:
+            if await passwords.hold(tx, uid=known.uid) != known:
                 return None
             if fresh != stored:
                 await passwords.set_hash(tx, uid=known.uid, password_hash=fresh)
@@ -198,20 +198,22 @@ class Passwords:
 
     async def _check(self, stored: str | None, password: bytes, address: str, subject: str) -> bool:
         """Whether the password is right. Raises RateLimited before it is looked at, and Unavailable."""
-        self._limits.count_failure(address, subject)
+        failure = await self._limits.count_failure(address, subject)
         try:
             right = await self._hashing.verify(stored, password)
         except Unavailable:
-            self._limits.forgive_failure(address, subject)
+            await self._limits.forgive(failure)
             raise
         if right:
-            self._limits.forgive_failure(address, subject)
+            await self._limits.forgive(failure)
         return right
 
     async def _changed_meanwhile(self, tx: Transaction, caller: Caller, before: Password) -> AppError | None:
+        # First: nothing ends the caller's credential from here on.
+        current = await passwords.hold(tx, uid=caller.uid)
         if not await is_live(tx, caller, self._clock()):
             return Unauthenticated()
-        return None if await passwords.find_of(tx, uid=caller.uid) == before else Conflict(CHANGED_MEANWHILE)
+        return None if current == before else Conflict(CHANGED_MEANWHILE)
 
     async def _add_device(self, tx: Transaction, uid: UserId, signup: Signup, now: int) -> None:
         if signup.device_token is not None:

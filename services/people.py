@@ -5,6 +5,7 @@ Whoever is blocked is not told: what they ask for is answered as if its receiver
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from models.db import blocks, events, friendships, users
@@ -72,6 +73,8 @@ class People:
         """Be friends no more; also withdraws and declines. Nobody is told."""
 
         async def unit(tx: Transaction) -> None:
+            with suppress(NotFound):  # with somebody who is gone nobody makes friends meanwhile
+                await users.lock(tx, uid, other)
             await friendships.delete_pair(tx, *sorted((uid, other)))
 
         await write(self._db, unit)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from models import fault, rules
-from models.db import deliveries, events, messages, users
+from models.db import deliveries, events, messages
 from models.db.database import Database, Transaction
 from models.errors import (
     AppError,
@@ -22,6 +22,7 @@ from models.keys import KeyRing
 from models.message import Delivery, DeliveryState, Message
 from models.phone import phone_hash
 from models.user import UserId
+from services.authentication import Caller
 from storage.disk import Blob, DiskStore
 from storage.keys import is_message_key
 from telemetry import metrics
@@ -79,15 +80,12 @@ class Reading:
         rules.check_can_read(delivery, self._clock())
         return delivery
 
-    async def find_oldest(self, uid: UserId, sender_phone: str, receiver_phone: str) -> Delivery:
+    async def find_oldest(self, caller: Caller, sender_phone: str, receiver_phone: str) -> Delivery:
         """The oldest image from a sender that waits for the caller. Raises NotFound, NoPendingImage."""
-        if await users.find_uid_by_phone(self._db, self._keys.phone_digest(receiver_phone)) != uid:
+        if caller.phone_hash is None or receiver_phone != caller.phone_hash:
             raise NotFound
-        sender_uid = await users.find_uid_by_phone(self._db, self._keys.phone_digest(sender_phone))
-        if sender_uid is None:
-            raise NoPendingImage
         delivery = await deliveries.find_oldest_from(
-            self._db, sender_uid=sender_uid, receiver_uid=uid, now=self._clock()
+            self._db, sender=self._keys.phone_digest(sender_phone), receiver_uid=caller.uid, now=self._clock()
         )
         if delivery is None:
             raise NoPendingImage
@@ -196,6 +194,8 @@ class Reading:
         async def unit(tx: Transaction) -> bool:
             now = self._clock()
             until = now + grace_ms
+            if message.group_id is not None:
+                await messages.lock_of_groups(tx, [message.message_id])
             first = await deliveries.mark_consumed(tx, message_id=message.message_id, uid=uid, now=now, until=until)
             if not first and not await deliveries.set_grace(
                 tx, message_id=message.message_id, uid=uid, now=now, until=until
@@ -203,8 +203,7 @@ class Reading:
                 return False
             await messages.end_if_nobody_waits(tx, message.message_id, now)
             if first:
-                await _leave_inbox(tx, delivery)
-                await _tell_sender(tx, delivery, now)
+                await _leave_inbox(tx, delivery, now)
             fault.point("before_consumption_commit")
             return first
 
@@ -246,25 +245,33 @@ def _check_can_acknowledge(delivery: Delivery, now: int) -> None:
         rules.check_can_read(delivery, now)
 
 
-async def _leave_inbox(tx: Transaction, delivery: Delivery) -> None:
-    await events.move_counters(tx, uid=delivery.receiver_uid, pending_count=-1, pending_bytes=-delivery.message.size)
-
-
-async def _tell_sender(tx: Transaction, delivery: Delivery, now: int) -> None:
-    message = delivery.message
-    if message.sender_uid is not None:
-        said = {"message_id": message.message_id, "message_key": message.message_key}
-        data = {**said, "receiver_uid": delivery.receiver_uid, "consumed_at": now}
-        await events.append(tx, uid=message.sender_uid, kind="image_consumed", at=now, data=data)
+async def _leave_inbox(tx: Transaction, delivery: Delivery, now: int) -> None:
+    """The receiver has one image fewer to fetch, and its sender is told."""
+    message, uid = delivery.message, delivery.receiver_uid
+    if message.sender_uid is None:
+        await events.move_counters(tx, uid=uid, pending_count=-1, pending_bytes=-message.size)
+        return
+    said = {"message_id": message.message_id, "message_key": message.message_key}
+    data = {**said, "receiver_uid": uid, "consumed_at": now}
+    await events.take_from_inbox(
+        tx, uid=uid, size=message.size, told=message.sender_uid, kind="image_consumed", at=now, data=data
+    )
 
 
 async def _recall(tx: Transaction, message: Message, now: int) -> AppError | None:
     """Take back from everybody who has not consumed. The refusal is a value: None when there was something left."""
     message_id = message.message_id
-    receipts = await deliveries.list_of_message(tx, message_id)
+    if message.group_id is not None:
+        await messages.lock_of_groups(tx, [message_id])
+    receipts = await deliveries.lock_of_message(tx, message_id)
     waiting = [r.uid for r in receipts if rules.state_at(r.state, message.expires_at, now) is DeliveryState.PENDING]
+    shown = {rules.state_for_sender(receipt.state, message, now) for receipt in receipts}
     if waiting:
         await deliveries.recall(tx, message_id, waiting)
+    if DeliveryState.PENDING in shown:
+        await messages.mark_recalled(tx, message_id, now)
+        await messages.end_if_nobody_waits(tx, message_id, now)
+    if waiting:
         await events.append_for_all(
             tx,
             uids=waiting,
@@ -274,10 +281,6 @@ async def _recall(tx: Transaction, message: Message, now: int) -> AppError | Non
             pending_count=-1,
             pending_bytes=-message.size,
         )
-    shown = {rules.state_for_sender(receipt.state, message, now) for receipt in receipts}
-    if DeliveryState.PENDING in shown:
-        await messages.mark_recalled(tx, message_id, now)
-        await messages.end_if_nobody_waits(tx, message_id, now)
     if shown & {DeliveryState.PENDING, DeliveryState.RECALLED}:
         return None
     return ImageConsumed(TOO_LATE) if DeliveryState.CONSUMED in shown else ImageExpired()

@@ -1,20 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of an image that is being sent: to one person, or to everybody in a group at that moment.
 
-All of it is part of the sender's transaction. What a group image costs in statements does not depend on how many
-people are in the group.
+All of it is part of the sender's transaction, which first locks the rows on whose facts it decides. What a group image
+costs in statements does not depend on how many people are in the group.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from models import rules
-from models.db import deliveries, events, group_members, groups, messages, outbox, users
+from models.db import deliveries, events, group_members, messages, outbox, users
 from models.db.database import Transaction
-from models.errors import EmptyGroup, RecipientUnavailable
+from models.errors import EmptyGroup, RecipientUnavailable, Unauthenticated
 from models.group import GroupId
 from models.message import DeliveryState, MessageId
-from models.user import UserId
+from models.user import Recipient, UserId
 
 EMPTY = [("group_id", "a group with somebody else in it")]
 
@@ -75,7 +74,7 @@ async def record(tx: Transaction, image: Stored, policy: rules.SendPolicy, *, no
 
 async def _to_person(tx: Transaction, image: Stored, uid: UserId, terms: Terms) -> Sent:
     size, sender_uid, now = image.draft.size, image.sender_uid, terms.now
-    rules.check_can_send(await users.find_recipient(tx, uid, sender_uid), size, terms.policy)
+    rules.check_can_send(await receiver(tx, uid, sender_uid), size, terms.policy)
     sent = await _insert_message(tx, image, now)
     await deliveries.insert_one(tx, message_id=sent.message_id, receiver_uid=uid, sender_uid=sender_uid)
     data = {"message_id": sent.message_id, "message_key": sent.message_key, "sender_uid": sender_uid}
@@ -90,10 +89,10 @@ async def _to_group(tx: Transaction, image: Stored, group_id: GroupId, terms: Te
     """Whom the image cannot reach is left out, and the sender is not told of it."""
     size, sender_uid, now = image.draft.size, image.sender_uid, terms.now
     others = await others_in(tx, group_id, sender_uid)
-    recipients = await users.list_recipients(tx, others, sender_uid)
-    reached = {each.uid for each in recipients if rules.can_receive_in_group(each, size, terms.policy)}
+    reached = {each.uid for each in others if rules.can_receive_in_group(each, size, terms.policy)}
+    left_out = {each.uid for each in others} - reached
     sent = await _insert_message(tx, image, now)
-    for state, uids in ((DeliveryState.PENDING, reached), (DeliveryState.WITHHELD, set(others) - reached)):
+    for state, uids in ((DeliveryState.PENDING, reached), (DeliveryState.WITHHELD, left_out)):
         if uids:
             await deliveries.insert_for_members(
                 tx, message_id=sent.message_id, receiver_uids=uids, sender_uid=sender_uid, state=state
@@ -117,20 +116,31 @@ async def _to_group(tx: Transaction, image: Stored, group_id: GroupId, terms: Te
     return sent
 
 
+async def receiver(tx: Transaction, uid: UserId, sender_uid: UserId) -> Recipient | None:
+    """The facts about one person whom somebody sends something. Raises Unauthenticated for a sender who has gone.
+
+    Both are kept as they are until the transaction ends: whatever is written about either takes their rows in turn.
+    """
+    people = await users.lock_recipients(tx, {uid, sender_uid}, sender_uid)
+    if sender_uid not in people:
+        raise Unauthenticated
+    return people.get(uid)
+
+
 async def others_in(
     tx: Transaction, group_id: GroupId, sender_uid: UserId, *, needs_others: bool = True
-) -> Sequence[UserId]:
+) -> list[Recipient]:
     """Everybody in the sender's group but the sender. Raises RecipientUnavailable when it is not theirs, EmptyGroup.
 
     The group is kept as it is until the transaction ends: who leaves now has their part of this image to release.
     """
-    await groups.lock(tx, group_id)
-    members = await group_members.list_uids(tx, group_id)
-    if sender_uid not in members:
+    members = await group_members.lock_recipients(tx, group_id, sender_uid)
+    others = [member for member in members if member.uid != sender_uid]
+    if len(others) == len(members):
         raise RecipientUnavailable
-    if len(members) == 1 and needs_others:
+    if not others and needs_others:
         raise EmptyGroup(fields=EMPTY)
-    return [uid for uid in members if uid != sender_uid]
+    return others
 
 
 async def _insert_message(tx: Transaction, image: Stored, now: int) -> Sent:

@@ -37,7 +37,7 @@ class Reports:
             if about == "message_id":
                 reported = await _sender(tx, thing, uid)
             else:
-                await users.lock(tx, thing)
+                await users.lock(tx, uid, thing)
                 reported = thing
             return await reports.insert_report(
                 tx,
@@ -76,7 +76,7 @@ async def _sender(tx: Transaction, message_id: int, uid: UserId) -> int | None:
         raise NotFound
     [sender] = found
     try:
-        await users.lock(tx, *(() if sender is None else (sender,)))
+        await users.lock(tx, uid, *(() if sender is None else (sender,)))
     except NotFound:
         return None
     return sender

@@ -6,26 +6,25 @@ under another name. A restore that is cut off leaves its mark, and no server sta
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from models import fault
-from models.db import image_files, integrity, migrate, sqlite_copy, users
+from models.db import image_files, integrity, users
 from models.db.database import Database
+from models.db.engine import open_database
 from models.db.image_files import Kept
-from models.db.sqlite import SqliteDatabase
 from models.errors import StorageError
 from models.keys import open_key_ring
-from services.manifest import DATABASE, IMAGES, KEYS, Manifest, Places, Unusable, copy_file, read, sync_directory
+from services.manifest import IMAGES, KEYS, VAPID, Manifest, Places, Unusable, read, sync_directory
+from services.staging import StagedDatabase, set_aside, staged, staged_database, take
 from storage.disk import DiskStore
 from storage.keys import path_of
 from storage.ownership import LOCK, RESTORING
 
 BATCH_IMAGES = 200
 PIECE_BYTES = 1024 * 1024
-STAGED = ".restoring"
-LOG_ENDINGS = ("", "-wal", "-shm")
 
 Say = Callable[[str], None]
 
@@ -44,54 +43,52 @@ class Restored:
 async def restore(folder: Path, places: Places, data_dir: Path, *, force: bool, now: int, say: Say) -> Restored:
     """Put the backup in `folder` where a server will look for it. The caller has `data_dir` to itself.
 
-    `force` allows a directory that holds something: its database and key ring are set aside under a name with `now`
+    `force` allows a directory that holds something: its database and keys are set aside under a name with `now`
     (milliseconds), its images stay. Ids that clients may know from after the backup are left out. Durable when this
-    returns. When it raises, what was there is as it was; only the last renames, cut off, leave it to the next restore.
-    Raises Unusable, SchemaTooNew, KeyRingError, DatabaseError, OSError.
+    returns. When it raises, what was there is as it was; what is cut off late leaves it to the next restore. Raises
+    Unusable, SchemaTooNew, KeyRingError, DatabaseError, OSError.
     """
     manifest = read(folder)
-    staged = Places(_staged(places.database), _staged(places.keys), places.images)
-    await asyncio.to_thread(_begin, places, data_dir, force=force)
-    marked = False
+    database = staged_database(places.database, data_dir / RESTORING, now)
+    files = {name: place for name, place in ((KEYS, places.keys), (VAPID, places.vapid)) if name in manifest.files}
+    await _begin(database, data_dir, force=force)
+    past_return = False
     try:
-        await asyncio.to_thread(_stage, folder, manifest, staged)
-        restored = await _fill(folder, manifest, staged, say)
-        marked = True
+        await asyncio.to_thread(_stage_files, folder, manifest, files)
+        await database.stage(folder, manifest, say)
+        restored = await _fill(folder, manifest, database, places, say)
+        past_return = True
         await asyncio.to_thread((data_dir / RESTORING).touch, 0o600)
-        restored.set_aside = await asyncio.to_thread(_swap, places, staged, data_dir, now)
+        restored.set_aside = await asyncio.to_thread(_swap, database, files, data_dir, now)
     finally:
-        if not marked:
-            await asyncio.to_thread(_remove_staged, staged)
+        if not past_return:
+            _remove_staged(files)
+            await database.undo()
     return restored
 
 
-def _staged(path: Path) -> Path:
-    return path.with_name(path.name + STAGED)
-
-
-def _begin(places: Places, data_dir: Path, *, force: bool) -> None:
-    there = {path.name for path in data_dir.iterdir()} - {LOCK, RESTORING}
-    if (there or places.database.exists()) and not force:
+async def _begin(database: StagedDatabase, data_dir: Path, *, force: bool) -> None:
+    there = {path.name for path in await asyncio.to_thread(lambda: [*data_dir.iterdir()])} - {LOCK, RESTORING}
+    free = await database.check_free(force=force)
+    if (there or not free) and not force:
         raise Unusable(f"{data_dir} is not empty: its database and keys would be set aside; allow it with --force")
 
 
-def _stage(folder: Path, manifest: Manifest, staged: Places) -> None:
-    _remove_staged(staged)
-    for name, path in ((DATABASE, staged.database), (KEYS, staged.keys)):
-        if copy_file(folder / name, path) != manifest.files[name]:
-            raise Unusable(f"{folder / name} is damaged: it is not what the manifest says")
-    migrate.run(staged.database)
+def _stage_files(folder: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
+    _remove_staged(files)
+    for name, place in files.items():
+        take(folder / name, staged(place), manifest.files[name])
 
 
-async def _fill(folder: Path, manifest: Manifest, staged: Places, say: Say) -> Restored:
+async def _fill(folder: Path, manifest: Manifest, database: StagedDatabase, places: Places, say: Say) -> Restored:
     """Check what is staged, and put the images in their place."""
-    db = SqliteDatabase(staged.database)
+    db = open_database(database.location)
     try:
         damages = await integrity.list_damages(db)
         if damages:
             raise Unusable(f"the database in {folder} is damaged: {damages[0]}")
-        open_key_ring(staged.keys, sealed=await users.find_phone_cipher(db))
-        store = DiskStore(staged.images, min_free_bytes=0)
+        open_key_ring(staged(places.keys), sealed=await users.find_phone_cipher(db))
+        store = DiskStore(places.images, min_free_bytes=0)
         try:
             source = folder / IMAGES if manifest.images is not None else None
             restored = await _restore_images(db, store, source, say)
@@ -99,8 +96,7 @@ async def _fill(folder: Path, manifest: Manifest, staged: Places, say: Say) -> R
             store.close()
     finally:
         await db.close()
-    await asyncio.to_thread(sqlite_copy.skip_ids, staged.database)
-    await asyncio.to_thread(sqlite_copy.seal, staged.database)
+    await database.finish()
     return restored
 
 
@@ -144,23 +140,18 @@ async def _restore_image(store: DiskStore, file: Path, image: Kept) -> bool:
     return True
 
 
-def _swap(places: Places, staged: Places, data_dir: Path, now: int) -> tuple[str, ...]:
+def _swap(database: StagedDatabase, files: Mapping[str, Path], data_dir: Path, now: int) -> tuple[str, ...]:
     """Set aside what is there and let what is staged take its place, the database last."""
-    folders = {data_dir, places.database.parent, places.keys.parent}
+    folders = {data_dir, *(place.parent for place in files.values())}
+    if isinstance(database.location, Path):
+        folders.add(database.location.parent)
     _sync(folders)
-    aside = []
-    for path in (places.keys, places.database):
-        # A log left beside another database would be read into it.
-        for ending in LOG_ENDINGS if path == places.database else ("",):
-            old = path.with_name(path.name + ending)
-            if old.exists():
-                kept = path.with_name(f"{path.name}.before-{now}{ending}")
-                old.rename(kept)
-                aside.append(str(kept))
+    aside = [name for place in files.values() for name in set_aside(place, now)] + database.set_aside()
     _sync(folders)
     fault.point("set_aside")
-    staged.keys.rename(places.keys)
-    staged.database.rename(places.database)
+    for place in files.values():
+        staged(place).rename(place)
+    database.take_place()
     _sync(folders)
     (data_dir / RESTORING).unlink()
     _sync(folders)
@@ -172,7 +163,6 @@ def _sync(folders: set[Path]) -> None:
         sync_directory(folder)
 
 
-def _remove_staged(staged: Places) -> None:
-    for ending in (*LOG_ENDINGS, "-journal"):
-        staged.database.with_name(staged.database.name + ending).unlink(missing_ok=True)
-    staged.keys.unlink(missing_ok=True)
+def _remove_staged(files: Mapping[str, Path]) -> None:
+    for place in files.values():
+        staged(place).unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is over goes: images past their time, files nobody may fetch any more, rows past their use.
 
-Safe beside another process that does the same. A file is removed only after the commit that ended its image; a
+One of the processes that share a database does it for all. It is safe beside another that does the same: one that
+has just lost the lease, or an operator's command. A file is removed only after the commit that ended its image; a
 download that runs keeps reading the file it has open.
 """
 
@@ -9,6 +10,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
@@ -16,10 +18,11 @@ from typing import Protocol
 from models import fault
 from models.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from models.db import devices, erasure, events, image_files, messages, outbox, overdue
-from models.db.database import Database, Transaction
+from models.db.database import Database, DatabaseError, Transaction
 from models.errors import AppError
 from models.message import MessageId
 from services.expiry import BATCH_WAITS, expire
+from services.leases import Lease
 from services.leaving import finish_all
 from services.orphans import Orphans
 from storage.disk import DiskStore
@@ -29,7 +32,9 @@ log = logging.getLogger("glimpse.retention")
 
 ERASE_SECONDS = 60
 SCAN_SECONDS = 600
+COUNT_SECONDS = 60  # where other machines store and remove too
 STRAY_SECONDS = 3600
+LEASE_SECONDS = 10.0
 BATCH_ROWS = 200
 RETRY_MS = 10 * MINUTE_MS
 
@@ -61,7 +66,7 @@ class _Purge(Protocol):
 
 class Retention:
     """Removes by itself between `run` and `stop`: ended images every `interval_seconds` and when woken, rows every
-    minute, files without a row every ten minutes.
+    minute, files without a row every ten minutes. On a shared database it waits until it is the one that does so.
     """
 
     def __init__(
@@ -72,8 +77,14 @@ class Retention:
         lifetimes: Lifetimes,
         clock: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
+        counts_stored: bool = True,
+        lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        """`clock` gives milliseconds since the Unix epoch, `monotonic` seconds that never jump."""
+        """`clock` gives milliseconds since the Unix epoch, `monotonic` seconds that never jump.
+
+        `counts_stored`: tell the store by and by what the database says of it, as one process of each machine does.
+        Another process goes on when one has died for `lease_seconds` and a look or two.
+        """
         self._db = db
         self._store = store
         self._clock = clock
@@ -100,6 +111,8 @@ class Retention:
             "orphan_files": orphans.sweep,
             "stray_files": partial(store.remove_strays, STRAY_SECONDS),
         }
+        self._lease = Lease(db, "retention", seconds=lease_seconds, monotonic=monotonic) if db.shared else None
+        self._counts_stored = counts_stored
         self._moving = asyncio.Lock()
         self._woken = asyncio.Event()
         self._signs = [self._woken]
@@ -113,17 +126,23 @@ class Retention:
     async def run(self) -> None:
         """Remove until `stop`. Outlives whatever the database or the disk does."""
         self._running = asyncio.current_task()
-        async with asyncio.TaskGroup() as loops:
-            loops.create_task(self._repeat(self._ending, self._interval_seconds, self._woken))
-            loops.create_task(self._repeat(self._erasing, ERASE_SECONDS, self._sign()))
-            counting: Steps = {**self._scanning, "stored_bytes": self.count_stored}
-            loops.create_task(self._repeat(counting, SCAN_SECONDS, self._sign()))
+        leading = None if self._lease is None else asyncio.create_task(self._lease.pursue(self._wake_all))
+        try:
+            async with asyncio.TaskGroup() as loops:
+                loops.create_task(self._repeat(self._ending, self._interval_seconds, self._woken))
+                loops.create_task(self._repeat(self._erasing, ERASE_SECONDS, self._sign()))
+                loops.create_task(self._repeat(self._scanning, SCAN_SECONDS, self._sign()))
+                if self._counts_stored:
+                    loops.create_task(self._count_by_and_by(self._sign()))
+        finally:
+            if leading is not None:
+                leading.cancel()
+        await self._give_way()
 
     async def stop(self, *, within: float = 25) -> None:
         """Begin nothing more and wait for what is under way, cutting it off after `within` seconds."""
         self._stopping = True
-        for sign in self._signs:
-            sign.set()
+        self._wake_all()
         if self._running is not None:
             _, late = await asyncio.wait([self._running], timeout=within)
             for task in late:
@@ -153,12 +172,14 @@ class Retention:
     async def count_stored(self) -> int:
         """Tell the store how many bytes its images have by the database; what the store goes by then.
 
-        Only when nothing comes or goes meanwhile: a file and its row are not there at the same moment.
+        Only when nothing comes or goes meanwhile: a file and its row are not there at the same moment. Where other
+        machines use the store too, that might never be: there it is off by what is on its way, until the next time.
         """
         async with self._moving:
             before, receiving = self._store.stored_bytes, self._store.receiving
             counted = await image_files.stored_bytes(self._db)
-            if not receiving and not self._store.receiving and self._store.stored_bytes == before:
+            still = not receiving and not self._store.receiving and self._store.stored_bytes == before
+            if still or self._db.shared:
                 self._store.set_stored_bytes(counted)
         return self._store.stored_bytes
 
@@ -166,15 +187,28 @@ class Retention:
         self._signs.append(asyncio.Event())
         return self._signs[-1]
 
+    def _wake_all(self) -> None:
+        for sign in self._signs:
+            sign.set()
+
+    async def _give_way(self) -> None:
+        """Let another process go on at once."""
+        if self._lease is not None:
+            with suppress(DatabaseError):
+                await self._lease.release()
+
     async def _repeat(self, steps: Steps, seconds: float, sign: asyncio.Event) -> None:
         while not self._stopping:
             sign.clear()
-            await self._take(steps, Counts())
-            try:
-                async with asyncio.timeout(seconds):
-                    await sign.wait()
-            except TimeoutError:
-                pass
+            if self._lease is None or self._lease.held:
+                await self._take(steps, Counts())
+            await _wait(sign, seconds)
+
+    async def _count_by_and_by(self, sign: asyncio.Event) -> None:
+        while not self._stopping:
+            sign.clear()
+            await self._take({"stored_bytes": self.count_stored}, Counts())
+            await _wait(sign, COUNT_SECONDS if self._db.shared else SCAN_SECONDS)
 
     async def _take(self, steps: Steps, counts: Counts, on_step: Callable[[str], None] | None = None) -> None:
         for name, step in steps.items():
@@ -252,3 +286,9 @@ class Retention:
                 break
             total += erased
         return total
+
+
+async def _wait(sign: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await sign.wait()

@@ -123,7 +123,7 @@ class Rooms:
         group_id = await groups.find_by_room(self._db, room_gid) if isinstance(room_gid, str) else None
         if group_id is not None and await group_members.find_role(self._db, group_id, uid) is not None:
             return group_id
-        self._limits.check("group", address=None, uid=uid)
+        await self._limits.check("group", address=None, uid=uid)
         joined = await self._groups.join(uid, {"room_gid": room_gid})
         return GroupId(joined["group_id"])
 

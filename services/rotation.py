@@ -23,15 +23,14 @@ from models.keys import ID_BYTES, KeyRing, KeyRingError, read_key_ring, replace_
 from models.phone import phone_hash
 from models.rotation import NUMBERS, Kind
 from models.user import UserId
+from services.leases import DEAD_SECONDS, Silence
 
 BATCH_ROWS = 200
 PAUSE_SECONDS = 0.05  # as long as a server at most waits between two tries to write
-CONFIRM_SECONDS = 60.0
-LOOK_SECONDS = 0.05
-WAIT_SECONDS = 1.0
+CONFIRM_SECONDS, LOOK_SECONDS, WAIT_SECONDS = 60.0, 0.05, 1.0
 TOKENS_MS = LIFETIME_MS + LEEWAY_SECONDS * 1000
 
-NOT_CONFIRMED = "The server has not taken the changed key ring within {seconds:.0f} s (see its log); run this again."
+NOT_CONFIRMED = "{count} servers have not taken the changed key ring in {seconds:.0f} s (see the log); run this again."
 DOES_NOT_OPEN = "{count} stored numbers do not open, {name} is the first: no key was dropped."
 
 log = logging.getLogger("glimpse.rotation")
@@ -62,8 +61,9 @@ class Foreseen:
 class Rotation:
     """Rotates the keys of one ring's file. `clock` gives milliseconds.
 
-    `server_runs` tells whether a server has the data directory. `say` is told the step, what is done of it, of how
-    much. With `at_once` the tokens of the key before end now and not by themselves.
+    `server_runs` tells whether a server has the data directory; a shared database tells of all of its servers itself.
+    `say` is told the step, what is done of it, of how much. With `at_once` the tokens of the key before end now and
+    not by themselves.
     """
 
     def __init__(
@@ -76,6 +76,7 @@ class Rotation:
         say: Say,
         at_once: bool = False,
         confirm_seconds: float = CONFIRM_SECONDS,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db = db
         self._path = path
@@ -84,6 +85,8 @@ class Rotation:
         self._say = say
         self._at_once = at_once
         self._confirm_seconds = confirm_seconds
+        self._monotonic = monotonic
+        self._silence = Silence(DEAD_SECONDS, monotonic)
 
     async def foresee(self, wanted: Collection[Kind]) -> Foreseen:
         """What `run` would do. Changes nothing. Raises KeyRingError, DatabaseError, OSError."""
@@ -213,16 +216,20 @@ class Rotation:
         return ring
 
     async def _confirmed(self, ring: KeyRing) -> None:
-        """Wait until a server that runs goes by this ring; one that starts meanwhile reads it. Raises KeyRingError."""
-        until = time.monotonic() + self._confirm_seconds
-        while self._server_runs():
-            known = await servers.list_key_generations(self._db)
-            if known and set(known) == {ring.generation}:
-                return
-            if time.monotonic() > until:
-                raise KeyRingError(NOT_CONFIRMED.format(seconds=self._confirm_seconds))
-            self._say("waiting for the server", 0, 0)
+        """Wait until each server that runs goes by this ring; a new one reads it by itself. Raises KeyRingError."""
+        until = self._monotonic() + self._confirm_seconds
+        while behind := await self._count_behind(ring):
+            if self._monotonic() > until:
+                raise KeyRingError(NOT_CONFIRMED.format(count=behind, seconds=self._confirm_seconds))
+            self._say("waiting for the servers", 0, 0)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _count_behind(self, ring: KeyRing) -> int:
+        found = await servers.list_all(self._db)
+        if self._db.shared:
+            dead = self._silence.of({server.server_id: server.beats for server in found})
+            return sum(server.key_generation != ring.generation for server in found if server.server_id not in dead)
+        return int(self._server_runs() and [server.key_generation for server in found] != [ring.generation])
 
 
 @dataclass(slots=True)

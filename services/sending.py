@@ -63,9 +63,9 @@ class Sending:
         self._wake_relay = wake_relay
         self._clock = clock
 
-    def admit(self, uid: UserId) -> None:
+    async def admit(self, uid: UserId) -> None:
         """Raises RateLimited when this person has sent enough."""
-        self._limits.check("send", address=None, uid=uid)
+        await self._limits.check("send", address=None, uid=uid)
 
     def reserve(self, size: int) -> Room:
         """Room on the disk for an image on its way. Raises StorageFull."""
@@ -127,21 +127,18 @@ class Sending:
             raise Unavailable("The image may have been taken; ask again with the same Idempotency-Key.") from error
         except AppError:
             await self._store.remove(name)
-            raise
+            # The same key may have come twice at once: whoever is second is answered like the first.
+            earlier = await self._earlier(uid, key) if key is not None else None
+            if earlier is None:
+                raise
+            return _same(earlier, content_digest(draft.fields, image.sha256))
         fault.point("after_image_commit")
-        if sent.message_key != name:
-            await self._store.remove(name)
-        else:
-            metrics.image_sent(draft.size)
+        metrics.image_sent(draft.size)
         self._wake_relay()
         return sent
 
     async def _record(self, tx: Transaction, image: Stored) -> Sent:
         now = self._clock()
-        if image.idempotency_key is not None:
-            earlier = await idempotency.find(tx, _name(image.sender_uid, image.idempotency_key), now)
-            if earlier is not None:
-                return _same(earlier, content_digest(image.draft.fields, image.sha256))
         sent = await recording.record(tx, image, self._policy, now=now, push_give_up_ms=self._push_give_up_ms)
         if image.idempotency_key is not None:
             await _remember(tx, image, sent)

@@ -74,13 +74,15 @@ class Tokens:
         if caller.credential_id is None:
             raise Forbidden(ONLY_KEYS)
 
-        async def unit(tx: Transaction) -> Grant | None:
-            return await self.start(tx, caller.uid) if await is_live(tx, caller, self._clock()) else None
+        async def unit(tx: Transaction) -> Grant:
+            now = self._clock()
+            # First: nothing ends the caller's credential from here on.
+            await users.mark_seen(tx, uid=caller.uid, now=now)
+            if not await is_live(tx, caller, now):
+                raise Unauthenticated
+            return await self.start(tx, caller.uid)
 
-        grant = await self._db.write(unit)
-        if grant is None:
-            raise Unauthenticated
-        return self.sign(grant)
+        return self.sign(await self._db.write(unit))
 
     async def refresh(self, refresh_token: str) -> TokenPair:
         """Exchange the token for a new pair; again within a minute, as long as the new one was not used.
@@ -97,7 +99,10 @@ class Tokens:
             now = self._clock()
             if token is None or token.expires_at <= now or token.disabled_at is not None:
                 return Unauthenticated()
-            return await self._exchange(tx, token, now)
+            # Held: who ends the person's sessions waits for the successor, or this waits and finds the token gone.
+            if not await users.hold(tx, token.uid):
+                return Unauthenticated()
+            return await self._exchange(tx, token, digest, now)
 
         answer = await self._db.write(unit)
         if isinstance(answer, AppError):
@@ -115,19 +120,30 @@ class Tokens:
 
         await self._db.write(unit)
 
-    async def _exchange(self, tx: Transaction, token: RefreshToken, now: int) -> Grant | AppError:
-        if token.used_at is None:
-            await refresh_tokens.mark_used(tx, token_id=token.token_id, now=now)
-        else:
-            successor = await refresh_tokens.find_unused_successor(tx, token)
-            if successor is None or token.used_at <= now - REPEAT_MS:
-                await refresh_tokens.end_family(tx, uid=token.uid, family=token.family)
-                log.info("a refresh token was used again", extra={"uid": token.uid})
-                return TokenReused()
-            await refresh_tokens.remove(tx, token_id=successor)
+    async def _exchange(self, tx: Transaction, token: RefreshToken, digest: bytes, now: int) -> Grant | AppError:
+        if not await refresh_tokens.mark_used(tx, token_id=token.token_id, now=now):
+            refusal = await self._take_back(tx, digest, now)
+            if refusal is not None:
+                return refusal
         if token.seen_at <= now - DAY_MS:
             await users.mark_seen(tx, uid=token.uid, now=now)
         return await self._grant(tx, token.uid, token.family)
+
+    async def _take_back(self, tx: Transaction, digest: bytes, now: int) -> AppError | None:
+        """End the unused successor of a token that was exchanged a minute ago at most, so that it gets another.
+
+        What is returned is the refusal.
+        """
+        token = await refresh_tokens.find(tx, digest=digest)
+        if token is None or token.used_at is None:
+            return Unauthenticated()
+        successor = await refresh_tokens.find_unused_successor(tx, token)
+        if successor is None or token.used_at <= now - REPEAT_MS:
+            await refresh_tokens.end_family(tx, uid=token.uid, family=token.family)
+            log.info("a refresh token was used again", extra={"uid": token.uid})
+            return TokenReused()
+        await refresh_tokens.remove(tx, token_id=successor)
+        return None
 
     async def _grant(
         self, tx: Transaction, uid: UserId, family: str, new_token: Callable[[], str] = new_secret

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from models.errors import AppError
+from models.tally import Tallies
 from storage.blob import Blob
 from storage.space import Room, Space
 from storage.threads import DiskThreads
@@ -26,13 +27,15 @@ class DiskStore:
     """One directory of images under their keys. Belongs to one event loop; blocking calls run in its own threads.
 
     `min_free_bytes` (or 5 % of the filesystem, if that is less) stays free; `max_bytes` is the ceiling on what is
-    stored, 0 for none. Every method that takes a key raises ValueError for what is no key, and StorageError where
-    the disk fails.
+    stored, 0 for none; `tallies` are shared by the processes for which both hold together. Every method that takes a
+    key raises ValueError for what is no key, and StorageError where the disk fails.
     """
 
-    def __init__(self, root: Path, *, min_free_bytes: int = 1 << 30, max_bytes: int = 0) -> None:
+    def __init__(
+        self, root: Path, *, min_free_bytes: int = 1 << 30, max_bytes: int = 0, tallies: Tallies | None = None
+    ) -> None:
         self._tree = Tree(root)
-        self._space = Space(root, min_free_bytes=min_free_bytes, max_bytes=max_bytes)
+        self._space = Space(root, min_free_bytes=min_free_bytes, max_bytes=max_bytes, tallies=tallies)
         self._threads = DiskThreads()
 
     @property
@@ -42,16 +45,16 @@ class DiskStore:
 
     @property
     def stored_bytes(self) -> int:
-        """The bytes of all images: what `set_stored_bytes` said, and what was stored and removed here since."""
+        """The bytes of all images: what `set_stored_bytes` said, and what was stored and removed since."""
         return self._space.stored
 
     def set_stored_bytes(self, n_bytes: int) -> None:
-        """Say how many bytes the images have; the ceiling counts from there."""
-        self._space.stored = n_bytes
+        """Say how many bytes the images have; the ceiling counts from there. One process alone may say so."""
+        self._space.tallies.stored.add(n_bytes - self._space.tallies.stored.total)
 
     @property
     def receiving(self) -> bool:
-        """Whether an upload is on its way: from its reservation until it gives its room back."""
+        """Whether an upload is on its way, here or beside: from its reservation until it gives its room back."""
         return self._space.rooms > 0
 
     def reserve(self, n_bytes: int) -> Room:
@@ -137,7 +140,7 @@ class DiskStore:
             return hashlib.file_digest(file, "sha256").digest()
 
     def _forget(self, taken: Taken) -> int:
-        self._space.stored = max(0, self._space.stored - taken.size)
+        self._space.forget(taken.size)
         metrics.images_purged(taken.files, taken.size)
         return taken.files
 

@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much may still be written: free space, the ceiling on stored bytes, and what is promised to uploads.
 
-Belongs to the event loop's thread. Workers that share a disk do not see each other's promises, only what each has
-written; the floor of free space is there for that.
+Belongs to the event loop's thread. The workers of one machine see each other's promises (`models.tally`); machines that
+share a store see what each has written, and the floor of free space is there for the rest.
 """
 
 import os
 from pathlib import Path
 
 from models.errors import StorageFull
+from models.tally import Tallies
 
 FLOOR_SHARE = 0.05
 
@@ -19,14 +20,27 @@ class Space:
     Free space never falls under `min_free_bytes` or 5 % of the filesystem, whichever is less.
     """
 
-    def __init__(self, root: Path, *, min_free_bytes: int, max_bytes: int) -> None:
+    def __init__(self, root: Path, *, min_free_bytes: int, max_bytes: int, tallies: Tallies | None = None) -> None:
         self._root = root
         self._min_free_bytes = min_free_bytes
         self._max_bytes = max_bytes
-        self.stored = 0
-        self.reserved = 0
-        self.unwritten = 0
-        self.rooms = 0
+        self.tallies = tallies or Tallies()
+
+    @property
+    def stored(self) -> int:
+        return max(0, self.tallies.stored.total)
+
+    @property
+    def reserved(self) -> int:
+        return self.tallies.reserved.total
+
+    @property
+    def unwritten(self) -> int:
+        return self.tallies.unwritten.total
+
+    @property
+    def rooms(self) -> int:
+        return self.tallies.rooms.total
 
     def reserve(self, n_bytes: int) -> "Room":
         """Promise room for an upload. Raises StorageFull."""
@@ -35,13 +49,17 @@ class Space:
         room.open()
         return room
 
-    def check(self, n_bytes: int) -> None:
-        """Raise StorageFull unless this much more may be promised. One statvfs, about 2 µs."""
-        if self._max_bytes and self.stored + self.reserved + n_bytes > self._max_bytes:
-            raise StorageFull
+    def forget(self, n_bytes: int) -> None:
+        """So many stored bytes have gone."""
+        self.tallies.stored.add(-min(n_bytes, self.stored))
+
+    def check(self) -> None:
+        """Raise StorageFull if more is promised than there is room for. One statvfs, about 2 µs."""
         disk = os.statvfs(self._root)
         floor = min(self._min_free_bytes, int(disk.f_blocks * disk.f_frsize * FLOOR_SHARE))
-        if disk.f_bavail * disk.f_frsize - self.unwritten - n_bytes < floor:
+        if disk.f_bavail * disk.f_frsize - self.unwritten < floor:
+            raise StorageFull
+        if self._max_bytes and self.stored + self.reserved > self._max_bytes:
             raise StorageFull
 
 
@@ -59,7 +77,7 @@ class Room:
     def open(self) -> None:
         """Count among the rooms that somebody holds, until `release`."""
         self._open = True
-        self._space.rooms += 1
+        self._space.tallies.rooms.add(1)
 
     def __enter__(self) -> "Room":
         return self
@@ -69,8 +87,12 @@ class Room:
 
     def grow(self, n_bytes: int) -> None:
         """Ask for more. Raises StorageFull; what was promised before then still is."""
-        self._space.check(n_bytes)
         self._add(n_bytes, n_bytes)
+        try:
+            self._space.check()
+        except BaseException:
+            self._add(-n_bytes, -n_bytes)
+            raise
 
     def cover(self, n_bytes: int) -> None:
         """Grow as far as the next `n_bytes` were not promised yet. Raises StorageFull."""
@@ -83,18 +105,18 @@ class Room:
 
     def stored(self, n_bytes: int) -> None:
         """These bytes, written before, are an image now."""
+        self._space.tallies.stored.add(n_bytes)
         self._add(-n_bytes, 0)
-        self._space.stored += n_bytes
 
     def release(self) -> None:
         """Give back the promise. May be called again."""
         self._add(-self._reserved, -self._unwritten)
         if self._open:
             self._open = False
-            self._space.rooms -= 1
+            self._space.tallies.rooms.add(-1)
 
     def _add(self, reserved: int, unwritten: int) -> None:
         self._reserved += reserved
         self._unwritten += unwritten
-        self._space.reserved += reserved
-        self._space.unwritten += unwritten
+        self._space.tallies.reserved.add(reserved)
+        self._space.tallies.unwritten.add(unwritten)

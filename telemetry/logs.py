@@ -12,6 +12,7 @@ import sys
 import traceback
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import structlog
@@ -36,24 +37,29 @@ REVEALING = re.compile(r"(?<=\?)[^\s'\"]+|\d{7,}|[A-Za-z0-9_-]{32,}")
 Fields = MutableMapping[str, Any]
 
 
-def configure(level: str, format: str) -> None:  # noqa: A002 - the key in config.yaml
+def configure(level: str, format: str, worker: int | None = None) -> None:  # noqa: A002 - the key in config.yaml
     """Send every log record of this process to stderr, from `level` (debug, info, warning, error) on.
 
-    `format` is json, console, or auto: console when stderr is a terminal.
+    `format` is json, console, or auto: console when stderr is a terminal. Where `worker` is given, every line names it.
     """
+    of_worker = {} if worker is None else {"worker": worker}
     terminal = sys.stderr.isatty()
     console = format == "console" or (format == "auto" and terminal)
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=[merge_contextvars, ExtraAdder()],
-            processors=[_record, _redact, ConsoleRenderer(colors=terminal) if console else JSONRenderer()],
+            processors=[
+                partial(_record, of_worker),
+                _redact,
+                ConsoleRenderer(colors=terminal) if console else JSONRenderer(),
+            ],
         )
     )
     # No line tells its thread or process, so no record need find out.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     access = logging.getLogger(ACCESS)
-    access.handlers, access.propagate = ([], True) if console else ([_access_handler()], False)
+    access.handlers, access.propagate = ([], True) if console else ([_access_handler(of_worker)], False)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -66,9 +72,9 @@ def configure(level: str, format: str) -> None:  # noqa: A002 - the key in confi
     )
 
 
-def _access_handler() -> logging.Handler:
+def _access_handler(of_worker: Mapping[str, int]) -> logging.Handler:
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(AccessLine())
+    handler.setFormatter(AccessLine(of_worker))
     return handler
 
 
@@ -78,12 +84,17 @@ class AccessLine(logging.Formatter):
     Its fields come from closed sets and numbers of ours, so that nothing in it needs to be looked through.
     """
 
+    def __init__(self, of_worker: Mapping[str, int]) -> None:
+        super().__init__()
+        self._of_worker = of_worker
+
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "event": record.msg,
+            **self._of_worker,
         }
         known = record.__dict__
         return json.dumps(line | {name: known[name] for name in ACCESS_FIELDS})
@@ -96,7 +107,7 @@ def _tame_libraries() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-def _record(_logger: Any, _method: str, fields: Fields) -> Fields:
+def _record(of_worker: Mapping[str, int], _logger: Any, _method: str, fields: Fields) -> Fields:
     """What every line begins with, and an exception as two values."""
     record: logging.LogRecord = fields.pop("_record")
     del fields["_from_structlog"]
@@ -107,6 +118,7 @@ def _record(_logger: Any, _method: str, fields: Fields) -> Fields:
         "level": record.levelname.lower(),
         "logger": record.name,
         "event": REVEALING.sub("…", str(fields.pop("event", ""))),
+        **of_worker,
     }
     if error:
         own["error"] = REVEALING.sub("…", _story(error))

@@ -62,6 +62,9 @@ class Engine(Protocol):
     def files(self) -> list[Path]:
         """Where all that it was ever told may be found on the disk."""
 
+    def sockets(self) -> set[str]:
+        """The connections to its server on this machine, as `/proc/…/fd` calls them."""
+
     def copy_to(self, other: "Engine") -> None:
         """Make `other`, which is empty, hold what this one holds. Nobody may be writing."""
 
@@ -105,6 +108,9 @@ class SqliteEngine:
     def files(self) -> list[Path]:
         return list(self.path.parent.glob(f"{self.path.name}*"))
 
+    def sockets(self) -> set[str]:
+        return set()
+
     def copy_to(self, other: Engine) -> None:
         assert isinstance(other, SqliteEngine)
         copyfile(self.path, other.path)
@@ -119,8 +125,9 @@ class MariaEngine:
     name = "mariadb"
 
     def __init__(self, url: str) -> None:
-        self.url = url
-        self.location = parse_url(url)
+        location = parse_url(url)
+        assert isinstance(location, MysqlLocation)
+        self.url, self.location = url, location
 
     @classmethod
     def new(cls, number: int) -> "MariaEngine":
@@ -151,19 +158,23 @@ class MariaEngine:
         return [f"{table}: {text}" for table, _, kind, text in said if kind != "status"]
 
     def files(self) -> list[Path]:
-        data, database = mariadb_server().directory / "data", self.url.rpartition("/")[2]
+        data, database = mariadb_server().directory / "data", self.location.name
         tables = ", ".join(f"{database}.{table}" for table in self._tables())
         _administer(f"FLUSH TABLES {tables} FOR EXPORT")
         return [*(data / database).glob("*.ibd"), *data.glob("ib_logfile*"), *data.glob("ibdata*")]
 
+    def sockets(self) -> set[str]:
+        connections = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+        return {f"socket:[{found[9]}]" for found in connections if found[2].endswith(f":{self.location.port:04X}")}
+
     def copy_to(self, other: Engine) -> None:
         assert isinstance(other, MariaEngine)
-        source, tables = self.url.rpartition("/")[2], self._tables()
+        source, tables = self.location.name, self._tables()
         copies = [f"INSERT INTO {table} SELECT * FROM {source}.{table}" for table in tables]
         other._run(";".join([*self.schema(), *copies]))
 
     def remove(self) -> None:
-        self._run(f"SET lock_wait_timeout = 20; DROP DATABASE {self.url.rpartition('/')[2]}")
+        self._run(f"SET lock_wait_timeout = 20; DROP DATABASE {self.location.name}")
 
     def schema(self) -> list[str]:
         """What makes the same tables in another database."""
@@ -179,7 +190,6 @@ class MariaEngine:
 
     @contextmanager
     def _cursor(self) -> Iterator[Cursor]:
-        assert isinstance(self.location, MysqlLocation)
         place = {name: getattr(self.location, name) for name in ("host", "port", "user", "password")}
         made = mariadb.connect(**place, database=self.location.name)
         with closing(made) as connection, connection.cursor() as cursor:
@@ -211,9 +221,7 @@ def database_of(data_dir: Path) -> Engine:
         _now.databases[place] = (
             SqliteEngine(place / "glimpse.db") if _now.name == "sqlite" else MariaEngine.new(_now.made)
         )
-    found = _now.databases[place]
-    assert found.name == _now.name, "a server that several tests share is in a `new_folder`"
-    return found
+    return _now.databases[place]
 
 
 def engine_at(url: str) -> Engine:
@@ -224,6 +232,7 @@ def engine_at(url: str) -> Engine:
 def settings_of(data_dir: Path) -> dict[str, Any]:
     """What the configuration of that server says about its database. Nothing for SQLite, where it is the default."""
     database = database_of(data_dir)
+    assert database.name == _now.name, "a server that several tests share is in a `new_folder`"
     return {} if isinstance(database, SqliteEngine) else {"database": {"url": database.url}}
 
 

@@ -165,8 +165,10 @@ class Server:
         return [path for path in (self.data_dir / "images").rglob("*") if path.is_file()]
 
     def open_files(self) -> int:
+        """Open descriptors, but for the connections that it keeps to its database."""
         assert self.process
-        return len(list(Path(f"/proc/{self.process.pid}/fd").iterdir()))
+        links = list(Path(f"/proc/{self.process.pid}/fd").iterdir())
+        return len(links) - len(self.database.sockets() & {os.readlink(link) for link in links if link.is_symlink()})
 
     def failures(self) -> list[str]:
         """Log lines of level error but those in `provoked`: there must be none, whatever a client did."""

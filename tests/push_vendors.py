@@ -25,6 +25,15 @@ TITLES = {
     "ntfy": "ntfy",
     "webhook": "Webhook",
 }
+LIMITED = {
+    "getui": "10005",
+    "fcm": "RESOURCE_EXHAUSTED",
+    "apns": "TooManyRequests",
+    "webpush": "429",
+    "ntfy": "42901",
+    "webhook": "429",
+}
+"""How each vendor says that it has too many of our calls."""
 STARTED = re.compile(r"(.+) emulator at (\S+)")
 
 

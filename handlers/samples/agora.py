@@ -29,7 +29,7 @@ class AgoraHandler(ShapedHandler):
     async def grant(self, uid: UserId, **wanted: object) -> Pass:
         """A token of this person's. Raises InvalidField, RateLimited, ProviderNotConfigured, Unavailable."""
         checked = read_wanted({"provider": AGORA, **wanted})
-        self.services.limits.check("chat_token", address=None, uid=uid)
+        await self.services.limits.check("chat_token", address=None, uid=uid)
         return await self.services.chat.token(uid, checked)
 
 

@@ -15,7 +15,7 @@ import ssl
 from asyncio import StreamReader, StreamWriter
 from codecs import getincrementaldecoder
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
@@ -114,7 +114,7 @@ class RoomSocket:
     async def _serve(self, stream: StreamReader, writer: StreamWriter, address: str) -> None:
         bound(writer)
         try:
-            self.services.limits.check("default", address=address)
+            await self.services.limits.check("default", address=address)
             async with asyncio.timeout(HELLO_SECONDS):
                 session_id, room_gid = await introduction(stream)
             caller = await self.services.lasting_sessions.caller(session_id)
@@ -200,36 +200,30 @@ def bound(writer: StreamWriter) -> None:
 async def listening(
     services: Services,
     *,
-    host: str,
-    port: int,
+    sockets: Sequence[socket.socket],
     tls: ssl.SSLContext | None,
     max_connections: int,
     left: Callable[[], float],
 ) -> AsyncIterator[None]:
-    """Serve the socket for the length of a block; port 0, or one that cannot be had, serves none.
+    """Serve on these listening sockets, if there are any, for the length of a block.
 
     `left` tells how many seconds the end may still take.
     """
-    if not port:
-        yield
-        return
     rooms = RoomSocket(services, max_connections, services.settings.stall_seconds)
-    try:
-        server = await asyncio.start_server(
+    servers = [
+        await asyncio.start_server(
             rooms.accept,
-            host,
-            port,
+            sock=each,
             limit=MAX_HELLO_BYTES,
             backlog=MAX_CONNECTIONS,
             ssl=tls,
             ssl_handshake_timeout=HELLO_SECONDS if tls else None,
         )
-    except OSError as error:
-        log.warning("no room socket", extra={"host": host, "port": port, "reason": error.strerror})
-        yield
-        return
+        for each in sockets
+    ]
     try:
         yield
     finally:
-        server.close()
+        for server in servers:
+            server.close()
         await rooms.stop(left())

@@ -45,7 +45,7 @@ class RoomMemberHandler(RoomHandler):
     async def admit(self) -> None:
         self.check_request()
         self.caller = await self.services.lasting_sessions.caller(self.request.headers.get("user", ""))
-        self.check_rate()
+        await self.check_rate()
 
 
 class RoomCreateHandler(RoomMemberHandler):

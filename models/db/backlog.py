@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, func, null, or_, select, update
 
 from models.db.database import InList, Reader, Statement, Transaction, Value, as_list
-from models.db.outbox import State
+from models.db.outbox import LaneKey, State
 from models.db.schema import devices, outbox
 from models.ids import MAX_ID
 from models.user import UserId
@@ -144,6 +144,24 @@ _GIVE_UP = Statement(
     .where(_THESE, outbox.c.state == State.DUE.value, outbox.c.next_at <= bindparam("now"))
     .values(state=State.DEAD.value, reason="gave up", settled_at=bindparam("now"), lease=null())
 )
+_OWN = devices.alias("own")
+_NOT_ON_ITS_WAY = or_(outbox.c.lease.is_(null()), outbox.c.next_at <= bindparam("now"))
+_BEFORE = (outbox.c.state == State.DUE.value) & (outbox.c.next_at < bindparam("until")) & _NOT_ON_ITS_WAY
+_OF_SAME_PERSON = Statement(
+    select(outbox.c.outbox_id)
+    .select_from(
+        _OWN.join(devices, devices.c.uid == _OWN.c.uid).join(outbox, outbox.c.device_id == devices.c.device_id)
+    )
+    .where(
+        _OWN.c.device_id == bindparam("device"),
+        outbox.c.provider == bindparam("of_provider"),
+        outbox.c.app == bindparam("of_app"),
+        _BEFORE,
+    )
+    .limit(bindparam("at_most")),
+    bulk=True,
+)
+_PUT_OFF = Statement(update(outbox).where(_THESE, _BEFORE).values(next_at=bindparam("until"), lease=null()))
 NEWEST = MAX_ID
 
 
@@ -187,3 +205,17 @@ async def list_overdue(reader: Reader, *, now: int, limit: int) -> list[Overdue]
 async def give_up(tx: Transaction, *, outbox_ids: Iterable[int], now: int) -> int:
     """End rows that `list_overdue` gave; how many still waited."""
     return (await tx.execute(_GIVE_UP, ids=as_list(outbox_ids), now=now)).count
+
+
+async def list_of_same_person(
+    reader: Reader, *, lane: LaneKey, device_id: int, now: int, until: int, limit: int
+) -> list[int]:
+    """Rows of one lane that come due before `until`, for any device of the person who has this one."""
+    provider, app = lane
+    params: dict[str, Value] = {"of_provider": provider, "of_app": app, "device": device_id, "now": now}
+    return [row for (row,) in await reader.read(_OF_SAME_PERSON, **params, until=until, at_most=limit)]
+
+
+async def put_off(tx: Transaction, *, outbox_ids: Iterable[int], now: int, until: int) -> int:
+    """Let rows that `list_of_same_person` gave wait until then; how many still came before."""
+    return (await tx.execute(_PUT_OFF, ids=as_list(outbox_ids), now=now, until=until)).count

@@ -15,6 +15,11 @@ _ADD = Statement(
     .values(spent=budgets.c.spent + bindparam("amount"))
 )
 _INSERT = Statement(insert(budgets))
+_TAKE_BACK = Statement(
+    update(budgets)
+    .where(budgets.c.key_digest == bindparam("key"), budgets.c.spent > 0)
+    .values(spent=budgets.c.spent - 1)
+)
 
 
 def key_digest(*parts: str | int) -> bytes:
@@ -37,6 +42,11 @@ async def spend(tx: Transaction, *, key_digest: bytes, amount: int, limit: int, 
         # It is spent, or another transaction has only just begun it.
         return await _add(tx, key_digest, amount, limit)
     return True
+
+
+async def take_back(tx: Transaction, *, key_digest: bytes) -> None:
+    """Undo one that was spent under the key, if it still stands."""
+    await tx.execute(_TAKE_BACK, key=key_digest)
 
 
 async def _add(tx: Transaction, key_digest: bytes, amount: int, limit: int) -> bool:

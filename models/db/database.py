@@ -207,6 +207,9 @@ class Database(Protocol):
         what it did and reaches the caller. Raises Busy, DatabaseFull, CommitUnknown, UnitYielded.
         """
 
+    async def settled(self) -> None:
+        """Wait until every write that this process asked for before has ended."""
+
     def tell(self, listener: Callable[[set[int]], None]) -> None:
         """After each commit, call this with the people whose event logs it has added to, if there are any."""
 

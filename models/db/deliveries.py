@@ -8,8 +8,9 @@ from sqlalchemy import Select, bindparam, exists, insert, or_, select, update
 
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
 from models.db.messages import COLUMNS, IS_IMAGE, message_of
-from models.db.schema import deliveries, group_members, messages, users
+from models.db.schema import deliveries, group_members, messages, phone_index, users
 from models.group import GroupId
+from models.keys import PhoneDigest
 from models.message import Delivery, DeliveryState, MessageId
 from models.user import UserId
 
@@ -50,11 +51,16 @@ _FIND = Statement(
         messages.c.message_key == bindparam("message_key"), deliveries.c.receiver_uid == bindparam("receiver_uid")
     )
 )
+_WHOSE_PHONE = (
+    select(phone_index.c.uid)
+    .where(phone_index.c.version == bindparam("version"), phone_index.c.digest == bindparam("digest"))
+    .scalar_subquery()
+)
 _OLDEST_FROM = Statement(
     _delivery()
     .where(
         deliveries.c.receiver_uid == bindparam("receiver_uid"),
-        deliveries.c.sender_uid == bindparam("sender_uid"),
+        deliveries.c.sender_uid == _WHOSE_PHONE,
         deliveries.c.state == PENDING,
         IS_IMAGE,
         messages.c.expires_at > bindparam("now"),
@@ -62,11 +68,12 @@ _OLDEST_FROM = Statement(
     .order_by(deliveries.c.message_id)
     .limit(1)
 )
-_OF_MESSAGE = Statement(
+_RECEIPTS = (
     select(deliveries.c.receiver_uid, deliveries.c.state, deliveries.c.consumed_at)
     .where(deliveries.c.message_id == bindparam("message_id"))
     .order_by(deliveries.c.receiver_uid)
 )
+_OF_MESSAGE, _LOCK_OF_MESSAGE = Statement(_RECEIPTS), Statement(_RECEIPTS.with_for_update())
 _CONSUME = Statement(
     update(deliveries)
     .values(state=CONSUMED, consumed_at=bindparam("now"), readable_until=bindparam("until"))
@@ -117,7 +124,6 @@ _LIST_OF_GROUP = Statement(
         messages.c.expires_at > bindparam("now"),
         messages.c.recalled_at.is_(None),
     )
-    .with_for_update()
 )
 _RELEASE = Statement(
     update(deliveries)
@@ -203,15 +209,21 @@ async def find(reader: Reader, message_key: str, receiver_uid: UserId) -> Delive
     return _delivery_of(rows[0]) if rows else None
 
 
-async def find_oldest_from(reader: Reader, *, sender_uid: UserId, receiver_uid: UserId, now: int) -> Delivery | None:
-    """The oldest pending image from one person to another."""
-    rows = await reader.read(_OLDEST_FROM, sender_uid=sender_uid, receiver_uid=receiver_uid, now=now)
+async def find_oldest_from(reader: Reader, *, sender: PhoneDigest, receiver_uid: UserId, now: int) -> Delivery | None:
+    """The oldest pending image from whoever has this number to a person."""
+    rows = await reader.read(
+        _OLDEST_FROM, version=sender.version, digest=sender.digest, receiver_uid=receiver_uid, now=now
+    )
     return _delivery_of(rows[0]) if rows else None
 
 
 async def list_of_message(reader: Reader, message_id: MessageId) -> list[Receipt]:
-    rows = await reader.read(_OF_MESSAGE, message_id=message_id)
-    return [Receipt(uid, DeliveryState(state), consumed_at) for uid, state, consumed_at in rows]
+    return [_receipt(row) for row in await reader.read(_OF_MESSAGE, message_id=message_id)]
+
+
+async def lock_of_message(tx: Transaction, message_id: MessageId) -> list[Receipt]:
+    """As `list_of_message`, and nobody else changes them until the transaction ends."""
+    return [_receipt(row) for row in await tx.read(_LOCK_OF_MESSAGE, message_id=message_id)]
 
 
 async def list_inbox(
@@ -242,10 +254,7 @@ async def recall(tx: Transaction, message_id: MessageId, receiver_uids: Iterable
 
 
 async def list_of_group(tx: Transaction, receiver_uid: UserId, group_id: GroupId, now: int) -> list[Unsettled]:
-    """The images of this group that this person could still fetch, or could if they were not withheld from them.
-
-    Their deliveries are kept from change until the transaction ends.
-    """
+    """The images of this group that this person could still fetch, or could if they were not withheld from them."""
     rows = await tx.read(_LIST_OF_GROUP, receiver_uid=receiver_uid, group_id=group_id, now=now)
     return [Unsettled(MessageId(message_id), size, DeliveryState(state)) for message_id, size, state in rows]
 
@@ -253,6 +262,11 @@ async def list_of_group(tx: Transaction, receiver_uid: UserId, group_id: GroupId
 async def release(tx: Transaction, receiver_uid: UserId, message_ids: Iterable[MessageId]) -> None:
     """End what this person has not fetched of these messages."""
     await tx.execute(_RELEASE, uid=receiver_uid, message_ids=as_list(message_ids))
+
+
+def _receipt(row: Row) -> Receipt:
+    uid, state, consumed_at = row
+    return Receipt(uid, DeliveryState(state), consumed_at)
 
 
 def _delivery_of(row: Row) -> Delivery:

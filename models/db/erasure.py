@@ -135,6 +135,7 @@ _LIST_LEAVING = Statement(
     .limit(bindparam("at_most"))
 )
 _COUNT_LEAVING = Statement(select(func.count()).where(users.c.leaving_at.is_not(null())), bulk=True)
+_HOLD = Statement(select(users.c.uid).where(_THIS).with_for_update())
 _ERASE = Statement(delete(users).where(_THIS, users.c.leaving_at.is_not(null())))
 
 
@@ -168,6 +169,7 @@ async def apply(tx: Transaction, rule: Rule, *, uid: UserId, limit: int) -> int:
 
 async def erase(tx: Transaction, *, uid: UserId) -> bool:
     """Erase a closed account of which nothing is left but its own row; False when a rule still finds something."""
+    await tx.read(_HOLD, person=uid)  # a row that refers to it and comes from here on waits, and finds it gone
     for rule in RULES:
         if await tx.read(rule.find, person=uid, at_most=1):
             return False

@@ -9,7 +9,7 @@ other.
 import json
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import bindparam, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, update
 
 from models.db.database import InList, Reader, Statement, Transaction, as_list
 from models.db.schema import events, users
@@ -33,6 +33,18 @@ _COUNT = Statement(
         pending_bytes=users.c.pending_bytes + bindparam("size"),
     )
     .where(users.c.uid == bindparam("of_uid"))
+)
+_TAKE = Statement(
+    update(users)
+    .values(
+        event_seq=users.c.event_seq + case((users.c.uid == bindparam("told"), 1), else_=0),
+        pending_count=users.c.pending_count - case((users.c.uid == bindparam("whose"), 1), else_=0),
+        pending_bytes=users.c.pending_bytes - case((users.c.uid == bindparam("whose"), bindparam("size")), else_=0),
+    )
+    .where(InList(users.c.uid, bindparam("uids")))
+)
+_LOCK = Statement(
+    select(users.c.uid).where(InList(users.c.uid, bindparam("uids"))).order_by(users.c.uid).with_for_update()
 )
 _INSERT = Statement(
     insert(events).from_select(
@@ -65,6 +77,7 @@ _POSITION = Statement(
         select(func.min(events.c.event_id)).where(events.c.uid == bindparam("of_uid")).scalar_subquery(),
     ).where(users.c.uid == bindparam("of_uid"))
 )
+_LIST_NEWEST = Statement(select(users.c.uid, users.c.event_seq).where(InList(users.c.uid, bindparam("uids"))))
 _LIST_AFTER = Statement(
     select(events.c.event_id, events.c.type, events.c.at, events.c.data)
     .where(events.c.uid == bindparam("of_uid"), events.c.event_id > bindparam("after"))
@@ -148,9 +161,28 @@ async def move_counters(tx: Transaction, *, uid: UserId, pending_count: int, pen
     await tx.execute(_COUNT, of_uid=uid, count=pending_count, size=pending_bytes)
 
 
+async def take_from_inbox(
+    tx: Transaction, *, uid: UserId, size: int, told: UserId, kind: str, at: int, data: Mapping[str, object]
+) -> None:
+    """An image of `size` bytes leaves a person's inbox, and somebody's log says so."""
+    await tx.execute(_TAKE, uids=as_list(sorted({uid, told})), whose=uid, size=size, told=told)
+    await tx.execute(_INSERT, of_uid=told, type=kind, at=at, data=json.dumps(data))
+    tx.touched.add(told)
+
+
+async def lock_counters(tx: Transaction, uids: Collection[int]) -> None:
+    """Keep the counters of these people's inboxes, and what they count, as they are until the transaction ends."""
+    await tx.read(_LOCK, uids=as_list(sorted(uids)))
+
+
 async def purge(tx: Transaction, *, before: int, limit: int) -> int:
     """Erase events from before then, the oldest first; how many. What is left of a log has no gap."""
     last: dict[int, int] = {}
     for uid, event_id in await tx.read(_LIST_OLDEST, before=before, limit=limit):
         last[uid] = max(event_id, last.get(uid, 0))
     return sum([(await tx.execute(_DELETE_UP_TO, of_uid=uid, last=last[uid])).count for uid in sorted(last)])
+
+
+async def list_newest(reader: Reader, uids: Collection[int]) -> dict[int, int]:
+    """The id of each person's newest event, 0 before the first. At most 1,000 people."""
+    return {uid: newest for uid, newest in await reader.read(_LIST_NEWEST, uids=as_list(uids))}  # noqa: C416 - a row is a tuple of any length

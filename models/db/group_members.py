@@ -6,9 +6,10 @@ from collections.abc import Iterable
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from models.db.database import InList, Reader, Statement, Transaction, as_list
-from models.db.schema import group_members, messages, users
+from models.db.schema import group_members, groups, messages, users
+from models.db.users import RECIPIENT, recipient_of
 from models.group import GroupId, Member, Role
-from models.user import UserId
+from models.user import Recipient, UserId
 
 _OF_GROUP = group_members.c.group_id == bindparam("of_group")
 _THIS = _OF_GROUP & (group_members.c.uid == bindparam("person"))
@@ -24,8 +25,14 @@ _LIST_GROUPS = Statement(
     .where(group_members.c.uid == bindparam("person"))
     .order_by(group_members.c.group_id)
 )
+_LOCK_RECIPIENTS = Statement(
+    RECIPIENT.join_from(groups, group_members, group_members.c.group_id == groups.c.group_id)
+    .join(users, users.c.uid == group_members.c.uid)
+    .where(groups.c.group_id == bindparam("of_group"))
+    .order_by(group_members.c.uid)
+    .with_for_update()
+)
 _FIND_ROLE = Statement(select(group_members.c.role).where(_THIS))
-_COUNT = Statement(select(func.count()).select_from(group_members).where(_OF_GROUP))
 _NEWEST_MESSAGE = (
     select(func.coalesce(func.max(messages.c.message_id), 0))
     .where(messages.c.group_id == bindparam("of_group"))
@@ -63,15 +70,19 @@ async def list_groups(reader: Reader, uid: UserId) -> list[GroupId]:
     return [GroupId(group_id) for (group_id,) in await reader.read(_LIST_GROUPS, person=uid)]
 
 
+async def lock_recipients(tx: Transaction, group_id: GroupId, sender_uid: UserId) -> list[Recipient]:
+    """Everybody in the group, ascending, as receivers of what this sender sends to it; nobody when there is none.
+
+    The group and they are kept as they are until the transaction ends: nobody comes into it or leaves it.
+    """
+    rows = await tx.read(_LOCK_RECIPIENTS, of_group=group_id, sender=sender_uid)
+    return [recipient_of(row) for row in rows]
+
+
 async def find_role(reader: Reader, group_id: int, uid: int) -> Role | None:
     """What this person is in the group; None when they are not in it."""
     rows = await reader.read(_FIND_ROLE, of_group=group_id, person=uid)
     return Role(rows[0][0]) if rows else None
-
-
-async def count(reader: Reader, group_id: int) -> int:
-    [(members,)] = await reader.read(_COUNT, of_group=group_id)
-    return int(members)
 
 
 async def insert_members(tx: Transaction, group_id: GroupId, uids: Iterable[UserId], *, role: Role, now: int) -> None:

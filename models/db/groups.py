@@ -15,6 +15,7 @@ COLUMNS = (groups.c.group_id, groups.c.room_gid, groups.c.name, groups.c.join_po
 _THIS = groups.c.group_id == bindparam("this")
 _FIND = Statement(select(*COLUMNS).where(_THIS))
 _LOCK = Statement(select(*COLUMNS).where(_THIS).with_for_update())
+_LOCK_BY_ROOM = Statement(select(*COLUMNS).where(groups.c.room_gid == bindparam("room")).with_for_update())
 _FIND_BY_ROOM = Statement(select(groups.c.group_id).where(groups.c.room_gid == bindparam("room")))
 _OTHERS = group_members.alias("others")
 _COUNT = select(func.count()).where(_OTHERS.c.group_id == groups.c.group_id).correlate(groups).scalar_subquery()
@@ -59,6 +60,12 @@ async def find(reader: Reader, group_id: int) -> Group | None:
 async def lock(tx: Transaction, group_id: int) -> Group | None:
     """The group, kept from change until the transaction ends: by whoever reads its members to write what follows."""
     rows = await tx.read(_LOCK, this=group_id)
+    return _group(rows[0]) if rows else None
+
+
+async def lock_by_room(tx: Transaction, room_gid: str) -> Group | None:
+    """As `lock`, by what is for sharing."""
+    rows = await tx.read(_LOCK_BY_ROOM, room=room_gid)
     return _group(rows[0]) if rows else None
 
 

@@ -7,7 +7,7 @@ from hashlib import sha256
 from sqlalchemy import bindparam, delete, select
 from sqlalchemy import insert as insert_into
 
-from models.db.database import Reader, Statement, Transaction
+from models.db.database import Reader, Statement, Transaction, UniqueViolation, Value
 from models.db.schema import idempotency
 
 _FIND = Statement(
@@ -47,16 +47,20 @@ async def insert(
     tx: Transaction, *, key_digest: bytes, request_digest: bytes, uid: int | None, reply: str, now: int, expires_at: int
 ) -> None:
     """Keep a reply. Raises UniqueViolation while the key still stands for an earlier one."""
-    await tx.execute(_DELETE_EXPIRED, key=key_digest, now=now)
-    await tx.execute(
-        _INSERT,
-        key_digest=key_digest,
-        request_digest=request_digest,
-        uid=uid,
-        reply=reply,
-        created_at=now,
-        expires_at=expires_at,
-    )
+    row: dict[str, Value] = {
+        "key_digest": key_digest,
+        "request_digest": request_digest,
+        "uid": uid,
+        "reply": reply,
+        "created_at": now,
+        "expires_at": expires_at,
+    }
+    try:
+        await tx.execute(_INSERT, **row)
+    except UniqueViolation:
+        if not (await tx.execute(_DELETE_EXPIRED, key=key_digest, now=now)).count:
+            raise
+        await tx.execute(_INSERT, **row)
 
 
 async def remove(tx: Transaction, key_digest: bytes) -> None:

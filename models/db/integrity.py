@@ -2,11 +2,14 @@
 """Where the database contradicts itself: damage, counters that do not add up, pushes of no message. For operators."""
 
 from sqlalchemy import ColumnElement, bindparam, delete, exists, func, or_, select, text, update
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.elements import ClauseElement
 
-from models.db.database import InList, Reader, Statement, Transaction, as_list
+from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
 from models.db.messages import IS_IMAGE
 from models.db.outbox import Kind
-from models.db.schema import deliveries, messages, outbox, users
+from models.db.schema import deliveries, messages, metadata, outbox, users
 from models.message import DeliveryState
 
 DAMAGES_LISTED = 20
@@ -26,15 +29,40 @@ def _of_pending(total: ColumnElement[int]) -> ColumnElement[int]:
 
 _COUNT = _of_pending(func.count())
 _BYTES = _of_pending(func.coalesce(func.sum(messages.c.size), 0))
-_INTEGRITY_CHECK = Statement(text(f"PRAGMA integrity_check({DAMAGES_LISTED})"), bulk=True)
-_QUICK_CHECK = Statement(text(f"PRAGMA quick_check({DAMAGES_LISTED})"), bulk=True)
-_ENGINE_VERSION = Statement(text("SELECT sqlite_version()"))
+
+
+class _Check(ClauseElement):
+    """What each engine calls a look at all tables, and at all indexes too unless it is `quick`."""
+
+    inherit_cache = False
+
+    def __init__(self, *, quick: bool) -> None:
+        self.quick = quick
+
+
+@compiles(_Check, "sqlite")
+def _check_sqlite(element: _Check, _compiler: SQLCompiler, **_kw: object) -> str:
+    return f"PRAGMA {'quick' if element.quick else 'integrity'}_check({DAMAGES_LISTED})"
+
+
+@compiles(_Check, "mysql")
+def _check_mysql(element: _Check, _compiler: SQLCompiler, **_kw: object) -> str:
+    tables = ", ".join(f"`{table.name}`" for table in metadata.sorted_tables)
+    return f"CHECK TABLE {tables} {'QUICK' if element.quick else 'MEDIUM'}"
+
+
+_INTEGRITY_CHECK = Statement(_Check(quick=False), bulk=True)
+_QUICK_CHECK = Statement(_Check(quick=True), bulk=True)
+_SQLITE_VERSION = Statement(text("SELECT sqlite_version()"))
 _LIST_MISCOUNTED = Statement(
     select(users.c.uid)
     .where(users.c.uid > bindparam("after"), or_(users.c.pending_count != _COUNT, users.c.pending_bytes != _BYTES))
     .order_by(users.c.uid)
     .limit(bindparam("limit")),
     bulk=True,
+)
+_HOLD = Statement(
+    select(users.c.uid).where(InList(users.c.uid, bindparam("ids"))).order_by(users.c.uid).with_for_update()
 )
 _RECOUNT = Statement(
     update(users).values(pending_count=_COUNT, pending_bytes=_BYTES).where(InList(users.c.uid, bindparam("ids")))
@@ -54,11 +82,12 @@ _DELETE_PUSHES = Statement(delete(outbox).where(InList(outbox.c.outbox_id, bindp
 
 
 async def list_damages(reader: Reader) -> list[str]:
-    """What SQLite finds wrong with its file, at most 20 lines; empty when all is well.
+    """What the engine finds wrong with the database, at most 20 lines; empty when all is well.
 
-    Source: https://www.sqlite.org/pragma.html#pragma_integrity_check
+    Source: https://www.sqlite.org/pragma.html#pragma_integrity_check,
+    https://mariadb.com/docs/server/reference/sql-statements/table-statements/check-table
     """
-    return [line for (line,) in await reader.read(_INTEGRITY_CHECK) if line != "ok"]
+    return _damages(await reader.read(_INTEGRITY_CHECK))
 
 
 async def list_gross_damages(reader: Reader) -> list[str]:
@@ -66,13 +95,19 @@ async def list_gross_damages(reader: Reader) -> list[str]:
 
     Source: https://www.sqlite.org/pragma.html#pragma_quick_check
     """
-    return [line for (line,) in await reader.read(_QUICK_CHECK) if line != "ok"]
+    return _damages(await reader.read(_QUICK_CHECK))
 
 
-async def engine_version(reader: Reader) -> tuple[int, ...]:
+async def sqlite_version(reader: Reader) -> tuple[int, ...]:
     """The version of SQLite that runs, as (major, minor, patch)."""
-    [(version,)] = await reader.read(_ENGINE_VERSION)
+    [(version,)] = await reader.read(_SQLITE_VERSION)
     return tuple(int(part) for part in version.split("."))
+
+
+def _damages(rows: list[Row]) -> list[str]:
+    """SQLite's rows are one line each; MySQL's name the table first and end with what is said of it."""
+    lines = [(row[0], row[-1]) for row in rows if str(row[-1]).lower() != "ok"]
+    return [line if table == line else f"{table}: {line}" for table, line in lines][:DAMAGES_LISTED]
 
 
 async def list_miscounted(reader: Reader, *, after: int, limit: int) -> list[int]:
@@ -82,6 +117,8 @@ async def list_miscounted(reader: Reader, *, after: int, limit: int) -> list[int
 
 async def recount(tx: Transaction, uids: list[int]) -> None:
     """Set the counters of these people's inboxes to what waits there."""
+    # In a statement of its own: what whoever held them has committed is seen by the next one.
+    await tx.read(_HOLD, ids=as_list(uids))
     await tx.execute(_RECOUNT, ids=as_list(uids))
 
 

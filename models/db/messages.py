@@ -60,19 +60,25 @@ _INSERT_TEXT = Statement(
         stored=0,
     )
 )
-_FIND_TEXT = Statement(
-    select(
-        messages.c.message_id, messages.c.kind, messages.c.receiver_uid, messages.c.group_id, messages.c.send_time
-    ).where(
+_LOCK_TEXT = Statement(
+    select(messages.c.message_id, messages.c.kind, messages.c.receiver_uid, messages.c.group_id, messages.c.send_time)
+    .where(
         messages.c.message_id == bindparam("message_id"),
         messages.c.sender_uid == bindparam("sender_uid"),
         messages.c.kind != MessageKind.IMAGE.value,
     )
+    .with_for_update()
 )
 _FIND_SENT = Statement(
     select(*COLUMNS).where(
         messages.c.message_key == bindparam("message_key"), messages.c.sender_uid == bindparam("sender_uid")
     )
+)
+_LOCK_OF_GROUPS = Statement(
+    select(messages.c.message_id)
+    .where(InList(messages.c.message_id, bindparam("ids")), messages.c.group_id.is_not(None))
+    .order_by(messages.c.message_id)
+    .with_for_update()
 )
 _NOBODY_WAITS = not_(
     exists().where(
@@ -214,9 +220,9 @@ async def insert_text(
     return MessageId(changed.last_id)
 
 
-async def find_text(reader: Reader, *, message_id: int, sender_uid: UserId) -> Envelope | None:
-    """The message with this id, if this person sent it and it is no image."""
-    rows = await reader.read(_FIND_TEXT, message_id=message_id, sender_uid=sender_uid)
+async def lock_text(tx: Transaction, *, message_id: int, sender_uid: UserId) -> Envelope | None:
+    """The message with this id, if this person sent it and it is no image; kept until the transaction ends."""
+    rows = await tx.read(_LOCK_TEXT, message_id=message_id, sender_uid=sender_uid)
     return Envelope(*rows[0]) if rows else None
 
 
@@ -231,14 +237,23 @@ async def find_sent(reader: Reader, message_key: str, sender_uid: UserId) -> Mes
     return message_of(rows[0]) if rows else None
 
 
+async def lock_of_groups(tx: Transaction, message_ids: Iterable[MessageId]) -> None:
+    """Let nobody else end a wait for those of these messages that went to a group, until this transaction ends.
+
+    Before the first of them is ended here: of two members who go last at once, each would see the other still waiting.
+    The only wait for a message to one person needs no such lock.
+    """
+    await tx.read(_LOCK_OF_GROUPS, ids=as_list(sorted(message_ids)))
+
+
 async def end_if_nobody_waits(tx: Transaction, message_id: MessageId, now: int) -> bool:
     """When no delivery is pending any more: nobody may begin to fetch it, and its file may go with the last grace."""
     return (await tx.execute(_END, message_id=message_id, now=now)).count == 1
 
 
-async def end_those_nobody_waits_for(tx: Transaction, message_ids: Iterable[MessageId], now: int) -> None:
-    """`end_if_nobody_waits` for many."""
-    await tx.execute(_END_SOME, ids=as_list(message_ids), now=now)
+async def end_those_nobody_waits_for(tx: Transaction, message_ids: Iterable[MessageId], now: int) -> int:
+    """`end_if_nobody_waits` for many; for how many it was so."""
+    return (await tx.execute(_END_SOME, ids=as_list(sorted(message_ids)), now=now)).count
 
 
 async def mark_recalled(tx: Transaction, message_id: MessageId, now: int) -> None:

@@ -71,7 +71,7 @@ def _run(
         raise DatabaseError(f"neither {' nor '.join(programs)} is installed: install the server's client programs")
     with _option_file(location) as file, tempfile.TemporaryFile() as said:
         command = [program, f"--defaults-file={file}", *options]
-        with subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=said) as process:
+        with subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=said) as process:  # noqa: S603 - our own words
             try:
                 _wait(process, look)
             except BaseException:

@@ -39,7 +39,7 @@ def _oldest(ended_at: Column[int]) -> Statement:
 
 def _erase(ended_at: Column[int]) -> Statement:
     [key] = ended_at.table.primary_key
-    return Statement(delete(key.table).where(key == bindparam("this")))
+    return Statement(delete(key.table).where(key == bindparam("this"), ended_at < bindparam("before")))
 
 
 def _count(ended_at: Column[int]) -> Statement:
@@ -62,7 +62,8 @@ _COUNT_FILES = Statement(
 async def erase(tx: Transaction, *, table: str, before: int, limit: int) -> int:
     """Erase rows of an ERASABLE table that ended before then, the oldest first; how many."""
     keys = [key for (key,) in await tx.read(_LIST_OLDEST[table], before=before, at_most=limit)]
-    return sum([(await tx.execute(_DELETE[table], this=key)).count for key in keys])
+    # A key may have come to stand for something newer since it was read.
+    return sum([(await tx.execute(_DELETE[table], this=key, before=before)).count for key in keys])
 
 
 async def count(reader: Reader, *, table: str, before: int) -> int:

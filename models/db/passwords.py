@@ -22,6 +22,7 @@ _FIND: Mapping[NameKind, Statement] = {
     kind: Statement(select(*_FIELDS).where(column == bindparam("named"))) for kind, column in _COLUMN.items()
 }
 _GET = Statement(select(*_FIELDS).where(_THIS))
+_HOLD = Statement(select(*_FIELDS).where(_THIS).with_for_update())
 _SET_NAME: Mapping[NameKind, Statement] = {
     kind: Statement(update(users).where(_THIS).values({column: bindparam("named")})) for kind, column in _COLUMN.items()
 }
@@ -55,6 +56,12 @@ async def find(reader: Reader, name: Name) -> Password | None:
 
 async def find_of(reader: Reader, *, uid: UserId) -> Password | None:
     rows = await reader.read(_GET, this=uid)
+    return Password(*rows[0]) if rows else None
+
+
+async def hold(tx: Transaction, *, uid: UserId) -> Password | None:
+    """As `find_of`, and the person is held as `users.hold` does."""
+    rows = await tx.read(_HOLD, this=uid)
     return Password(*rows[0]) if rows else None
 
 

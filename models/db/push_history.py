@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, select
 
 from models.db.database import Reader, Statement
-from models.db.schema import outbox
+from models.db.schema import devices, outbox
+from models.user import UserId
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +33,13 @@ _LATEST = Statement(
         outbox.c.created_at,
         outbox.c.settled_at,
     )
-    .where(outbox.c.device_id == bindparam("device"))
+    .select_from(outbox.join(devices, devices.c.device_id == outbox.c.device_id))
+    .where(outbox.c.device_id == bindparam("device"), devices.c.uid == bindparam("person"))
     .order_by(outbox.c.outbox_id.desc())
     .limit(bindparam("at_most"))
 )
 
 
-async def list_latest(reader: Reader, *, device_id: int, limit: int) -> list[PastPush]:
-    """The device's latest notifications, newest first."""
-    return [PastPush(*row) for row in await reader.read(_LATEST, device=device_id, at_most=limit)]
+async def list_latest(reader: Reader, *, uid: UserId, device_id: int, limit: int) -> list[PastPush]:
+    """The latest notifications of this device of the person, newest first, though the device may have ended."""
+    return [PastPush(*row) for row in await reader.read(_LATEST, person=uid, device=device_id, at_most=limit)]

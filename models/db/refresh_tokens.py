@@ -52,7 +52,9 @@ _NEWEST = Statement(
     .order_by(refresh_tokens.c.token_id.desc())
     .limit(bindparam("at_most"))
 )
-_MARK_USED = Statement(update(refresh_tokens).where(_THIS_TOKEN).values(used_at=bindparam("now")))
+_MARK_USED = Statement(
+    update(refresh_tokens).where(_THIS_TOKEN, refresh_tokens.c.used_at.is_(None)).values(used_at=bindparam("now"))
+)
 _PROLONG = Statement(update(refresh_tokens).where(_THIS_TOKEN).values(expires_at=bindparam("end")))
 _DELETE = Statement(delete(refresh_tokens).where(_THIS_TOKEN))
 _DELETE_FAMILY = Statement(delete(refresh_tokens).where(_OF_FAMILY, _OF_PERSON))
@@ -117,8 +119,9 @@ async def find_unused_successor(reader: Reader, token: RefreshToken) -> int | No
     return token_id
 
 
-async def mark_used(tx: Transaction, *, token_id: int, now: int) -> None:
-    await tx.execute(_MARK_USED, this=token_id, now=now)
+async def mark_used(tx: Transaction, *, token_id: int, now: int) -> bool:
+    """Exchange the token; False when it was before, or has ended."""
+    return (await tx.execute(_MARK_USED, this=token_id, now=now)).count == 1
 
 
 async def prolong(tx: Transaction, *, token_id: int, expires_at: int) -> None:

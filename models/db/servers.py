@@ -1,23 +1,57 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statements of `servers`: each process that serves, and the state of the key ring that it goes by."""
+"""Statements of `servers`: each process that serves, the state of the key ring that it goes by, and that it lives."""
+
+from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
 
 from models.db.database import Reader, Statement, Transaction
 from models.db.schema import servers
 
+_IS_THIS = servers.c.server_id == bindparam("this")
 _DELETE_ALL = Statement(delete(servers))
+_DELETE = Statement(delete(servers).where(_IS_THIS))
+_DELETE_SILENT = Statement(delete(servers).where(_IS_THIS, servers.c.beats == bindparam("last_seen")))
 _INSERT = Statement(insert(servers))
-_SET = Statement(
-    update(servers).where(servers.c.server_id == bindparam("this")).values(key_generation=bindparam("key_generation"))
+_SET = Statement(update(servers).where(_IS_THIS).values(key_generation=bindparam("key_generation")))
+_BEAT = Statement(update(servers).where(_IS_THIS).values(beats=servers.c.beats + 1))
+# By its key though all are wanted: it is asked for all the time, and must not wait behind bulk statements.
+_LIST = Statement(
+    select(servers.c.server_id, servers.c.key_generation, servers.c.beats).where(servers.c.server_id > "")
 )
-_LIST = Statement(select(servers.c.key_generation), bulk=True)
+
+
+class Server(NamedTuple):
+    """A process that serves, or has died. `beats` grows as long as it lives."""
+
+    server_id: str
+    key_generation: int
+    beats: int
 
 
 async def enter_alone(tx: Transaction, *, server_id: str, key_generation: int, now: int) -> None:
     """Note a server that has the database to itself: whatever else stands there has died."""
     await tx.execute(_DELETE_ALL)
-    await tx.execute(_INSERT, server_id=server_id, key_generation=key_generation, started_at=now)
+    await enter(tx, server_id=server_id, key_generation=key_generation, now=now)
+
+
+async def enter(tx: Transaction, *, server_id: str, key_generation: int, now: int) -> None:
+    """Note one of several servers."""
+    await tx.execute(_INSERT, server_id=server_id, key_generation=key_generation, started_at=now, beats=0)
+
+
+async def leave(tx: Transaction, *, server_id: str) -> None:
+    await tx.execute(_DELETE, this=server_id)
+
+
+async def beat(tx: Transaction, *, server_id: str) -> bool:
+    """Whether the server still stands there; then everybody can see that it lives."""
+    return (await tx.execute(_BEAT, this=server_id)).count == 1
+
+
+async def remove_silent(tx: Transaction, server: Server) -> None:
+    """Remove a server that has died, unless it has shown meanwhile that it lives."""
+    await tx.execute(_DELETE_SILENT, this=server.server_id, last_seen=server.beats)
 
 
 async def set_key_generation(tx: Transaction, *, server_id: str, key_generation: int) -> None:
@@ -25,6 +59,6 @@ async def set_key_generation(tx: Transaction, *, server_id: str, key_generation:
     await tx.execute(_SET, this=server_id, key_generation=key_generation)
 
 
-async def list_key_generations(reader: Reader) -> list[int]:
-    """What servers go by, dead ones too as long as no other has started."""
-    return [generation for (generation,) in await reader.read(_LIST)]
+async def list_all(reader: Reader) -> list[Server]:
+    """Every server that has entered and not left: those that were killed too, as long as nobody has removed them."""
+    return [Server(*row) for row in await reader.read(_LIST)]

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import apsw
 
-from models.db.database import Busy, Row, Statement, Unit, Value
+from models.db.database import Busy, Row, Statement, Transaction, Unit, Value
 from models.db.group_commit import LONGEST_PAUSE, SHORTEST_PAUSE, GroupCommit
 from models.db.sqlite_connection import connect, select, translated
 
@@ -64,6 +64,14 @@ class SqliteDatabase:
     async def write(self, unit: Unit[T]) -> T:
         """As `Database.write`. The unit may share its commit with others, never its fate."""
         return await self.writes.write(unit)
+
+    async def settled(self) -> None:
+        """As `Database.settled`: writes take their turns."""
+
+        async def nothing(tx: Transaction) -> None:
+            """Come after those that were there before."""
+
+        await self.write(nothing)
 
     def tell(self, listener: Callable[[set[int]], None]) -> None:
         """As `Database.tell`."""

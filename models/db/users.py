@@ -39,7 +39,7 @@ _FIND_BY_PHONE = Statement(
     .where(phone_index.c.version == bindparam("version"), phone_index.c.digest == bindparam("digest"))
 )
 _CAN_LOG_IN = and_(users.c.password_hash.is_not(None), or_(users.c.email.is_not(None), users.c.login.is_not(None)))
-_RECIPIENT = select(
+RECIPIENT = select(
     users.c.uid,
     or_(users.c.phone_cipher.is_not(None), _CAN_LOG_IN),
     users.c.disabled_at,
@@ -52,8 +52,10 @@ _RECIPIENT = select(
         friendships.c.state == FriendState.FRIENDS.value,
     ),
 )
-_FIND_RECIPIENT = Statement(_RECIPIENT.where(_THIS))
-_LIST_RECIPIENTS = Statement(_RECIPIENT.where(InList(users.c.uid, bindparam("uids"))))
+_FIND_RECIPIENT = Statement(RECIPIENT.where(_THIS))
+_LOCK_RECIPIENTS = Statement(
+    RECIPIENT.where(InList(users.c.uid, bindparam("uids"))).order_by(users.c.uid).with_for_update()
+)
 _LOCK = Statement(select(users.c.uid).where(_THIS, users.c.leaving_at.is_(None)).with_for_update())
 _LIST_DISCOVERABLE = Statement(
     select(phone_index.c.digest, users.c.uid, users.c.nickname)
@@ -83,7 +85,12 @@ _INSERT = Statement(
     )
 )
 _SET_PROFILE = Statement(
-    update(users).where(_THIS).values(nickname=bindparam("nickname"), discoverable=bindparam("discoverable"))
+    update(users)
+    .where(_THIS)
+    .values(
+        nickname=func.coalesce(bindparam("nickname"), users.c.nickname),
+        discoverable=func.coalesce(bindparam("discoverable"), users.c.discoverable),
+    )
 )
 _MARK_SEEN = Statement(update(users).where(_THIS).values(seen_at=bindparam("now")))
 _SET_TERMS = Statement(
@@ -98,7 +105,8 @@ def _user(row: Row) -> User:
     return User(UserId(uid), nickname, region_num, phone_cipher, bool(discoverable), *(*rest, bool(has_password)))
 
 
-def _recipient(row: Row) -> Recipient:
+def recipient_of(row: Row) -> Recipient:
+    """A row of RECIPIENT."""
     uid, has_way_in, disabled_at, count, size, blocks_sender, is_friend = row
     return Recipient(UserId(uid), bool(has_way_in), disabled_at, count, size, bool(blocks_sender), bool(is_friend))
 
@@ -131,22 +139,42 @@ async def find_uid_by_phone(reader: Reader, digest: PhoneDigest) -> UserId | Non
 async def find_recipient(reader: Reader, uid: int, sender_uid: UserId) -> Recipient | None:
     """The person as a receiver of what this sender sends."""
     rows = await reader.read(_FIND_RECIPIENT, this=uid, sender=sender_uid)
-    return _recipient(rows[0]) if rows else None
+    return recipient_of(rows[0]) if rows else None
 
 
-async def list_recipients(reader: Reader, uids: Iterable[int], sender_uid: UserId) -> list[Recipient]:
-    """Those of these people who exist, in no order, as receivers of what this sender sends."""
-    rows = await reader.read(_LIST_RECIPIENTS, uids=as_list(uids), sender=sender_uid)
-    return [_recipient(row) for row in rows]
+async def lock_recipients(tx: Transaction, uids: Iterable[int], sender_uid: UserId) -> dict[UserId, Recipient]:
+    """Those of these people who exist, as receivers of what this sender sends, kept as they are until the
+    transaction ends. They are locked in ascending uid.
+    """
+    rows = await tx.read(_LOCK_RECIPIENTS, uids=as_list(sorted(uids)), sender=sender_uid)
+    return {UserId(row[0]): recipient_of(row) for row in rows}
+
+
+async def hold(tx: Transaction, uid: int) -> bool:
+    """Let no other transaction that does the same in until this one ends; False when the person is nobody or leaving.
+
+    What is read of the person from then on stays as it is. Before any other row of theirs is written.
+    """
+    return bool(await tx.read(_LOCK, this=uid))
 
 
 async def lock(tx: Transaction, *uids: int) -> None:
-    """Let no other transaction that does the same in until this one ends; in ascending uid, so that none waits for
-    another in a circle. Raises NotFound when one of them is nobody.
+    """Hold several people, in ascending uid, so that no two transactions wait for each other in a circle.
+
+    Raises NotFound when one of them is nobody.
     """
     for uid in sorted(uids):
-        if not await tx.read(_LOCK, this=uid):
+        if not await hold(tx, uid):
             raise NotFound
+
+
+async def hold_by_phone(tx: Transaction, digest: PhoneDigest) -> User | None:
+    """Whose number this is, held; the number may have passed on before they could be."""
+    uid = await find_uid_by_phone(tx, digest)
+    if uid is None or not await hold(tx, uid):
+        return None
+    user = await find_by_phone(tx, digest)
+    return user if user is None or user.uid == uid else await hold_by_phone(tx, digest)
 
 
 async def list_discoverable(
@@ -185,11 +213,15 @@ async def insert_user(
     return UserId(changed.last_id)
 
 
-async def set_profile(tx: Transaction, *, uid: int, nickname: str, discoverable: bool) -> None:
-    await tx.execute(_SET_PROFILE, this=uid, nickname=nickname, discoverable=int(discoverable))
+async def set_profile(tx: Transaction, *, uid: int, nickname: str | None, discoverable: bool | None) -> None:
+    """None leaves what is there."""
+    await tx.execute(
+        _SET_PROFILE, this=uid, nickname=nickname, discoverable=None if discoverable is None else int(discoverable)
+    )
 
 
 async def mark_seen(tx: Transaction, *, uid: int, now: int) -> None:
+    """Note that the person was here. Holds their row as `hold` does, on every node of a cluster: the row is written."""
     await tx.execute(_MARK_SEEN, this=uid, now=now)
 
 

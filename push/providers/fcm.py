@@ -14,11 +14,11 @@ from push.base import Delivered, Outcome, Push, Rejected, Retry, VisibleText
 from push.http import HttpClient, NoAnswer
 from push.providers.fcm_auth import FcmAuth, FcmCredentials
 from push.providers.fcm_codes import Failure, outcome_of, read_answer
-from push.providers.refusals import Refusals
+from push.providers.refusals import Limited, Refusals
 
 LONGEST_DATA_BYTES = 4096
 LONGEST_TTL_SECONDS = 2_419_200
-# HTTP/1.1 has one message at a time on a connection: `http` wants as many pools as a quarter of this.
+# HTTP/1.1 has one message at a time on a connection, so this is how many connections there are.
 AT_ONCE = 64
 # Below the time that the relay gives a call, which would else judge the whole batch by its slowest push.
 SEND_SECONDS = 25.0
@@ -51,6 +51,7 @@ class FcmProvider:
         self._auth = FcmAuth(credentials, http, clock)
         self._turn = asyncio.Semaphore(AT_ONCE)
         self._refusals = Refusals(clock)
+        self._limited = Limited(clock)
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
         # All are built before any is sent: one that cannot be built fails the batch while nothing has left yet.
@@ -72,7 +73,12 @@ class FcmProvider:
             self._refusals.taken()
         if not isinstance(said, Failure):
             return said
-        return outcome_of(said, of_all=not said.may_be_one_device or self._refusals.note(push.token))
+        return outcome_of(said, of_all=self._speaks_of_all(said, push.token))
+
+    def _speaks_of_all(self, failure: Failure, token: str) -> bool:
+        if failure.limits_one_device:
+            return self._limited.note(token)
+        return not failure.may_be_one_device or self._refusals.note(token)
 
     async def _send_renewing(self, body: bytes) -> Delivered | Failure | Retry:
         """Send; where the access token is refused, renew it once and send the same message again."""

@@ -3,7 +3,9 @@
 
 A device is given up on FCM's explicit word about its token alone; what speaks of our project, its rights or its
 keys (401, 403, a 404 without that word) is tried again and counts against the provider. So does SENDER_ID_MISMATCH
-and the lack of a key for another push service, unless it is a few devices that meet it.
+and the lack of a key for another push service, unless it is a few devices that meet it. QUOTA_EXCEEDED may be the limit
+of a device or of the project: it is the device's unless many meet it. A 429 without that word is Google's limit on the
+project.
 """
 
 from dataclasses import dataclass
@@ -17,11 +19,12 @@ MALFORMED_TOKEN = "not a valid fcm registration token"  # noqa: S105 - FCM's wor
 TOKEN_FIELD = "message.token"  # noqa: S105 - a field's name
 THIRD_PARTY = ("THIRD_PARTY_AUTH_ERROR", "APNS_AUTH_ERROR")
 SENDER_ID_MISMATCH = "SENDER_ID_MISMATCH"
+QUOTA_EXCEEDED = "QUOTA_EXCEEDED"
 CODES = (
     "UNREGISTERED",
     "INVALID_ARGUMENT",
     SENDER_ID_MISMATCH,
-    "QUOTA_EXCEEDED",
+    QUOTA_EXCEEDED,
     "UNAVAILABLE",
     "INTERNAL",
     *THIRD_PARTY,
@@ -49,6 +52,11 @@ class Failure:
     def may_be_one_device(self) -> bool:
         """Whether another device might fare better: one of our project, or one that needs no key we lack."""
         return self.code in (SENDER_ID_MISMATCH, *THIRD_PARTY)
+
+    @property
+    def limits_one_device(self) -> bool:
+        """Whether this may be what FCM lets a single device have."""
+        return self.status == 429 and self.code == QUOTA_EXCEEDED
 
     @property
     def reason(self) -> str:
@@ -85,7 +93,8 @@ def outcome_of(failure: Failure, *, of_all: bool = True) -> Outcome:
     if failure.status == 400 and failure.code == "INVALID_ARGUMENT":
         return Gone("malformed token") if _names_the_token(failure) else Rejected(_refused_fields(failure))
     if failure.status == 429:
-        return Retry(failure.reason, after=QUOTA_SECONDS if failure.after is None else failure.after)
+        after = QUOTA_SECONDS if failure.after is None else failure.after
+        return Retry(failure.reason, after=after, provider_fault=of_all)
     return Retry(failure.reason, after=failure.after, provider_fault=of_all)
 
 

@@ -3,6 +3,7 @@
 
 The transmission is our payload. A phone whose app is not running gets a fixed visible text through its maker's
 channel instead. The answer's `code` decides, not the HTTP status; what a code means stands in `getui_codes`.
+Every push of ours names one target and its own `request_id`, which a list task has no place for.
 """
 
 import json
@@ -11,10 +12,11 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry, VisibleText
-from push.http import Answer, HttpClient, NoAnswer
-from push.providers.getui_auth import Envelope, GetuiAuth, GetuiCredentials, read_envelope
+from push.http import HttpClient, NoAnswer
+from push.providers.getui_auth import Envelope, GetuiAuth, GetuiCredentials, milliseconds, read_envelope
 from push.providers.getui_codes import OK, TOKEN_REFUSED, outcome_of, target_is_dead
 
 LONGEST_TTL_MS = 259_200_000
@@ -28,6 +30,14 @@ class _Said:
 
     refusal: Outcome | None = None
     statuses: dict[str, list[str]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Presence:
+    """Whether the app behind a target is connected to GeTui, and when it last was: in ms since the epoch, or 0."""
+
+    online: bool
+    last_login_at: int
 
 
 class GetuiProvider:
@@ -56,6 +66,28 @@ class GetuiProvider:
         outcomes = iter(await self._send(fitting) if fitting else [])
         too_long = Rejected(f"payload over {LONGEST_TRANSMISSION} characters")
         return [next(outcomes) if len(push.payload) <= LONGEST_TRANSMISSION else too_long for push in pushes]
+
+    async def presence(self, target: str) -> Presence | Outcome:
+        """Whether this target is connected; as an outcome, why that cannot be told.
+
+        https://docs.getui.com/getui/server/rest_v2/user/
+        """
+        answer = await self._ask("GET", f"user/status/{quote(target, safe='')}")
+        if isinstance(answer, Retry):
+            return answer
+        if answer.code != OK:
+            return outcome_of(answer.code, answer.message.replace(target, "…"), self._clock())
+        found = answer.data.get(target) if isinstance(answer.data, dict) else None
+        if not isinstance(found, dict) or found.get("status") not in ("online", "offline"):
+            return Rejected("it says nothing of this target")
+        return Presence(found["status"] == "online", milliseconds(found.get("last_login_time"), 0))
+
+    async def revoke(self, task: str) -> Outcome:
+        """Stop a list or app task, and what of it has not left yet; Delivered where it is done."""
+        answer = await self._ask("DELETE", f"task/{quote(task, safe='')}")
+        if isinstance(answer, Retry):
+            return answer
+        return Delivered() if answer.code == OK else outcome_of(answer.code, answer.message, self._clock())
 
     async def close(self) -> None:
         await self._http.close()
@@ -89,34 +121,34 @@ class GetuiProvider:
                 return Retry("unknown status", provider_fault=False)
 
     async def _call(self, pushes: Sequence[Push]) -> _Said:
-        """Make the call; a refused token is renewed once and the same call made again."""
-        token = await self._auth.token()
-        answer = await self._call_with(token, pushes)
-        if isinstance(token, str) and isinstance(answer, Envelope) and answer.code == TOKEN_REFUSED:
-            answer = await self._call_with(await self._auth.token(refused=token), pushes)
+        bodies = [self._body(push) for push in pushes]
+        path, document = ("push/single/cid", bodies[0])
+        if len(bodies) > 1:
+            path, document = ("push/single/batch/cid", {"is_async": False, "msg_list": bodies})
+        answer = await self._ask("POST", path, document)
         if isinstance(answer, Retry):
             return _Said(refusal=answer)
         if answer.code == OK:
             return _Said(statuses=_statuses(answer.data, pushes))
         return _Said(refusal=outcome_of(answer.code, _without_tokens(answer.message, pushes), self._clock()))
 
-    async def _call_with(self, token: str | Retry, pushes: Sequence[Push]) -> Envelope | Retry:
+    async def _ask(self, method: str, path: str, document: Any = None) -> Envelope | Retry:
+        """Make a call; a refused token is renewed once and the same call made again."""
+        content = b"" if document is None else json.dumps(document).encode()
+        token = await self._auth.token()
+        answer = await self._ask_with(token, method, path, content)
+        if isinstance(token, str) and isinstance(answer, Envelope) and answer.code == TOKEN_REFUSED:
+            return await self._ask_with(await self._auth.token(refused=token), method, path, content)
+        return answer
+
+    async def _ask_with(self, token: str | Retry, method: str, path: str, content: bytes) -> Envelope | Retry:
         if isinstance(token, Retry):
             return token
-        answer = await self._post(pushes, token)
+        headers = {"content-type": "application/json;charset=utf-8", "token": token}
+        answer = await self._http.request(method, f"{self._base}/{path}", content=content, headers=headers)
         if isinstance(answer, NoAnswer):
             return Retry(answer.reason)
         return read_envelope(answer) or Retry(f"HTTP {answer.status} without a code")
-
-    async def _post(self, pushes: Sequence[Push], token: str) -> Answer | NoAnswer:
-        bodies = [self._body(push) for push in pushes]
-        path, document = ("single/cid", bodies[0])
-        if len(bodies) > 1:
-            path, document = ("single/batch/cid", {"is_async": False, "msg_list": bodies})
-        headers = {"content-type": "application/json;charset=utf-8", "token": token}
-        return await self._http.post(
-            f"{self._base}/push/{path}", content=json.dumps(document).encode(), headers=headers
-        )
 
     def _body(self, push: Push) -> dict[str, Any]:
         """One push as the API takes it: the transmission while the app runs, else a visible text."""
@@ -131,6 +163,7 @@ class GetuiProvider:
             "push_message": {"transmission": push.payload},
             "push_channel": {
                 "android": {"ups": {"notification": {**shown, "click_type": "startapp"}, **self._options}},
+                "harmony": {"notification": {**shown, "click_type": "startapp"}},
                 "ios": {
                     "type": "notify",
                     "aps": {"alert": shown, "content-available": 0, "sound": "default"},

@@ -117,12 +117,12 @@ class GetuiAuth:
         token = data.get("token")
         if envelope.code != OK or not isinstance(token, str) or not token.isascii() or not token.isprintable():
             return Retry(f"auth: refused, code {envelope.code}")
-        expires_at = _milliseconds(data.get("expire_time"), now + LIFETIME_MS)
+        expires_at = milliseconds(data.get("expire_time"), now + LIFETIME_MS)
         self._renew_at = max(expires_at - RENEW_EARLY_MS, now + SHORTEST_USE_MS)
         return token
 
 
-def _milliseconds(value: Any, otherwise: int) -> int:
-    """A time that the vendor sends as a string of digits."""
+def milliseconds(value: Any, otherwise: int) -> int:
+    """A time that the vendor sends as a string of digits, or `otherwise`."""
     text = str(value)
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 15 else otherwise

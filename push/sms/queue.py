@@ -6,6 +6,7 @@ It is no outbox: only a code's HMAC is stored, so what a crash catches here is g
 
 import asyncio
 import logging
+import random
 from types import TracebackType
 
 from models.errors import Unavailable
@@ -13,7 +14,8 @@ from push.sms.base import NotSent, SmsMessage, SmsOutcome, SmsProvider
 from telemetry import metrics
 
 SEND_SECONDS = 10.0
-TRIES = 2
+# Between the tries: what failed for a moment needs one. It is part of the second one's time.
+PAUSE_SECONDS = 2.0
 RETRY_AFTER_SECONDS = 10
 
 log = logging.getLogger(__name__)
@@ -22,13 +24,21 @@ log = logging.getLogger(__name__)
 class SmsQueue:
     """At most `size` codes that are promised or on their way; each has 10 s a try, and two tries.
 
-    The second is for what went wrong for a moment, and may not make two SMS of one.
+    The second is for what went wrong for a moment, comes after 1 to 2 s, and may not make two SMS of one.
     """
 
-    def __init__(self, provider: SmsProvider, size: int = 64, *, send_seconds: float = SEND_SECONDS) -> None:
+    def __init__(
+        self,
+        provider: SmsProvider,
+        size: int = 64,
+        *,
+        send_seconds: float = SEND_SECONDS,
+        pause_seconds: float = PAUSE_SECONDS,
+    ) -> None:
         self._provider = provider
         self._free = size
         self._send_seconds = send_seconds
+        self._pause_seconds = pause_seconds
         self._sending: set[asyncio.Task[None]] = set()
 
     def reserve(self) -> "Place":
@@ -61,8 +71,8 @@ class SmsQueue:
     async def _send(self, message: SmsMessage) -> None:
         sent = False
         try:
-            for _ in range(TRIES):
-                outcome = await self._try(message)
+            for pause in (0, random.uniform(self._pause_seconds / 2, self._pause_seconds)):  # noqa: S311 - no secret
+                outcome = await self._try(message, pause)
                 if not isinstance(outcome, NotSent):
                     sent = True
                     return
@@ -73,9 +83,10 @@ class SmsQueue:
             metrics.sms_ended(sent=sent)
             self._give_back()
 
-    async def _try(self, message: SmsMessage) -> SmsOutcome:
+    async def _try(self, message: SmsMessage, pause: float) -> SmsOutcome:
         try:
             async with asyncio.timeout(self._send_seconds):
+                await asyncio.sleep(pause)
                 return await self._provider.send(message)
         except TimeoutError:
             return NotSent("timed out", temporary=self._provider.knows_repeats)

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.engines import NewFolder
 from tests.harness import Person, Server, running
 from tests.vendors import Vendor, vendor
 
@@ -25,9 +26,9 @@ def sendbird() -> Iterator[Vendor]:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, agora: Vendor, sendbird: Vendor) -> Iterator[Server]:
+def server(new_folder: NewFolder, agora: Vendor, sendbird: Vendor) -> Iterator[Server]:
     settings = {"chat": {**agora.config["chat"], **sendbird.config["chat"]}, "limits": {"enabled": False}}
-    with running(tmp_path_factory.mktemp("chat"), settings) as server:
+    with running(new_folder("chat"), settings) as server:
         yield server
         assert server.failures() == []
 
@@ -138,7 +139,7 @@ def test_what_is_wrong_is_named(server: Server, wanted: dict[str, Any], field: s
     assert [error["field"] for error in refused.json()["errors"]] == [field]
 
 
-def test_without_credentials_there_is_no_such_provider(tmp_path_factory: pytest.TempPathFactory) -> None:
-    with running(tmp_path_factory.mktemp("bare")) as bare:
+def test_without_credentials_there_is_no_such_provider(new_folder: NewFolder) -> None:
+    with running(new_folder("bare")) as bare:
         refused = ask(bare.register("Ann"), provider="agora")
         assert (refused.status_code, refused.json()["code"]) == (404, "provider_not_configured")

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from tests.devices.conftest import Phone
+from tests.engines import NewFolder
 from tests.harness import Person, Server, running, wait_until
 from tests.pictures import jpeg
 
@@ -24,9 +25,9 @@ KEYS = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory, phone: Phone) -> Iterator[Server]:
+def server(new_folder: NewFolder, phone: Phone) -> Iterator[Server]:
     settings = {"push": {"allow_endpoints": [phone.url, phone.other_url], "webhook": {"secret": SECRET}}}
-    with running(tmp_path_factory.mktemp("devices"), settings) as server:
+    with running(new_folder("devices"), settings) as server:
         yield server
         assert server.failures() == []
 
@@ -111,7 +112,8 @@ def test_a_token_that_moves_leaves_the_first_account_and_shows_nothing_of_it(ser
     second = device_of(ben, "shared")
     assert (ids(ann), ids(ben)) == ([], [second])
     assert items(ben, f"/v1/devices/{second}/pushes") == []
-    assert code(ann.request("GET", f"/v1/devices/{first}/pushes")) == (404, "not_found")
+    assert len(items(ann, f"/v1/devices/{first}/pushes")) == 1
+    assert code(ben.request("GET", f"/v1/devices/{first}/pushes")) == (404, "not_found")
     mine = device_of(ann, "mine")
     assert ann.request("PUT", f"/v1/devices/{mine}", json={"token": "shared"}).status_code == 200
     assert (ids(ann), ids(ben)) == ([mine], [])
@@ -279,3 +281,15 @@ def test_the_latest_pushes_and_how_far_they_came(server: Server, phone: Phone) -
     assert all(item["created_at"] <= item["settled_at"] for item in found)
     wait_until(lambda: any(item["reason"] == "HTTP 503" for item in items(ann, failing)), 30, "a failure")
     assert {(item["state"], item["settled_at"]) for item in items(ann, failing)} == {("due", None)}
+
+
+def test_the_owner_of_a_device_that_a_provider_calls_dead_can_read_why(server: Server, phone: Phone) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    dead = device_of(ann, f"{phone.url}/410/dead", provider="webhook")
+    next_millisecond()
+    assert ben.send(ann, JPEG).status_code == 201
+    history = f"/v1/devices/{dead}/pushes"
+    wait_until(lambda: dead not in ids(ann), 30, "the device's end")
+    assert [(item["state"], item["reason"]) for item in items(ann, history)] == [("dead", "gone: HTTP 410")]
+    assert code(ben.request("GET", history)) == (404, "not_found")
+    assert code(ann.request("POST", f"/v1/devices/{dead}/test-push")) == (404, "not_found")

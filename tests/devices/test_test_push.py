@@ -4,22 +4,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from sqlalchemy import insert
 
-from models.db import devices, migrate
-from models.db.database import Statement, Transaction
+from models.db import devices
+from models.db.database import Database, Statement, Transaction
 from models.db.schema import users
-from models.db.sqlite import SqliteDatabase
 from models.errors import NotFound
+from models.keys import new_key_ring
 from models.user import UserId
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from push.endpoints import Endpoints
 from services.device_tokens import DeviceTokens
 from services.devices import Devices
 from services.limits import Limits
+from tests.engines import Engine
 from tests.push.fakes import FakeClock, ScriptedProvider
 
 pytestmark = pytest.mark.anyio
@@ -29,7 +29,7 @@ PERSON = Statement(insert(users).values(nickname="x", reg_time=1, seen_at=1, eve
 
 @dataclass
 class World:
-    db: SqliteDatabase
+    db: Database
     clock: FakeClock
     provider: ScriptedProvider
     uid: UserId
@@ -43,15 +43,14 @@ class World:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, anyio_backend: str) -> AsyncIterator[World]:
+async def world(engine: Engine, anyio_backend: str) -> AsyncIterator[World]:
     assert anyio_backend == "asyncio"
-    path = tmp_path / "glimpse.db"
-    migrate.run(path)
-    db, clock, provider = SqliteDatabase(path), FakeClock(), ScriptedProvider()
+    db, clock, provider = await engine.open(), FakeClock(), ScriptedProvider()
     pairs = (("log", ""), ("log", "gone"))
     tokens = DeviceTokens(pairs, default_provider="log", endpoints=Endpoints())
+    limits = Limits(db=db, keys=new_key_ring())
     service = Devices(
-        db=db, tokens=tokens, providers={pairs[0]: provider}, limits=Limits(), clock=clock, test_seconds=0.2
+        db=db, tokens=tokens, providers={pairs[0]: provider}, limits=limits, clock=clock, test_seconds=0.2
     )
 
     async def unit(tx: Transaction) -> UserId:

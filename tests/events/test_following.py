@@ -6,10 +6,11 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from http.client import HTTPResponse
+from os import urandom
 from pathlib import Path
 from typing import Any
 
-import apsw
 import httpx
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -17,18 +18,22 @@ from websockets.sync.client import ClientConnection, connect
 
 from models.clock import now_ms
 from services.events import READERS_PER_PERSON
+from tests.engines import ON_SQLITE, NewFolder
 from tests.groups.world import alter
 from tests.harness import Person, Server, running, wait_until
 from tests.pictures import png
+from tests.rows import insert
 
 SETTINGS = {"limits": {"enabled": False}, "inbox": {"max_pending": 100_000}}
 PICTURE = png(1, 1)
+HELD = ("01", "08")
+"""ESTABLISHED, and CLOSE_WAIT: the other end is gone and this one not yet closed."""
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(new_folder: NewFolder) -> Iterator[Server]:
     settings = {**SETTINGS, "events": {"allowed_origins": ["https://app.example"]}}
-    with running(tmp_path_factory.mktemp("events"), settings) as server:
+    with running(new_folder("events"), settings) as server:
         yield server
         assert server.failures() == []
 
@@ -155,22 +160,18 @@ def test_a_cursor_that_cannot_be_is_refused(server: Server, path: str, cursor: s
     assert (refused.status_code, refused.json()["code"]) == (422, "invalid_field")
 
 
-def test_a_cursor_from_before_the_log_is_told_so_everywhere(tmp_path: Path) -> None:
-    with running(tmp_path, {**SETTINGS, "events": {"retention_days": 1}}) as server:
-        ann, ben = server.register("Ann"), server.register("Ben")
-        for _ in range(4):
-            send(ann, ben)
-        server.stop()
-        erase_events(server, ben.uid, up_to=3)
-        server.start()
-        refused = ben.request("GET", "/v1/events", params={"after": 2})
-        assert (refused.status_code, refused.json()["code"]) == (410, "cursor_expired")
-        assert [item["id"] for item in listed(ben, after=3)["items"]] == [4]
-        assert [item["id"] for item in listed(ben, after=0)["items"]] == [4]
-        assert ben.request("GET", "/v1/events/stream?after=1").status_code == 410
-        with socket_of(ben, "?after=1") as opened:
-            assert closed_with(opened) == 4410
-        assert server.failures() == []
+def test_a_cursor_from_before_the_log_is_told_so_everywhere(server: Server) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    for _ in range(4):
+        send(ann, ben)
+    erase_events(server, ben.uid, up_to=3)
+    refused = ben.request("GET", "/v1/events", params={"after": 2})
+    assert (refused.status_code, refused.json()["code"]) == (410, "cursor_expired")
+    assert [item["id"] for item in listed(ben, after=3)["items"]] == [4]
+    assert [item["id"] for item in listed(ben, after=0)["items"]] == [4]
+    assert ben.request("GET", "/v1/events/stream?after=1").status_code == 410
+    with socket_of(ben, "?after=1") as opened:
+        assert closed_with(opened) == 4410
 
 
 def test_ids_that_a_restore_has_skipped_are_no_gap(server: Server) -> None:
@@ -188,11 +189,10 @@ def test_ids_that_a_restore_has_skipped_are_no_gap(server: Server) -> None:
 
 
 def erase_events(server: Server, uid: int, up_to: int) -> None:
-    connection = apsw.Connection(str(server.data_dir / "glimpse.db"))
-    connection.execute("DELETE FROM events WHERE uid = ? AND event_id <= ?", (uid, up_to))
-    connection.close()
+    alter(server, "DELETE FROM events WHERE uid = ? AND event_id <= ?", uid, up_to)
 
 
+@pytest.mark.usefixtures("engine")
 def test_nothing_is_missed_or_doubled_over_reconnects_and_a_killed_server(tmp_path: Path) -> None:
     with running(tmp_path, SETTINGS) as server:
         ann, ben = server.register("Ann"), server.register("Ben")
@@ -230,6 +230,7 @@ def test_nothing_is_missed_or_doubled_over_reconnects_and_a_killed_server(tmp_pa
         assert set(sent) <= set(keys)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("origin", "welcome"),
     [
@@ -256,6 +257,7 @@ def test_pages_of_other_origins_open_no_socket(server: Server, origin: str | Non
     assert caught.value.response.status_code == 403
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     ("changes", "status"),
     [
@@ -280,9 +282,10 @@ def test_what_is_no_handshake_is_refused_as_any_request(server: Server, changes:
         **{name: value for name, value in changes.items() if name != "path"},
     }
     lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-    answer = server.raw(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
-    assert answer.startswith(f"HTTP/1.1 {status} ".encode())
-    assert b"application/problem+json" in answer
+    with server.connect() as connection, contextlib.closing(HTTPResponse(connection)) as answer:
+        connection.sendall(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
+        answer.begin()
+        assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
 
 
 def tokens_of(person: Person) -> dict[str, str]:
@@ -308,6 +311,7 @@ def test_the_first_frame_may_say_who_it_is(server: Server) -> None:
         wait_until(told, seconds=20, what="an event")
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("frame", ["", "[]", "{}", '{"access_token": 7}', '{"access_token": "x"}', "null", b"\0\1"])
 def test_a_first_frame_that_proves_nobody_ends_the_socket(server: Server, frame: str | bytes) -> None:
     with socket_of(server.register("Ann"), headers={}) as opened:
@@ -322,6 +326,7 @@ def masked(first: int, payload: bytes, length: int | None = None) -> bytes:
     return head + bytes(4) + payload
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "frames",
     [
@@ -350,11 +355,12 @@ def test_frames_that_nobody_should_send_end_the_socket_and_harm_nobody(server: S
     assert server.client.get("/healthz").status_code == 200
 
 
+@ON_SQLITE
 def test_readers_that_take_nothing_and_those_whose_credential_ends_are_cut(server: Server) -> None:
     ann, ben = server.register("Ann"), server.register("Ben")
     bearer = {"Authorization": f"Bearer {tokens_of(ann)['access_token']}"}
     lengthen_log(server, ben.uid, events=20_000)
-    files, memory = server.open_files(), resident_bytes(server)
+    before, memory = connections(server), resident_bytes(server)
     with contextlib.ExitStack() as stack:
         for path in ("ws", "stream") * 5:
             stack.enter_context(silent(server, ben, f"/v1/events/{path}?after=0"))
@@ -363,11 +369,12 @@ def test_readers_that_take_nothing_and_those_whose_credential_ends_are_cut(serve
         assert server.client.post("/v1/logout", headers=bearer).status_code == 204
         assert closed_with(opened, seconds=60) == 4401
         assert stream.message() == {"event": "end", "data": '{"code": "unauthenticated"}'}
-        wait_until(lambda: server.open_files() <= files + 1, seconds=60, what="the end of the silent", pause=0.2)
+        wait_until(lambda: connections(server) <= before + 1, seconds=60, what="the end of the silent", pause=0.2)
     assert resident_bytes(server) < memory + 20_000_000
     assert server.client.get("/healthz").status_code == 200
 
 
+@pytest.mark.usefixtures("engine")
 def test_large_replies_that_nobody_takes_cost_little_memory_and_are_cut(tmp_path: Path) -> None:
     settings = {"delivery": {"stall_seconds": 1}, "uploads": {"min_bytes_per_second": 100_000_000}}
     with running(tmp_path, {**SETTINGS, **settings}) as server:
@@ -375,11 +382,11 @@ def test_large_replies_that_nobody_takes_cost_little_memory_and_are_cut(tmp_path
         lengthen_log(server, ben.uid, events=200, letters=90_000)
         lengthen_history(server, ann.uid, ben.uid, messages=400, letters=30_000)
         assert 0 < len(listed(ben, after=0, limit=200)["items"]) < 10
-        files, memory = server.open_files(), resident_bytes(server)
+        before, memory = connections(server), resident_bytes(server)
 
         def connections_left() -> int:
             server.client.get("/healthz")  # so that our own connection is always among them
-            return server.open_files() - files
+            return connections(server) - before
 
         history = f"/v1/messages?with_uid={ann.uid}&"
         with contextlib.ExitStack() as stack:
@@ -395,23 +402,23 @@ def test_large_replies_that_nobody_takes_cost_little_memory_and_are_cut(tmp_path
 
 
 def lengthen_log(server: Server, uid: int, events: int, letters: int = 600) -> None:
-    alter(
-        server,
-        "INSERT INTO events (uid, event_id, type, at, data)"
-        " SELECT ?, key + 1, 'image', ?, json_object('said', hex(randomblob(? / 2))) FROM json_each(?)",
-        *(uid, now_ms(), letters, json.dumps([0] * events)),
-    )
+    data = json.dumps({"said": urandom(letters // 2).hex()})
+    rows = [(uid, number + 1, "image", now_ms(), data) for number in range(events)]
+    insert(server.database, "events", "uid, event_id, type, at, data", rows)
     alter(server, "UPDATE users SET event_seq = ? WHERE uid = ?", events, uid)
 
 
 def lengthen_history(server: Server, sender_uid: int, receiver_uid: int, messages: int, letters: int) -> None:
-    alter(
-        server,
-        "INSERT INTO messages (kind, sender_uid, receiver_uid, send_time, exist, filetype, size, caption, body,"
-        " expires_at, stored) SELECT 'text', ?, ?, ?, 0, '', 0, '', json_object('text', hex(randomblob(? / 2))), ?, 0"
-        " FROM json_each(?)",
-        *(sender_uid, receiver_uid, now_ms(), letters, 2 * now_ms(), json.dumps([0] * messages)),
-    )
+    columns = "kind, sender_uid, receiver_uid, send_time, exist, filetype, size, caption, body, expires_at, stored"
+    body = json.dumps({"text": urandom(letters // 2).hex()})
+    row = ("text", sender_uid, receiver_uid, now_ms(), 0, "", 0, "", body, 2 * now_ms(), 0)
+    insert(server.database, "messages", columns, [row] * messages)
+
+
+def connections(server: Server) -> int:
+    """How many clients' connections the server has open, be it to those who are gone: proc(5), /proc/net/tcp."""
+    rows = [row.split() for row in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(local.endswith(f":{server.port:04X}") and state in HELD for _, local, _, state, *_ in rows)
 
 
 def resident_bytes(server: Server) -> int:
@@ -446,6 +453,7 @@ def test_a_person_has_so_many_readers_and_no_more(server: Server) -> None:
     wait_until(lambda: ann.request("GET", "/v1/events").status_code == 200, what="the end of the readers")
 
 
+@pytest.mark.usefixtures("engine")
 def test_readers_do_not_hold_the_end_of_the_server_up(tmp_path: Path) -> None:
     with running(tmp_path, SETTINGS) as server:
         ann = server.register("Ann")

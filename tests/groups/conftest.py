@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.engines import NewFolder
 from tests.harness import Person, Server, running
 from tests.process.invariants import check_database
 
@@ -12,8 +13,8 @@ SETTINGS = {"limits": {"enabled": False}, "inbox": {"max_pending": 4}, "retentio
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("groups"), SETTINGS) as server:
+def server(new_folder: NewFolder) -> Iterator[Server]:
+    with running(new_folder("groups"), SETTINGS) as server:
         yield server
         assert server.stop() == 0
         assert server.failures() == []

@@ -248,5 +248,5 @@ def test_ownership_passes_on_until_nobody_is_left(ann: Person, ben: Person, cat:
     assert events(ann)[-1] == {"group_id": group_id, "change": "member_removed", "uid": ann.uid, "by": ann.uid}
     for last in (ben, dan):
         assert remove(last, group_id, last).status_code == 204
-    assert ask(ann, "SELECT * FROM groups WHERE group_id = ?", group_id) == []
+    assert ask(ann, "SELECT * FROM `groups` WHERE group_id = ?", group_id) == []
     assert code(dan.request("GET", f"/v1/groups/{group_id}")) == (404, "not_found")

@@ -2,14 +2,13 @@
 """What people do with groups, over HTTP, and what the server's own files say of it."""
 
 import json
-from contextlib import closing
 from typing import Any
+from uuid import uuid4
 
-import apsw
 import httpx
 
 from tests.harness import Person, Server
-from tests.process.invariants import rows
+from tests.rows import insert
 
 
 def begin(owner: Person, *others: Person, join: str = "invite", name: str = "Climbing") -> int:
@@ -85,7 +84,7 @@ def events(person: Person, kind: str = "group_changed") -> list[dict[str, Any]]:
 
 def ask(person: Person, question: str, *values: object) -> list[tuple[Any, ...]]:
     """What the server's database answers."""
-    return rows(person.server.data_dir, question, *values)
+    return person.server.database.rows(question, *values)
 
 
 def counters(person: Person) -> tuple[int, int]:
@@ -94,20 +93,13 @@ def counters(person: Person) -> tuple[int, int]:
     return count, size
 
 
-def alter(server: Server, statement: str, *values: object) -> list[tuple[Any, ...]]:
+def alter(server: Server, statement: str, *values: object) -> None:
     """Write to the database beside the server: time that passes, operators, people who never call."""
-    connection = apsw.Connection(str(server.data_dir / "glimpse.db"))
-    with closing(connection):
-        connection.set_busy_timeout(5000)
-        return connection.execute(statement, values).fetchall()
+    server.database.execute(statement, *values)
 
 
 def crowd(server: Server, count: int) -> list[int]:
     """The uids of people who have an account and never call."""
-    made = alter(
-        server,
-        """INSERT INTO users (nickname, phone_cipher, reg_time, seen_at)
-        SELECT 'x', x'00', 0, 0 FROM json_each(?) RETURNING uid""",
-        json.dumps([0] * count),
-    )
-    return [uid for (uid,) in made]
+    nickname = uuid4().hex
+    insert(server.database, "users", "nickname, phone_cipher, reg_time, seen_at", [(nickname, b"\0", 0, 0)] * count)
+    return [uid for (uid,) in server.database.rows("SELECT uid FROM users WHERE nickname = ?", nickname)]

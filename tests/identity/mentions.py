@@ -3,17 +3,18 @@
 
 from collections.abc import Iterator
 from itertools import count
-from pathlib import Path
 from typing import Any
 
-import apsw
-from sqlalchemy import Column, LargeBinary, Table
+from sqlalchemy import Column, LargeBinary, Table, insert, select
 
-from models.db.schema import metadata, outbox, users
+from models.db.database import Database, Statement, Transaction
+from models.db.schema import devices, metadata, outbox, users
+from tests.engines import Engine
 
 LEAVER, OTHER = 1, 2
 WORDS = {"role": "member", "join_policy": "open"}
 """Of the columns that are read as one of a few words."""
+DEVICE_OF_LEAVER = Statement(select(devices.c.device_id).where(devices.c.uid == LEAVER))
 numbers = count(1000)
 
 
@@ -47,35 +48,32 @@ def _value(column: Column[Any], parents: dict[str, Any]) -> Any:
     return f"{next(numbers)}" if column.type.python_type is str else next(numbers)
 
 
-def fill(path: Path) -> int:
+async def fill(db: Database) -> int:
     """A row of every kind that can mention somebody, in every table that there is; how many."""
-    connection = apsw.Connection(str(path))
-    connection.pragma("foreign_keys", 1)
-    parents: dict[str, Any] = {}
-    total = 0
-    for table in metadata.sorted_tables:
-        if table is users:
-            continue
-        for row in rows_of(table, parents):
-            # The pushes of a device that is the leaver's; any other row may hang on any parent.
-            if table is outbox:
-                [(row["device_id"],)] = connection.execute("SELECT device_id FROM devices WHERE uid = ?", (LEAVER,))
-            names, marks = ", ".join(row), ", ".join("?" * len(row))
-            connection.execute(f'INSERT INTO "{table.name}" ({names}) VALUES ({marks})', tuple(row.values()))
-            total += 1
-            [key, *_] = table.primary_key
-            parents[table.name] = row[key.name]
-    connection.close()
-    return total
+
+    async def unit(tx: Transaction) -> int:
+        parents: dict[str, Any] = {}
+        total = 0
+        for table in metadata.sorted_tables:
+            if table is users:
+                continue
+            for row in rows_of(table, parents):
+                # The pushes of a device that is the leaver's; any other row may hang on any parent.
+                if table is outbox:
+                    [(row["device_id"],)] = await tx.read(DEVICE_OF_LEAVER)
+                await tx.execute(Statement(insert(table).values(row)))
+                total += 1
+                [key, *_] = table.primary_key
+                parents[table.name] = row[key.name]
+        return total
+
+    return await db.write(unit)
 
 
-def left_of(path: Path, uid: int) -> list[str]:
+def left_of(engine: Engine, uid: int) -> list[str]:
     """Where this person is still named."""
-    connection = apsw.Connection(str(path))
-    found = [
+    return [
         str(column)
         for column in (*mentions(), users.c.uid)
-        if connection.execute(f'SELECT 1 FROM "{column.table.name}" WHERE {column.name} = ?', (uid,)).fetchall()
+        if engine.rows(f"SELECT 1 FROM `{column.table.name}` WHERE {column.name} = ?", uid)
     ]
-    connection.close()
-    return found

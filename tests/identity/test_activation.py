@@ -3,7 +3,6 @@
 
 import asyncio
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -19,6 +18,7 @@ from models.errors import (
     Unavailable,
 )
 from services.enrolment import Started
+from tests.engines import Engine
 from tests.identity.world import PHONE, TEST_NUMBER, World, open_world
 
 pytestmark = pytest.mark.anyio
@@ -230,8 +230,8 @@ async def test_no_number_has_the_test_code_by_default(strict: World) -> None:
     assert await _outcome(strict, started.activation_id, "424242") == "code_incorrect" or code == "424242"
 
 
-async def test_switched_off_limits_leave_no_budget(database: Path) -> None:
-    async with open_world(database, required=True, limited=False) as world:
+async def test_switched_off_limits_leave_no_budget(engine: Engine) -> None:
+    async with open_world(engine, required=True, limited=False) as world:
         for _ in range(10):
             await world.start()
         assert len(world.sms.sent) == 10

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import apsw
 import httpx
 import pytest
 
@@ -13,16 +12,16 @@ from handlers.openapi import document
 from models.db.holdings import ACTIVATIONS, SECTIONS
 from models.errors import NotFound
 from services.export import PAGE_ROWS, Export
+from tests.engines import NewFolder
 from tests.harness import Person, Server, phone_number, running
 from tests.identity.world import World
 from tests.pictures import jpeg
+from tests.rows import insert
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(
-        tmp_path_factory.mktemp("export"), {"limits": {"rates": {"per_account": {"export": "3/hour"}}}}
-    ) as server:
+def server(new_folder: NewFolder) -> Iterator[Server]:
+    with running(new_folder("export"), {"limits": {"rates": {"per_account": {"export": "3/hour"}}}}) as server:
         yield server
         assert server.failures() == []
 
@@ -104,12 +103,8 @@ def test_a_client_that_goes_away_half_way_harms_nothing(server: Server) -> None:
 async def test_a_large_account_comes_in_pieces_and_whole(world: World) -> None:
     ann = await world.register()
     rows = 2 * PAGE_ROWS + 1
-    connection = apsw.Connection(str(world.path))
-    connection.executemany(
-        "INSERT INTO events VALUES (?, ?, 'image', 0, ?)",
-        [(ann.uid, number, json.dumps({"n": number})) for number in range(rows)],
-    )
-    connection.close()
+    events = [(ann.uid, number, "image", 0, json.dumps({"n": number})) for number in range(rows)]
+    insert(world.engine, "events", "uid, event_id, type, at, data", events)
     pieces = [piece async for piece in Export(db=world.db, keys=world.keys, clock=world.clock).pieces(ann.uid)]
     assert max(map(len, pieces)) < len("".join(pieces)) / 2
     assert [event["data"]["n"] for event in json.loads("".join(pieces))["events"]] == list(range(rows))

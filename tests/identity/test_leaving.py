@@ -2,26 +2,29 @@
 """Who leaves is gone: every table has a rule for it, every step is short, and a crash half way is mended."""
 
 import asyncio
+import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import apsw
 import httpx
 import pytest
 
 from models.clock import MINUTE_MS
 from models.db import erasure, holdings
+from models.db.database import Changed, Statement, Transaction, Unit, Value
 from models.db.schema import metadata, outbox, users
 from models.errors import NotFound
 from models.group import Group
 from models.rules import SendPolicy
 from services.groups import Groups
 from services.leaving import Leaving, finish_all
+from tests.engines import NewFolder
 from tests.harness import BROKEN, Person, Server, phone_number, running, wait_until
 from tests.identity.mentions import LEAVER, OTHER, fill, left_of, mentions
-from tests.identity.world import PHONE, World
+from tests.identity.world import PHONE, CountingDatabase, T, World
 from tests.pictures import jpeg
+from tests.rows import insert
 
 POLICY = SendPolicy(
     max_pixels=1, max_ttl_seconds=60, allow_opaque=False, max_pending=9, max_pending_bytes=9, friends_only=False
@@ -66,14 +69,14 @@ def leaving(world: World) -> Leaving:
 async def test_nothing_names_who_has_left_and_others_keep_theirs(world: World) -> None:
     ann, ben = await world.register(), await world.register(phone_num="13900139000", nickname="Ben")
     assert (ann.uid, ben.uid) == (LEAVER, OTHER)
-    assert fill(world.path) > len(mentions())
-    assert set(left_of(world.path, ann.uid)) == {str(column) for column in (*mentions(), users.c.uid)}
+    assert await fill(world.db) > len(mentions())
+    assert set(left_of(world.engine, ann.uid)) == {str(column) for column in (*mentions(), users.c.uid)}
     foreseen = await leaving(world).foresee(ann.uid)
     assert all(foreseen.values())
 
     assert await leaving(world).leave(ann.uid)
 
-    assert left_of(world.path, ann.uid) == []
+    assert left_of(world.engine, ann.uid) == []
     assert world.rows("SELECT count(*) FROM outbox") == [(0,)]
     assert world.rows(f"SELECT count(*) FROM messages WHERE sender_uid = {ben.uid} OR receiver_uid = {ben.uid}") == [
         (2,)
@@ -87,47 +90,59 @@ async def test_nothing_names_who_has_left_and_others_keep_theirs(world: World) -
 @pytest.mark.anyio
 async def test_what_two_people_who_left_said_to_each_other_is_forgotten(world: World) -> None:
     ann, ben = await world.register(), await world.register(phone_num="13900139000")
-    fill(world.path)
-    connection = apsw.Connection(str(world.path))
-    connection.execute("UPDATE messages SET group_id = NULL, caption = 'hush', body = 'hush'")
-    connection.close()
+    await fill(world.db)
+    world.engine.execute("UPDATE messages SET group_id = NULL, caption = 'hush', body = 'hush'")
     await leaving(world).leave(ann.uid)
     assert world.rows("SELECT DISTINCT caption FROM messages") == [("hush",)]
     await leaving(world).leave(ben.uid)
     assert world.rows("SELECT DISTINCT caption, body FROM messages") == [("", None)]
 
 
+class Sized(Transaction):
+    """Counts the rows that it changes."""
+
+    def __init__(self, touched: set[int]) -> None:
+        self.touched = touched
+        self.size = 0
+
+    async def execute(self, statement: Statement, **params: Value) -> Changed:
+        changed = await super().execute(statement, **params)
+        self.size += changed.count
+        return changed
+
+
+class Steps(CountingDatabase):
+    """A world's database, telling how many rows each transaction changed, and how many ways in were left after it."""
+
+    def __init__(self, world: World) -> None:
+        super().__init__(world.db)
+        self.sizes: list[int] = []
+        self.ways_in: list[tuple[int]] = []
+        self._world = world
+
+    async def write(self, unit: Unit[T]) -> T:
+        async def sized(tx: Transaction) -> T:
+            inner = Sized(tx.touched)
+            result = await unit(inner)
+            self.sizes.append(inner.size)
+            return result
+
+        done = await super().write(sized)
+        self.ways_in += self._world.rows("SELECT count(*) FROM credentials")
+        return done
+
+
 @pytest.mark.anyio
 async def test_a_big_account_goes_in_short_steps_of_which_the_first_lets_nobody_in(world: World) -> None:
     ann = await world.register()
-    connection = apsw.Connection(str(world.path))
-    connection.executemany(
-        "INSERT INTO events VALUES (?, ?, 'image', 0, '{}')", [(ann.uid, number) for number in range(1000)]
-    )
-    changed, sizes, ways_in = 0, [], []
-
-    def note(*_: object) -> None:
-        nonlocal changed
-        changed += 1
-
-    def commit() -> bool:
-        nonlocal changed
-        sizes.append(changed)
-        changed = 0
-        # What was committed before this.
-        ways_in.extend(connection.execute("SELECT count(*) FROM credentials").fetchall())
-        return False
-
-    cursor = world.db.writes._cursor
-    assert cursor
-    cursor.connection.set_update_hook(note)
-    cursor.connection.set_commit_hook(commit)
-    await leaving(world).leave(ann.uid)
-    assert sum(sizes) > 1000
-    assert max(sizes) <= 200
-    assert (ways_in[0], set(ways_in[1:])) == ((1,), {(0,)})
-    connection.close()
-    assert left_of(world.path, ann.uid) == []
+    events = [(ann.uid, number, "image", 0, "{}") for number in range(1000)]
+    insert(world.engine, "events", "uid, event_id, type, at, data", events)
+    steps = Steps(world)
+    await Leaving(db=steps, keys=world.keys, wake_retention=lambda: None, clock=world.clock).leave(ann.uid)
+    assert sum(steps.sizes) > 1000
+    assert max(steps.sizes) <= 200
+    assert set(steps.ways_in) == {(0,)}
+    assert left_of(world.engine, ann.uid) == []
 
 
 @pytest.mark.anyio
@@ -144,28 +159,27 @@ async def test_a_group_begun_by_a_last_request_while_its_owner_leaves_finds_anot
     await Leaving(db=world.db, keys=world.keys, wake_retention=lambda: None, clock=clock).leave(ann.uid)
     group = await late[0]
     assert world.rows("SELECT group_id, uid, role FROM group_members") == [(group.group_id, ben.uid, "owner")]
-    changes = world.rows(f"SELECT data ->> 'change' FROM events WHERE uid = {ben.uid} ORDER BY event_id")
-    assert changes == [("created",), ("member_removed",), ("role_changed",)]
-    assert left_of(world.path, ann.uid) == []
+    told = world.rows(f"SELECT data FROM events WHERE uid = {ben.uid} ORDER BY event_id")
+    assert [json.loads(data)["change"] for (data,) in told] == ["created", "member_removed", "role_changed"]
+    assert left_of(world.engine, ann.uid) == []
 
 
 @pytest.mark.anyio
 async def test_one_account_that_cannot_be_erased_does_not_keep_the_others(world: World) -> None:
     ann, ben = await world.register(), await world.register(phone_num="13900139000")
-    connection = apsw.Connection(str(world.path))
-    connection.execute("UPDATE users SET leaving_at = uid, disabled_at = uid")
+    execute = world.engine.execute
+    execute("UPDATE users SET leaving_at = uid, disabled_at = uid")
     with pytest.raises(NotFound):
         await world.accounts.get_user(ben.uid)
-    connection.execute("CREATE TABLE unruled (uid INTEGER REFERENCES users (uid))")
-    connection.execute("INSERT INTO unruled VALUES (?)", (ann.uid,))
+    execute("CREATE TABLE unruled (uid BIGINT, FOREIGN KEY (uid) REFERENCES users (uid))")
+    execute("INSERT INTO unruled VALUES (?)", ann.uid)
     with pytest.raises(Exception, match="can") as failure:
         await finish_all(world.db, world.clock)
-    assert "FOREIGN KEY" in failure.value.cause  # type: ignore[attr-defined]
+    assert "foreign key" in failure.value.cause.lower()  # type: ignore[attr-defined]
     assert world.rows("SELECT uid FROM users") == [(ann.uid,)]
-    connection.execute("DROP TABLE unruled")
-    connection.close()
+    execute("DROP TABLE unruled")
     assert await finish_all(world.db, world.clock) == 1
-    assert left_of(world.path, ann.uid) == left_of(world.path, ben.uid) == []
+    assert left_of(world.engine, ann.uid) == left_of(world.engine, ben.uid) == []
 
 
 @pytest.mark.anyio
@@ -181,8 +195,8 @@ async def test_leaving_does_not_renew_what_codes_a_number_may_get(strict: World)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("leaving"), {"retention": {"interval_seconds": 1}}) as server:
+def server(new_folder: NewFolder) -> Iterator[Server]:
+    with running(new_folder("leaving"), {"retention": {"interval_seconds": 1}}) as server:
         yield server
         assert server.failures() == []
 
@@ -234,9 +248,10 @@ def test_a_person_leaves_and_what_they_sent_stays_without_a_sender(server: Serve
     again = registered(server, number)
     assert (again.uid > ben.uid, again.phone_hash) == (True, ann.phone_hash)
     assert again.request("GET", "/v1/inbox").json()["items"] == []
-    assert left_of(server.data_dir / "glimpse.db", ann.uid) == []
+    assert left_of(server.database, ann.uid) == []
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_crash_half_way_leaves_an_account_that_nobody_enters_and_the_next_start_ends(tmp_path: Path) -> None:
     settings = {"retention": {"interval_seconds": 1}}
     with running(tmp_path, settings, GLIMPSE_FAULT="after_leaving_step:2") as server:
@@ -246,11 +261,11 @@ def test_a_crash_half_way_leaves_an_account_that_nobody_enters_and_the_next_star
         with pytest.raises(BROKEN):
             ann.request("DELETE", "/v1/me")
         assert server.wait() != 0
-        assert left_of(server.data_dir / "glimpse.db", ann.uid) != []
+        assert left_of(server.database, ann.uid) != []
         server.start()
         assert Person(server, ann.uid, ann.ukey, ann.phone_hash).request("GET", "/v1/me").status_code == 401
         assert registered(server, number).uid > ann.uid
-        wait_until(lambda: left_of(server.data_dir / "glimpse.db", ann.uid) == [], seconds=30, what="the erasure")
+        wait_until(lambda: left_of(server.database, ann.uid) == [], seconds=30, what="the erasure")
         wait_until(lambda: server.stored_files() == [], seconds=30, what="the end of the file")
         assert server.failures() == []
 

@@ -4,11 +4,13 @@
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
+from tests.engines import NewFolder
 from tests.harness import Person, Server, running
 from tests.pictures import jpeg
 from tests.process.hostile_watch import unharmed
@@ -20,9 +22,9 @@ RATES = {"per_account": {"login_failure": "5/hour"}, "per_address": {"login_fail
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(new_folder: NewFolder) -> Iterator[Server]:
     settings = {"limits": {"rates": RATES}, "log": {"level": "debug"}}
-    with running(tmp_path_factory.mktemp("tokens"), settings) as server:
+    with running(new_folder("tokens"), settings) as server:
         yield server
         assert server.failures() == []
 
@@ -228,7 +230,8 @@ def test_nothing_of_a_password_or_token_is_kept_in_clear(server: Server) -> None
     ]
     secrets += [pair["access_token"].rpartition(".")[2] for pair in (tokens, renewed)]
     assert server.process
-    places = [path.read_bytes() for path in server.data_dir.rglob("*") if path.is_file()]
+    files = (*filter(Path.is_file, server.data_dir.rglob("*")), *server.database.files())
+    places = [path.read_bytes() for path in files]
     places.append(server.log.read_bytes())
     assert b"canary@example.org" in b"".join(places)
     assert [secret for secret in secrets if any(secret.encode() in place for place in places)] == []

@@ -1,19 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Accounts over the real database, with a clock and an SMS gateway that the test holds."""
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from argon2 import PasswordHasher
 from sqlalchemy import bindparam, update
 
 from models.clock import HOUR_MS
-from models.db.database import Row, Statement, Transaction
+from models.db.database import Database, Row, Statement, Transaction, Unit
 from models.db.schema import users
-from models.db.sqlite import SqliteDatabase
 from models.keys import KeyRing, new_key_ring
 from push.endpoints import Endpoints
 from push.sms.base import Sent, SmsMessage, SmsOutcome
@@ -28,6 +26,9 @@ from services.limits import Limits
 from services.passwords import Passwords
 from services.sms_budgets import SmsBudgets
 from services.tokens import Tokens
+from tests.engines import Engine
+
+T = TypeVar("T")
 
 PHONE = {"region_num": "86", "phone_num": "13800138000", "nickname": "Ann"}
 E164 = "+8613800138000"
@@ -81,19 +82,34 @@ class CountingHasher(PasswordHasher):
         return super().verify(hash, password)
 
 
-class CountingDatabase(SqliteDatabase):
-    """The real engine, telling how often it was asked."""
+class CountingDatabase:
+    """The real database, telling how often it was asked."""
 
-    reads = 0
+    def __init__(self, real: Database) -> None:
+        self._real = real
+        self.shared = real.shared
+        self.reads = 0
 
     async def read(self, statement: Statement, **params: Any) -> list[Row]:
         self.reads += 1
-        return await super().read(statement, **params)
+        return await self._real.read(statement, **params)
+
+    async def write(self, unit: Unit[T]) -> T:
+        return await self._real.write(unit)
+
+    async def settled(self) -> None:
+        await self._real.settled()
+
+    def tell(self, listener: Callable[[set[int]], None]) -> None:
+        self._real.tell(listener)
+
+    async def close(self) -> None:
+        await self._real.close()
 
 
 @dataclass
 class World:
-    path: Path
+    engine: Engine
     db: CountingDatabase
     keys: KeyRing
     clock: Clock
@@ -139,21 +155,21 @@ class World:
 
         await self.db.write(unit)
 
-    def rows(self, sql: str) -> list[Any]:
-        return self.db._reader.execute(sql).fetchall()
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.engine.rows(sql)
 
 
 @asynccontextmanager
 async def open_world(
-    path: Path,
+    engine: Engine,
     *,
     required: bool = False,
     limited: bool = True,
     budgets: Mapping[str, str] | None = None,
     regions: Collection[str] = (),
 ) -> AsyncIterator[World]:
-    db, keys, clock, sms = CountingDatabase(path, busy_seconds=0.1), new_key_ring(), Clock(), FakeSms()
-    limits = Limits(enabled=limited, clock=clock.seconds)
+    db, keys, clock, sms = CountingDatabase(await engine.open()), new_key_ring(), Clock(), FakeSms()
+    limits = Limits(db=db, keys=keys, enabled=limited, clock=clock, monotonic=clock.seconds)
     queue = SmsQueue(sms)
     woken: list[int] = []
     enrolment = Enrolment(keys=keys, recycled_after_days=90, push_give_up_ms=72 * HOUR_MS, clock=clock)
@@ -196,23 +212,25 @@ async def open_world(
         device_tokens=device_tokens,
         clock=clock,
     )
-    yield World(
-        path,
-        db,
-        keys,
-        clock,
-        limits,
-        sms,
-        queue,
-        accounts,
-        activation,
-        authentication,
-        hasher,
-        hashing,
-        tokens,
-        passwords,
-        woken,
-    )
-    hashing.close()
-    await queue.close()
-    await db.close()
+    try:
+        yield World(
+            engine,
+            db,
+            keys,
+            clock,
+            limits,
+            sms,
+            queue,
+            accounts,
+            activation,
+            authentication,
+            hasher,
+            hashing,
+            tokens,
+            passwords,
+            woken,
+        )
+    finally:
+        hashing.close()
+        await queue.close()
+        await db.close()

@@ -8,9 +8,10 @@ from typing import Any
 
 import httpx
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tests.engines import NewFolder
 from tests.groups.world import alter, send
 from tests.harness import Person, Server, running, wait_until
 from tests.pictures import png
@@ -27,8 +28,17 @@ VIDEO_LINK = {
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("messages"), {"limits": {"enabled": False}}) as server:
+def server(new_folder: NewFolder) -> Iterator[Server]:
+    with running(new_folder("messages"), {"limits": {"enabled": False}}) as server:
+        yield server
+        assert server.failures() == []
+
+
+@pytest.fixture(scope="module")
+def wary(new_folder: NewFolder) -> Iterator[Server]:
+    """Where only friends write to each other, and seldom."""
+    rates = {"per_account": {"message": "3/hour"}}
+    with running(new_folder("wary"), {"messaging": {"who": "friends"}, "limits": {"rates": rates}}) as server:
         yield server
         assert server.failures() == []
 
@@ -150,23 +160,17 @@ def test_half_a_surrogate_pair_is_refused(server: Server) -> None:
     assert reply.status_code in (400, 422)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=300))
-def test_every_text_comes_back_as_it_was(server: Server, text: str) -> None:
-    ann, ben = pair(server)
-    message_id = said(ann, receiver_uid=ben.uid, kind="text", text=text)
-    [item] = history(ben, with_uid=ann.uid, limit=1)["items"]
-    assert (item["message_id"], item["text"]) == (message_id, text)
+def test_every_text_comes_back_as_it_was(server: Server) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
 
+    @settings(max_examples=40, deadline=None)
+    @given(text=st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), min_size=1, max_size=300))
+    def check(text: str) -> None:
+        message_id = said(ann, receiver_uid=ben.uid, kind="text", text=text)
+        [item] = history(ben, with_uid=ann.uid, limit=1)["items"]
+        assert (item["message_id"], item["text"]) == (message_id, text)
 
-_PAIRS: dict[int, tuple[Person, Person]] = {}
-
-
-def pair(server: Server) -> tuple[Person, Person]:
-    """The same two people for every example."""
-    if server.port not in _PAIRS:
-        _PAIRS[server.port] = server.register("Ann"), server.register("Ben")
-    return _PAIRS[server.port]
+    check()
 
 
 def test_the_longest_text_of_the_widest_letters_goes_through(server: Server) -> None:
@@ -186,14 +190,16 @@ def test_unknown_blocked_and_ended_people_look_the_same(server: Server) -> None:
     assert history(ann, with_uid=ben.uid)["items"] == []
 
 
-def test_only_friends_where_the_operator_wants_so(tmp_path_factory: pytest.TempPathFactory) -> None:
-    folder = tmp_path_factory.mktemp("friends")
-    with running(folder, {"messaging": {"who": "friends"}, "limits": {"enabled": False}}) as server:
-        ann, ben = server.register("Ann"), server.register("Ben")
-        assert refusal(say(ann, receiver_uid=ben.uid, **TEXT)) == (403, "recipient_unavailable")
-        ann.request("POST", "/v1/friends", json={"uid": ben.uid})
-        ben.request("POST", "/v1/friends", json={"uid": ann.uid})
-        assert say(ann, receiver_uid=ben.uid, **TEXT).status_code == 201
+def befriend(ann: Person, ben: Person) -> None:
+    for one, other in ((ann, ben), (ben, ann)):
+        assert one.request("POST", "/v1/friends", json={"uid": other.uid}).is_success
+
+
+def test_only_friends_where_the_operator_wants_so(wary: Server) -> None:
+    ann, ben = wary.register("Ann"), wary.register("Ben")
+    assert refusal(say(ann, receiver_uid=ben.uid, **TEXT)) == (403, "recipient_unavailable")
+    befriend(ann, ben)
+    assert say(ann, receiver_uid=ben.uid, **TEXT).status_code == 201
 
 
 def test_a_repeat_answers_the_first_reply_and_other_content_is_a_conflict(server: Server) -> None:
@@ -356,12 +362,11 @@ def test_what_was_taken_back_is_gone_from_the_events_too(server: Server) -> None
         assert "hush" not in person.request("GET", "/v1/me/export").text
 
 
-def test_a_flood_of_texts_is_held_back(tmp_path_factory: pytest.TempPathFactory) -> None:
-    rates = {"limits": {"rates": {"per_account": {"message": "3/hour"}}}}
-    with running(tmp_path_factory.mktemp("flood"), rates) as server:
-        ann, ben = server.register("Ann"), server.register("Ben")
-        first = say(ann, "again", receiver_uid=ben.uid, **TEXT)
-        replies = [say(ann, receiver_uid=ben.uid, **TEXT) for _ in range(3)]
-        assert [reply.status_code for reply in replies] == [201, 201, 429]
-        assert "retry-after" in replies[-1].headers
-        assert say(ann, "again", receiver_uid=ben.uid, **TEXT).json() == first.json()
+def test_a_flood_of_texts_is_held_back(wary: Server) -> None:
+    ann, ben = wary.register("Ann"), wary.register("Ben")
+    befriend(ann, ben)
+    first = say(ann, "again", receiver_uid=ben.uid, **TEXT)
+    replies = [say(ann, receiver_uid=ben.uid, **TEXT) for _ in range(3)]
+    assert [reply.status_code for reply in replies] == [201, 201, 429]
+    assert "retry-after" in replies[-1].headers
+    assert say(ann, "again", receiver_uid=ben.uid, **TEXT).json() == first.json()

@@ -8,10 +8,13 @@ from typing import Any
 import click
 from click.testing import CliRunner, Result
 
+from tests.engines import environment_of
+
 
 def invoke(command: click.Command, data_dir: Path, *arguments: object, typed: str | None = None) -> Result:
     """What an operator gets who types this; `typed` is what they answer."""
-    result = CliRunner().invoke(command, [*map(str, arguments), "--data-dir", str(data_dir)], input=typed)
+    words = [*map(str, arguments), "--data-dir", str(data_dir)]
+    result = CliRunner().invoke(command, words, input=typed, env=environment_of(data_dir))
     if result.exception and not isinstance(result.exception, SystemExit):
         raise result.exception
     return result

@@ -7,26 +7,29 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import Engine, NewFolder, database_of
 from tests.harness import Server, running
 from tests.pictures import png
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("server"), {"limits": {"enabled": False}}) as server:
+def server(new_folder: NewFolder) -> Iterator[Server]:
+    with running(new_folder("server"), {"limits": {"enabled": False}}) as server:
         yield server
         assert server.failures() == []
 
 
 @pytest.fixture(scope="session")
-def used(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def used(new_folder: NewFolder) -> Path:
     """The data directory of a server that was used and stopped: one image waits."""
-    with running(tmp_path_factory.mktemp("used")) as server:
+    with running(new_folder("used")) as server:
         server.register("Ann").send(server.register("Ben", cid="ben"), png(1, 1))
     return server.data_dir
 
 
 @pytest.fixture
-def stopped(used: Path, tmp_path: Path) -> Path:
-    """One such directory to spoil."""
-    return shutil.copytree(used, tmp_path / "data")
+def stopped(used: Path, tmp_path: Path, engine: Engine) -> Path:
+    """One such directory to spoil, and its database."""
+    copy = shutil.copytree(used, tmp_path / "data")
+    database_of(used).copy_to(engine)
+    return copy

@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 
 from models.clock import now_ms
-from models.db import activations, migrate, phone_index, users
+from models.db import activations, phone_index, users
 from models.db.activations import Pending
 from models.db.database import Transaction
-from models.db.sqlite import SqliteDatabase
 from models.keys import open_key_ring
 from models.phone import phone_hash
+from tests.engines import database_of
 from tests.harness import Person, Server
 from tests.pictures import png
 
@@ -26,7 +26,6 @@ CODE = "424242"
 
 async def store_people(data_dir: Path) -> None:
     """People who only have a number, and an activation of one of them."""
-    migrate.run(data_dir / "glimpse.db")
     ring, now = open_key_ring(data_dir / "keys.json", sealed=None), now_ms()
 
     async def unit(tx: Transaction) -> None:
@@ -58,7 +57,7 @@ async def store_people(data_dir: Path) -> None:
                 ),
             )
 
-    db = SqliteDatabase(data_dir / "glimpse.db")
+    db = await database_of(data_dir).open()
     await db.write(unit)
     await db.close()
 

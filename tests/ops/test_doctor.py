@@ -7,7 +7,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 
 from emulators.apns import running as running_apns
@@ -17,6 +16,7 @@ from emulators.keys import pem
 from emulators.webhook import running as running_webhook
 from models.db import migrate
 from ops.doctor import doctor
+from tests.engines import ON_SQLITE, database_of
 from tests.harness import Server
 from tests.ops.commands import asked, invoke
 from tests.pictures import png
@@ -46,7 +46,8 @@ def test_a_running_server_is_well(server: Server) -> None:
     found = said(server.data_dir)
     assert set(found) == {
         *("config", "guard", "modes", "disk", "inodes", "clock", "files"),
-        *("schema", "sqlite", "database", "keys", "outbox", "images"),
+        *(("sqlite",) if server.database.name == "sqlite" else ("server", "durability", "way")),
+        *("schema", "database", "keys", "outbox", "images"),
     }
     told = invoke(doctor, server.data_dir)
     assert (told.exit_code, told.stdout.count("\n")) == (0, len(found) + 1)
@@ -108,6 +109,7 @@ def test_what_waits_long_and_what_is_dead_is_a_warning(stopped: Path) -> None:
     assert "getui/chat is not configured" in said(stopped)["outbox"][1]
 
 
+@ON_SQLITE
 def test_a_newer_an_older_and_a_broken_database_are_told_apart(stopped: Path) -> None:
     change(stopped, "INSERT INTO migrations VALUES (9999, 0)")
     assert "newer version" in failing(stopped)["schema"]
@@ -192,6 +194,4 @@ async def test_a_test_goes_through_each_provider_and_what_is_wrong_is_said_in_wo
 
 
 def change(data_dir: Path, sql: str) -> None:
-    connection = apsw.Connection(str(data_dir / "glimpse.db"))
-    connection.execute(sql)
-    connection.close()
+    database_of(data_dir).execute(sql)

@@ -8,15 +8,14 @@ import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import apsw
 import pytest
 
 from models.keys import KeyRing, read_key_ring
 from models.phone import phone_hash
 from models.rotation import under_way
 from ops.keys import keys
+from tests.engines import NewFolder, database_of
 from tests.harness import ROOT, Server, running, wait_until
 from tests.ops.commands import asked, refused
 from tests.ops.killing import RING, ROWS
@@ -29,8 +28,8 @@ def only(of: Mapping[int, bytes]) -> int:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    folder = tmp_path_factory.mktemp("keys")
+def server(new_folder: NewFolder) -> Iterator[Server]:
+    folder = new_folder("keys")
     (folder / "data").mkdir()
     asyncio.run(store_people(folder / "data"))
     set_ = {"limits": {"enabled": False}, "activation": {"test_numbers": {f"+86{RETURNING}": CODE}}}
@@ -42,10 +41,10 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def assert_turned(data_dir: Path, ring: KeyRing) -> None:
     """Every stored number is sealed by the ring's one key, and found by its one pepper."""
     prefix, version = only(ring.data_keys).to_bytes(2, "big"), only(ring.peppers)
-    with apsw.Connection(str(data_dir / "glimpse.db"), flags=apsw.SQLITE_OPEN_READONLY) as db:
-        rows: list[Any] = db.execute("SELECT uid, phone_cipher FROM users WHERE phone_cipher IS NOT NULL").fetchall()
-        sealed: list[Any] = db.execute("SELECT phone_cipher, phone_digest FROM activations").fetchall()
-        index: list[Any] = db.execute("SELECT uid, version, digest FROM phone_index").fetchall()
+    database = database_of(data_dir)
+    rows = database.rows("SELECT uid, phone_cipher FROM users WHERE phone_cipher IS NOT NULL")
+    sealed = database.rows("SELECT phone_cipher, phone_digest FROM activations")
+    index = database.rows("SELECT uid, version, digest FROM phone_index")
     assert {cipher[:2] for _, cipher in rows} == {cipher[:2] for cipher, _ in sealed} == {prefix}
     found = {(uid, *ring.phone_digest(phone_hash(ring.decrypt_phone(cipher)))) for uid, cipher in rows}
     assert found == set(index)
@@ -60,7 +59,7 @@ def test_killed_at_every_boundary_it_completes_and_nobody_notices(server: Server
     with Life(server) as life:
         old = start_session(life.ann)["access_token"]
         wait_until(lambda: bool(life.wrong) or len(life.rounds) == 4, 60, "a round of each")
-        command = [sys.executable, "-m", "tests.ops.killing", str(server.data_dir)]
+        command = [sys.executable, "-m", "tests.ops.killing", str(server.data_dir), server.database.url]
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
         assert ended.returncode == 0, ended.stderr
         rounds = Counter(life.rounds)

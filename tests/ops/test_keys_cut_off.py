@@ -4,14 +4,11 @@
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
 
-import apsw
 import pytest
 
 from models.access_token import LIFETIME_MS, AccessTokens
 from models.clock import now_ms
-from models.db.sqlite import SqliteDatabase
 from models.key_lock import held
 from models.keys import read_key_ring
 from models.rotation import Kind, under_way
@@ -24,6 +21,7 @@ from ops.restore import restore
 from ops.users import users as users_command
 from services.backup import back_up
 from services.rotation import TOKENS_MS, Rotated, Rotation
+from tests.engines import ON_SQLITE, database_of
 from tests.ops.commands import asked, invoke, refused
 
 
@@ -61,7 +59,7 @@ def turn(
     server_runs: bool = False,
 ) -> Rotated:
     async def rotate() -> Rotated:
-        db = SqliteDatabase(data_dir / "glimpse.db")
+        db = await database_of(data_dir).open()
         try:
             return await Rotation(
                 db=db,
@@ -78,11 +76,11 @@ def turn(
 
 
 def a_number(data_dir: Path) -> str:
-    with apsw.Connection(str(data_dir / "glimpse.db"), flags=apsw.SQLITE_OPEN_READONLY) as db:
-        rows: list[Any] = db.execute("SELECT phone_cipher FROM users WHERE uid = 1").fetchall()
-    return read_key_ring(data_dir / "keys.json").decrypt_phone(rows[0][0])
+    [(cipher,)] = database_of(data_dir).rows("SELECT phone_cipher FROM users WHERE uid = 1")
+    return read_key_ring(data_dir / "keys.json").decrypt_phone(cipher)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("step", ["numbers", "old digests", "old tokens end"])
 def test_a_backup_from_the_middle_of_a_rotation_opens_and_goes_on(stopped: Path, tmp_path: Path, step: str) -> None:
     number = a_number(stopped)
@@ -123,33 +121,33 @@ def test_tokens_of_the_old_key_are_good_until_they_end_and_not_a_moment_longer(s
 
 
 def test_a_number_that_does_not_open_keeps_every_key(stopped: Path) -> None:
-    with apsw.Connection(str(stopped / "glimpse.db")) as db:
-        rows: list[Any] = db.execute("SELECT phone_cipher FROM users WHERE uid = 1").fetchall()
-        cipher = rows[0][0]
-        db.execute("UPDATE users SET phone_cipher = ? WHERE uid = 1", (cipher[:-1] + bytes([cipher[-1] ^ 1]),))
+    database = database_of(stopped)
+    [(cipher,)] = database.rows("SELECT phone_cipher FROM users WHERE uid = 1")
+    database.execute("UPDATE users SET phone_cipher = ? WHERE uid = 1", cipher[:-1] + bytes([cipher[-1] ^ 1]))
     complaint = refused(keys, stopped, "rotate", "--yes", "--at-once")
     assert "1 stored numbers do not open, that of person 1 is the first" in complaint
     ring = read_key_ring(stopped / "keys.json")
     assert (under_way(ring), ring.pepper, ring.data_key) == (set(Kind), 1, 2)
-    with apsw.Connection(str(stopped / "glimpse.db")) as db:
-        db.execute("UPDATE users SET phone_cipher = ? WHERE uid = 1", (cipher,))
+    database.execute("UPDATE users SET phone_cipher = ? WHERE uid = 1", cipher)
     assert asked(keys, stopped, "rotate", "--yes", "--at-once")["resumed"]
     assert under_way(read_key_ring(stopped / "keys.json")) == set()
 
 
 def test_a_server_that_does_not_confirm_stops_it_before_anything_is_used(stopped: Path) -> None:
     before = read_key_ring(stopped / "keys.json")
+    database_of(stopped).execute("INSERT INTO servers (server_id, key_generation, started_at) VALUES ('it', 0, 0)")
     complaint = ""
     try:
         turn(stopped, server_runs=True)
     except Exception as error:  # noqa: BLE001 - its text is looked at
         complaint = str(error)
-    assert "has not taken the changed key ring" in complaint
+    assert "have not taken the changed key ring" in complaint
     ring = read_key_ring(stopped / "keys.json")
     assert (ring.data_key, ring.pepper, ring.token_key) == (before.data_key, before.pepper, before.token_key)
     assert under_way(ring) == set(Kind)
 
 
+@ON_SQLITE
 def test_backup_restore_and_rotation_keep_out_of_each_others_way(stopped: Path, tmp_path: Path) -> None:
     path, before = stopped / "keys.json", (stopped / "keys.json").read_bytes()
     made = asked(backup, stopped, tmp_path / "backup")

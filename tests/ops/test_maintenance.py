@@ -12,7 +12,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import apsw
 import click
 import pytest
 from click.testing import CliRunner
@@ -21,6 +20,7 @@ from models.db import migrate as migrations
 from ops.fsck import fsck
 from ops.migrate import migrate
 from ops.purge import purge
+from tests.engines import database_of, environment_of
 from tests.retention.world import DAY, World, new_world
 
 pytestmark = pytest.mark.anyio
@@ -32,7 +32,7 @@ def _ops(data_dir: Path, *arguments: str, stderr: int = subprocess.PIPE) -> subp
     return subprocess.run(
         [sys.executable, "-m", "ops", *arguments, "--data-dir", str(data_dir)],
         cwd=ROOT,
-        env={"PATH": os.environ["PATH"], "TERM": "xterm"},
+        env={"PATH": os.environ["PATH"], "TERM": "xterm", **environment_of(data_dir)},
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,
@@ -56,7 +56,7 @@ def _refusal(command: click.Command, data_dir: Path, *arguments: str) -> str:
 
 async def _arrange(data_dir: Path) -> None:
     """An image acknowledged and due to go, one that waits, and a file without a row."""
-    async with new_world(data_dir) as world:
+    async with new_world(data_dir, database_of(data_dir)) as world:
         world.clock.now = 1_700_000_000_000
         ann, ben = await world.person(), await world.person()
         await world.reading().acknowledge(ben, (await world.send(ann, ben)).key)
@@ -70,6 +70,7 @@ def _files(data_dir: Path) -> int:
     return sum(path.is_file() for path in (data_dir / "images").rglob("*"))
 
 
+@pytest.mark.usefixtures("engine")
 async def test_purge_says_what_would_go_and_then_what_went(tmp_path: Path) -> None:
     await _arrange(tmp_path)
     foreseen = _json(_ops(tmp_path, "purge", "--dry-run", "--json"))
@@ -82,6 +83,7 @@ async def test_purge_says_what_would_go_and_then_what_went(tmp_path: Path) -> No
     assert "files: 0 removed" in _ops(tmp_path, "purge").stdout
 
 
+@pytest.mark.usefixtures("engine")
 async def test_fsck_reports_repairs_and_is_content(tmp_path: Path) -> None:
     await _arrange(tmp_path)
     found = _json(_ops(tmp_path, "fsck", "--json"), status=1)
@@ -118,10 +120,9 @@ def test_migrate_makes_no_directory(tmp_path: Path) -> None:
 def test_a_newer_schema_a_broken_file_and_wrong_settings_are_said_in_one_line(
     tmp_path: Path, command: click.Command
 ) -> None:
-    migrations.run(tmp_path / "glimpse.db")
-    connection = apsw.Connection(str(tmp_path / "glimpse.db"))
-    connection.execute("INSERT INTO migrations VALUES (9999, 0)")
-    connection.close()
+    database = database_of(tmp_path)
+    database.migrate()
+    database.execute("INSERT INTO migrations VALUES (9999, 0)")
     assert "newer version" in _refusal(command, tmp_path)
     (tmp_path / "glimpse.db").write_bytes(b"not a database" * 100)
     assert "not a database" in _refusal(command, tmp_path)
@@ -139,6 +140,7 @@ def test_a_database_without_its_images_is_not_touched(tmp_path: Path) -> None:
     assert list((tmp_path / "images").iterdir()) == []
 
 
+@pytest.mark.usefixtures("engine")
 async def test_a_terminal_sees_progress(tmp_path: Path) -> None:
     await _arrange(tmp_path)
     master, slave = pty.openpty()
@@ -152,12 +154,13 @@ async def test_a_terminal_sees_progress(tmp_path: Path) -> None:
 SERVER = """
 import asyncio, signal, sys, time
 from pathlib import Path
+from tests.engines import engine_at
 from tests.retention.world import new_world
 
 async def main():
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
-    async with new_world(Path(sys.argv[1])) as world:
+    async with new_world(Path(sys.argv[1]), engine_at(sys.argv[2])) as world:
         world.clock.now = time.time_ns() // 1_000_000
         ann, ben = await world.person(), await world.person()
         print("ready", flush=True)
@@ -173,9 +176,14 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.usefixtures("engine")
 async def test_the_commands_run_beside_a_server_that_writes_all_the_time(tmp_path: Path) -> None:
+    database = database_of(tmp_path)
+    database.migrate()
     server = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-c", SERVER, str(tmp_path)), env={"PYTHONPATH": str(ROOT)}, stdout=asyncio.subprocess.PIPE
+        *(sys.executable, "-c", SERVER, str(tmp_path), database.url),
+        env={"PYTHONPATH": str(ROOT)},
+        stdout=asyncio.subprocess.PIPE,
     )
     assert server.stdout
     assert await server.stdout.readline() == b"ready\n"
@@ -193,7 +201,7 @@ async def _expect_the_even_half(data_dir: Path, sent: int) -> None:
     """Of the images sent, those that were not acknowledged are there, all others are gone after a last purge."""
     _json(_ops(data_dir, "purge", "--json"))
     assert _files(data_dir) == sent // 2
-    async with new_world(data_dir) as world:
+    async with new_world(data_dir, database_of(data_dir)) as world:
         assert (await _report(world)) == (True, sent // 2)
 
 

@@ -5,25 +5,15 @@ import json
 from pathlib import Path
 from typing import Any
 
-import apsw
 import pytest
 
-from models.db import migrate
 from ops.outbox import outbox
+from tests.engines import Engine
 from tests.harness import Server, wait_until
 from tests.ops.commands import asked, invoke
 from tests.pictures import png
 
 ROWS = 450
-
-
-def rows(data_dir: Path, sql: str, *values: Any) -> list[Any]:
-    connection = apsw.Connection(str(data_dir / "glimpse.db"))
-    connection.set_busy_timeout(5000)
-    try:
-        return connection.execute(sql, values).fetchall()
-    finally:
-        connection.close()
 
 
 def notifications(server: Server, *arguments: object) -> list[dict[str, Any]]:
@@ -44,7 +34,7 @@ def test_a_dead_notification_is_sent_again_by_the_running_server(server: Server)
     wait_until(lambda: bool(notifications(server, "--state", "delivered")), what="the push")
     [row] = notifications(server)
     dead = "UPDATE outbox SET state = 'dead', reason = 'rejected: x\x1b', attempts = 9, give_up_at = 1"
-    rows(server.data_dir, dead)
+    server.database.execute(dead)
     assert r"'rejected: x\x1b'" in invoke(outbox, server.data_dir, "list", "--state", "dead").stdout
     assert asked(outbox, server.data_dir, "retry", row["outbox_id"]) == {"asked": 1, "done": 1, "dry_run": False}
     wait_until(lambda: pushes(server, "ben") == [message_id] * 2, what="the second push")
@@ -57,7 +47,7 @@ def test_a_dead_notification_is_sent_again_by_the_running_server(server: Server)
 def test_what_waits_for_one_provider_is_listed_and_dropped(server: Server) -> None:
     ann = server.register("Ann")
     ben, eve = (server.register(name, cid=f"{name}-secret") for name in ("Ben", "Eve"))
-    rows(server.data_dir, "UPDATE devices SET provider = 'getui' WHERE token LIKE '%-secret'")
+    server.database.execute("UPDATE devices SET provider = 'getui' WHERE token LIKE '%-secret'")
     for person in (ben, ben, eve):
         ann.send(person, png(1, 1))
     chosen = ("--state", "due", "--provider", "getui")
@@ -97,28 +87,29 @@ def test_what_is_not_said_clearly_is_not_done(server: Server, arguments: list[ob
     assert "name IDs, or all" in result.stderr
 
 
-def test_many_rows_go_in_many_transactions_and_all_of_them(tmp_path: Path) -> None:
-    migrate.run(tmp_path / "glimpse.db")
-    rows(tmp_path, "INSERT INTO users (uid, nickname, reg_time, seen_at) VALUES (1, 'x', 0, 0)")
+def test_many_rows_go_in_many_transactions_and_all_of_them(tmp_path: Path, engine: Engine) -> None:
+    engine.migrate()
+    data_dir = tmp_path / "data"
+    engine.execute("INSERT INTO users (uid, nickname, reg_time, seen_at) VALUES (1, 'x', 0, 0)")
     device = "INSERT INTO devices (device_id, uid, provider, token, token_digest, registered_at) VALUES (?,1,?,'',?,0)"
     for number, provider in ((1, "log"), (2, "getui")):
-        rows(tmp_path, device, number, provider, bytes([number]) * 32)
+        engine.execute(device, number, provider, bytes([number]) * 32)
     many = (
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) INSERT INTO outbox "
-        "(kind, device_id, provider, state, created_at, next_at, give_up_at) "
+        "INSERT INTO outbox (kind, device_id, provider, state, created_at, next_at, give_up_at) "
+        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?) "
         "SELECT 'message', ?, ?, 'dead', 0, 0, 0 FROM n"
     )
-    rows(tmp_path, many, ROWS, 1, "log")
-    rows(tmp_path, many, ROWS, 2, "getui")
+    engine.execute(many, ROWS, 1, "log")
+    engine.execute(many, ROWS, 2, "getui")
     chat = ("--provider", "getui", "--app", "chat")
-    rows(tmp_path, "UPDATE outbox SET app = 'chat' WHERE outbox_id % 9 = 0 AND device_id = 2")
-    assert asked(outbox, tmp_path, "retry", "--all-dead", *chat)["done"] == ROWS / 9
-    listed = asked(outbox, tmp_path, "list", "--state", "due", "--device", 2)["notifications"]
+    engine.execute("UPDATE outbox SET app = 'chat' WHERE outbox_id % 9 = 0 AND device_id = 2")
+    assert asked(outbox, data_dir, "retry", "--all-dead", *chat)["done"] == ROWS / 9
+    listed = asked(outbox, data_dir, "list", "--state", "due", "--device", 2)["notifications"]
     assert {(row["device_id"], row["provider"], row["app"]) for row in listed} == {(2, "getui", "chat")}
-    assert " getui/chat " in invoke(outbox, tmp_path, "list", *chat).stdout
-    assert asked(outbox, tmp_path, "list", "--device", 1, *chat)["notifications"] == []
-    assert asked(outbox, tmp_path, "retry", "--all-dead")["done"] == 2 * ROWS - ROWS / 9
-    assert asked(outbox, tmp_path, "drop", "--all-due", *chat, "--yes")["done"] == ROWS / 9
-    assert asked(outbox, tmp_path, "drop", "--all-due", "--device", 2, "--yes")["done"] == ROWS - ROWS / 9
-    states = rows(tmp_path, "SELECT device_id, state, count(*) FROM outbox GROUP BY 1, 2 ORDER BY 1")
+    assert " getui/chat " in invoke(outbox, data_dir, "list", *chat).stdout
+    assert asked(outbox, data_dir, "list", "--device", 1, *chat)["notifications"] == []
+    assert asked(outbox, data_dir, "retry", "--all-dead")["done"] == 2 * ROWS - ROWS / 9
+    assert asked(outbox, data_dir, "drop", "--all-due", *chat, "--yes")["done"] == ROWS / 9
+    assert asked(outbox, data_dir, "drop", "--all-due", "--device", 2, "--yes")["done"] == ROWS - ROWS / 9
+    states = engine.rows("SELECT device_id, state, count(*) FROM outbox GROUP BY 1, 2 ORDER BY 1")
     assert states == [(1, "due", ROWS), (2, "dropped", ROWS)]

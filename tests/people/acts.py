@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What people do about each other, and what a server's database says of it, in one word each."""
 
-import contextlib
 import json
 from typing import Any
 
-import apsw
 import httpx
 
 from tests.harness import Person, Server
@@ -56,8 +54,7 @@ def told(one: Person) -> list[tuple[str, Any]]:
 
 
 def rows(server: Server, sql: str, *values: Any) -> list[Any]:
-    with contextlib.closing(apsw.Connection(str(server.data_dir / "glimpse.db"))) as connection:
-        return list(connection.execute(sql, values))
+    return server.database.rows(sql, *values)
 
 
 def alike(*replies: httpx.Response) -> bool:

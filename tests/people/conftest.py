@@ -5,22 +5,23 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.engines import NewFolder
 from tests.harness import Person, Server, running
 
 PER_DAY = 600
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("anyone"), {"discovery": {"per_day": PER_DAY}}) as server:
+def server(new_folder: NewFolder) -> Iterator[Server]:
+    with running(new_folder("anyone"), {"discovery": {"per_day": PER_DAY}}) as server:
         yield server
         assert server.failures() == []
 
 
 @pytest.fixture(scope="package")
-def friends_only(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def friends_only(new_folder: NewFolder) -> Iterator[Server]:
     settings = {"messaging": {"who": "friends"}, "discovery": {"per_day": 5}}
-    with running(tmp_path_factory.mktemp("friends"), settings) as server:
+    with running(new_folder("friends"), settings) as server:
         yield server
         assert server.failures() == []
 

@@ -3,63 +3,83 @@
 
 import asyncio
 from collections.abc import AsyncIterator
-from pathlib import Path
+from itertools import compress
 from secrets import token_hex
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
-from models.db import budgets, migrate, overdue
-from models.db.database import Transaction
-from models.db.sqlite import SqliteDatabase
+from models.db import budgets, overdue
+from models.db.database import Database, Transaction
+from tests.engines import Engine
+from tests.examples import examples
 
 pytestmark = pytest.mark.anyio
 
 KEY = budgets.key_digest("test", 7, "window")
 
 
-@pytest.fixture(scope="module")
-def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("budgets") / "glimpse.db"
-    migrate.run(path)
-    return path
-
-
 @pytest.fixture
-async def db(path: Path) -> AsyncIterator[SqliteDatabase]:
-    db = SqliteDatabase(path)
+async def db(engine: Engine) -> AsyncIterator[Database]:
+    db = await engine.open()
     yield db
     await db.close()
 
 
-async def spend(db: SqliteDatabase, key: bytes, amount: int, limit: int, expires_at: int = 10) -> bool:
+async def spend(db: Database, key: bytes, amount: int, limit: int, expires_at: int = 10) -> bool:
     async def unit(tx: Transaction) -> bool:
         return await budgets.spend(tx, key_digest=key, amount=amount, limit=limit, expires_at=expires_at)
 
     return await db.write(unit)
 
 
-@settings(max_examples=30, deadline=None)
-@given(amounts=st.lists(st.integers(1, 12), max_size=30), limit=st.integers(0, 40))
-def test_what_fits_is_spent_and_what_does_not_changes_nothing(path: Path, amounts: list[int], limit: int) -> None:
-    key = budgets.key_digest(token_hex())
-
-    async def all_at_once() -> list[bool]:
-        db = SqliteDatabase(path)
-        done = await asyncio.gather(*(spend(db, key, amount, limit) for amount in amounts))
-        await db.close()
-        return done
-
-    spent, expected = 0, []
-    for amount in amounts:
-        expected.append(spent + amount <= limit)
-        spent += amount * expected[-1]
-    assert asyncio.run(all_at_once()) == expected
+def spent(engine: Engine, key: bytes) -> int:
+    return sum(amount for (amount,) in engine.rows("SELECT spent FROM budgets WHERE key_digest = ?", key))
 
 
-async def test_two_processes_spend_one_budget(db: SqliteDatabase, path: Path) -> None:
-    other = SqliteDatabase(path)
+def test_what_fits_is_spent_and_what_does_not_changes_nothing(engine: Engine) -> None:
+    with asyncio.Runner() as runner:
+        db = runner.run(engine.open())
+
+        @examples(engine, 30)
+        @given(amounts=st.lists(st.integers(1, 12), max_size=30), limit=st.integers(0, 40))
+        def check(amounts: list[int], limit: int) -> None:
+            key, total = budgets.key_digest(token_hex()), 0
+            for amount in amounts:
+                fits = total + amount <= limit
+                assert runner.run(spend(db, key, amount, limit)) == fits
+                total += amount * fits
+            assert spent(engine, key) == total
+
+        check()
+        runner.run(db.close())
+
+
+def test_of_what_is_spent_at_once_as_much_fits_as_there_is(engine: Engine) -> None:
+    with asyncio.Runner() as runner:
+        db = runner.run(engine.open())
+
+        @examples(engine, 30)
+        @given(amounts=st.lists(st.integers(1, 12), max_size=30), limit=st.integers(0, 40))
+        def check(amounts: list[int], limit: int) -> None:
+            key = budgets.key_digest(token_hex())
+
+            async def all_at_once() -> list[bool]:
+                return await asyncio.gather(*(spend(db, key, amount, limit) for amount in amounts))
+
+            done = runner.run(all_at_once())
+            total = sum(compress(amounts, done))
+            assert spent(engine, key) == total <= limit
+            refused = [amount for amount, fits in zip(amounts, done, strict=True) if not fits]
+            assert all(total + amount > limit for amount in refused)
+
+        check()
+        runner.run(db.close())
+
+
+async def test_two_processes_spend_one_budget(db: Database, engine: Engine) -> None:
+    other = await engine.open()
     done = await asyncio.gather(*(spend(which, KEY, 3, 100) for which in (db, other) * 30))
     await other.close()
     assert done.count(True) == 33
@@ -70,7 +90,7 @@ def test_keys_that_differ_in_any_part_differ() -> None:
     assert len({budgets.key_digest(*parts) for parts in keys}) == len(keys)
 
 
-async def test_windows_that_are_over_are_erased(db: SqliteDatabase) -> None:
+async def test_windows_that_are_over_are_erased(db: Database) -> None:
     for number in range(5):
         await spend(db, budgets.key_digest("old", number), 1, 1, expires_at=-number)
 

@@ -8,17 +8,18 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from models.db import migrate, users
-from models.db.database import Transaction
-from models.db.sqlite import SqliteDatabase
+from models.db import users
+from models.db.database import Database, Transaction
 from models.errors import Conflict, NotFound
 from models.ids import MAX_ID
 from models.user import FriendState, UserId
 from services.people import People
+from tests.engines import Engine, database_of, release
+from tests.examples import examples
 
 SOMEBODY = st.integers(1, 3)
 Pair = tuple[int, int]
@@ -30,10 +31,8 @@ class Acquaintances(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = TemporaryDirectory()
-        path = Path(self.folder.name) / "glimpse.db"
-        migrate.run(path)
         self.runner = asyncio.Runner()
-        self.db = self.runner.run(_opened(path))
+        self.db = self.runner.run(_opened(database_of(Path(self.folder.name))))
         self.people = People(db=self.db, clock=lambda: 1)
         self.friends: set[Pair] = set()
         self.asked: set[Pair] = set()
@@ -43,6 +42,7 @@ class Acquaintances(RuleBasedStateMachine):
     def teardown(self) -> None:
         self.runner.run(self.db.close())
         self.runner.close()
+        release(Path(self.folder.name))
         self.folder.cleanup()
 
     @rule(one=SOMEBODY, other=SOMEBODY)
@@ -91,7 +91,7 @@ class Acquaintances(RuleBasedStateMachine):
 
     @rule(pairs=st.lists(st.tuples(SOMEBODY, SOMEBODY), min_size=2, max_size=6))
     def befriend_at_once(self, pairs: list[Pair]) -> None:
-        """Commits come in the order of the calls; the answers may come in any."""
+        """Whichever comes first, it ends the same."""
 
         async def all_of_them() -> None:
             asking = [self.people.befriend(UserId(one), other) for one, other in pairs if one != other]
@@ -138,9 +138,9 @@ class Acquaintances(RuleBasedStateMachine):
             pairs -= {(one, other), (other, one)}
 
 
-async def _opened(path: Path) -> SqliteDatabase:
+async def _opened(engine: Engine) -> Database:
     """A database with the persons 1, 2 and 3."""
-    db = SqliteDatabase(path)
+    db = await engine.open()
 
     async def unit(tx: Transaction) -> list[UserId]:
         insert = partial(users.insert_user, tx, region_num="86", phone_cipher=b"", terms_version=None, now=0)
@@ -150,11 +150,11 @@ async def _opened(path: Path) -> SqliteDatabase:
     return db
 
 
-def test_lists_agree_whatever_people_do() -> None:
-    found = settings(
-        max_examples=25,
+def test_lists_agree_whatever_people_do(engine: Engine) -> None:
+    found = examples(
+        engine,
+        25,
         stateful_step_count=20,
-        deadline=None,
         phases=[Phase.reuse, Phase.generate],  # every step is a durable write: to shrink a failure takes minutes
         suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
     )

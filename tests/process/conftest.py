@@ -5,12 +5,13 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.engines import NewFolder
 from tests.harness import Person, Server, running
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("server"), {"limits": {"enabled": False}}) as server:
+def server(new_folder: NewFolder) -> Iterator[Server]:
+    with running(new_folder("server"), {"limits": {"enabled": False}}) as server:
         yield server
         assert server.failures() == []
 

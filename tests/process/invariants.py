@@ -6,30 +6,22 @@ What clients were told (I1, I3, I5) needs a server that runs: `check_promises`.
 
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import apsw
-
-from models.db.sqlite import SqliteDatabase
 from services.orphans import Orphans
 from storage.disk import DiskStore
 from storage.keys import is_message_key
+from tests.engines import database_of
 from tests.harness import Person
 
 ROWS_WITHOUT_FILE = "SELECT message_key, size, sha256 FROM messages WHERE exist = 1"
 KEPT = "SELECT message_key FROM messages WHERE stored = 1"
-CONSUMED_TWICE = """
-    SELECT count(*), data -> 'message_key', data -> 'receiver_uid' FROM events WHERE type = 'image_consumed'
-    GROUP BY 2, 3 HAVING count(*) > 1
-"""
-CONSUMED_UNTOLD = """
-    SELECT message_id FROM deliveries d JOIN messages m USING (message_id) WHERE d.state = 'consumed' AND NOT EXISTS (
-        SELECT 1 FROM events e WHERE e.type = 'image_consumed' AND e.data ->> 'message_key' = m.message_key)
-"""
+CONSUMPTIONS = "SELECT data FROM events WHERE type = 'image_consumed'"
+CONSUMED = "SELECT message_key FROM deliveries JOIN messages USING (message_id) WHERE deliveries.state = 'consumed'"
 UNDELIVERED = "SELECT message_id FROM messages WHERE message_id NOT IN (SELECT message_id FROM deliveries)"
 WITHOUT_PUSH = """
     SELECT m.message_id FROM messages m JOIN deliveries d USING (message_id) JOIN devices v ON v.uid = d.receiver_uid
@@ -61,24 +53,23 @@ class Told:
 
 def rows(data_dir: Path, question: str, *values: object) -> list[tuple[Any, ...]]:
     """Ask the database, changing nothing, whether a server runs or has died."""
-    connection = apsw.Connection(str(data_dir / "glimpse.db"), flags=apsw.SQLITE_OPEN_READONLY)
-    with closing(connection):
-        connection.set_busy_timeout(5000)
-        return connection.execute(question, values).fetchall()
+    return database_of(data_dir).rows(question, *values)
 
 
 def consumptions(data_dir: Path, *keys: str) -> int:
     """How often these images were consumed."""
-    told = rows(data_dir, "SELECT data ->> 'message_key' FROM events WHERE type = 'image_consumed'")
-    return sum(key in keys for (key,) in told)
+    return sum(key in keys for key, _ in _consumed(data_dir))
+
+
+def _consumed(data_dir: Path) -> list[tuple[str, int]]:
+    """Image and receiver of each consumption that a sender was told."""
+    told = [json.loads(data) for (data,) in rows(data_dir, CONSUMPTIONS)]
+    return [(data["message_key"], data["receiver_uid"]) for data in told]
 
 
 def let_leases_end(data_dir: Path) -> None:
     """Let the time pass that pushes wait for, be it a dead process's lease or the pause after a failure."""
-    connection = apsw.Connection(str(data_dir / "glimpse.db"))
-    with closing(connection):
-        connection.set_busy_timeout(5000)
-        connection.execute("UPDATE outbox SET next_at = 0 WHERE state = 'due'")
+    database_of(data_dir).execute("UPDATE outbox SET next_at = 0 WHERE state = 'due'")
 
 
 def pushes_due(data_dir: Path) -> int:
@@ -125,8 +116,11 @@ def _broken(data_dir: Path, pushed: Collection[int]) -> Iterator[str]:
         content = files[key].read_bytes() if key in files else b""
         if len(content) != size or hashlib.sha256(content).digest() != sha256:
             yield f"I2: {key} is not the file that its row tells of"
-    yield from (f"consumed twice: I4 {found}" for found in rows(data_dir, CONSUMED_TWICE))
-    yield from (f"I4: consumed and its sender not told: {found}" for found in rows(data_dir, CONSUMED_UNTOLD))
+    consumed = rows(data_dir, CONSUMED)
+    told = Counter(_consumed(data_dir))
+    yield from (f"I4: consumed twice: {found}" for found, times in told.items() if times > 1)
+    untold = {key for (key,) in consumed} - {key for key, _ in told}
+    yield from (f"I4: consumed and its sender not told: {found}" for found in untold)
     yield from (f"I6: for nobody: {found}" for found in rows(data_dir, UNDELIVERED))
     yield from (f"I6: no push for {found}" for found in rows(data_dir, WITHOUT_PUSH))
     yield from (f"I6: push of nothing: {found}" for found in rows(data_dir, PUSH_OF_NOTHING))
@@ -134,7 +128,7 @@ def _broken(data_dir: Path, pushed: Collection[int]) -> Iterator[str]:
         if message_id not in pushed:
             yield f"I7: {message_id} is settled as delivered, and the provider has it not"
     yield from (f"I8: miscounted: {found}" for found in rows(data_dir, MISCOUNTED))
-    yield from (f"I10: {found}" for (found,) in rows(data_dir, "PRAGMA integrity_check") if found != "ok")
+    yield from (f"I10: {found}" for found in database_of(data_dir).damages())
 
 
 def check_promises(receiver: Person, told: Told) -> None:
@@ -164,7 +158,7 @@ def inbox(receiver: Person) -> list[str]:
 
 async def sweep_orphans(data_dir: Path) -> None:
     """What retention does about files without a row, with no age to wait for. Leaves nothing but what rows keep."""
-    db = SqliteDatabase(data_dir / "glimpse.db")
+    db = await database_of(data_dir).open()
     store = DiskStore(data_dir / "images")
     clock = iter(range(1000))
     sweeping = Orphans(db, store, orphan_seconds=0, monotonic=lambda: next(clock))

@@ -19,6 +19,7 @@ from handlers.shared import Who
 from models.access_token import AccessTokens
 from models.keys import open_key_ring
 from models.user import UserId
+from tests.engines import NewFolder
 from tests.harness import Person, Server, running
 from tests.pictures import jpeg
 from tests.process.access import ACCESS, NO_ACTIVATION, NOBODY_HAS, OPEN, PEOPLE, TELLS_NOBODY, Access
@@ -108,9 +109,9 @@ def dead_credentials(server: Server) -> dict[str, dict[str, str]]:
 
 
 @pytest.fixture(scope="module")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world(new_folder: NewFolder) -> Iterator[World]:
     with ExitStack() as stack:
-        server = stack.enter_context(running(tmp_path_factory.mktemp("matrix"), {"limits": {"enabled": False}}))
+        server = stack.enter_context(running(new_folder("matrix"), {"limits": {"enabled": False}}))
         people = {name: server.register(name, cid=f"cid-of-{name}") for name in PEOPLE}
         ann, member = people["ann"], people["member"]
         befriended = people["ex_friend"]

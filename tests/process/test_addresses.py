@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.address import Proxies
+from tests.engines import NewFolder
 from tests.harness import Server, phone_number, running
 
 OURS = ("127.0.0.1", "10.9.0.0/16", "2001:db8:9::/48")
@@ -63,7 +64,7 @@ def test_without_proxies_and_for_strangers_no_header_counts(forwarded_for: str) 
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(new_folder: NewFolder) -> Iterator[Server]:
     rates = {
         "per_address": {"register": "4/day"},
         "per_phone": {"register": "2/day", "test_number": "3/day"},
@@ -74,7 +75,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "activation": {"test_numbers": {"+8613700137000": "424242"}},
         "limits": {"rates": rates},
     }
-    with running(tmp_path_factory.mktemp("proxied"), set_) as server:
+    with running(new_folder("proxied"), set_) as server:
         yield server
         assert server.failures() == []
 

@@ -13,6 +13,8 @@ import pytest
 from tests.harness import Person, Server, phone_number, running, wait_until
 from tests.pictures import jpeg
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 CAPTION = "a-caption-for-two-people"
 FILE_NAME = "file-name-of-a-phone.jpg"
 IN_QUERY = "said-in-a-query"
@@ -110,9 +112,10 @@ def live(server: Server, ann: Person, ben: Person, day: int) -> None:
 
 
 def traces(server: Server, needles: list[bytes]) -> list[tuple[str, bytes]]:
-    """Where the needles stand: in the data directory's files and their names, the process's arguments, the log."""
+    """Where the needles stand: in the data directory's files and their names, the database, the arguments, the log."""
     assert server.process
     places = {path: path.read_bytes() for path in server.data_dir.rglob("*") if path.is_file()}
+    places |= {path: path.read_bytes() for path in server.database.files()}
     del places[server.data_dir / "outbox.log"]
     texts = {str(path): content for path, content in places.items()}
     texts["the names of files"] = "\n".join(texts).encode()
@@ -140,7 +143,7 @@ def test_nothing_secret_is_left_anywhere(server: Server) -> None:
     outbox = (server.data_dir / "outbox.log").read_bytes()
     for kept_there in (ann.phone_hash, lives[0].number, lives[0].codes[0]):
         assert kept_there.encode() in outbox
-    assert (server.data_dir / "glimpse.db-wal").stat().st_size > 0
+    assert any(b"nobody-s" in path.read_bytes() for path in server.database.files())
     assert traces(server, secrets + unkept) == []
     assert [needle for needle in unlogged if needle in server.log.read_bytes()] == []
     server.kill()

@@ -29,6 +29,8 @@ from tests.process.invariants import (
     sweep_orphans,
 )
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 SETTINGS = {
     "limits": {"enabled": False},
     "inbox": {"max_pending": 100_000},

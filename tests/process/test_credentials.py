@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.engines import NewFolder
 from tests.harness import Person, Server, phone_number, running
 from tests.pictures import jpeg
 from tests.process.hostile_watch import unharmed
@@ -89,9 +90,9 @@ def test_a_wrong_key_in_the_form_is_refused_in_the_same_words(server: Server, an
 
 
 @pytest.fixture(scope="module")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def strict(new_folder: NewFolder) -> Iterator[Server]:
     rates = {"per_account": {"login_failure": "5/hour"}, "per_address": {"login_failure": "12/hour"}}
-    with running(tmp_path_factory.mktemp("strict"), {"limits": {"rates": rates}}) as server:
+    with running(new_folder("strict"), {"limits": {"rates": rates}}) as server:
         yield server
         assert server.failures() == []
 
@@ -126,9 +127,9 @@ NUMBER = "+8613800138000"
 
 
 @pytest.fixture(scope="module")
-def proving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def proving(new_folder: NewFolder) -> Iterator[Server]:
     activation = {"required": True, "test_numbers": {NUMBER: "123456"}}
-    with running(tmp_path_factory.mktemp("proving"), {"activation": activation}) as server:
+    with running(new_folder("proving"), {"activation": activation}) as server:
         yield server
         assert server.failures() == []
 

@@ -14,6 +14,8 @@ from tests.harness import Person, Server, running, wait_until
 from tests.pictures import jpeg
 from tests.process.invariants import Told, check_database, check_promises, let_leases_end, orphans, pushes_due
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 UPLOADS = 30
 DRAIN_SECONDS = 3
 BOUNDARY = b"frontier"

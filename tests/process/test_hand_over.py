@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import NewFolder
 from tests.harness import Person, Server, running, wait_until
 from tests.pictures import jpeg
 from tests.process.certificates import own_certificate
@@ -25,17 +26,17 @@ WITHIN_THE_KERNEL = 300_000
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("hand-over"), SETTINGS) as server:
+def server(new_folder: NewFolder) -> Iterator[Server]:
+    with running(new_folder("hand-over"), SETTINGS) as server:
         yield server
         assert server.failures() == []
         check_database(server.data_dir)
 
 
 @pytest.fixture(scope="module")
-def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def impatient(new_folder: NewFolder) -> Iterator[Server]:
     """A server that cuts a download which takes nothing for a second."""
-    with running(tmp_path_factory.mktemp("impatient"), {**SETTINGS, "delivery": {"stall_seconds": 1}}) as server:
+    with running(new_folder("impatient"), {**SETTINGS, "delivery": {"stall_seconds": 1}}) as server:
         yield server
         assert server.failures() == []
 

@@ -14,6 +14,8 @@ import pytest
 from tests.harness import Person, Server, running, wait_until
 from tests.pictures import gif, jpeg, png
 
+pytestmark = pytest.mark.usefixtures("engine")
+
 
 def pending(person: Person) -> list[str]:
     return [item["message_key"] for item in person.request("GET", "/v1/inbox").json()["items"]]

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from config import ConfigError, load
+from tests.engines import NewFolder
 from tests.harness import Person, Server, phone_number, running, wait_until
 from tests.pictures import jpeg
 from tests.process.scraping import Metered, Scraped, metered
@@ -24,8 +25,8 @@ def sent(reply: httpx.Response) -> str:
 
 
 @pytest.fixture(scope="module")
-def metered_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Metered]:
-    with metered(tmp_path_factory.mktemp("metered"), QUICK) as metered_server:
+def metered_server(new_folder: NewFolder) -> Iterator[Metered]:
+    with metered(new_folder("metered"), QUICK) as metered_server:
         yield metered_server
         assert metered_server.server.failures() == []
 

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-import apsw
 import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from tests.engines import NewFolder
 from tests.harness import ROOT, Person, Server, phone_number, running, wait_until
 from tests.pictures import jpeg
 
@@ -135,11 +135,8 @@ class Lives(RuleBasedStateMachine):
     @rule(image=images)
     def expire(self, image: Image) -> None:
         """Its time ends: the shortest that a client may ask for is a minute, so the row is told so."""
-        connection = apsw.Connection(str(self.server.data_dir / "glimpse.db"))
-        connection.set_busy_timeout(5000)
         past = int(time.time() * 1000) - 1
-        connection.execute("UPDATE messages SET expires_at = ? WHERE message_key = ?", (past, image.key))
-        connection.close()
+        self.server.database.execute("UPDATE messages SET expires_at = ? WHERE message_key = ?", past, image.key)
         if image.state == "pending":
             image.state = "expired"
 
@@ -199,13 +196,13 @@ class Lives(RuleBasedStateMachine):
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(new_folder: NewFolder) -> Iterator[Server]:
     settings = {
         "limits": {"enabled": False},
         "delivery": {"grace_seconds": GRACE_SECONDS},
         "retention": {"interval_seconds": 1},
     }
-    with running(tmp_path_factory.mktemp("model"), settings) as server:
+    with running(new_folder("model"), settings) as server:
         yield server
         with contextlib.suppress(FileNotFoundError):
             assert server.failures() == []

@@ -13,21 +13,14 @@ import pytest
 from tests.harness import Person, Server, running, until_answered, wait_until
 from tests.pictures import jpeg
 from tests.process.invariants import check_database, let_leases_end, pushes_due, rows
-from tests.push_vendors import PushVendors, Received, emulated
+from tests.push_vendors import LIMITED, PushVendors, Received, emulated
+
+pytestmark = pytest.mark.usefixtures("engine")
 
 ROUNDS = 4
 IMAGES_PER_ROUND = 30
 SENDERS = 4
 FAULTS = {"fail": 30, "hang": 10, "reset": 10}
-LIMITED = {
-    "getui": "10005",
-    "fcm": "QUOTA_EXCEEDED",
-    "apns": "TooManyRequests",
-    "webpush": "429",
-    "ntfy": "42901",
-    "webhook": "429",
-}
-"""How each vendor says that it has too many of our calls."""
 
 
 @pytest.fixture

@@ -3,21 +3,20 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import pytest
 from sqlalchemy import bindparam, insert, select, update
 
-from models.db import devices, migrate, outbox
-from models.db.database import Row, Statement, Transaction
+from models.db import devices, outbox
+from models.db.database import Database, Row, Statement, Transaction
 from models.db.devices import DeviceId
 from models.db.outbox import Kind
 from models.db.schema import deliveries, messages, users
 from models.db.schema import devices as devices_table
 from models.db.schema import outbox as outbox_table
-from models.db.sqlite import SqliteDatabase
 from models.user import UserId
 from push.relay import Relay
+from tests.engines import Engine
 from tests.push.fakes import FakeClock, ScriptedProvider
 
 DAY = 86_400_000
@@ -67,8 +66,8 @@ DEVICE = Statement(
 
 @dataclass
 class World:
-    path: Path
-    db: SqliteDatabase
+    engine: Engine
+    db: Database
     clock: FakeClock
     provider: ScriptedProvider
 
@@ -163,10 +162,8 @@ def _phone_hash_of(cipher: bytes) -> str:
 
 
 @pytest.fixture
-async def world(tmp_path: Path, anyio_backend: str) -> AsyncIterator[World]:
+async def world(engine: Engine, anyio_backend: str) -> AsyncIterator[World]:
     assert anyio_backend == "asyncio"
-    path = tmp_path / "glimpse.db"
-    migrate.run(path)
-    db = SqliteDatabase(path)
-    yield World(path, db, FakeClock(), ScriptedProvider())
+    db = await engine.open()
+    yield World(engine, db, FakeClock(), ScriptedProvider())
     await db.close()

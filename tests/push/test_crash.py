@@ -18,13 +18,13 @@ ROOT = Path(__file__).parents[2]
 RELAY = """
 import asyncio, sys
 from pathlib import Path
-from models.db.sqlite import SqliteDatabase
+from models.db.engine import open_database, parse_url
 from push.endpoints import Endpoints
 from push.registry import Vendors, build
 from push.relay import Relay
 
 async def main(database, log, now):
-    db = SqliteDatabase(Path(database))
+    db = open_database(parse_url(database))
     relay = Relay(db, build(Vendors(outbox_log=Path(log)), Endpoints()), bytes.decode, clock=lambda: int(now))
     print(await relay.run_once())
     await db.close()
@@ -33,8 +33,8 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-def relay_once(folder: Path, now: int, fault: str = "") -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-c", RELAY, str(folder / "glimpse.db"), str(folder / "outbox.log"), str(now)]
+def relay_once(url: str, folder: Path, now: int, fault: str = "") -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", RELAY, url, str(folder / "outbox.log"), str(now)]
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "GLIMPSE_FAULT": fault}
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
@@ -45,10 +45,10 @@ async def test_killed_relay_loses_no_push(world: World, tmp_path: Path, fault: s
     await world.device(receiver, "t")
     message_id = await world.message(sender, receiver)
     now = world.clock()
-    assert relay_once(tmp_path, now, fault).returncode == -signal.SIGKILL
+    assert relay_once(world.engine.url, tmp_path, now, fault).returncode == -signal.SIGKILL
     assert await world.states() == ["due"]
-    assert relay_once(tmp_path, now + 59_999).stdout == "0\n"
-    assert relay_once(tmp_path, now + 60_000).stdout == "1\n"
+    assert relay_once(world.engine.url, tmp_path, now + 59_999).stdout == "0\n"
+    assert relay_once(world.engine.url, tmp_path, now + 60_000).stdout == "1\n"
     assert await world.states() == ["delivered"]
     lines = [json.loads(line) for line in (tmp_path / "outbox.log").read_text().splitlines()]
     assert [line["payload"]["message_id"] for line in lines] == [message_id] * pushes

@@ -91,7 +91,7 @@ async def test_configuration_that_is_printed_is_all_that_a_server_needs(printed:
         ca_file=Path(apns["ca_file"]),
     )
     providers = (
-        FcmProvider(account, HttpClient(pools=2)),
+        FcmProvider(account, HttpClient()),
         ApnsProvider(credentials, Http2Client(credentials.url, ca_file=credentials.ca_file)),
     )
     for provider in providers:

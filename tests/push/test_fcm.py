@@ -218,8 +218,9 @@ async def test_error_of_one_push_is_not_shared_between_parallel_sends(vendor: Ru
 @pytest.mark.parametrize(
     ("kind", "outcome"),
     [
-        ("QUOTA_EXCEEDED", Retry("HTTP 429 QUOTA_EXCEEDED", after=2.0)),
-        ("429", Retry("HTTP 429 QUOTA_EXCEEDED", after=60.0)),
+        ("QUOTA_EXCEEDED", Retry("HTTP 429 QUOTA_EXCEEDED", after=2.0, provider_fault=False)),
+        ("429", Retry("HTTP 429 QUOTA_EXCEEDED", after=60.0, provider_fault=False)),
+        ("RESOURCE_EXHAUSTED", Retry("HTTP 429", after=60.0)),
         ("UNAVAILABLE", Retry("HTTP 503 UNAVAILABLE", after=2.0)),
         ("503", Retry("HTTP 503 UNAVAILABLE")),
         ("INTERNAL", Retry("HTTP 500 INTERNAL")),
@@ -411,3 +412,24 @@ def test_secrets_are_not_shown() -> None:
     assert credentials.private_key == pem(KEYS.private_key)
     assert "PRIVATE" not in repr(credentials)
     assert "PRIVATE" not in repr(KEYS)
+
+
+async def test_limit_that_one_person_s_devices_meet_speaks_of_nobody_else(vendor: Running, fcm: FcmProvider) -> None:
+    limited = [a_push(n) for n in range(FEW)]
+    vendor.state.targets.update({push.token: "limited" for push in limited})
+    outcomes = [*await fcm.send(limited), *await fcm.send(limited)]
+    assert outcomes == [Retry("HTTP 429 QUOTA_EXCEEDED", after=60.0, provider_fault=False)] * 2 * FEW
+    assert await fcm.send([a_push(FEW)]) == [Delivered()]
+
+
+async def test_limit_that_many_devices_meet_within_a_minute_is_the_project_s(vendor: Running, fcm: FcmProvider) -> None:
+    pushes = [a_push(n) for n in range(FEW + 1)]
+    vendor.state.targets.update({push.token: "limited" for push in pushes})
+    await fcm.send(pushes[:-1])
+    assert await fcm.send([a_push(1000)]) == [Delivered()]
+    of_all = Retry("HTTP 429 QUOTA_EXCEEDED", after=60.0)
+    assert await fcm.send(pushes[-1:]) == [of_all]
+    vendor.state.clock.ahead_ms += 60_000
+    [outcome] = await fcm.send(pushes[-1:])
+    assert isinstance(outcome, Retry)
+    assert not outcome.provider_fault

@@ -13,7 +13,7 @@ from emulators.getui_rules import Keys
 from emulators.http import Fault
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from push.http import HttpClient
-from push.providers.getui import GetuiProvider
+from push.providers.getui import GetuiProvider, Presence
 from push.providers.getui_auth import GetuiCredentials, sign
 from push.providers.getui_codes import outcome_of
 
@@ -67,7 +67,9 @@ async def test_single_push_arrives_as_transmission_with_visible_fallback(vendor:
     assert item["request_id"] == a_push(7).dedupe_id
     assert item["ttl"] == 86_400_000
     assert item["push_channel"]["ios"]["aps"]["alert"] == {"title": "New message", "body": "Tap to open"}
-    assert item["push_channel"]["android"]["ups"]["notification"]["click_type"] == "startapp"
+    shown = {"title": "New message", "body": "Tap to open", "click_type": "startapp"}
+    assert item["push_channel"]["android"]["ups"]["notification"] == shown
+    assert item["push_channel"]["harmony"] == {"notification": shown}
     assert vendor.state.violations == []
 
 
@@ -278,3 +280,40 @@ async def test_reason_names_no_target(vendor: Running, getui: GetuiProvider) -> 
     [outcome] = await getui.send([bad])
     assert isinstance(outcome, Rejected)
     assert "SECRET" not in outcome.reason
+
+
+async def test_presence_of_a_target(vendor: Running, getui: GetuiProvider) -> None:
+    vendor.state.clock.ahead_ms += 22 * 3_600_000
+    vendor.state.cids.update({"here": "online", "a/b?c": "stale", "none": "dead"})
+    found = await getui.presence("here")
+    assert isinstance(found, Presence)
+    assert found.online
+    found = await getui.presence("a/b?c")
+    assert isinstance(found, Presence)
+    assert not found.online
+    days = (vendor.state.clock.now() - found.last_login_at) / 86_400_000
+    assert 99.9 < days < 100.1
+    assert await getui.presence("none") == Rejected("it says nothing of this target")
+    assert vendor.state.violations == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "outcome"),
+    [("10005", Retry("10005: per-minute limit", after=60.0)), ("502", Retry("HTTP 502 without a code"))],
+)
+async def test_presence_and_revoking_meet_faults_as_a_push_does(
+    vendor: Running, getui: GetuiProvider, kind: str, outcome: Outcome
+) -> None:
+    meet(vendor, kind, times=2)
+    assert await getui.presence("here") == outcome
+    assert await getui.revoke("task") == outcome
+
+
+async def test_revoking_stops_a_list_task_and_no_push_of_ours(vendor: Running, getui: GetuiProvider) -> None:
+    vendor.state.tasks["RASL_1"] = "running"
+    await getui.send([a_push(1)])
+    vendor.state.tokens.clear()
+    assert await getui.revoke("RASL_1") == Delivered()
+    assert vendor.state.tasks == {"RASL_1": "revoked"}
+    [item] = vendor.state.inbox["cid1"]
+    assert isinstance(await getui.revoke(item["task_id"]), Retry)

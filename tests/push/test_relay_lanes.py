@@ -22,6 +22,7 @@ from push.base import Delivered, Outcome, Push, Retry
 from push.breaker import BreakerState
 from push.relay import Relay
 from services.recording import Draft, Stored, record
+from tests.engines import ON_SQLITE
 from tests.push.conftest import World
 from tests.push.fakes import ScriptedProvider
 
@@ -241,9 +242,10 @@ async def test_eight_relays_over_one_outbox_send_each_row_once(world: World) -> 
     assert set(await world.states()) == {"delivered"}
 
 
+@ON_SQLITE
 async def test_which_lanes_are_due_is_one_step_into_the_index_each(world: World) -> None:
     statement = outbox.due_lanes([("log", ""), OTHER]).sql("sqlite")
-    connection = apsw.Connection(str(world.path), flags=apsw.SQLITE_OPEN_READONLY)
+    connection = apsw.Connection(world.engine.url.removeprefix("sqlite:///"), flags=apsw.SQLITE_OPEN_READONLY)
     bound = statement.constants | {"now": 0}
     plan = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {statement.text}", bound)]
     connection.close()

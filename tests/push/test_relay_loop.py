@@ -2,7 +2,7 @@
 """The running relay: slow providers, stopping, waking, a database that fails."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeVar
 
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from models.db.database import Busy, Row, Statement, Unit, Value
 from push.base import Push
 from push.relay import Relay
+from tests.interposed import Interposed
 from tests.push.conftest import World
 from tests.push.fakes import ScriptedProvider
 
@@ -127,26 +128,20 @@ async def test_wake_claims_at_once(world: World) -> None:
     await running
 
 
-class FailingDatabase:
+class FailingDatabase(Interposed):
     """The real database, whose first reads and writes fail."""
 
     def __init__(self, world: World, failures: int) -> None:
-        self._db = world.db
+        super().__init__(world.db)
         self.failures = failures
 
     async def read(self, statement: Statement, **params: Value) -> list[Row]:
         self._fail()
-        return await self._db.read(statement, **params)
+        return await super().read(statement, **params)
 
     async def write(self, unit: Unit[T]) -> T:
         self._fail()
-        return await self._db.write(unit)
-
-    def tell(self, listener: Callable[[set[int]], None]) -> None:
-        self._db.tell(listener)
-
-    async def close(self) -> None:
-        pass
+        return await super().write(unit)
 
     def _fail(self) -> None:
         if self.failures:

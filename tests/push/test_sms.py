@@ -105,7 +105,7 @@ async def test_temporary_failure_is_tried_once_more_with_the_same_id(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     provider = ScriptedSms(*outcomes)
-    queue = SmsQueue(provider)
+    queue = SmsQueue(provider, pause_seconds=0.02)
     put(queue)
     await queue.close()
     assert provider.sent == [CODE] * tries
@@ -121,10 +121,30 @@ async def test_hanging_provider_is_cut_off_and_asked_again_only_where_it_knows_r
 ) -> None:
     provider = ScriptedSms(knows_repeats=knows_repeats)
     provider.may_answer.clear()
-    queue = SmsQueue(provider, size=1, send_seconds=0.02)
+    queue = SmsQueue(provider, size=1, send_seconds=0.02, pause_seconds=0.001)
     put(queue)
     await queue.close()
     assert len(provider.sent) == tries
+    queue.reserve()
+
+
+async def test_second_try_waits_a_moment_and_whoever_asked_does_not() -> None:
+    provider = ScriptedSms(NotSent("busy", temporary=True), Sent())
+    queue = SmsQueue(provider, pause_seconds=0.2)
+    put(queue)
+    assert provider.sent == []
+    began = asyncio.get_running_loop().time()
+    await queue.close()
+    assert provider.sent == [CODE] * 2
+    assert asyncio.get_running_loop().time() - began >= 0.1
+
+
+async def test_pause_is_part_of_the_second_try_s_time() -> None:
+    provider = ScriptedSms(NotSent("busy", temporary=True), Sent())
+    queue = SmsQueue(provider, size=1, send_seconds=0.05, pause_seconds=3600)
+    put(queue)
+    await queue.close()
+    assert provider.sent == [CODE]
     queue.reserve()
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import Engine
 from tests.retention.world import World, new_world
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with new_world(tmp_path) as world:
+async def world(engine: Engine, tmp_path: Path) -> AsyncIterator[World]:
+    async with new_world(tmp_path / "data", engine) as world:
         yield world

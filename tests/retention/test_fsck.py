@@ -8,6 +8,7 @@ from models.errors import ContentLost, StorageError
 from services import fsck
 from services.fsck import Report
 from storage.disk import DiskStore
+from tests.engines import ON_SQLITE
 from tests.retention.test_orphans import Between
 from tests.retention.world import DAY, TTL_SECONDS, World
 
@@ -73,8 +74,8 @@ async def test_a_missing_file_in_its_grace_is_found(world: World) -> None:
 async def test_an_image_that_is_for_nobody_can_be_given_up(world: World) -> None:
     ann, ben = await world.person(), await world.person()
     image = await world.send(ann, ben)
-    world.rows("DELETE FROM deliveries")
-    world.rows("UPDATE users SET pending_count = 0, pending_bytes = 0")
+    world.execute("DELETE FROM deliveries")
+    world.execute("UPDATE users SET pending_count = 0, pending_bytes = 0")
     world.file_of(image.key).unlink()
     await _repaired(world)
     assert world.rows("SELECT exist, stored FROM messages") == [(0, 0)]
@@ -117,28 +118,29 @@ async def test_an_old_file_without_a_row_is_found_and_removed(world: World) -> N
 async def test_counters_that_do_not_add_up_are_found_and_set(world: World) -> None:
     ann, ben, cat = [await world.person() for _ in range(3)]
     await world.send(ann, ben, cat, data=b"12345")
-    world.rows("UPDATE users SET pending_count = 7 WHERE uid = ?", ben)
-    world.rows("UPDATE users SET pending_bytes = -1 WHERE uid = ?", ann)
+    world.execute("UPDATE users SET pending_count = 7 WHERE uid = ?", ben)
+    world.execute("UPDATE users SET pending_bytes = -1 WHERE uid = ?", ann)
     assert _found(await _repaired(world)) == {fsck.MISCOUNTED: 2}
     assert [world.counters(uid) for uid in (ann, ben, cat)] == [(0, 0), (1, 5), (1, 5)]
 
 
 async def test_pushes_of_no_message_are_found_and_erased(world: World) -> None:
     uid = await world.person()
-    world.rows(
-        "INSERT INTO devices (uid, provider, token, token_digest, registered_at) VALUES (?, 'log', '', x'', 0)", uid
+    world.execute(
+        "INSERT INTO devices (uid, provider, token, token_digest, registered_at) VALUES (?, 'log', '', '', 0)", uid
     )
     row = (
         "INSERT INTO outbox (kind, message_id, device_id, provider, state, created_at, next_at, give_up_at)"
         " VALUES (?, ?, 1, 'log', 'due', 0, 0, 0)"
     )
-    world.rows(row, "message", 99)
-    world.rows(row, "message", None)
-    world.rows(row, "account_retrieved", None)
+    world.execute(row, "message", 99)
+    world.execute(row, "message", None)
+    world.execute(row, "account_retrieved", None)
     assert _found(await _repaired(world)) == {fsck.PUSH_OF_NOTHING: 2}
     assert world.rows("SELECT kind FROM outbox") == [("account_retrieved",)]
 
 
+@ON_SQLITE
 async def test_damage_is_reported_and_nothing_is_mended_on_it(world: World) -> None:
     ann, ben = await world.person(), await world.person()
     image = await world.send(ann, ben)
@@ -146,8 +148,8 @@ async def test_damage_is_reported_and_nothing_is_mended_on_it(world: World) -> N
     nullable = "UPDATE sqlite_schema SET sql = replace(sql, 'nickname VARCHAR(64) NOT NULL', 'nickname VARCHAR(64)')"
     strict = "UPDATE sqlite_schema SET sql = replace(sql, 'nickname VARCHAR(64)', 'nickname VARCHAR(64) NOT NULL')"
     for change in (nullable, strict):
-        world.rows(f"PRAGMA writable_schema = ON; {change} WHERE name = 'users'; PRAGMA writable_schema = RESET")
-        world.rows("UPDATE users SET nickname = NULL" if change is nullable else "SELECT 1")
+        world.execute(f"PRAGMA writable_schema = ON; {change} WHERE name = 'users'; PRAGMA writable_schema = RESET")
+        world.execute("UPDATE users SET nickname = NULL" if change is nullable else "SELECT 1")
     report = await world.fsck(repair=True)
     assert (_found(report), report.repaired) == ({fsck.DAMAGED: 2}, {})
     assert "NULL value in users.nickname" in report.examples[fsck.DAMAGED]
@@ -162,10 +164,9 @@ async def test_an_image_that_goes_while_fsck_looks_is_no_alarm(world: World) -> 
         await world.reading().acknowledge(ben, image.key)
         await world.retention().run_once()
 
-    db = Between(world.path)
+    db = Between(world.db)
     db.asked, db.then = image_files._LIST_KEPT, acknowledge
     report = await world.fsck(db=db)
-    await db.close()
     assert (world.has_file(image), report.clean) == (False, True)
 
 
@@ -181,16 +182,15 @@ async def test_an_upload_that_ends_while_fsck_looks_is_no_alarm(world: World) ->
     ann, ben = await world.person(), await world.person()
     key = await world.file(b"late")
     world.age(key, DAY)
-    db = Between(world.path)
+    db = Between(world.db)
     db.asked, db.then = image_files._STORED_KEYS, lambda: world.record(key, b"late", ann, ben)
     report = await world.fsck(db=db)
-    await db.close()
     assert (db.happened, report.clean) == (True, True)
 
 
 async def test_examples_are_bounded_and_counts_are_not(world: World) -> None:
     for _ in range(30):
         await world.person()
-    world.rows("UPDATE users SET pending_count = 1")
+    world.execute("UPDATE users SET pending_count = 1")
     report = await world.fsck()
     assert (report.problems[fsck.MISCOUNTED], len(report.examples[fsck.MISCOUNTED])) == (30, 20)

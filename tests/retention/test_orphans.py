@@ -8,7 +8,7 @@ import pytest
 
 from models.db import image_files
 from models.db.database import Row, Statement, Value
-from models.db.sqlite import SqliteDatabase
+from tests.interposed import Interposed
 from tests.retention.world import DAY, HOUR, ORPHAN_SECONDS, World
 
 pytestmark = pytest.mark.anyio
@@ -53,7 +53,7 @@ async def test_a_file_whose_row_comes_late_stays(world: World) -> None:
     assert world.file_of(key).exists()
 
 
-class Between(SqliteDatabase):
+class Between(Interposed):
     """Does something once, right after it has answered one kind of question."""
 
     asked: Statement
@@ -73,14 +73,13 @@ async def test_a_row_that_comes_at_the_last_moment_saves_its_file(world: World) 
     ann, ben = await world.person(), await world.person()
     key = await world.file(b"late")
     world.age(key, DAY)
-    db = Between(world.path)
+    db = Between(world.db)
     db.asked = image_files._STORED_KEYS
     retention = world.retention(db)
     await retention.run_once()
     world.clock.passes(DAY)
     db.then = lambda: world.record(key, b"late", ann, ben)
     await retention.run_once()
-    await db.close()
     assert db.happened
     assert world.file_of(key).exists()
 
@@ -89,7 +88,7 @@ async def test_a_file_that_should_be_gone_is_an_orphan_too(world: World) -> None
     ann, ben, retention = await world.person(), await world.person(), world.retention()
     image = await world.send(ann, ben)
     world.age(image.key, DAY)
-    world.rows("UPDATE messages SET exist = 0, stored = 0")
+    world.execute("UPDATE messages SET exist = 0, stored = 0")
     await retention.run_once()
     world.clock.passes(DAY)
     assert (await retention.run_once()).removed["orphan_files"] == 1

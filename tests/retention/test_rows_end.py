@@ -6,17 +6,17 @@ import pytest
 
 from models.db import devices, outbox
 from models.db.database import Transaction
+from models.db.sqlite import SqliteDatabase
 from models.user import UserId
+from tests.engines import ON_SQLITE
 from tests.retention.world import DAY, HOUR, TTL_SECONDS, World
 
 pytestmark = pytest.mark.anyio
 
-ACTIVATION = "INSERT INTO activations VALUES (?, x'', x'', 'x', NULL, '', '', NULL, x'', 5, 1, 0, ?, ?, NULL)"
-IDEMPOTENCY = "INSERT INTO idempotency VALUES (?, x'', NULL, '{}', ?, ?)"
-CREDENTIAL = "INSERT INTO credentials (uid, kind, digest, created_at, expires_at) VALUES (?, 'ukey', x'', 0, ?)"
-REFRESH_TOKEN = (
-    "INSERT INTO refresh_tokens (uid, family, digest, created_at, expires_at) VALUES (?, 'f', randomblob(32), 0, ?)"
-)
+ACTIVATION = "INSERT INTO activations VALUES (?, '', '', 'x', NULL, '', '', NULL, '', 5, 1, 0, ?, ?, NULL)"
+IDEMPOTENCY = "INSERT INTO idempotency VALUES (?, '', NULL, '{}', ?, ?)"
+CREDENTIAL = "INSERT INTO credentials (uid, kind, digest, created_at, expires_at) VALUES (?, 'ukey', '', 0, ?)"
+REFRESH_TOKEN = "INSERT INTO refresh_tokens (digest, uid, family, created_at, expires_at) VALUES (?, ?, 'f', 0, ?)"
 BUDGET = "INSERT INTO budgets VALUES (?, 1, ?)"
 EVENT = "INSERT INTO events VALUES (?, ?, 'image', ?, '{}')"
 
@@ -56,17 +56,17 @@ async def test_rows_with_an_end_go_a_margin_after_it(world: World) -> None:
             ("budgets", BUDGET, HOUR),
         )
     ):
-        of_person = table in ("credentials", "refresh_tokens")
-        rest = [now] if table in ("activations", "idempotency") else []
-        key, other = ([uid], [uid]) if of_person else ([b"key", *rest], [b"two", *rest])
-        world.rows(sql, *key, now - margin * 1000 - 1)
-        world.rows(sql, *other, now - margin * 1000)
+        keys = [] if table == "credentials" else [b"key"]
+        rest = {"activations": [now], "idempotency": [now], "budgets": []}.get(table, [uid])
+        others = [b"two" for _ in keys]
+        world.execute(sql, *keys, *rest, now - margin * 1000 - 1)
+        world.execute(sql, *others, *rest, now - margin * 1000)
         assert (await _round(world))[table] == 1, index
         assert world.rows(f"SELECT expires_at FROM {table}") == [(now - margin * 1000,)]
 
 
 async def test_a_ukey_without_an_end_stays(world: World) -> None:
-    world.rows(CREDENTIAL, await world.person(), None)
+    world.execute(CREDENTIAL, await world.person(), None)
     world.clock.passes(1000 * DAY)
     await _round(world)
     assert world.count("credentials") == 1
@@ -84,7 +84,7 @@ async def test_events_go_after_their_days_and_leave_no_gap(world: World) -> None
         (ben, 3, old),
         (ben, 4, now),
     ):
-        world.rows(EVENT, uid, event_id, at)
+        world.execute(EVENT, uid, event_id, at)
     assert (await _round(world))["events"] == 4
     assert world.rows("SELECT uid, event_id FROM events ORDER BY uid") == [(ann, 2), (ben, 4)]
 
@@ -94,11 +94,11 @@ async def test_settled_pushes_go_after_a_week_and_ended_devices_after_them(world
     ended, active = await _device(world, uid, "old"), await _device(world, uid, "new")
     await _push(world, ended)
     await _push(world, active)
-    world.rows("UPDATE devices SET ended_at = ? WHERE device_id = ?", world.clock(), ended)
+    world.execute("UPDATE devices SET ended_at = ? WHERE device_id = ?", world.clock(), ended)
     world.clock.passes(30 * DAY + 1)
     removed = await _round(world)
     assert (removed["outbox"], removed["devices"]) == (0, 0)
-    world.rows("UPDATE outbox SET state = 'dead', settled_at = ? WHERE device_id = ?", world.clock(), ended)
+    world.execute("UPDATE outbox SET state = 'dead', settled_at = ? WHERE device_id = ?", world.clock(), ended)
     world.clock.passes(7 * DAY + 1)
     removed = await _round(world)
     assert (removed["outbox"], removed["devices"]) == (1, 1)
@@ -122,7 +122,7 @@ async def test_a_message_goes_after_its_days_with_all_that_hangs_on_it(world: Wo
 async def test_a_message_whose_file_is_kept_stays(world: World) -> None:
     ann, ben = await world.person(), await world.person()
     image = await world.send(ann, ben)
-    world.rows("UPDATE messages SET send_time = 0")
+    world.execute("UPDATE messages SET send_time = 0")
     assert (await _round(world))["messages"] == 0
     assert world.has_file(image)
 
@@ -132,7 +132,7 @@ async def test_a_dry_run_foresees_what_a_round_removes(world: World) -> None:
     for _ in range(3):
         await world.send(ann, ben)
     await world.reading().acknowledge(ben, (await world.send(ann, ben)).key)
-    world.rows(IDEMPOTENCY, b"key", 0, 1)
+    world.execute(IDEMPOTENCY, b"key", 0, 1)
     world.clock.passes(TTL_SECONDS)
     foreseen = (await world.retention().foresee()).removed
     assert (foreseen["expired"], foreseen["files"], foreseen["events"], foreseen["idempotency"]) == (3, 4, 5, 1)
@@ -141,12 +141,14 @@ async def test_a_dry_run_foresees_what_a_round_removes(world: World) -> None:
     assert {name: removed[name] for name in foreseen} == foreseen
 
 
+@ON_SQLITE
 async def test_no_transaction_changes_more_than_two_hundred_rows(world: World) -> None:
     people = [await world.person() for _ in range(40)]
     images = [await world.send(people[0], *people) for _ in range(12)]
     images += [await world.send(people[0], uid) for uid in people * 4]
     now = world.clock()
-    connection = apsw.Connection(str(world.path))
+    assert isinstance(world.db, SqliteDatabase)
+    connection = apsw.Connection(world.database.url.removeprefix("sqlite:///"))
     connection.executemany(IDEMPOTENCY, [(bytes([n // 256, n % 256]), 0, 1) for n in range(500)])
     connection.executemany(EVENT, [(people[1], n, now) for n in range(1000, 1500)])
     connection.close()

@@ -9,11 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import apsw
-
-from models.db import deliveries, events, messages, migrate, users
-from models.db.database import Transaction
-from models.db.sqlite import SqliteDatabase
+from models.db import deliveries, events, messages, users
+from models.db.database import Database, Transaction
 from models.keys import new_key_ring
 from models.message import MessageId
 from models.user import UserId
@@ -22,6 +19,7 @@ from services.reading import Reading
 from services.retention import Lifetimes, Retention
 from storage.disk import DiskStore
 from storage.keys import message_key, path_of
+from tests.engines import Engine
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -61,15 +59,12 @@ class Image:
 @dataclass
 class World:
     folder: Path
-    db: SqliteDatabase
+    database: Engine
+    db: Database
     store: DiskStore
     clock: Clock = field(default_factory=Clock)
 
-    @property
-    def path(self) -> Path:
-        return self.folder / "glimpse.db"
-
-    def retention(self, db: SqliteDatabase | None = None, store: DiskStore | None = None) -> Retention:
+    def retention(self, db: Database | None = None, store: DiskStore | None = None) -> Retention:
         return Retention(
             db or self.db,
             store or self.store,
@@ -82,7 +77,7 @@ class World:
         wake = retention.wake if retention else lambda: None
         return Reading(db=self.db, store=self.store, keys=new_key_ring(), wake_retention=wake, clock=self.clock)
 
-    async def fsck(self, *, repair: bool = False, db: SqliteDatabase | None = None) -> Report:
+    async def fsck(self, *, repair: bool = False, db: Database | None = None) -> Report:
         fsck = Fsck(db or self.db, self.store, clock=self.clock, orphan_seconds=ORPHAN_SECONDS, repair=repair)
         return await fsck.run()
 
@@ -151,14 +146,11 @@ class World:
         written = self.file_of(key).stat().st_mtime - seconds
         os.utime(self.file_of(key), (written, written))
 
-    def rows(self, sql: str, *values: Any) -> list[Any]:
-        """Run SQL of the test's own on a connection of its own, with no foreign keys in its way."""
-        connection = apsw.Connection(str(self.path))
-        connection.set_busy_timeout(5000)
-        try:
-            return connection.execute(sql, values).fetchall()
-        finally:
-            connection.close()
+    def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
+        return self.database.rows(sql, *values)
+
+    def execute(self, sql: str, *values: object) -> None:
+        self.database.execute(sql, *values)
 
     def count(self, table: str) -> int:
         return int(self.rows(f"SELECT count(*) FROM {table}")[0][0])
@@ -176,10 +168,10 @@ class World:
 
 
 @asynccontextmanager
-async def new_world(folder: Path) -> AsyncIterator[World]:
-    migrate.run(folder / "glimpse.db")
-    db = SqliteDatabase(folder / "glimpse.db")
+async def new_world(folder: Path, database: Engine) -> AsyncIterator[World]:
+    """Over the images and the database of this data directory."""
+    db = await database.open()
     store = DiskStore(folder / "images", min_free_bytes=0)
-    yield World(folder, db, store)
+    yield World(folder, database, db, store)
     store.close()
     await db.close()

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from tests.engines import NewFolder
 from tests.harness import Server, running
 from tests.samples.world import Hosted
 from tests.vendors import vendor
@@ -21,21 +22,21 @@ def room_port() -> int:
 
 
 @pytest.fixture(scope="package")
-def server(tmp_path_factory: pytest.TempPathFactory, room_port: int) -> Iterator[Server]:
+def server(new_folder: NewFolder, room_port: int) -> Iterator[Server]:
     """Without credentials for any hosted service."""
     settings = {
         "limits": {"enabled": False},
         "samples": {"room_socket_port": room_port},
         "delivery": {"stall_seconds": 1},
     }
-    with running(tmp_path_factory.mktemp("samples"), settings) as server:
+    with running(new_folder("samples"), settings) as server:
         yield server
         assert server.stop() == 0
         assert server.failures() == []
 
 
 @pytest.fixture(scope="package")
-def hosted(tmp_path_factory: pytest.TempPathFactory, server: Server, room_port: int) -> Iterator[Hosted]:
+def hosted(new_folder: NewFolder, server: Server, room_port: int) -> Iterator[Hosted]:
     """With both hosted services, and with a room socket's port that the other server has already."""
     with ExitStack() as stack:
         agora, sendbird = (stack.enter_context(vendor(name)) for name in ("agora", "sendbird"))
@@ -44,7 +45,7 @@ def hosted(tmp_path_factory: pytest.TempPathFactory, server: Server, room_port: 
             "samples": {"room_socket_port": room_port},
             "chat": {**agora.config["chat"], **sendbird.config["chat"]},
         }
-        second = stack.enter_context(running(tmp_path_factory.mktemp("hosted"), settings))
+        second = stack.enter_context(running(new_folder("hosted"), settings))
         assert second.port != server.port
         yield Hosted(second, agora, sendbird)
         assert second.failures() == []

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.engines import NewFolder
 from tests.harness import Server, running
 from tests.samples.world import Hosted, new_name
 
@@ -128,14 +129,14 @@ def test_a_question_that_is_wrong_is_answered_in_the_shape(
 
 
 def test_closed_tokens_are_for_who_has_logged_in_and_a_rate_limit_keeps_the_shape(
-    tmp_path_factory: pytest.TempPathFactory, hosted: Hosted
+    new_folder: NewFolder, hosted: Hosted
 ) -> None:
     settings = {
         "samples": {"agora_open_token": False, "room_socket_port": 0},
         "chat": hosted.agora.config["chat"],
         "limits": {"rates": {"per_address": {"register": "2/day"}}},
     }
-    with running(tmp_path_factory.mktemp("closed"), settings) as closed:
+    with running(new_folder("closed"), settings) as closed:
         for account in ("jack", "jill"):
             post(closed, REGISTER, account)
         assert failure(post(closed, REGISTER, "jock")) == (429, "rate_limited")

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from composition import sample_settings
+from composition_services import sample_settings
 from config import load
 from guard import guard
 from handlers.routes import ROUTES

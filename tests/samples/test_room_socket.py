@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from handlers.samples.room_socket import read_hello
 from models.errors import AppError, InvalidField, MalformedRequest
+from tests.engines import ON_SQLITE
 from tests.harness import Server, running, wait_until
 from tests.samples.world import Hosted, Listener, hello, listening, settle, talker
 
@@ -57,6 +58,7 @@ def test_a_hello_may_come_in_many_ways(server: Server, room_port: int, pieces: o
         settle(listener, ann, room)
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "said",
     [
@@ -92,6 +94,7 @@ def test_a_right_session_opens_no_room_that_is_not_there_and_no_closed_one(serve
             assert listener.is_closed()
 
 
+@ON_SQLITE
 def test_half_a_hello_and_then_the_end_is_closed(room_port: int, server: Server) -> None:
     with listening(room_port, HELLO[:-9]) as listener:
         listener.socket.shutdown(socket.SHUT_WR)
@@ -99,6 +102,7 @@ def test_half_a_hello_and_then_the_end_is_closed(room_port: int, server: Server)
     assert server.client.get("/healthz").status_code == 200
 
 
+@ON_SQLITE
 def test_who_talks_on_and_on_is_cut(server: Server, room_port: int) -> None:
     ann = talker(server)
     room = ann.create_room()
@@ -130,6 +134,7 @@ def is_held(port: int, listener: Listener) -> bool:
     return False
 
 
+@ON_SQLITE
 def test_who_takes_nothing_is_cut_and_holds_up_nobody(server: Server, room_port: int) -> None:
     ann = talker(server)
     room = ann.create_room()
@@ -167,6 +172,7 @@ def test_one_person_and_one_address_have_so_many_and_no_more(server: Server, roo
             assert one_too_many.is_closed()
 
 
+@ON_SQLITE
 def test_thousands_of_silent_connections_are_bounded_and_end(server: Server, room_port: int) -> None:
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
@@ -185,6 +191,7 @@ def test_thousands_of_silent_connections_are_bounded_and_end(server: Server, roo
         settle(listener, ann, room)
 
 
+@ON_SQLITE
 def test_a_port_that_is_somebody_else_s_is_a_warning(hosted: Hosted, room_port: int) -> None:
     assert '"no room socket"' in hosted.server.log.read_text()
     ann = talker(hosted.server)
@@ -192,6 +199,7 @@ def test_a_port_that_is_somebody_else_s_is_a_warning(hosted: Hosted, room_port: 
         assert listener.is_closed(), "it is the other server's"
 
 
+@pytest.mark.usefixtures("engine")
 def test_a_server_that_stops_says_what_was_said_and_closes(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]

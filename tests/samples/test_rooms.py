@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 
 from tests.harness import Server
-from tests.samples.world import Talker, alter, new_name, talker
+from tests.samples.world import Talker, new_name, talker
 
 DAY_MS = 86_400_000
 
@@ -128,16 +128,20 @@ def test_a_session_is_kept_hashed_and_prolonged_by_use_and_ends_unused(server: S
     digest = hashlib.sha256(ann.uuid.encode()).digest()
 
     def days_left() -> float:
-        [(end,)] = alter(server, "SELECT expires_at FROM refresh_tokens WHERE digest = ?", digest)
+        [(end,)] = server.database.rows("SELECT expires_at FROM refresh_tokens WHERE digest = ?", digest)
         return (int(end) / 1000 - time.time()) / 86_400
 
     assert 29.9 < days_left() <= 30
-    for file in (server.log, *filter(Path.is_file, server.data_dir.rglob("*"))):
+    for file in (server.log, *filter(Path.is_file, server.data_dir.rglob("*")), *server.database.files()):
         assert ann.uuid.encode() not in file.read_bytes(), file
-    alter(server, "UPDATE refresh_tokens SET expires_at = expires_at - ? WHERE digest = ?", 20 * DAY_MS, digest)
+    server.database.execute(
+        "UPDATE refresh_tokens SET expires_at = expires_at - ? WHERE digest = ?", 20 * DAY_MS, digest
+    )
     room = ann.create_room()
     assert 29.9 < days_left() <= 30
-    alter(server, "UPDATE refresh_tokens SET expires_at = expires_at - ? WHERE digest = ?", 31 * DAY_MS, digest)
+    server.database.execute(
+        "UPDATE refresh_tokens SET expires_at = expires_at - ? WHERE digest = ?", 31 * DAY_MS, digest
+    )
     assert (ann.ask(room).status_code, ann.ask(room).json()) == (401, {"ok": False})
 
 
@@ -191,8 +195,8 @@ def test_failures_say_no_more_than_that(stranger: Talker, room: str, path: str, 
     headers = {"user": stranger.uuid, "Content-Type": "application/json"}
     refused = server.client.post(path, headers=headers, **content)
     assert (refused.status_code, refused.json()) == (status, {"ok": False})
-    members = "SELECT count(*) FROM group_members JOIN groups USING (group_id) WHERE room_gid = ?"
-    assert alter(server, members, room) == [(1,)], "a refused message brings nobody in"
+    members = "SELECT count(*) FROM group_members JOIN `groups` USING (group_id) WHERE room_gid = ?"
+    assert server.database.rows(members, room) == [(1,)], "a refused message brings nobody in"
 
 
 @pytest.mark.parametrize(("query", "status"), [({}, 422), ({"room_gid": "AAAAAAAA"}, 404), ({"room": "x"}, 422)])

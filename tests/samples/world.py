@@ -10,7 +10,6 @@ from itertools import count
 from typing import Any
 from uuid import uuid4
 
-import apsw
 import httpx
 
 from tests.harness import Server
@@ -150,10 +149,3 @@ def settle(listener: Listener, speaker: Talker, room_gid: str) -> str:
     listener.socket.settimeout(30)
     listener.skip_to(last)
     return last
-
-
-def alter(server: Server, statement: str, *values: object) -> list[tuple[Any, ...]]:
-    """Ask or write the database beside the server."""
-    with closing(apsw.Connection(str(server.data_dir / "glimpse.db"))) as connection:
-        connection.set_busy_timeout(5000)
-        return connection.execute(statement, values).fetchall()

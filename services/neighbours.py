@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The other workers of this machine, and what is called across to them after a commit: who has something new to read,
+and that an image has ended.
+
+A call only wakes. It may be heard twice, and a neighbour that is too busy to take it never hears it: whoever waits
+asks the database every few seconds by itself.
+"""
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
+
+MOST_UIDS = 2500
+"""In one datagram: 19 digits each make 50 KB."""
+LONGEST_DATAGRAM = 65_536
+MOST_AT_ONCE = 64
+
+
+class Neighbours:
+    """`inbox` is this worker's own socket, `others` lead to the rest. Without arguments: nobody is there."""
+
+    def __init__(self, inbox: socket.socket | None = None, others: Sequence[socket.socket] = ()) -> None:
+        self._inbox = inbox
+        self._others = others
+        self._uids: set[int] = set()
+        self._image_ended = False
+        self._speaks_soon = False
+
+    def listen(self, *, wake_readers: Callable[[Iterable[int]], None], wake_retention: Callable[[], None]) -> None:
+        """Call these whenever a neighbour says so, on the event loop that runs, until `close`."""
+        if self._inbox is not None:
+            asyncio.get_running_loop().add_reader(self._inbox, _hear, self._inbox, wake_readers, wake_retention)
+
+    def close(self) -> None:
+        """Hear nothing more."""
+        if self._inbox is not None:
+            asyncio.get_running_loop().remove_reader(self._inbox)
+
+    def tell_of_events(self, uids: Iterable[int]) -> None:
+        """These people's logs have grown. Called on the event loop's thread; never waits."""
+        if self._others:
+            self._uids.update(uids)
+            self._speak_soon()
+
+    def tell_of_ended_image(self) -> None:
+        """Files may be due for removal. Called on the event loop's thread; never waits."""
+        if self._others:
+            self._image_ended = True
+            self._speak_soon()
+
+    def _speak_soon(self) -> None:
+        """Once for all the commits that end in one turn of the event loop."""
+        if not self._speaks_soon:
+            self._speaks_soon = True
+            asyncio.get_running_loop().call_soon(self._speak)
+
+    def _speak(self) -> None:
+        uids, ended = sorted(self._uids), self._image_ended
+        self._uids, self._image_ended, self._speaks_soon = set(), False, False
+        for start in range(0, max(1, len(uids)), MOST_UIDS):
+            said = json.dumps({"uids": uids[start : start + MOST_UIDS], "image_ended": ended}).encode()
+            for other in self._others:
+                with suppress(BlockingIOError, ConnectionError):
+                    other.send(said)
+
+
+def _hear(
+    inbox: socket.socket, wake_readers: Callable[[Iterable[int]], None], wake_retention: Callable[[], None]
+) -> None:
+    with suppress(BlockingIOError):
+        for _ in range(MOST_AT_ONCE):
+            said = json.loads(inbox.recv(LONGEST_DATAGRAM))
+            wake_readers(said["uids"])
+            if said["image_ended"]:
+                wake_retention()
+
+
+def introduce(count: int) -> list[Neighbours]:
+    """As many workers that hear each other, to be forked after this; who takes a dead one's place takes its sockets."""
+    pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(count)]
+    for end in (end for pair in pairs for end in pair):
+        end.setblocking(False)
+    return [
+        Neighbours(inbox, [way for at, (_, way) in enumerate(pairs) if at != number])
+        for number, (inbox, _) in enumerate(pairs)
+    ]

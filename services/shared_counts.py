@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Counts in fixed windows of time that hold for every process and machine of one database, and over restarts.
+
+Where the database is away nothing is let in. What is counted stands there as a keyed digest, never in clear. The
+window is told by each machine's clock: where clocks differ, they count for different windows around its end.
+"""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from math import ceil
+from typing import NamedTuple
+
+from limits import parse
+
+from models.db import budgets
+from models.db.database import Database, Transaction
+from models.keys import KeyRing
+
+MAX_SPENT = 10_000
+
+
+class Slot(NamedTuple):
+    """One key's count in one window, which ends at `ends_at`, in milliseconds."""
+
+    digest: bytes
+    amount: int
+    ends_at: int
+
+
+class SharedCounts:
+    """The counts of one database. `clock` gives milliseconds.
+
+    A slot that was found full is refused from memory until its window ends: who goes on trying asks nothing of the
+    database. The `MAX_SPENT` newest are remembered.
+    """
+
+    def __init__(self, db: Database, keys: KeyRing, clock: Callable[[], int]) -> None:
+        self._db = db
+        self._keys = keys
+        self._clock = clock
+        self._spent: OrderedDict[bytes, None] = OrderedDict()
+
+    def slot(self, name: str, key: str | int, *, amount: int, seconds: int) -> Slot:
+        """The count of `key` in the window that is under way."""
+        length_ms = seconds * 1000
+        number = self._clock() // length_ms
+        subject = self._keys.request_hmac("rate", f"{name} {key}").hex()
+        return Slot(budgets.key_digest("rate", subject, length_ms, number), amount, (number + 1) * length_ms)
+
+    async def spend(self, *slots: Slot) -> int:
+        """Count one more in each, always given in the same order. 0 when that is within each amount.
+
+        Else the seconds until the window of the first that is full ends, at least 1; the ones after it count nothing.
+        Raises DatabaseError.
+        """
+
+        async def unit(tx: Transaction) -> Slot | None:
+            for slot in slots:
+                within = await budgets.spend(
+                    tx, key_digest=slot.digest, amount=1, limit=slot.amount, expires_at=slot.ends_at
+                )
+                if not within:
+                    return slot
+            return None
+
+        full = next((slot for slot in slots if slot.digest in self._spent), None)
+        if full is None:
+            full = await self._db.write(unit)
+        if full is None:
+            return 0
+        self._remember(full)
+        return max(1, ceil((full.ends_at - self._clock()) / 1000))
+
+    async def take_back(self, *slots: Slot) -> None:
+        """Undo one `spend` of these. Raises DatabaseError."""
+
+        async def unit(tx: Transaction) -> None:
+            for slot in slots:
+                await budgets.take_back(tx, key_digest=slot.digest)
+
+        await self._db.write(unit)
+        for slot in slots:
+            self._spent.pop(slot.digest, None)
+
+    def _remember(self, full: Slot) -> None:
+        self._spent[full.digest] = None
+        if len(self._spent) > MAX_SPENT:
+            self._spent.popitem(last=False)
+
+
+class SharedWindow:
+    """A rate as `limits` reads it ("600/hour"), per key, counted under a name of its own."""
+
+    def __init__(self, counts: SharedCounts, name: str, rate: str) -> None:
+        item = parse(rate)
+        self._counts = counts
+        self._name = name
+        self._amount = item.amount
+        self._seconds = item.get_expiry()
+
+    def slot(self, key: str | int) -> Slot:
+        return self._counts.slot(self._name, key, amount=self._amount, seconds=self._seconds)
+
+    async def hit(self, key: str | int) -> int:
+        """Count one more. 0 when that is within the rate, else the seconds until the window ends, at least 1."""
+        return await self._counts.spend(self.slot(key))

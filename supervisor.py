@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Several worker processes: started, watched, replaced when they die, and ended together. Knows nothing of their work.
+
+Plain and synchronous. A worker is a fork of this process, at the start and whenever one has to be replaced, so no
+thread and no event loop may ever run here.
+"""
+
+import logging
+import os
+import select
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+YOUNG_SECONDS = 10.0
+"""Who dies younger than this waits before it is replaced: whatever killed it may be there still."""
+LONGEST_PAUSE_SECONDS = 30.0
+ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+
+log = logging.getLogger("glimpse.supervisor")
+
+
+@dataclass(frozen=True, slots=True)
+class Reins:
+    """What a worker has of its supervisor. `number` counts from 0; `lost` reads its end when there is none any more."""
+
+    number: int
+    lost: int
+    reports: int
+
+    def say_serving(self) -> None:
+        os.write(self.reports, bytes([self.number]))
+
+
+@dataclass(slots=True)
+class Seat:
+    """A worker's place. `pid` is 0 while it is empty; times are of the monotonic clock."""
+
+    number: int
+    pid: int = 0
+    began: float = 0.0
+    due: float = 0.0
+    young_deaths: int = 0
+    serving: bool = False
+
+
+class Supervisor:
+    """Keeps `count` workers at `work`, which returns an exit code and is to end by SIGTERM within `end_seconds`.
+
+    `on_serving` is called once, when all serve for the first time; `on_death` with the number of each worker that is
+    no more, before another takes its place; `on_end` before the workers are told to end.
+    """
+
+    def __init__(
+        self,
+        count: int,
+        work: Callable[[Reins], int],
+        *,
+        end_seconds: float,
+        on_serving: Callable[[], None],
+        on_death: Callable[[int], None],
+        on_end: Callable[[], None],
+    ) -> None:
+        self._seats = [Seat(number) for number in range(count)]
+        self._work = work
+        self._end_seconds = end_seconds
+        self._on_serving, self._on_death, self._on_end = on_serving, on_death, on_end
+        self._serves = False
+        self._stopping = False
+        self._code = 0
+        self._woken, self._wakes = _pipe()
+        self._heard, self._reports = _pipe()
+        self._lost, self._held = os.pipe()
+
+    def run(self) -> int:
+        """Until a signal ends it, or a worker that cannot start at all. The exit code: 0 after a clean end."""
+        with self._signals():
+            while not self._stopping:
+                self._start_due()
+                self._wait(self._next_due())
+            self._end()
+        return self._code
+
+    def _start_due(self) -> None:
+        for seat in self._seats:
+            if not seat.pid and seat.due <= time.monotonic():
+                self._start(seat)
+
+    def _next_due(self) -> float | None:
+        empty = [seat.due for seat in self._seats if not seat.pid]
+        return min(empty) if empty else None
+
+    def _wait(self, until: float | None) -> None:
+        """For a signal, a report or the time, and take note of what has happened."""
+        seconds = None if until is None else max(0.0, until - time.monotonic())
+        select.select([self._woken, self._heard], [], [], seconds)
+        with suppress(BlockingIOError):
+            while os.read(self._woken, 512):
+                pass
+        self._hear()
+        self._reap()
+
+    def _hear(self) -> None:
+        with suppress(BlockingIOError):
+            for number in os.read(self._heard, 512):
+                self._seats[number].serving = True
+        if not self._serves and all(seat.serving for seat in self._seats):
+            self._serves = True
+            self._on_serving()
+
+    def _reap(self) -> None:
+        with suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG))[0]:
+                for seat in self._seats:
+                    if seat.pid == ended[0]:
+                        self._bury(seat, os.waitstatus_to_exitcode(ended[1]))
+
+    def _bury(self, seat: Seat, code: int) -> None:
+        """Its worker has ended with this code, or by a signal whose number is negative here."""
+        pid, seat.pid = seat.pid, 0
+        self._on_death(seat.number)
+        if self._stopping:
+            self._code = self._code or max(0, code)
+            return
+        if code > 0 and not self._serves:
+            self._stopping, self._code = True, code
+            return
+        young = time.monotonic() - seat.began < YOUNG_SECONDS
+        seat.young_deaths = seat.young_deaths + 1 if young else 0
+        pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** (seat.young_deaths - 1)) if young else 0.0
+        seat.due, seat.serving = time.monotonic() + pause, False
+        told = {"worker": seat.number, "pid": pid, "exit": code, "pause_seconds": pause}
+        log.log(logging.ERROR if code else logging.WARNING, "a worker ended", extra=told)
+
+    def _start(self, seat: Seat) -> None:
+        seat.began = time.monotonic()
+        previous = signal.pthread_sigmask(signal.SIG_BLOCK, {*ENDS, signal.SIGCHLD})
+        sys.stdout.flush()
+        sys.stderr.flush()
+        try:
+            seat.pid = os.fork()
+            if not seat.pid:
+                self._become(seat.number, previous)
+        except OSError as error:
+            seat.young_deaths += 1
+            seat.due = time.monotonic() + min(LONGEST_PAUSE_SECONDS, 2.0 ** (seat.young_deaths - 1))
+            log.error("a worker cannot be started", extra={"worker": seat.number, "reason": error.strerror})
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, previous)
+
+    def _become(self, number: int, mask: set[int | signal.Signals]) -> None:
+        """Be the worker, in the forked process, and end it. What is said to the terminal is for the supervisor."""
+        code = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            for each in (signal.SIGINT, signal.SIGHUP):
+                signal.signal(each, signal.SIG_IGN)
+            for each in (signal.SIGTERM, signal.SIGCHLD):
+                signal.signal(each, signal.SIG_DFL)
+            for descriptor in (self._woken, self._wakes, self._heard, self._held):
+                os.close(descriptor)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            code = self._work(Reins(number, self._lost, self._reports))
+        except Exception:
+            log.exception("a worker failed")
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+
+    def _end(self) -> None:
+        """Let every worker end, and end those that do not."""
+        self._on_end()
+        self._kill(signal.SIGTERM)
+        deadline = time.monotonic() + self._end_seconds
+        while self._running() and time.monotonic() < deadline:
+            self._wait(deadline)
+        if self._running():
+            log.error("workers did not end in time", extra={"pids": self._running()})
+            self._code = self._code or 1
+            self._kill(signal.SIGKILL)
+        while self._running():
+            self._wait(None)
+
+    def _kill(self, number: signal.Signals) -> None:
+        for pid in self._running():
+            os.kill(pid, number)  # not reaped, so the number is still its own
+
+    def _running(self) -> list[int]:
+        return [seat.pid for seat in self._seats if seat.pid]
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        """Let signals end `_wait`: SIGTERM, SIGINT and SIGHUP stop, but for those that were ignored at the start."""
+
+        def stop(_number: int, _frame: object) -> None:
+            self._stopping = True
+
+        wanted = {number: stop for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN}
+        wanted[signal.SIGCHLD] = lambda _number, _frame: None
+        before = {number: signal.signal(number, handler) for number, handler in wanted.items()}
+        previous = signal.set_wakeup_fd(self._wakes, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(previous)
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def _pipe() -> tuple[int, int]:
+    """The end to read and the end to write, both of which never wait."""
+    reading, writing = os.pipe()
+    os.set_blocking(reading, False)
+    os.set_blocking(writing, False)
+    return reading, writing

@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""People who send each other images and texts through the services, many at once, over a real database and store."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, TypeVar
+
+from models.clock import DAY_MS, HOUR_MS
+from models.db import outbox, users
+from models.db.database import Database, Transaction
+from models.db.outbox import Claimed, Kind
+from models.keys import KeyRing, new_key_ring
+from models.rules import SendPolicy
+from models.user import UserId
+from services import membership
+from services.discovery import Discovery
+from services.groups import Groups
+from services.limits import Limits
+from services.messaging import Messaging
+from services.people import People
+from services.reading import Reading
+from services.recording import Draft, Sent
+from services.retention import Lifetimes, Retention
+from services.sending import Sending
+from storage.disk import DiskStore
+from tests.engines import Engine
+
+T = TypeVar("T")
+
+MAX_PENDING = 8
+TTL_SECONDS = 3600
+LIFETIMES = Lifetimes(interval_seconds=3600, orphan_seconds=6 * 3600, message_days=365, event_days=7)
+LANE = ("log", "")
+
+
+class Clock:
+    """Milliseconds."""
+
+    now = 1_800_000_000_000
+
+    def __call__(self) -> int:
+        return self.now
+
+
+@dataclass
+class Town:
+    db: Database
+    engine: Engine
+    store: DiskStore
+    folder: Path
+    clock: Clock
+    keys: KeyRing
+    max_pending: int = MAX_PENDING
+
+    @cached_property
+    def policy(self) -> SendPolicy:
+        return SendPolicy(
+            max_pixels=1000,
+            max_ttl_seconds=30 * 24 * 3600,
+            allow_opaque=True,
+            max_pending=self.max_pending,
+            max_pending_bytes=10**9,
+            friends_only=False,
+        )
+
+    @cached_property
+    def limits(self) -> Limits:
+        return Limits(db=self.db, keys=self.keys, enabled=False)
+
+    @cached_property
+    def discovery(self) -> Discovery:
+        return Discovery(db=self.db, keys=self.keys, per_day=1000, enabled=False, clock=self.clock)
+
+    @cached_property
+    def sending(self) -> Sending:
+        return Sending(
+            db=self.db,
+            store=self.store,
+            keys=self.keys,
+            limits=self.limits,
+            discovery=self.discovery,
+            policy=self.policy,
+            push_give_up_ms=72 * HOUR_MS,
+            wake_relay=lambda: None,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def messaging(self) -> Messaging:
+        return Messaging(
+            db=self.db,
+            limits=self.limits,
+            discovery=self.discovery,
+            policy=self.policy,
+            keep_ms=365 * DAY_MS,
+            push_give_up_ms=72 * HOUR_MS,
+            wake_relay=lambda: None,
+            clock=self.clock,
+        )
+
+    @cached_property
+    def reading(self) -> Reading:
+        return Reading(db=self.db, store=self.store, keys=self.keys, wake_retention=lambda: None, clock=self.clock)
+
+    @cached_property
+    def groups(self) -> Groups:
+        return Groups(db=self.db, policy=self.policy, wake_retention=lambda: None, clock=self.clock)
+
+    @cached_property
+    def people(self) -> People:
+        return People(db=self.db, clock=self.clock)
+
+    async def sweep(self, ahead_ms: int = 0) -> None:
+        """What the retention of another machine does, whose clock is that far ahead."""
+        retention = Retention(self.db, self.store, lifetimes=LIFETIMES, clock=lambda: self.clock() + ahead_ms)
+        assert (await retention.run_once()).failed == []
+
+    def equip(self, *people: UserId) -> None:
+        """Have each of these people be told by one device."""
+        for uid in people:
+            self.engine.execute(
+                "INSERT INTO devices (uid, provider, app, token, token_digest, registered_at)"
+                " VALUES (?, ?, ?, ?, ?, 0)",
+                *(uid, *LANE, f"token {uid}", uid.to_bytes(32, "big")),
+            )
+
+    async def newcomers(self, count: int) -> list[UserId]:
+        async def unit(tx: Transaction) -> list[UserId]:
+            return [
+                await users.insert_user(
+                    tx,
+                    nickname="x",
+                    region_num="86",
+                    phone_cipher=self.keys.encrypt_phone("+8613900139000"),
+                    terms_version=None,
+                    now=self.clock(),
+                )
+                for _ in range(count)
+            ]
+
+        return await self.db.write(unit)
+
+    async def send(
+        self, sender: UserId, *, key: str | None = None, data: bytes = b"picture", **addressee: object
+    ) -> Sent:
+        """An image to `receiver_uid` or `group_id`."""
+        fields = {name: str(value) for name, value in addressee.items()}
+        draft = Draft(fields, "opaque", TTL_SECONDS, "", len(data))
+        with self.store.reserve(len(data)) as room:
+            writer = await self.sending.create(room)
+            try:
+                return await self.sending.finish_image(sender, draft, writer, data, key)
+            finally:
+                await writer.abort()
+
+    async def say(self, sender: UserId, *, key: str | None = None, text: str = "hello", **addressee: object) -> int:
+        sent = await self.messaging.send(sender, {"kind": "text", "text": text, **addressee}, key)
+        return sent.message_id
+
+    async def fetch(self, uid: UserId, image: Sent) -> None:
+        """Take the whole image and say so."""
+        await self.reading.acknowledge(uid, image.message_key)
+
+    async def group(self, owner: UserId, *others: UserId) -> int:
+        fields = {"name": "friends", "members": list(others), "join": "open"}
+        return (await self.groups.create(owner, fields)).group_id
+
+    async def room_gid(self, group_id: int) -> str:
+        [(room_gid,)] = self.engine.rows("SELECT room_gid FROM `groups` WHERE group_id = ?", group_id)
+        return str(room_gid)
+
+    async def leave_all(self, uid: UserId) -> None:
+        await membership.leave_all(self.db, uid, self.clock)
+
+    async def claim(self, limit: int) -> list[Claimed]:
+        """What one relay would send."""
+        lease = os.urandom(16).hex()
+
+        async def unit(tx: Transaction) -> list[Claimed]:
+            now = self.clock()
+            return await outbox.claim(tx, lane=LANE, now=now, lease=lease, lease_until=now + 60_000, limit=limit)
+
+        return await self.db.write(unit)
+
+    async def push_each(self, device_id: int, count: int) -> None:
+        """Rows of the outbox that are due."""
+
+        async def unit(tx: Transaction) -> None:
+            for _ in range(count):
+                await outbox.insert_for_device(
+                    tx,
+                    kind=Kind.ACCOUNT_RETRIEVED,
+                    message_id=None,
+                    device_id=device_id,
+                    now=self.clock(),
+                    give_up_at=self.clock() + HOUR_MS,
+                )
+
+        await self.db.write(unit)
+
+    def members(self, group_id: int) -> dict[int, str]:
+        """Who is in a group, as what."""
+        found = self.engine.rows("SELECT uid, role FROM group_members WHERE group_id = ? ORDER BY uid", group_id)
+        return dict(found)
+
+    def told(self, uid: int) -> list[str]:
+        """The types of a person's events."""
+        return [kind for (kind,) in self.engine.rows("SELECT type FROM events WHERE uid = ? ORDER BY event_id", uid)]
+
+    def states(self, message_id: int) -> list[str]:
+        """Of a message's deliveries."""
+        found = self.engine.rows("SELECT state FROM deliveries WHERE message_id = ? ORDER BY receiver_uid", message_id)
+        return [state for (state,) in found]
+
+    def files(self) -> int:
+        return len([path for path in (self.folder / "images").rglob("*") if path.is_file()])
+
+    def state_of(self, message_id: int) -> tuple[int, int | None]:
+        """`exist` and `purge_at` of a message."""
+        [(exist, purge_at)] = self.engine.rows("SELECT exist, purge_at FROM messages WHERE message_id = ?", message_id)
+        return exist, purge_at
+
+    def check(self) -> None:
+        """What must hold whatever has raced: logs without gap or repeat, counters that add up, ends that are seen."""
+        logs: dict[int, list[int]] = {}
+        for uid, event_id in self.engine.rows("SELECT uid, event_id FROM events ORDER BY uid, event_id"):
+            logs.setdefault(uid, []).append(event_id)
+        for uid, seq in self.engine.rows("SELECT uid, event_seq FROM users"):
+            assert logs.get(uid, []) == list(range(1, seq + 1))
+        waiting = "SELECT count(*), coalesce(sum(m.size), 0) FROM deliveries d JOIN messages m USING (message_id)"
+        for uid, count, size in self.engine.rows("SELECT uid, pending_count, pending_bytes FROM users"):
+            assert self.engine.rows(f"{waiting} WHERE d.receiver_uid = ? AND state = 'pending'", uid) == [(count, size)]
+        pending = "SELECT 1 FROM deliveries d WHERE d.message_id = m.message_id AND d.state = 'pending'"
+        assert self.engine.rows(f"SELECT message_id FROM messages m WHERE exist = 1 AND NOT EXISTS ({pending})") == []
+        assert self.engine.rows(f"SELECT message_id FROM messages m WHERE exist = 0 AND EXISTS ({pending})") == []
+
+
+async def at_once(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T | BaseException]:
+    """What came of each, an error too."""
+    return await asyncio.gather(*calls, return_exceptions=True)
+
+
+async def all_well(calls: Iterable[Awaitable[T]]) -> list[T]:
+    return list(await asyncio.gather(*calls))
+
+
+@asynccontextmanager
+async def open_town(engine: Engine, folder: Path) -> AsyncIterator[Town]:
+    db = await engine.open()
+    store = DiskStore(folder / "images", min_free_bytes=0)
+    try:
+        yield Town(db, engine, store, folder, Clock(), new_key_ring())
+    finally:
+        store.close()
+        await db.close()

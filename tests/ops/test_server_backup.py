@@ -1,0 +1,249 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backup and restore of a database on a server: what test_backup.py and test_restore.py promise of a SQLite file."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from models.db.mysql_tables import SKIPPED_IDS
+from ops.backup import backup
+from ops.doctor import doctor
+from ops.fsck import fsck
+from ops.restore import restore
+from services.manifest import facts
+from tests.engines import Engine, database_of, environment_of
+from tests.harness import ROOT, Person, Server, running, wait_until
+from tests.mariadb import PASSWORD
+from tests.ops.commands import asked, refused
+from tests.pictures import jpeg, png
+
+pytestmark = pytest.mark.parametrize("engine_name", ["mariadb"], indirect=True, scope="session")
+
+
+def send(ann: Person, ben: Person, image: bytes) -> str:
+    reply = ann.send(ben, image)
+    assert reply.status_code == 201, reply.text
+    return reply.headers["message-key"]
+
+
+def listing(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != "server.lock"}
+
+
+def rows_of(database: Engine) -> dict[str, list[tuple[object, ...]]]:
+    """Everything in the database."""
+    tables = [name for (name,) in database.rows("SHOW TABLES")]
+    return {table: database.rows(f"SELECT * FROM `{table}`") for table in tables}
+
+
+@pytest.fixture
+def saved(used: Path, tmp_path: Path) -> Path:
+    """A backup with one image that waits."""
+    asked(backup, used, tmp_path / "backup", "--with-images")
+    return tmp_path / "backup"
+
+
+def test_what_was_accepted_before_a_backup_under_load_is_there_after_its_restore(
+    tmp_path: Path, engine: Engine
+) -> None:
+    (tmp_path / "old").mkdir()
+    (tmp_path / "new").mkdir()
+    with running(tmp_path / "old", {"limits": {"enabled": False}, "inbox": {"max_pending": 100_000}}) as old:
+        ann, ben = old.register("Ann", cid="ann"), old.register("Ben \\' \U0001f600", cid="ben")
+        images = {send(ann, ben, image): image for image in (png(2, 3), jpeg(), png(7, 7))}
+        stop = threading.Event()
+        extra: list[str] = []
+
+        def keep_sending() -> None:
+            while not stop.is_set():
+                extra.append(send(ann, ben, png(1, 1)))
+
+        sending = threading.Thread(target=keep_sending)
+        sending.start()
+        try:
+            wait_until(lambda: len(extra) > 0, what="the first image beside the backup")
+            made = asked(backup, old.data_dir, tmp_path / "backup", "--with-images")
+            accepted = len(extra)
+            wait_until(lambda: len(extra) > accepted, what="an image after the backup")
+        finally:
+            stop.set()
+            sending.join()
+        assert len(images) <= made["images"]["files"] <= len(images) + len(extra)
+        assert (made["images"]["gone"], old.failures()) == (0, [])
+    done = asked(restore, tmp_path / "new" / "data", tmp_path / "backup")
+    assert (done["present"], done["missing"], done["damaged"], done["set_aside"]) == (0, 0, 0, [])
+    assert len(images) <= done["images"] <= made["images"]["files"]
+    assert asked(fsck, tmp_path / "new" / "data")["clean"]
+    with running(tmp_path / "new") as new:
+        ann, ben = replace(ann, server=new), replace(ben, server=new)
+        assert {key: ben.get(key).content for key in images} == images
+        assert int(ann.send(ben, png(1, 1)).headers["message-id"]) > SKIPPED_IDS
+        assert new.register("Eve").uid > SKIPPED_IDS
+        group = ann.request("POST", "/v1/groups", json={"name": "the first one"}).json()
+        assert group["group_id"] > SKIPPED_IDS, "the backup knew no groups, and yet clients may"
+        [(event_seq,)] = database_of(new.data_dir).rows("SELECT event_seq FROM users WHERE uid = ?", ben.uid)
+        assert event_seq > SKIPPED_IDS
+        assert new.failures() == []
+    assert engine.rows("SHOW TABLES") == []
+
+
+def test_no_password_stands_on_a_command_line(used: Path, tmp_path: Path) -> None:
+    for name in ("mariadb-dump", "mariadb"):
+        program = tmp_path / "bin" / name
+        program.parent.mkdir(exist_ok=True)
+        program.write_text(
+            f'#!/bin/sh\necho "$0 $@" >> {tmp_path}/said\nenv >> {tmp_path}/said\nexec {shutil.which(name)} "$@"\n'
+        )
+        program.chmod(0o700)
+    path = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    for command, option, data_dir in (("backup", "--with-images", used), ("restore", "--force", tmp_path / "data")):
+        environment = {"PATH": path, **environment_of(data_dir)}
+        arguments = [
+            sys.executable,
+            "-m",
+            "ops",
+            command,
+            str(tmp_path / "backup"),
+            option,
+            "--data-dir",
+            str(data_dir),
+        ]
+        subprocess.run(arguments, cwd=ROOT, env=environment, check=True, timeout=60, capture_output=True)
+    said = (tmp_path / "said").read_text()
+    commands = [line for line in said.splitlines() if line.startswith(str(tmp_path))]
+    assert [line.split()[0].rpartition("/")[2] for line in commands] == ["mariadb-dump", "mariadb"]
+    assert PASSWORD not in "".join(commands)
+
+
+def test_a_database_that_holds_something_is_set_aside_on_demand_only(
+    saved: Path, stopped: Path, engine: Engine
+) -> None:
+    before, tables = listing(stopped), rows_of(engine)
+    assert "is not empty" in refused(restore, stopped, saved)
+    assert (listing(stopped), rows_of(engine)) == (before, tables)
+    done = asked(restore, stopped, saved, "--force")
+    aside = {name.removeprefix("table ") for name in done["set_aside"] if name.startswith("table ")}
+    assert {name.partition("_")[2].partition("_")[2] for name in aside} == set(tables)
+    now = rows_of(engine)
+    for name in aside:
+        assert now[name] == tables[name.partition("_")[2].partition("_")[2]]
+    again = asked(backup, stopped, saved.parent / "again")
+    assert "before_" not in (saved.parent / "again" / "glimpse.sql").read_text(errors="replace")
+    assert set(again["files"]) == {"glimpse.sql", "keys.json", "vapid.pem"}
+
+
+def test_nothing_is_restored_while_anybody_is_connected(
+    saved: Path, stopped: Path, engine: Engine, tmp_path: Path
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    other = Server(tmp_path / "elsewhere")
+    other.config.write_text(json.dumps({"database": {"url": engine.url}}))
+    shutil.copytree(stopped, other.data_dir)
+    other.start()
+    try:
+        before = rows_of(engine)["users"]
+        assert "stop every server first" in refused(restore, stopped, saved, "--force")
+        assert rows_of(engine)["users"] == before
+    finally:
+        other.stop()
+
+
+def test_after_a_restore_that_was_cut_off_no_server_starts_before_one_has_ended(
+    saved: Path, stopped: Path, engine: Engine
+) -> None:
+    tables = rows_of(engine)
+    command = [sys.executable, "-m", "ops", "restore", str(saved), "--force", "--data-dir", str(stopped)]
+    environment = {**os.environ, **environment_of(stopped)}
+    cut = {**environment, "GLIMPSE_FAULT": "set_aside"}
+    assert subprocess.run(command, cwd=ROOT, env=cut, check=False, timeout=60, capture_output=True).returncode < 0
+    assert not set(tables) & set(rows_of(engine))
+    start = [sys.executable, "server.py", "--port", "0", "--data-dir", str(stopped)]
+    refusal = subprocess.run(start, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=30)
+    assert (refusal.returncode, "was cut off: run it again with --force" in refusal.stderr) == (1, True)
+    asked(restore, stopped, saved, "--force")
+    now = rows_of(engine)
+    [(moment)] = {name.split("_")[1] for name in now if name.startswith("before_")}
+    assert {name: now[f"before_{moment}_{name}"] for name in tables} == tables
+    assert not list(stopped.glob("*restoring*"))
+    assert asked(doctor, stopped)["healthy"]
+
+
+def garble(folder: Path) -> None:
+    file = folder / "glimpse.sql"
+    file.write_text(file.read_text().replace("INSERT INTO `users`", "INSERT INTO `nobody`"))
+    vouch(folder)
+
+
+def cut_short(folder: Path) -> None:
+    file = folder / "glimpse.sql"
+    file.write_bytes(file.read_bytes()[:-100])
+
+
+def come_from_a_newer_version(folder: Path) -> None:
+    with (folder / "glimpse.sql").open("a") as file:
+        file.write("INSERT INTO migrations (step, statement) VALUES (9999, 0);\n")
+    vouch(folder)
+
+
+def take_another_ring(folder: Path) -> None:
+    ring = json.loads((folder / "keys.json").read_text())
+    ring["data_keys"]["1"] = ring["code_key"]
+    (folder / "keys.json").write_text(json.dumps(ring))
+    vouch(folder)
+
+
+def be_of_a_file(folder: Path) -> None:
+    (folder / "glimpse.sql").rename(folder / "glimpse.db")
+    document = json.loads((folder / "manifest.json").read_text())
+    document["files"]["glimpse.db"] = document["files"].pop("glimpse.sql")
+    (folder / "manifest.json").write_text(json.dumps(document))
+
+
+def vouch(folder: Path) -> None:
+    """Make the manifest agree with what the files are now."""
+    document = json.loads((folder / "manifest.json").read_text())
+    for name, said in document["files"].items():
+        found = facts(folder / name)
+        said.update(bytes=found.bytes, sha256=found.sha256)
+    (folder / "manifest.json").write_text(json.dumps(document))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (garble, "nobody"),
+        (cut_short, "is not what the manifest says"),
+        (come_from_a_newer_version, "newer version"),
+        (take_another_ring, "not the key ring"),
+        (be_of_a_file, "the backup is of a SQLite file, and database.url names a server"),
+    ],
+)
+def test_a_backup_that_is_not_right_leaves_everything_as_it_was(
+    saved: Path, stopped: Path, engine: Engine, spoil: Callable[[Path], None], words: str
+) -> None:
+    before, tables = listing(stopped), rows_of(engine)
+    spoil(saved)
+    assert words in refused(restore, stopped, saved, "--force")
+    assert (listing(stopped), rows_of(engine)) == (before, tables)
+
+
+def test_a_dump_that_fails_is_no_backup(stopped: Path, tmp_path: Path) -> None:
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "mariadb-dump").write_text("#!/bin/sh\necho 'Got error: 2013: Lost connection' >&2\nexit 2\n")
+    (tmp_path / "bin" / "mariadb-dump").chmod(0o700)
+    environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", **environment_of(stopped)}
+    command = [sys.executable, "-m", "ops", "backup", str(tmp_path / "backup"), "--data-dir", str(stopped)]
+    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    assert (ended.returncode, ended.stderr) == (
+        2,
+        "Error: the database: mariadb-dump: Got error: 2013: Lost connection\n",
+    )
+    assert not (tmp_path / "backup" / "manifest.json").exists()
