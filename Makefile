@@ -1,19 +1,24 @@
 PYTHON ?= python3
 BIN := .venv/bin
+SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-.PHONY: help setup run test check bench lock
+.PHONY: help setup run test test-deps check bench lock
 .DEFAULT_GOAL := help
 
 help: ## say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## make .venv with what the server needs
 
 run: setup ## start the server on 127.0.0.1:8080
 	@exec $(BIN)/python server.py
 
-test: .venv/.installed-dev ## run every test
+test: .venv/.installed-dev ## run every test, on SQLite and on MariaDB where mariadbd is installed
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-deps: ## install what the tests start servers of: MariaDB and rsync (Debian, Ubuntu)
+	@PATH="$$PATH:/usr/sbin"; command -v mariadbd >/dev/null && command -v rsync >/dev/null || \
+	{ $(SUDO) apt-get update --quiet && $(SUDO) apt-get install --yes --no-install-recommends mariadb-server rsync; }
 
 check: .venv/.installed-dev ## formatting, lint, types, import rules, documents
 	$(BIN)/ruff format --check .

@@ -63,8 +63,13 @@ class Filled:
     message_id: int
 
 
-async def fill(folder: Path, tokens: Mapping[LaneKey, Sequence[str]], messages_each: int) -> list[Filled]:
-    """So many messages for each device, each committed as a sent image's; the devices take turns."""
+async def fill(
+    folder: Path, tokens: Mapping[LaneKey, Sequence[str]], messages_each: int, *, over_ms: int = 0
+) -> list[Filled]:
+    """So many messages for each device, each committed as a sent image's; the devices take turns.
+
+    They are as old as if they had been sent evenly over the last `over_ms` milliseconds.
+    """
     migrate.run(folder / DATABASE)
     keys = open_key_ring(folder / "keys.json", sealed=None)
     db = SqliteDatabase(folder / DATABASE)
@@ -77,7 +82,7 @@ async def fill(folder: Path, tokens: Mapping[LaneKey, Sequence[str]], messages_e
         for (provider, app), _, token in places:
             uid = UserId((await tx.execute(_INSERT_PERSON, cipher=cipher)).last_id)
             place = {"provider": provider, "app": app, "token": token, "device_type": "ANDROID"}
-            await devices.register(tx, uid=uid, now=now_ms() - 1, **place)
+            await devices.register(tx, uid=uid, now=now_ms() - over_ms - 1, **place)
             people.append(uid)
         return sender, people
 
@@ -88,11 +93,13 @@ async def fill(folder: Path, tokens: Mapping[LaneKey, Sequence[str]], messages_e
         for (lane, number, _), uid in zip(places, people, strict=True)
     ]
     filled: list[Filled] = []
+    ended = now_ms()
     for first in range(0, len(wanted), ROWS_PER_UNIT):
 
         async def send(tx: Transaction, first: int = first) -> list[Filled]:
-            made, now = [], now_ms()
-            for lane, number, uid, turn in wanted[first : first + ROWS_PER_UNIT]:
+            made = []
+            for place, (lane, number, uid, turn) in enumerate(wanted[first : first + ROWS_PER_UNIT], first):
+                now = ended - over_ms + over_ms * place // len(wanted)
                 both = {"sender": sender, "receiver": uid}
                 key = f"{uid:032x}{turn:032x}"
                 inserted = await tx.execute(_INSERT_MESSAGE, **both, key=key, now=now, until=now + 7 * DAY_MS)

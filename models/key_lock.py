@@ -18,11 +18,12 @@ class RingInUse(KeyRingError):
 def held(path: Path, *, to_change: bool) -> Iterator[None]:
     """Keep the ring of this file as it is for the length of the block, but for one's own changes with `to_change`.
 
-    It is the file's directory that is locked, since the file itself is replaced; the kernel ends it with the process.
+    It is the file's directory that is locked, since the file itself is replaced; of a link's, the file that it leads
+    to. The kernel ends it with the process.
     Raises RingInUse at once rather than wait, OSError.
     Source: flock(2)
     """
-    descriptor = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    descriptor = os.open(path.resolve().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         try:
             fcntl.flock(descriptor, (fcntl.LOCK_EX if to_change else fcntl.LOCK_SH) | fcntl.LOCK_NB)

@@ -102,7 +102,7 @@ async def _test(name: str, provider: Provider, token: str | None) -> Check:
         outcome = Retry("timed out")
     if not token:
         return _judged_made_up(name, outcome)
-    if isinstance(outcome, Delivered) and isinstance(provider, GetuiProvider):
+    if outcome == Delivered() and isinstance(provider, GetuiProvider):
         presence = await provider.presence(token)
         if isinstance(presence, Presence) and not presence.online:
             return _judged_offline(name, presence)

@@ -6,8 +6,9 @@ Source of the parameters: OWASP Password Storage Cheat Sheet, argon2id; 20 to 50
 
 import asyncio
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar, TypeVarTuple
 
 from argon2 import PasswordHasher
@@ -38,10 +39,11 @@ class Hashing:
 
     async def hash(self, password: bytes) -> str:
         """What is kept of the password. Raises Unavailable."""
-        return await self._run(self._hasher.hash, password)
+        with self.place():
+            return await self._run(self._hasher.hash, password)
 
     async def verify(self, stored: str | None, password: bytes) -> bool:
-        """Whether the hash is this password's; without one this costs the same and is false. Raises Unavailable."""
+        """Whether the hash is this password's; without one this costs the same and is false. In a `place`."""
         right = await self._run(self._matches, stored or self._nobodys, password)
         return right and stored is not None
 
@@ -53,14 +55,19 @@ class Hashing:
         """Wait for what runs; what waits is dropped."""
         self._pool.shutdown(cancel_futures=True)
 
-    async def _run(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
+    @contextmanager
+    def place(self) -> Iterator[None]:
+        """One of the computations that run or wait, for the length of the block. Raises Unavailable."""
         if self._pending >= self._max_pending:
             raise Unavailable("Too many passwords are being checked; try again.", retry_after=RETRY_SECONDS)
         self._pending += 1
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
+            yield
         finally:
             self._pending -= 1
+
+    async def _run(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)
 
     def _matches(self, stored: str, password: bytes) -> bool:
         try:

@@ -13,7 +13,7 @@ from typing import Any
 from models.db import devices, passwords, refresh_tokens, users
 from models.db.database import Database, Transaction, UniqueViolation
 from models.db.passwords import Password
-from models.errors import AppError, Conflict, Forbidden, Taken, Unauthenticated, Unavailable
+from models.errors import AppError, Conflict, Forbidden, Taken, Unauthenticated
 from models.keys import new_secret
 from models.login import Name, parse_name
 from models.user import UserId
@@ -198,12 +198,9 @@ class Passwords:
 
     async def _check(self, stored: str | None, password: bytes, address: str, subject: str) -> bool:
         """Whether the password is right. Raises RateLimited before it is looked at, and Unavailable."""
-        failure = await self._limits.count_failure(address, subject)
-        try:
+        with self._hashing.place():  # who finds none has not failed
+            failure = await self._limits.count_failure(address, subject)
             right = await self._hashing.verify(stored, password)
-        except Unavailable:
-            await self._limits.forgive(failure)
-            raise
         if right:
             await self._limits.forgive(failure)
         return right

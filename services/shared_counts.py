@@ -48,24 +48,20 @@ class SharedCounts:
         return Slot(budgets.key_digest("rate", subject, length_ms, number), amount, (number + 1) * length_ms)
 
     async def spend(self, *slots: Slot) -> int:
-        """Count one more in each, always given in the same order. 0 when that is within each amount.
+        """Count one more in each, the widest first, up to the first that is full. 0 when none was.
 
-        Else the seconds until the window of the first that is full ends, at least 1; the ones after it count nothing.
-        Raises DatabaseError.
+        Else the seconds until the window of that one ends, at least 1. Raises DatabaseError.
         """
+        known_full = next((slot for slot in slots if slot.digest in self._spent), None)
+        rest = slots if known_full is None else slots[: slots.index(known_full)]
 
         async def unit(tx: Transaction) -> Slot | None:
-            for slot in slots:
-                within = await budgets.spend(
-                    tx, key_digest=slot.digest, amount=1, limit=slot.amount, expires_at=slot.ends_at
-                )
-                if not within:
+            for slot in rest:
+                if not await _count(tx, slot):
                     return slot
-            return None
+            return known_full
 
-        full = next((slot for slot in slots if slot.digest in self._spent), None)
-        if full is None:
-            full = await self._db.write(unit)
+        full = await self._db.write(unit) if rest else known_full
         if full is None:
             return 0
         self._remember(full)
@@ -86,6 +82,11 @@ class SharedCounts:
         self._spent[full.digest] = None
         if len(self._spent) > MAX_SPENT:
             self._spent.popitem(last=False)
+
+
+async def _count(tx: Transaction, slot: Slot) -> bool:
+    """Whether one more is within the amount; if not, nothing is counted."""
+    return await budgets.spend(tx, key_digest=slot.digest, amount=1, limit=slot.amount, expires_at=slot.ends_at)
 
 
 class SharedWindow:

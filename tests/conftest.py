@@ -18,7 +18,14 @@ def anyio_backend() -> str:
     return "asyncio"
 
 
-@pytest.fixture(scope="session", params=engines.NAMES)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "engine_name" in metafunc.fixturenames:
+        only = metafunc.definition.get_closest_marker("only_on")
+        names = [name for name in engines.NAMES if not only or name in only.args]
+        metafunc.parametrize("engine_name", names, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def engine_name(request: pytest.FixtureRequest) -> str:
     """Runs once on each engine whatever asks for it."""
     return str(request.param)

@@ -30,8 +30,9 @@ from tests.mariadb import MariaDB
 NAMES = ["sqlite", "mariadb"] if mariadb.installed() else ["sqlite"]
 BUSY_MILLISECONDS = 5000
 
-ON_SQLITE = pytest.mark.parametrize("engine_name", ["sqlite"], indirect=True, scope="session")
-"""For tests of what is the same on each engine, though the server that they share follows the engine."""
+ON_SQLITE = pytest.mark.only_on("sqlite")
+ON_MARIADB = pytest.mark.only_on("mariadb")
+"""For tests of what one engine alone has, or of what is the same on each, whose fixtures follow the engine."""
 
 NewFolder = Callable[[str], Path]
 """Makes a temporary folder whose name begins so."""

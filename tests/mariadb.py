@@ -33,7 +33,7 @@ WHOLE_NUMBERS = {**conversions, FIELD_TYPE.DECIMAL: int, FIELD_TYPE.NEWDECIMAL: 
 
 
 def installed() -> bool:
-    return bool(shutil.which("mariadbd") and shutil.which("mariadb-install-db"))
+    return bool(_program("mariadbd") and _program("mariadb-install-db"))
 
 
 class MariaDB:
@@ -61,9 +61,10 @@ class MariaDB:
         tables = ["--auth-root-authentication-method=normal", "--skip-test-db"]
         made = subprocess.run(
             [
-                "mariadb-install-db",
+                _program("mariadb-install-db"),
                 "--no-defaults",
                 f"--datadir={self.directory / 'data'}",
+                self._own_tmpdir,
                 *tables,
                 *_identity(),
                 *SMALL,
@@ -76,6 +77,11 @@ class MariaDB:
             raise RuntimeError(f"mariadb-install-db failed:\n{made.stdout}{made.stderr}")
 
     @property
+    def _own_tmpdir(self) -> str:
+        """A server that starts removes the temporary tables of all others that share its folder."""
+        return f"--tmpdir={self.directory}"
+
+    @property
     def pid(self) -> int:
         assert self._process
         return self._process.pid
@@ -83,9 +89,9 @@ class MariaDB:
     def start(self) -> None:
         """Start it, again after `stop` or `kill`, on the same port; returns when it answers."""
         command = [
-            *("mariadbd", "--no-defaults", *_identity(), f"--datadir={self.directory / 'data'}"),
+            *(_program("mariadbd"), "--no-defaults", *_identity(), f"--datadir={self.directory / 'data'}"),
             *(f"--socket={self.socket}", f"--port={self.port}", "--bind-address=127.0.0.1"),
-            *(f"--pid-file={self.directory / 'data/pid'}", *SMALL, *self.options),
+            *(f"--pid-file={self.directory / 'data/pid'}", self._own_tmpdir, *SMALL, *self.options),
         ]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -147,6 +153,11 @@ def run(cursor: Cursor, statements: str) -> None:
     cursor.execute(statements)
     while cursor.nextset():
         pass
+
+
+def _program(name: str) -> str:
+    """Where it is, or nothing. Debian keeps servers where an ordinary user does not look."""
+    return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin") or ""
 
 
 def _fast_folder() -> Path | None:

@@ -27,7 +27,7 @@ TITLES = {
 }
 LIMITED = {
     "getui": "10005",
-    "fcm": "RESOURCE_EXHAUSTED",
+    "fcm": "QUOTA_EXCEEDED",
     "apns": "TooManyRequests",
     "webpush": "429",
     "ntfy": "42901",

@@ -269,12 +269,16 @@ def _share(due: Sequence[Row]) -> tuple[list[int], list[int]]:
     return chosen, held_back
 
 
+def _fitting(reason: str) -> str:
+    return reason[:REASON_CHARACTERS].encode(errors="replace").decode()  # half of a surrogate pair is no text
+
+
 async def settle(
     tx: Transaction, *, outbox_id: int, lease: str, state: State, attempts: int, reason: str, now: int
 ) -> bool:
     """End a row whose lease is still held; False when it is not, and nothing is changed."""
     params: dict[str, Value] = {"row": outbox_id, "held": lease, "to": state.value, "tries": attempts, "now": now}
-    return (await tx.execute(_SETTLE, **params, because=reason[:REASON_CHARACTERS])).count == 1
+    return (await tx.execute(_SETTLE, **params, because=_fitting(reason))).count == 1
 
 
 async def settle_delivered(tx: Transaction, *, outbox_ids: Iterable[int], lease: str, now: int) -> int:
@@ -287,7 +291,7 @@ async def settle_later(
 ) -> bool:
     """Give a row back to be claimed from `next_at` on; False when its lease is no longer held."""
     params: dict[str, Value] = {"row": outbox_id, "held": lease, "tries": attempts, "until": next_at}
-    return (await tx.execute(_POSTPONE, **params, because=reason[:REASON_CHARACTERS])).count == 1
+    return (await tx.execute(_POSTPONE, **params, because=_fitting(reason))).count == 1
 
 
 async def purge_settled(tx: Transaction, *, before: int, limit: int) -> int:

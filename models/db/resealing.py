@@ -41,7 +41,6 @@ _READ = Statement(
     select(users.c.uid, users.c.phone_cipher)
     .where(InList(users.c.uid, bindparam("uids")), users.c.phone_cipher.is_not(None))
     .order_by(users.c.uid)
-    .with_for_update()
 )
 _RESEAL = Statement(
     update(users)
@@ -89,7 +88,7 @@ async def list_due(reader: Reader, wanted: Wanted, *, after: int, limit: int) ->
 
 
 async def read_ciphers(tx: Transaction, uids: Iterable[UserId]) -> list[tuple[UserId, bytes]]:
-    """The sealed numbers of those of these people who have one now, and keep it until the transaction ends."""
+    """The sealed numbers of those of these people who have one now, in ascending uid."""
     return [(UserId(uid), cipher) for uid, cipher in await tx.read(_READ, uids=as_list(uids))]
 
 

@@ -27,13 +27,13 @@ _PUSH = "kind, message_id, device_id, provider, app, state, created_at, next_at,
 _PUSHED = (
     "SELECT 'message', d.message_id, d.receiver_uid, 'log', '', IF(m.exist = 1, 'due', 'delivered'), m.send_time,"
     f" m.send_time, m.send_time + {3 * DAY}, IF(m.exist = 1, NULL, m.send_time + 1000)"
-    f" FROM deliveries d JOIN messages m USING (message_id) WHERE m.message_id > {MESSAGES // 2}"
+    f" FROM deliveries d JOIN messages m USING (message_id) WHERE m.message_id > {MESSAGES * 3 // 4}"
 )
 _EVENTS = (
     "SELECT receiver_uid, row_number() OVER (PARTITION BY receiver_uid ORDER BY message_id), 'image', send_time,"
     " concat('{\"message_id\": ', message_id, ', \"sender_uid\": 1}')"
     " FROM (SELECT d.receiver_uid, message_id, m.send_time FROM deliveries d JOIN messages m USING (message_id)"
-    f" WHERE m.message_id > {MESSAGES // 2}) AS delivered"
+    f" WHERE m.message_id > {MESSAGES * 3 // 4}) AS delivered"
 )
 
 FILL = (

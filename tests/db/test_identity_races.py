@@ -7,8 +7,8 @@ without the lock, the compare-and-set or the unique key that it is about.
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Coroutine, Iterable
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -18,6 +18,7 @@ from sqlalchemy import text
 
 from models import rotation
 from models.clock import DAY_MS
+from models.db import credentials, erasure, users
 from models.db.database import Changed, Database, DatabaseError, Row, Statement, Transaction, Unit, Value
 from models.errors import (
     ActivationGone,
@@ -33,8 +34,11 @@ from models.keys import read_key_ring, replace_key_ring
 from models.phone import phone_hash
 from models.rotation import Kind
 from models.user import UserId
+from push.endpoints import Endpoints
 from services.authentication import Caller
 from services.chat import Chat
+from services.device_tokens import DeviceTokens
+from services.devices import Devices
 from services.discovery import Discovery
 from services.enrolment import Issued, Started
 from services.lasting_sessions import LastingSessions
@@ -50,6 +54,7 @@ pytestmark = pytest.mark.anyio
 
 T = TypeVar("T")
 
+CONNECTIONS = 8
 ADDRESS = "192.0.2.1"
 OLD, NEW = "the old password", "the new password"
 
@@ -61,18 +66,30 @@ class Breathing(Transaction):
     """
 
     breath = Statement(text("SELECT SLEEP(0.004)"))
+    long_breath = Statement(text("SELECT SLEEP(0.1)"))
 
-    def __init__(self, tx: Transaction) -> None:
+    def __init__(self, tx: Transaction, cut_in: "CutIn") -> None:
         self._tx = tx
+        self._cut_in = cut_in
         self.touched = tx.touched
 
     async def read(self, statement: Statement, **params: Value) -> list[Row]:
-        await self._tx.read(self.breath)
+        await self._breathe(statement)
         return await self._tx.read(statement, **params)
 
     async def execute(self, statement: Statement, **params: Value) -> Changed:
-        await self._tx.read(self.breath)
+        await self._breathe(statement)
         return await self._tx.execute(statement, **params)
+
+    async def _breathe(self, statement: Statement) -> None:
+        call = self._cut_in.pop(statement, None)
+        if call is not None:
+            call()
+        await self._tx.read(self.long_breath if call else self.breath)
+
+
+CutIn = dict[Statement, Callable[[], object]]
+"""What to begin when a unit has come to a statement, once; the statement then waits for a while."""
 
 
 class Interleaving:
@@ -80,15 +97,63 @@ class Interleaving:
 
     def __init__(self, real: Database) -> None:
         self._real = real
+        self.cut_in: CutIn = {}
+
+    async def write(self, unit: Unit[T]) -> T:
+        async def breathing(tx: Transaction) -> T:
+            return await unit(Breathing(tx, self.cut_in))
+
+        return await self._real.write(breathing)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._real, name)
 
-    async def write(self, unit: Unit[T]) -> T:
-        async def breathing(tx: Transaction) -> T:
-            return await unit(Breathing(tx))
+    async def meet(self) -> None:
+        """Open every connection, so that no unit has to wait for its own while others are on their way."""
 
-        return await self._real.write(breathing)
+        async def breathe(tx: Transaction) -> None:
+            await tx.read(Breathing.breath)
+
+        await asyncio.gather(*(self._real.write(breathe) for _ in range(CONNECTIONS)))
+
+
+async def interleave(world: World) -> None:
+    if world.engine.name == "mariadb":
+        world.db._real = interleaving = Interleaving(world.db._real)
+        await interleaving.meet()
+
+
+@asynccontextmanager
+async def cutting_in(
+    world: World, statement: Statement, begin: Callable[[], Coroutine[Any, Any, T]]
+) -> AsyncIterator[list[T | BaseException]]:
+    """Begin that when a unit has come to the statement. What came of it is there at the end of the block.
+
+    Where units are run one after the other it comes after the block.
+    """
+    begun: list[asyncio.Task[T]] = []
+    answers: list[T | BaseException] = []
+
+    def cut_in() -> None:
+        begun.append(asyncio.create_task(begin()))
+
+    if world.engine.name == "mariadb":
+        world.db._real.cut_in[statement] = cut_in
+    yield answers
+    if world.engine.name == "sqlite":
+        cut_in()
+    answers += await asyncio.gather(*begun, return_exceptions=True)
+
+
+async def later(world: World, breaths: int, call: Coroutine[Any, Any, T]) -> T:
+    """A call that begins when others are some statements ahead."""
+
+    async def breathe(tx: Transaction) -> None:
+        for _ in range(breaths):
+            await users.find(tx, 0)
+
+    await world.db.write(breathe)
+    return await call
 
 
 async def at_once(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T | BaseException]:
@@ -109,8 +174,7 @@ def of(kind: type[T], answers: Iterable[object]) -> list[T]:
 @pytest.fixture
 async def world(engine: Engine) -> AsyncIterator[World]:
     async with open_world(engine, limited=False) as opened:
-        if engine.name == "mariadb":
-            opened.db._real = Interleaving(opened.db._real)
+        await interleave(opened)
         yield opened
 
 
@@ -118,8 +182,7 @@ async def world(engine: Engine) -> AsyncIterator[World]:
 async def counted(engine: Engine) -> AsyncIterator[World]:
     """Where every number is proved, and codes are counted."""
     async with open_world(engine, required=True) as opened:
-        if engine.name == "mariadb":
-            opened.db._real = Interleaving(opened.db._real)
+        await interleave(opened)
         yield opened
 
 
@@ -160,11 +223,11 @@ def unused(world: World) -> list[tuple[Any, ...]]:
 
 
 async def test_a_refresh_token_shown_by_many_at_once_has_one_successor(world: World) -> None:
-    pair = await world.tokens.open(caller_of(await world.register()))
-    pairs = of(TokenPair, await at_once(world.tokens.refresh(pair.refresh_token) for _ in range(8)))
-    assert len(pairs) == 8
-    assert len(unused(world)) == 1
-    assert len(of(TokenPair, await at_once(world.tokens.refresh(each.refresh_token) for each in pairs))) == 1
+    sessions = [await world.tokens.open(caller_of(each)) for each in await newcomers(world, 3)]
+    pairs = of(TokenPair, await at_once(world.tokens.refresh(each.refresh_token) for each in sessions * 4))
+    assert len(pairs) == 12
+    assert len(unused(world)) == 3
+    assert len(of(TokenPair, await at_once(world.tokens.refresh(each.refresh_token) for each in pairs))) == 3
 
 
 async def test_a_refresh_token_shown_by_many_too_late_ends_its_family_for_good(world: World) -> None:
@@ -203,7 +266,7 @@ async def test_who_logs_in_with_a_password_that_is_being_changed_is_not_in_after
     _, caller = await signed_up(world)
     change = world.passwords.change(caller, {"current_password": OLD, "password": NEW}, ADDRESS)
     logins = [world.passwords.log_in({"login": "anna", "password": OLD}, ADDRESS) for _ in range(8)]
-    await at_once([*logins[:4], change, *logins[4:]])
+    await at_once([change, *(later(world, number, login) for number, login in enumerate(logins))])
     assert unused(world) == [(caller.family,)]
     await world.passwords.log_in({"login": "anna", "password": NEW}, ADDRESS)
 
@@ -256,6 +319,17 @@ async def test_a_ukey_renewed_by_many_at_once_leaves_the_one_that_asked_and_the_
         "SELECT credential_id, expires_at FROM credentials ORDER BY credential_id"
     )
     assert (asked, ends_at, newest_ends_at) == (issued.credential_id, world.clock.now + DAY_MS, None)
+
+
+async def test_a_ukey_that_a_newer_one_ends_is_not_renewed_meanwhile(world: World) -> None:
+    issued = await world.register()
+    newer = await world.accounts.renew_ukey(caller_of(issued))
+    async with cutting_in(
+        world, credentials._DELETE_OLDER, lambda: world.accounts.renew_ukey(caller_of(issued))
+    ) as late:
+        caller = await world.login(issued, newer)
+    assert of(Unauthenticated, late)
+    assert world.rows("SELECT credential_id FROM credentials") == [(caller.credential_id,)]
 
 
 async def test_of_two_ukeys_that_are_renewed_at_once_one_has_ended(world: World) -> None:
@@ -333,6 +407,17 @@ async def test_an_account_that_is_retrieved_while_its_person_leaves_is_gone_or_a
         assert found == ([] if retrieved.retrieved else [(retrieved.uid,)])
 
 
+async def test_a_former_owner_who_leaves_takes_nothing_from_a_numbers_new_one(world: World) -> None:
+    accounts = await newcomers(world, 4)
+    world.clock.now += 91 * DAY_MS
+    confirms = [await begin(world, phone(number)) for number in range(4)]
+    leaves = [later(world, number, leaving(world).leave(issued.uid)) for number, issued in enumerate(accounts)]
+    answers = await at_once([*leaves, *confirms])
+    proved = of(Issued, answers)
+    assert world.rows("SELECT count(*) FROM users WHERE phone_cipher IS NOT NULL") == [(len(proved),)]
+    assert world.rows("SELECT count(*) FROM activations") == [(len(proved),)]
+
+
 async def test_nothing_is_left_of_who_leaves_in_the_middle_of_everything(world: World, people: People) -> None:
     """Also of requests that came in before: a session goes on for a moment where a unit is under way."""
     ann, *others = await newcomers(world, 4)
@@ -344,7 +429,7 @@ async def test_nothing_is_left_of_who_leaves_in_the_middle_of_everything(world: 
         gone.set()
 
     async def go_on(call: Any, *args: Any) -> None:
-        for _ in range(12):
+        for _ in range(20):
             if gone.is_set():
                 return
             with suppress(AppError):
@@ -357,6 +442,16 @@ async def test_nothing_is_left_of_who_leaves_in_the_middle_of_everything(world: 
     calls += [go_on(world.accounts.patch_me, ann.uid, {"nickname": "Anna"})]
     await asyncio.gather(*calls, leave())
     assert left_of(world.engine, ann.uid) == []
+
+
+async def test_nothing_is_left_of_who_leaves_when_a_last_request_comes_with_the_last_stroke(world: World) -> None:
+    ann = await world.register()
+    places = DeviceTokens((("log", ""),), default_provider="log", endpoints=Endpoints())
+    devices = Devices(db=world.db, tokens=places, providers={}, limits=world.limits, clock=world.clock)
+    async with cutting_in(world, erasure._ERASE, lambda: devices.register(ann.uid, {"token": "late"})) as late:
+        await leaving(world).leave(ann.uid)
+    assert left_of(world.engine, ann.uid) == []
+    assert of(AppError, late)
 
 
 async def test_a_profile_whose_parts_are_changed_at_once_has_every_change(world: World) -> None:
@@ -382,7 +477,8 @@ async def test_a_request_that_is_withdrawn_while_it_is_accepted_makes_no_friends
     pairs = [(uids[number], uids[number + 1]) for number in range(0, 8, 2)]
     for one, two in pairs:
         await people.befriend(one, two)
-    await at_once(call for one, two in pairs for call in (people.part(one, two), people.accept(two, one)))
+    withdrawals = [later(world, number, people.part(one, two)) for number, (one, two) in enumerate(pairs)]
+    await at_once([*withdrawals, *(people.accept(two, one) for one, two in pairs)])
     assert world.rows("SELECT * FROM friendships") == []
 
 

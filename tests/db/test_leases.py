@@ -2,13 +2,13 @@
 """Leases: one holder of many at a time, another when that one is gone, whatever the clocks of machines say."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
 import pytest
 
-from models.db.database import CommitUnknown, Database, T, Unit
+from models.db.database import CommitUnknown, Database, Row, Statement, T, Unit, Value
 from services.leases import Lease, Silence
 from tests.engines import Engine
 from tests.interposed import Interposed
@@ -45,6 +45,18 @@ class LostAnswer(Interposed):
             self.lost = True
             raise CommitUnknown("lost")
         return answer
+
+
+class Meanwhile(Interposed):
+    """Has something happen right after it has been read, if it is told what."""
+
+    happens: Callable[[], Awaitable[object]] | None = None
+
+    async def read(self, statement: Statement, **params: Value) -> list[Row]:
+        rows = await super().read(statement, **params)
+        if self.happens is not None:
+            await self.happens()
+        return rows
 
 
 @pytest.fixture
@@ -95,6 +107,19 @@ async def test_who_is_silent_loses_it_before_another_has_it(machines: list[Machi
     before = first.held
     assert len(await looked(machines, 2 * LOOK, second, third)) == 1
     assert (before, first.held, await first.hold()) == (True, False, False)
+
+
+async def test_who_holds_it_again_at_the_last_moment_keeps_it(machines: list[Machine]) -> None:
+    first, second, _ = machines
+    lease = first.lease()
+    waiting = second.lease(meanwhile := Meanwhile(second.db))
+    await lease.hold()
+    await waiting.hold()
+    assert await looked(machines, SECONDS - LOOK, waiting) == []
+
+    meanwhile.happens = lease.hold
+    assert await looked(machines, LOOK, waiting) == []
+    assert lease.held
 
 
 async def test_of_many_that_wait_at_once_one_takes_it_over(machines: list[Machine]) -> None:

@@ -3,8 +3,8 @@
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from models.clock import DAY_MS, HOUR_MS
 from models.db import outbox, users
 from models.db.database import Database, Transaction
-from models.db.outbox import Claimed, Kind
+from models.db.outbox import Claimed, Kind, State
 from models.keys import KeyRing, new_key_ring
 from models.rules import SendPolicy
 from models.user import UserId
@@ -146,11 +146,17 @@ class Town:
         return await self.db.write(unit)
 
     async def send(
-        self, sender: UserId, *, key: str | None = None, data: bytes = b"picture", **addressee: object
+        self,
+        sender: UserId,
+        *,
+        key: str | None = None,
+        data: bytes = b"picture",
+        caption: str = "",
+        **addressee: object,
     ) -> Sent:
         """An image to `receiver_uid` or `group_id`."""
         fields = {name: str(value) for name, value in addressee.items()}
-        draft = Draft(fields, "opaque", TTL_SECONDS, "", len(data))
+        draft = Draft(fields, "opaque", TTL_SECONDS, caption, len(data))
         with self.store.reserve(len(data)) as room:
             writer = await self.sending.create(room)
             try:
@@ -177,9 +183,23 @@ class Town:
     async def leave_all(self, uid: UserId) -> None:
         await membership.leave_all(self.db, uid, self.clock)
 
-    async def claim(self, limit: int) -> list[Claimed]:
+    def device_of(self, uid: UserId) -> int:
+        [(device_id,)] = self.engine.rows("SELECT device_id FROM devices WHERE uid = ?", uid)
+        return int(device_id)
+
+    async def settle(self, row: Claimed, lease: str, reason: str) -> bool:
+        """End a row that `claim` gave as dead."""
+
+        async def unit(tx: Transaction) -> bool:
+            return await outbox.settle(
+                tx, outbox_id=row.outbox_id, lease=lease, state=State.DEAD, attempts=1, reason=reason, now=self.clock()
+            )
+
+        return await self.db.write(unit)
+
+    async def claim(self, limit: int, lease: str | None = None) -> list[Claimed]:
         """What one relay would send."""
-        lease = os.urandom(16).hex()
+        lease = lease or os.urandom(16).hex()
 
         async def unit(tx: Transaction) -> list[Claimed]:
             now = self.clock()
@@ -247,6 +267,26 @@ async def at_once(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T | BaseExcep
 
 async def all_well(calls: Iterable[Awaitable[T]]) -> list[T]:
     return list(await asyncio.gather(*calls))
+
+
+def of(kind: type, results: Sequence[object]) -> list[object]:
+    """Those of `at_once` that are of this kind."""
+    return [result for result in results if isinstance(result, kind)]
+
+
+@contextmanager
+def no_deadlock(town: Town) -> Iterator[None]:
+    """Deadlocks are run again and no harm, but what takes its locks in order has none."""
+    before = _deadlocks(town)
+    yield
+    assert _deadlocks(town) == before
+
+
+def _deadlocks(town: Town) -> int:
+    if town.engine.name == "sqlite":
+        return 0
+    [(_, count)] = town.engine.rows("SHOW GLOBAL STATUS LIKE 'Innodb_deadlocks'")
+    return int(count)
 
 
 @asynccontextmanager

@@ -3,7 +3,10 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -12,13 +15,30 @@ import pytest
 from models.errors import AppError, InvalidPhone, RegionNotAllowed, SmsLimited
 from services.enrolment import Started
 from services.sms_budgets import RATES, address_block
-from tests.engines import Engine, NewFolder
+from tests.engines import Engine, NewFolder, database_of
 from tests.harness import Server, phone_number, running, wait_until
 from tests.identity.world import PHONE, TEST_NUMBER, World, open_world
 
 anyio = pytest.mark.anyio
 
 OPEN = dict.fromkeys(RATES, "1000/day")
+
+
+Opened = Callable[..., AbstractAsyncContextManager[World]]
+
+
+@pytest.fixture
+async def opened(engine: Engine, tmp_path: Path) -> AsyncIterator[Opened]:
+    """Opens worlds where every number needs a code, and where `budgets` is of these alone: rates are elsewhere."""
+    rates = await database_of(tmp_path / "rates").open()
+    yield partial(open_world, engine, required=True, rates=rates)
+    await rates.close()
+
+
+@pytest.fixture
+async def strict(opened: Opened) -> AsyncIterator[World]:
+    async with opened() as world:
+        yield world
 
 
 def numbered(last: int) -> dict[str, str]:
@@ -54,9 +74,9 @@ def kept(world: World) -> list[Any]:
     ],
 )
 async def test_each_budget_ends_where_it_says_and_touches_nobody_else(
-    engine: Engine, kind: str, seconds: int, within: tuple[Any, Any], beyond: tuple[Any, Any]
+    opened: Opened, kind: str, seconds: int, within: tuple[Any, Any], beyond: tuple[Any, Any]
 ) -> None:
-    async with open_world(engine, required=True, budgets=OPEN | {kind: "3/day"}) as world:
+    async with opened(budgets=OPEN | {kind: "3/day"}) as world:
         outcomes = []
         for number in range(5):
             before = kept(world)
@@ -75,8 +95,8 @@ async def test_each_budget_ends_where_it_says_and_touches_nobody_else(
 @pytest.mark.parametrize(
     ("kind", "seconds", "same"), [("per_number", 700, True), ("per_prefix", 0, False), ("total", 0, False)]
 )
-async def test_one_network_alone_locks_nobody_out(engine: Engine, kind: str, seconds: int, same: bool) -> None:
-    async with open_world(engine, required=True, budgets=OPEN | {kind: "5/day"}) as world:
+async def test_one_network_alone_locks_nobody_out(opened: Opened, kind: str, seconds: int, same: bool) -> None:
+    async with opened(budgets=OPEN | {kind: "5/day"}) as world:
         outcomes = []
         for number in range(8):
             outcomes.append(await outcome(world, PHONE if same else numbered(number), f"198.51.100.{number}"))
@@ -88,8 +108,8 @@ async def test_one_network_alone_locks_nobody_out(engine: Engine, kind: str, sec
 
 
 @anyio
-async def test_the_total_is_for_everybody_until_its_window_ends(engine: Engine) -> None:
-    async with open_world(engine, required=True, budgets=OPEN | {"total": "2/hour"}) as world:
+async def test_the_total_is_for_everybody_until_its_window_ends(opened: Opened) -> None:
+    async with opened(budgets=OPEN | {"total": "2/hour"}) as world:
         assert [await outcome(world, numbered(number)) for number in range(2)] == ["sent"] * 2
         with pytest.raises(SmsLimited) as refused:
             await world.accounts.register(PHONE | {"phone_num": "13900139000"}, None)
@@ -102,8 +122,8 @@ async def test_the_total_is_for_everybody_until_its_window_ends(engine: Engine) 
 
 
 @anyio
-async def test_codes_that_are_sent_again_count_too(engine: Engine) -> None:
-    async with open_world(engine, required=True, budgets=OPEN | {"total": "2/day"}) as world:
+async def test_codes_that_are_sent_again_count_too(opened: Opened) -> None:
+    async with opened(budgets=OPEN | {"total": "2/day"}) as world:
         started, _ = await world.start()
         for seconds in (60, 120):
             world.clock.pass_seconds(seconds)
@@ -118,16 +138,16 @@ async def test_codes_that_are_sent_again_count_too(engine: Engine) -> None:
 
 
 @anyio
-async def test_many_at_once_get_no_more_than_there_is(engine: Engine) -> None:
-    async with open_world(engine, required=True, budgets=OPEN | {"per_prefix": "7/day"}) as world:
+async def test_many_at_once_get_no_more_than_there_is(opened: Opened) -> None:
+    async with opened(budgets=OPEN | {"per_prefix": "7/day"}) as world:
         outcomes = await asyncio.gather(*(outcome(world, numbered(number)) for number in range(50)))
         assert Counter(outcomes) == {"sent": 7, "sms_limited": 43}
         assert world.rows("SELECT count(*) FROM activations") == [(7,)]
 
 
 @anyio
-async def test_a_test_number_spends_nothing_and_is_asked_of_no_region(engine: Engine) -> None:
-    async with open_world(engine, required=True, budgets=dict.fromkeys(RATES, "1/day"), regions=["86"]) as world:
+async def test_a_test_number_spends_nothing_and_is_asked_of_no_region(opened: Opened) -> None:
+    async with opened(budgets=dict.fromkeys(RATES, "1/day"), regions=["86"]) as world:
         for _ in range(5):
             assert await outcome(world, TEST_NUMBER, "192.0.2.1") == "sent"
         assert world.rows("SELECT count(*) FROM budgets") == [(0,)]
@@ -159,9 +179,9 @@ async def test_nothing_of_numbers_and_addresses_is_in_the_clear(strict: World) -
     ],
 )
 async def test_codes_go_to_the_regions_that_are_named(
-    engine: Engine, regions: list[str], fields: dict[str, str], allowed: bool
+    opened: Opened, regions: list[str], fields: dict[str, str], allowed: bool
 ) -> None:
-    async with open_world(engine, required=True, regions=regions) as world:
+    async with opened(regions=regions) as world:
         if allowed:
             assert isinstance(await world.accounts.register(fields, None), Started)
             return

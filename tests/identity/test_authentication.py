@@ -144,18 +144,19 @@ async def test_a_visit_is_noted_once_a_day(world: World) -> None:
     issued = await world.register()
     registered = world.clock.now
     world.clock.now += DAY_MS - 1
+    world.db.writes = 0
     await world.login(issued)
-    assert not world.authentication._noting
+    assert world.db.writes == 0
 
     world.clock.now += 1
     for _ in range(5):
         await world.login(issued)
-    assert len(world.authentication._noting) == 1
     await _settled(world)
     assert world.rows("select seen_at from users") == [(registered + DAY_MS,)]
 
     await world.login(issued)
-    assert not world.authentication._noting
+    await _settled(world)
+    assert world.db.writes == 1
 
 
 @contextmanager

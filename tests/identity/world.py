@@ -88,13 +88,14 @@ class CountingDatabase:
     def __init__(self, real: Database) -> None:
         self._real = real
         self.shared = real.shared
-        self.reads = 0
+        self.reads = self.writes = 0
 
     async def read(self, statement: Statement, **params: Any) -> list[Row]:
         self.reads += 1
         return await self._real.read(statement, **params)
 
     async def write(self, unit: Unit[T]) -> T:
+        self.writes += 1
         return await self._real.write(unit)
 
     async def settled(self) -> None:
@@ -167,9 +168,11 @@ async def open_world(
     limited: bool = True,
     budgets: Mapping[str, str] | None = None,
     regions: Collection[str] = (),
+    rates: Database | None = None,
 ) -> AsyncIterator[World]:
+    """`rates` is where rates are counted, if not where everything is."""
     db, keys, clock, sms = CountingDatabase(await engine.open()), new_key_ring(), Clock(), FakeSms()
-    limits = Limits(db=db, keys=keys, enabled=limited, clock=clock, monotonic=clock.seconds)
+    limits = Limits(db=rates or db, keys=keys, enabled=limited, clock=clock, monotonic=clock.seconds)
     queue = SmsQueue(sms)
     woken: list[int] = []
     enrolment = Enrolment(keys=keys, recycled_after_days=90, push_give_up_ms=72 * HOUR_MS, clock=clock)

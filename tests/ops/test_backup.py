@@ -78,7 +78,13 @@ def test_a_backup_is_its_owners_alone_and_opens_where_nothing_can_be_written(ser
     modes = {stat.S_IMODE(path.stat().st_mode) for path in everything if path.is_file()}
     assert modes == {0o600}
     assert {stat.S_IMODE(path.stat().st_mode) for path in everything if path.is_dir()} == {0o700}
-    assert {path.name for path in folder.iterdir()} == {"glimpse.db", "keys.json", "vapid.pem", "manifest.json", "images"}
+    assert {path.name for path in folder.iterdir()} == {
+        "glimpse.db",
+        "keys.json",
+        "vapid.pem",
+        "manifest.json",
+        "images",
+    }
     header = (folder / "glimpse.db").read_bytes()[18:20]
     assert header == b"\1\1", "the database still wants a log beside it: https://www.sqlite.org/fileformat.html"
 

@@ -60,9 +60,9 @@ async def _arrange(data_dir: Path) -> None:
         world.clock.now = 1_700_000_000_000
         ann, ben = await world.person(), await world.person()
         await world.reading().acknowledge(ben, (await world.send(ann, ben)).key)
-        world.rows("UPDATE messages SET send_time = ?", 2**52)
+        world.execute("UPDATE messages SET send_time = ?", 2**52)
         await world.send(ann, ben, data=b"waits")
-        world.rows("UPDATE messages SET send_time = ?, expires_at = ?", 2**52, 2**52)
+        world.execute("UPDATE messages SET send_time = ?, expires_at = ?", 2**52, 2**52)
         world.age(await world.file(), DAY)
 
 

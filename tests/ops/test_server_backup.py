@@ -19,13 +19,13 @@ from ops.doctor import doctor
 from ops.fsck import fsck
 from ops.restore import restore
 from services.manifest import facts
-from tests.engines import Engine, database_of, environment_of
+from tests.engines import ON_MARIADB, Engine, database_of, environment_of
 from tests.harness import ROOT, Person, Server, running, wait_until
 from tests.mariadb import PASSWORD
 from tests.ops.commands import asked, refused
 from tests.pictures import jpeg, png
 
-pytestmark = pytest.mark.parametrize("engine_name", ["mariadb"], indirect=True, scope="session")
+pytestmark = ON_MARIADB
 
 
 def send(ann: Person, ben: Person, image: bytes) -> str:

@@ -13,24 +13,26 @@ import pytest
 from tests.harness import ROOT, wait_until
 
 PROGRAM = """
-import os, signal, sys, time
+import os, signal, sys
 from supervisor import Supervisor
 
+def say(*words):
+    os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # whole lines, whoever else says something
+
 def idle(reins):
-    while True:
-        os.read(reins.lost, 1)
-        os._exit(7)
+    os.read(reins.lost, 1)
+    os._exit(7)
 
 def patient(reins):
     reins.say_serving()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    print("serves", reins.number, os.getpid(), flush=True)
+    say("serves", reins.number, os.getpid())
     idle(reins)
 
 def deaf(reins):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     reins.say_serving()
-    print("serves", reins.number, os.getpid(), flush=True)
+    say("serves", reins.number, os.getpid())
     idle(reins)
 
 def refusing(reins):
@@ -42,11 +44,11 @@ code = Supervisor(
     2,
     {"patient": patient, "deaf": deaf, "refusing": refusing}[sys.argv[1]],
     end_seconds=float(sys.argv[2]),
-    on_serving=lambda: print("all serve", flush=True),
-    on_death=lambda number: print("lost", number, flush=True),
-    on_end=lambda: print("ending", flush=True),
+    on_serving=lambda: say("all serve"),
+    on_death=lambda number: say("lost", number),
+    on_end=lambda: say("ending"),
 ).run()
-print("ended", flush=True)
+say("ended")
 sys.exit(code)
 """
 

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Readers in one process, commits in another: by a call across to a neighbour, or by looking."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from models.clock import now_ms
+from models.db import events
+from models.db.database import Database, Transaction
+from models.keys import new_key_ring
+from models.tally import Tally
+from models.user import UserId
+from services.authentication import Authentication, Caller
+from services.events import Events, Reader
+from services.limits import Limits
+from services.neighbours import MOST_UIDS, Neighbours, introduce
+from tests.engines import Engine
+from tests.rows import insert
+
+pytestmark = pytest.mark.anyio
+
+ANN = UserId(1)
+SECONDS = 8
+"""A reader that nobody has woken looks by itself after ten."""
+
+
+@dataclass
+class Process:
+    """What of a process is about events."""
+
+    db: Database
+    events: Events
+
+    async def commit(self, uid: UserId = ANN) -> None:
+        async def unit(tx: Transaction) -> None:
+            await events.append(tx, uid=uid, kind="something", at=now_ms(), data={})
+
+        await self.db.write(unit)
+
+
+@asynccontextmanager
+async def process(engine: Engine, neighbours: Neighbours | None = None) -> AsyncIterator[Process]:
+    db, keys = await engine.open(), new_key_ring()
+    limits = Limits(db=db, keys=keys, enabled=False)
+    made = Events(
+        db=db,
+        authentication=Authentication(db=db, keys=keys, limits=limits, clock=now_ms),
+        most=100,
+        clock=now_ms,
+        readers=Tally(),
+        tell_neighbours=neighbours.tell_of_events if neighbours else None,
+    )
+    try:
+        yield Process(db, made)
+    finally:
+        made.stop()
+        await db.close()
+
+
+@pytest.fixture
+def people(engine: Engine) -> None:
+    engine.migrate()
+    insert(engine, "users", "uid, nickname, reg_time, seen_at", [(uid, "x", 0, 0) for uid in (1, 2)])
+
+
+@contextmanager
+def neighbourhood(count: int) -> Iterator[list[Neighbours]]:
+    """So many neighbours, whose sockets end with the block: else they do with their processes."""
+    found = introduce(count)
+    yield found
+    for each in found:
+        each.close()
+        for end in (each._inbox, *each._others):
+            assert end
+            end.close()
+
+
+async def waits(reader: Reader) -> None:
+    """Until it has looked, and will look again only when it is woken."""
+    while not reader.woken._waiters:  # noqa: ASYNC110 - nobody tells that somebody waits
+        await asyncio.sleep(0.01)
+
+
+@pytest.mark.usefixtures("people")
+async def test_a_commit_wakes_the_readers_of_a_neighbour(engine: Engine) -> None:
+    with neighbourhood(2) as (here, there):
+        async with process(engine, here) as writing, process(engine) as reading:
+            there.listen(wake_readers=reading.events.wake, wake_retention=lambda: None)
+            reader = await reading.events.open(Caller(ANN, None), None)
+            waiting = asyncio.create_task(reader.next(60))
+            await waits(reader)
+            await writing.commit()
+            async with asyncio.timeout(SECONDS):
+                assert [event.type for event in await waiting] == ["something"]
+
+
+@pytest.mark.usefixtures("people")
+async def test_who_looks_finds_what_others_have_committed(engine: Engine) -> None:
+    async with process(engine) as writing, process(engine) as reading:
+        reader = await reading.events.open(Caller(ANN, None), None)
+        stranger = await reading.events.open(Caller(UserId(2), None), None)
+        waiting = asyncio.create_task(reader.next(60))
+        await waits(reader)
+        await writing.commit()
+        async with asyncio.timeout(SECONDS):
+            await reading.events.look_elsewhere()
+            assert [event.type for event in await waiting] == ["something"]
+        stranger.woken.clear()
+        reader.woken.clear()
+        await reading.events.look_elsewhere()
+        assert not stranger.woken.is_set()
+        assert not reader.woken.is_set(), "what has been read is not new"
+
+
+@pytest.mark.usefixtures("people")
+async def test_readers_are_bounded_for_all_processes(engine: Engine) -> None:
+    async with process(engine) as one:
+        first = await one.events.open(Caller(ANN, None), None)
+        assert one.events.readers == 1
+        first.close()
+        assert one.events.readers == 0
+
+
+class Ear:
+    """What a neighbour hears from here on. `enough` is set when it has heard of `last`."""
+
+    def __init__(self, neighbours: Neighbours, last: int) -> None:
+        self.uids: set[int] = set()
+        self.image_ended = False
+        self.enough = asyncio.Event()
+        self._last = last
+        neighbours.listen(wake_readers=self._of, wake_retention=self._end)
+
+    def _of(self, uids: Iterable[int]) -> None:
+        self.uids.update(uids)
+        if self._last in self.uids:
+            self.enough.set()
+
+    def _end(self) -> None:
+        self.image_ended = True
+
+
+async def test_what_is_said_in_one_turn_reaches_every_neighbour_and_not_oneself() -> None:
+    people, last = range(3 * MOST_UIDS), 10**18
+    with neighbourhood(3) as three:
+        ears = [Ear(each, last) for each in three]
+        three[0].tell_of_events(people)
+        three[0].tell_of_events([last])
+        three[0].tell_of_ended_image()
+        async with asyncio.timeout(SECONDS):
+            await asyncio.gather(*(ear.enough.wait() for ear in ears[1:]))
+    assert [ear.uids for ear in ears] == [set(), {*people, last}, {*people, last}]
+    assert [ear.image_ended for ear in ears] == [False, True, True]
+
+
+async def test_a_neighbour_that_hears_nothing_holds_nobody_up() -> None:
+    with neighbourhood(3) as (here, _, hearing):
+        ear = Ear(hearing, 5000)
+        for uid in range(5001):
+            here.tell_of_events([uid])
+            await asyncio.sleep(0)
+        async with asyncio.timeout(SECONDS):
+            await ear.enough.wait()
+
+
+async def test_who_has_no_neighbours_says_nothing() -> None:
+    alone = Neighbours()
+    Ear(alone, 1)
+    alone.tell_of_events([1])
+    alone.tell_of_ended_image()
+    alone.close()

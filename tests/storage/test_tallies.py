@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several processes count together: bounds hold for the sum, and what a dead one held is free."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from handlers.uploads import BATCH_BYTES, BufferBudget
+from models.errors import StorageFull
+from models.tally import Tally, shared_tallies
+from storage.disk import DiskStore
+from storage.space import Space
+
+PIECE = 1000
+
+
+def test_one_process_sees_what_another_adds() -> None:
+    here, there = shared_tallies(2)
+    child = os.fork()
+    if child == 0:
+        there.reserved.add(7)
+        os._exit(0)
+    os.waitpid(child, 0)
+    here.reserved.add(-2)
+    assert (here.reserved.total, here.reserved.own, there.reserved.own) == (5, -2, 7)
+    assert here.unwritten.total == 0
+
+
+def test_room_is_promised_once_among_all(tmp_path: Path) -> None:
+    one, other = (Space(tmp_path, min_free_bytes=0, max_bytes=10 * PIECE, tallies=each) for each in shared_tallies(2))
+    room = one.reserve(6 * PIECE)
+    with pytest.raises(StorageFull):
+        other.reserve(5 * PIECE)
+    other.reserve(4 * PIECE)
+    with pytest.raises(StorageFull):
+        room.grow(1)
+    room.release()
+    other.reserve(6 * PIECE)
+    assert (one.reserved, one.rooms) == (10 * PIECE, 2)
+
+
+def test_what_a_dead_process_held_is_free_and_what_it_stored_is_not(tmp_path: Path) -> None:
+    mine, dead = shared_tallies(2)
+    one = Space(tmp_path, min_free_bytes=0, max_bytes=10 * PIECE, tallies=mine)
+    other = Space(tmp_path, min_free_bytes=0, max_bytes=10 * PIECE, tallies=dead)
+    stored = other.reserve(4 * PIECE)
+    stored.wrote(4 * PIECE)
+    stored.stored(4 * PIECE)
+    other.reserve(6 * PIECE)
+    with pytest.raises(StorageFull):
+        one.reserve(1)
+    dead.forget()
+    assert (one.stored, one.reserved, one.unwritten, one.rooms) == (4 * PIECE, 0, 0, 0)
+    one.reserve(6 * PIECE)
+
+
+def test_what_is_stored_is_counted_by_one_and_known_to_all(tmp_path: Path) -> None:
+    first, second = (DiskStore(tmp_path / "images", max_bytes=PIECE, tallies=each) for each in shared_tallies(2))
+    with second.reserve(300) as room:
+        assert first.receiving
+        room.wrote(300)
+        room.stored(300)
+    assert not first.receiving
+    first.set_stored_bytes(700)
+    assert (first.stored_bytes, second.stored_bytes) == (700, 700)
+    with pytest.raises(StorageFull):
+        second.reserve(301)
+    for each in (first, second):
+        each.close()
+
+
+def test_a_budget_is_of_all_together() -> None:
+    here, there = shared_tallies(2)
+    mine, theirs = BufferBudget(100, here.buffers), BufferBudget(100, there.buffers)
+    assert mine.take(60)
+    assert not theirs.take(41)
+    assert theirs.take(40)
+    assert mine.spent
+    assert theirs.spent
+    assert mine.batch_bytes == BATCH_BYTES
+    there.forget()
+    assert not mine.spent
+    assert mine.take(40)
+
+
+def test_a_process_that_is_alone_has_tallies_of_its_own() -> None:
+    tally, another = Tally(), Tally()
+    tally.add(3)
+    assert (tally.total, another.total) == (3, 0)
