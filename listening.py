@@ -26,6 +26,7 @@ MAX_HEADER_BYTES = 16 * 1024
 MEGABYTE = 1024 * 1024
 ENOUGH_FILES = 65_536
 OWN_FILES = 64
+FILES_PER_WORKER = 4  # its two ends of the calls across, its metrics port, and one to spare
 LEAST_ROOM_SOCKETS = 16
 FILES_PER_CONNECTION = 3  # a download holds its socket, a duplicate of it, and the image
 
@@ -144,7 +145,7 @@ def serve_http(config: Config, services: Services, sockets: Sockets, connections
         body_timeout=server.body_timeout_seconds,
     )
     listener.max_connections = server.max_connections
-    listener.max_own = connections_at_most(server.max_connections)
+    listener.max_own = connections_at_most(server.max_connections, own_files(config))
     listener.tally = connections
     listener.add_sockets(sockets.public)
     return listener
@@ -154,7 +155,8 @@ def serve_rooms(
     config: Config, services: Services, sockets: Sockets, max_connections: int, left: Callable[[], float]
 ) -> AbstractAsyncContextManager[None]:
     """The event socket of room chat; it takes the files that so many connections leave."""
-    spare = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - OWN_FILES - FILES_PER_CONNECTION * max_connections
+    allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    spare = allowed - own_files(config) - FILES_PER_CONNECTION * max_connections
     return room_socket.listening(
         services,
         sockets=sockets.rooms,
@@ -181,12 +183,19 @@ def tls(config: Config) -> ssl.SSLContext | None:
     return context
 
 
-def connections_at_most(wanted: int) -> int:
-    """As many connections as were asked for, or as the open files allow: without one to spare, accepting spins."""
+def own_files(config: Config) -> int:
+    """What a process has open beside its connections, those of the workers beside it included."""
+    return OWN_FILES + FILES_PER_WORKER * config.server.workers
+
+
+def connections_at_most(wanted: int, own: int) -> int:
+    """As many connections as were asked for, or as the open files allow beside `own`: without one to spare, accepting
+    spins.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = hard if hard != resource.RLIM_INFINITY else max(soft, ENOUGH_FILES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    possible = (limit - OWN_FILES) // FILES_PER_CONNECTION
+    possible = (limit - own) // FILES_PER_CONNECTION
     if possible < wanted:
         log.warning("few open files are allowed", extra={"limit": limit, "connections": possible})
     return max(1, min(wanted, possible))

@@ -20,7 +20,9 @@ from composition import Ending, build, prepare
 from composition_push import outbox_log
 from config import Config, ConfigError, from_command_line
 from guard import banner, guard
+from handlers.docs import page
 from handlers.metrics import scraped
+from handlers.openapi import document_bytes
 from handlers.shared import Activity
 from listening import Listener, Sockets, bare_host, open_shared_sockets, open_sockets, serve_http, serve_rooms
 from models.db import migrate
@@ -90,8 +92,10 @@ def supervise(config: Config) -> int:
     """Serve with several processes: forks of this one, which has no thread and no event loop by then."""
     count = config.server.workers
     config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # there is nothing yet that it must not cut off
     with owned(config.data_dir):
         asyncio.run(prepare(config))
+        document_bytes(), page()  # which every worker then has, also one that takes a dead one's place
         sockets, tallies, neighbours = open_shared_sockets(config), shared_tallies(count), introduce(count)
 
         def work(reins: Reins) -> int:

@@ -104,6 +104,18 @@ def run(
     return uvloop.run(_run(port, script, connections, seconds, _supply(names, again=again)))
 
 
+def run_each(
+    port: int, loads: Sequence[tuple[Request, Sequence[str]]], *, seconds: float = float("inf"), again: bool = False
+) -> list[Load]:
+    """As `run`, each request with its names over and over on a connection of its own, all at once."""
+
+    async def all_at_once() -> list[Load]:
+        supplies = ((request, _supply(names, again=again)) for request, names in loads)
+        return await asyncio.gather(*(_run(port, (request,), 1, seconds, supply) for request, supply in supplies))
+
+    return uvloop.run(all_at_once())
+
+
 def _supply(names: Sequence[str], *, again: bool) -> Iterator[str]:
     if not names:
         return itertools.repeat("")

@@ -70,14 +70,13 @@ class ApnsConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            events = self._h2.receive_data(data)
-        except ProtocolError:
+            for event in self._h2.receive_data(data):
+                if not self._transport.is_closing():
+                    self._handle(event)
+        except ProtocolError:  # also where the caller's goodbye came with what is answered here
             self._flush()
             self._transport.close()
             return
-        for event in events:
-            if not self._transport.is_closing():
-                self._handle(event)
         self._flush()
 
     def abort(self) -> None:

@@ -71,7 +71,7 @@ class ServesImage(BaseHandler):
         try:
             while start < end:
                 data = await image.blob.read(start, min(CHUNK_BYTES, end - start))
-                if not data or image.recalled:
+                if not data or await self.services.reading.is_recalled(image):
                     if not data:
                         report_lost(image.message)
                     self.connection.close()

@@ -19,9 +19,9 @@ folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path)
 
 def places(config: Config) -> Places:
     """Where this server keeps what a backup holds."""
-    # The ring may be a link to one that several machines share.
-    keys = (config.data_dir / "keys.json").resolve()
-    return Places(config.database_location, keys, config.data_dir / VAPID_FILE, config.images_directory)
+    # The keys may be links to files that several machines share.
+    keys, vapid = ((config.data_dir / name).resolve() for name in ("keys.json", VAPID_FILE))
+    return Places(config.database_location, keys, vapid, config.images_directory)
 
 
 @click.command()

@@ -2,10 +2,11 @@
 """`python -m ops keys`: new keys for what the server seals, finds and signs, beside the server."""
 
 import asyncio
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Collection, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from time import monotonic
 
 import click
 from rich.console import Console
@@ -13,11 +14,15 @@ from rich.progress import Progress
 
 from config import Config
 from models.clock import now_ms
-from models.db.sqlite import SqliteDatabase
+from models.db.database import Database
+from models.key_lock import RingInUse
 from models.rotation import Kind
 from ops.opening import as_json, explained, of_a_server, opened_database, print_json, settings
+from services.leases import Lease
 from services.rotation import Foreseen, Rotated, Rotation, Say
 from storage.ownership import is_owned
+
+LEASE_SECONDS = 10.0
 
 
 @click.group()
@@ -73,11 +78,30 @@ async def _foresee(config: Config, wanted: Collection[Kind]) -> Foreseen:
 
 
 async def _rotate(config: Config, wanted: Collection[Kind], say: Say, *, at_once: bool) -> Rotated:
-    async with opened_database(config) as db:
+    async with opened_database(config) as db, _alone(db):
         return await _rotation(config, db, say, at_once=at_once).run(wanted)
 
 
-def _rotation(config: Config, db: SqliteDatabase, say: Say, *, at_once: bool = False) -> Rotation:
+@asynccontextmanager
+async def _alone(db: Database) -> AsyncIterator[None]:
+    """Be the only one of all machines that rotates. Raises RingInUse when another goes on with it, DatabaseError."""
+    if not db.shared:
+        yield  # who has the file alone has the database alone
+        return
+    lease, until = Lease(db, "keys", seconds=LEASE_SECONDS), monotonic() + 2 * LEASE_SECONDS
+    while not await lease.hold():
+        if monotonic() > until:
+            raise RingInUse("keys are being rotated on another machine: wait for its end")
+        await asyncio.sleep(1)
+    keeping = asyncio.create_task(lease.pursue(lambda: None))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await lease.release()
+
+
+def _rotation(config: Config, db: Database, say: Say, *, at_once: bool = False) -> Rotation:
     return Rotation(
         db=db,
         path=(config.data_dir / "keys.json").resolve(),  # several machines may have links to one file

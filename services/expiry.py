@@ -3,7 +3,6 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from models.db import deliveries, events, messages
 from models.db.database import Transaction
@@ -23,6 +22,7 @@ async def expire(
 
     Who has fetched meanwhile keeps that.
     """
+    await events.lock_counters(tx, {wait.receiver_uid for wait in waits if wait.receiver_uid is not None})
     await messages.lock_of_groups(tx, {wait.message_id for wait in waits})
     left: dict[UserId, list[int]] = defaultdict(list)
     touched: set[MessageId] = set()
@@ -38,35 +38,22 @@ async def expire(
     return ended
 
 
-@dataclass(frozen=True, slots=True)
-class Released:
-    """What somebody has left behind in a group: so many images, of which some waited for them, with so many bytes."""
-
-    images: int
-    pending: int
-    pending_bytes: int
-
-
-async def release(tx: Transaction, *, uid: UserId, group_id: GroupId, now: int) -> Released:
-    """End what this person has not fetched of what was sent to a group that they leave, which is locked.
+async def release(tx: Transaction, *, uid: UserId, group_id: GroupId, now: int) -> int:
+    """End what this person has not fetched of what was sent to a group that they leave; how many images.
 
     Those withheld from them end alike, and what is past its time or was taken back stays so, withheld or not: only so
-    the sender cannot tell the two apart afterwards. The counters of their inbox are left to `leave_inbox`.
+    the sender cannot tell the two apart afterwards. The caller has locked the group and the person.
     """
     found = await deliveries.list_of_group(tx, uid, group_id, now)
     if not found:
-        return Released(0, 0, 0)
+        return 0
     await messages.lock_of_groups(tx, [part.message_id for part in found])
     unsettled = await deliveries.list_of_group(tx, uid, group_id, now)
     if unsettled:
         await deliveries.release(tx, uid, [part.message_id for part in unsettled])
     pending = [part for part in unsettled if part.state is DeliveryState.PENDING]
     if pending:
+        size = sum(part.size for part in pending)
+        await events.move_counters(tx, uid=uid, pending_count=-len(pending), pending_bytes=-size)
         await messages.end_those_nobody_waits_for(tx, [part.message_id for part in pending], now)
-    return Released(len(unsettled), len(pending), sum(part.size for part in pending))
-
-
-async def leave_inbox(tx: Transaction, uid: UserId, released: Released) -> None:
-    """Take what was released out of the counters: after whatever else the transaction writes about people in order."""
-    if released.pending:
-        await events.move_counters(tx, uid=uid, pending_count=-released.pending, pending_bytes=-released.pending_bytes)
+    return len(unsettled)

@@ -12,7 +12,7 @@ from models.db.database import Database, Transaction
 from models.errors import GroupTooLarge
 from models.group import GroupId, Role
 from models.user import UserId
-from services.expiry import Released, leave_inbox, release
+from services.expiry import release
 
 MAX_MEMBERS = 256
 BATCH_RELEASES = 500
@@ -43,10 +43,10 @@ async def remove(tx: Transaction, group_id: GroupId, uid: UserId, *, by: UserId,
     `by` is the same person when they leave.
     """
     members = await group_members.list_members(tx, group_id)
-    released = await release(tx, uid=uid, group_id=group_id, now=now)
+    await events.lock_counters(tx, [member.uid for member in members])
+    await release(tx, uid=uid, group_id=group_id, now=now)
     await group_members.delete_members(tx, group_id, [uid])
     await tell(tx, [member.uid for member in members], group_id, "member_removed", now=now, uid=uid, by=by)
-    await leave_inbox(tx, uid, released)
     left = [member for member in members if member.uid != uid]
     heir = rules.heir(left)
     if heir is None:
@@ -67,15 +67,16 @@ async def end_some(tx: Transaction, group_id: GroupId, owner: UserId, *, now: in
     The owner goes last, with the group itself: cut off in between, the group is smaller and can be ended again.
     """
     members = await group_members.list_uids(tx, group_id)
-    gone: dict[UserId, Released] = {}
+    await events.lock_counters(tx, members)
+    gone: list[UserId] = []
+    released = 0
     for uid in sorted(members, key=lambda uid: (uid == owner, uid)):
-        gone[uid] = await release(tx, uid=uid, group_id=group_id, now=now)
-        if sum(released.images for released in gone.values()) >= BATCH_RELEASES:
+        released += await release(tx, uid=uid, group_id=group_id, now=now)
+        gone.append(uid)
+        if released >= BATCH_RELEASES:
             break
     await group_members.delete_members(tx, group_id, gone)
     await tell(tx, gone, group_id, "deleted", now=now, by=owner)
-    for uid, released in gone.items():
-        await leave_inbox(tx, uid, released)
     if len(gone) < len(members):
         return False
     await groups.delete_group(tx, group_id)

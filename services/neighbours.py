@@ -62,7 +62,7 @@ class Neighbours:
         for start in range(0, max(1, len(uids)), MOST_UIDS):
             said = json.dumps({"uids": uids[start : start + MOST_UIDS], "image_ended": ended}).encode()
             for other in self._others:
-                with suppress(BlockingIOError, ConnectionError):
+                with suppress(OSError):
                     other.send(said)
 
 

@@ -3,33 +3,29 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from time import monotonic
 from typing import Any
 
 from models import fault, rules
-from models.db import deliveries, events, messages
-from models.db.database import Database, Transaction
-from models.errors import (
-    AppError,
-    ContentLost,
-    ImageConsumed,
-    ImageExpired,
-    NoPendingImage,
-    NotFound,
-)
+from models.db import deliveries, messages
+from models.db.database import Database, DatabaseError, Transaction
+from models.errors import AppError, ContentLost, NoPendingImage, NotFound
 from models.keys import KeyRing
 from models.message import Delivery, DeliveryState, Message
 from models.phone import phone_hash
 from models.user import UserId
+from services import consumption
 from services.authentication import Caller
+from services.consumption import TooLate
 from storage.disk import Blob, DiskStore
 from storage.keys import is_message_key
 from telemetry import metrics
 
 log = logging.getLogger("glimpse.reading")
 
-TOO_LATE = "The receiver had fetched it before it was taken back."
+LOOK_SECONDS = 1.0
 
 
 class OpenImage:
@@ -39,6 +35,7 @@ class OpenImage:
         self.delivery = delivery
         self.blob = blob
         self.recalled = False
+        self.looked_at = monotonic()
 
     @property
     def message(self) -> Message:
@@ -103,6 +100,18 @@ class Reading:
         image = OpenImage(delivery, blob)
         self._open.setdefault(message.message_id, set()).add(image)
         return image
+
+    async def is_recalled(self, image: OpenImage) -> bool:
+        """Whether its sender has taken it back since it was opened. Another process may have served them where the
+        database is shared: that is asked once a second.
+        """
+        now = monotonic()
+        if self._db.shared and now >= image.looked_at + LOOK_SECONDS and _was_pending(image):
+            image.looked_at = now
+            with suppress(DatabaseError):  # whoever is fetching it is not to be troubled
+                state = await deliveries.find_state(self._db, image.message.message_id, image.delivery.receiver_uid)
+                image.recalled |= state is DeliveryState.RECALLED
+        return image.recalled
 
     def close_image(self, image: OpenImage) -> None:
         """Give back what `open_image` took."""
@@ -189,40 +198,41 @@ class Reading:
         return message
 
     async def _consume(self, delivery: Delivery, grace_ms: int) -> None:
-        message, uid = delivery.message, delivery.receiver_uid
-
-        async def unit(tx: Transaction) -> bool:
+        async def first(tx: Transaction) -> None:
             now = self._clock()
-            until = now + grace_ms
-            if message.group_id is not None:
-                await messages.lock_of_groups(tx, [message.message_id])
-            first = await deliveries.mark_consumed(tx, message_id=message.message_id, uid=uid, now=now, until=until)
-            if not first and not await deliveries.set_grace(
-                tx, message_id=message.message_id, uid=uid, now=now, until=until
-            ):
-                return False
-            await messages.end_if_nobody_waits(tx, message.message_id, now)
-            if first:
-                await _leave_inbox(tx, delivery, now)
+            await consumption.consume(tx, delivery, now=now, until=now + grace_ms)
             fault.point("before_consumption_commit")
-            return first
 
-        if await self._db.write(unit):
-            metrics.image_consumed(message.size)
+        async def again(tx: Transaction) -> None:
+            now = self._clock()
+            await consumption.restart_grace(tx, delivery, now=now, until=now + grace_ms)
+            fault.point("before_consumption_commit")
+
+        try:
+            if delivery.state is not DeliveryState.PENDING:
+                raise TooLate
+            await self._db.write(first)
+            metrics.image_consumed(delivery.message.size)
+        except TooLate:
+            await self._db.write(again)
         fault.point("after_consumption_commit")
 
     async def _recall(self, uid: UserId, key: str) -> None:
         message = await self._sent(uid, key)
 
         async def unit(tx: Transaction) -> AppError | None:
-            return await _recall(tx, message, self._clock())
+            return await consumption.recall(tx, message, now=self._clock())
 
         refusal = await self._db.write(unit)
         if refusal is not None:
             raise refusal
         for image in self._open.get(message.message_id, ()):
-            # Who has consumed it may go on fetching it again: from them it was not taken back.
-            image.recalled = image.delivery.state is DeliveryState.PENDING
+            image.recalled = _was_pending(image)
+
+
+def _was_pending(image: OpenImage) -> bool:
+    """Who has consumed an image may go on fetching it again: from them it is not taken back."""
+    return image.delivery.state is DeliveryState.PENDING
 
 
 @contextmanager
@@ -243,44 +253,3 @@ def report_lost(message: Message) -> None:
 def _check_can_acknowledge(delivery: Delivery, now: int) -> None:
     if rules.state_at(delivery.state, delivery.message.expires_at, now) is not DeliveryState.CONSUMED:
         rules.check_can_read(delivery, now)
-
-
-async def _leave_inbox(tx: Transaction, delivery: Delivery, now: int) -> None:
-    """The receiver has one image fewer to fetch, and its sender is told."""
-    message, uid = delivery.message, delivery.receiver_uid
-    if message.sender_uid is None:
-        await events.move_counters(tx, uid=uid, pending_count=-1, pending_bytes=-message.size)
-        return
-    said = {"message_id": message.message_id, "message_key": message.message_key}
-    data = {**said, "receiver_uid": uid, "consumed_at": now}
-    await events.take_from_inbox(
-        tx, uid=uid, size=message.size, told=message.sender_uid, kind="image_consumed", at=now, data=data
-    )
-
-
-async def _recall(tx: Transaction, message: Message, now: int) -> AppError | None:
-    """Take back from everybody who has not consumed. The refusal is a value: None when there was something left."""
-    message_id = message.message_id
-    if message.group_id is not None:
-        await messages.lock_of_groups(tx, [message_id])
-    receipts = await deliveries.lock_of_message(tx, message_id)
-    waiting = [r.uid for r in receipts if rules.state_at(r.state, message.expires_at, now) is DeliveryState.PENDING]
-    shown = {rules.state_for_sender(receipt.state, message, now) for receipt in receipts}
-    if waiting:
-        await deliveries.recall(tx, message_id, waiting)
-    if DeliveryState.PENDING in shown:
-        await messages.mark_recalled(tx, message_id, now)
-        await messages.end_if_nobody_waits(tx, message_id, now)
-    if waiting:
-        await events.append_for_all(
-            tx,
-            uids=waiting,
-            kind="image_recalled",
-            at=now,
-            data={"message_id": message_id, "message_key": message.message_key},
-            pending_count=-1,
-            pending_bytes=-message.size,
-        )
-    if shown & {DeliveryState.PENDING, DeliveryState.RECALLED}:
-        return None
-    return ImageConsumed(TOO_LATE) if DeliveryState.CONSUMED in shown else ImageExpired()

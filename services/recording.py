@@ -117,30 +117,37 @@ async def _to_group(tx: Transaction, image: Stored, group_id: GroupId, terms: Te
 
 
 async def receiver(tx: Transaction, uid: UserId, sender_uid: UserId) -> Recipient | None:
-    """The facts about one person whom somebody sends something. Raises Unauthenticated for a sender who has gone.
+    """The facts about one person whom somebody sends something. Raises Unauthenticated for a sender who has left.
 
     Both are kept as they are until the transaction ends: whatever is written about either takes their rows in turn.
     """
-    people = await users.lock_recipients(tx, {uid, sender_uid}, sender_uid)
-    if sender_uid not in people:
-        raise Unauthenticated
+    people = await users.lock_both(tx, uid, sender_uid)
+    _check_sender(people.get(sender_uid))
     return people.get(uid)
 
 
 async def others_in(
     tx: Transaction, group_id: GroupId, sender_uid: UserId, *, needs_others: bool = True
 ) -> list[Recipient]:
-    """Everybody in the sender's group but the sender. Raises RecipientUnavailable when it is not theirs, EmptyGroup.
+    """Everybody in the sender's group but the sender. Raises RecipientUnavailable when it is not theirs, EmptyGroup,
+    Unauthenticated for a sender who has left.
 
     The group is kept as it is until the transaction ends: who leaves now has their part of this image to release.
     """
-    members = await group_members.lock_recipients(tx, group_id, sender_uid)
-    others = [member for member in members if member.uid != sender_uid]
-    if len(others) == len(members):
+    members = {member.uid: member for member in await group_members.lock_recipients(tx, group_id, sender_uid)}
+    sender = members.pop(sender_uid, None)
+    if sender is None:
         raise RecipientUnavailable
-    if not others and needs_others:
+    _check_sender(sender)
+    if not members and needs_others:
         raise EmptyGroup(fields=EMPTY)
-    return others
+    return list(members.values())
+
+
+def _check_sender(sender: Recipient | None) -> None:
+    """Nothing is written for an account that has ended while its last requests were under way."""
+    if sender is None or not sender.has_way_in:
+        raise Unauthenticated
 
 
 async def _insert_message(tx: Transaction, image: Stored, now: int) -> Sent:

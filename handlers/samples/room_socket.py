@@ -157,6 +157,8 @@ class RoomSocket:
     async def _send(self, reader: RoomReader, writer: StreamWriter) -> None:
         while found := await reader.next():
             for message in found:
+                if writer.is_closing():
+                    return
                 writer.write(line(message))
                 async with asyncio.timeout(self.stall_seconds):
                     await writer.drain()

@@ -146,7 +146,7 @@ _GIVE_UP = Statement(
 )
 _OWN = devices.alias("own")
 _NOT_ON_ITS_WAY = or_(outbox.c.lease.is_(null()), outbox.c.next_at <= bindparam("now"))
-_BEFORE = (outbox.c.state == State.DUE.value) & (outbox.c.next_at < bindparam("until")) & _NOT_ON_ITS_WAY
+_BEFORE = (outbox.c.next_at < bindparam("until")) & _NOT_ON_ITS_WAY
 _OF_SAME_PERSON = Statement(
     select(outbox.c.outbox_id)
     .select_from(
@@ -156,12 +156,18 @@ _OF_SAME_PERSON = Statement(
         _OWN.c.device_id == bindparam("device"),
         outbox.c.provider == bindparam("of_provider"),
         outbox.c.app == bindparam("of_app"),
+        # Not a bare column: a person's rows are to be looked through, and not all that wait in the lane.
+        func.coalesce(outbox.c.state, "") == State.DUE.value,
         _BEFORE,
     )
     .limit(bindparam("at_most")),
     bulk=True,
 )
-_PUT_OFF = Statement(update(outbox).where(_THESE, _BEFORE).values(next_at=bindparam("until"), lease=null()))
+_PUT_OFF = Statement(
+    update(outbox)
+    .where(_THESE, outbox.c.state == State.DUE.value, _BEFORE)
+    .values(next_at=bindparam("until"), lease=null())
+)
 NEWEST = MAX_ID
 
 

@@ -74,6 +74,11 @@ _RECEIPTS = (
     .order_by(deliveries.c.receiver_uid)
 )
 _OF_MESSAGE, _LOCK_OF_MESSAGE = Statement(_RECEIPTS), Statement(_RECEIPTS.with_for_update())
+_STATE = Statement(
+    select(deliveries.c.state).where(
+        deliveries.c.message_id == bindparam("message_id"), deliveries.c.receiver_uid == bindparam("uid")
+    )
+)
 _CONSUME = Statement(
     update(deliveries)
     .values(state=CONSUMED, consumed_at=bindparam("now"), readable_until=bindparam("until"))
@@ -224,6 +229,12 @@ async def list_of_message(reader: Reader, message_id: MessageId) -> list[Receipt
 async def lock_of_message(tx: Transaction, message_id: MessageId) -> list[Receipt]:
     """As `list_of_message`, and nobody else changes them until the transaction ends."""
     return [_receipt(row) for row in await tx.read(_LOCK_OF_MESSAGE, message_id=message_id)]
+
+
+async def find_state(reader: Reader, message_id: MessageId, uid: UserId) -> DeliveryState | None:
+    """How this person stands with a message; None when it did not go to them."""
+    rows = await reader.read(_STATE, message_id=message_id, uid=uid)
+    return DeliveryState(rows[0][0]) if rows else None
 
 
 async def list_inbox(

@@ -161,11 +161,14 @@ async def move_counters(tx: Transaction, *, uid: UserId, pending_count: int, pen
     await tx.execute(_COUNT, of_uid=uid, count=pending_count, size=pending_bytes)
 
 
-async def take_from_inbox(
-    tx: Transaction, *, uid: UserId, size: int, told: UserId, kind: str, at: int, data: Mapping[str, object]
-) -> None:
-    """An image of `size` bytes leaves a person's inbox, and somebody's log says so."""
-    await tx.execute(_TAKE, uids=as_list(sorted({uid, told})), whose=uid, size=size, told=told)
+async def take_from_inbox(tx: Transaction, *, uid: UserId, size: int, told: UserId | None) -> None:
+    """An image of `size` bytes leaves a person's inbox, and somebody's log will say so: `say_taken` must follow."""
+    people = as_list(sorted({uid, uid if told is None else told}))
+    await tx.execute(_TAKE, uids=people, whose=uid, size=size, told=told)
+
+
+async def say_taken(tx: Transaction, *, told: UserId, kind: str, at: int, data: Mapping[str, object]) -> None:
+    """The event whose number `take_from_inbox` has taken."""
     await tx.execute(_INSERT, of_uid=told, type=kind, at=at, data=json.dumps(data))
     tx.touched.add(told)
 

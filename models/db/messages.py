@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import and_, bindparam, delete, exists, func, insert, not_, select, update
+from sqlalchemy import and_, bindparam, case, delete, exists, func, insert, not_, select, update
 
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
 from models.db.schema import deliveries, messages, outbox
@@ -112,7 +112,13 @@ _END_SOME = Statement(
     .where(InList(messages.c.message_id, bindparam("ids")), messages.c.stored == 1, not_(_STILL_WAITS))
 )
 _RECALL = Statement(
-    update(messages).values(recalled_at=bindparam("now")).where(messages.c.message_id == bindparam("message_id"))
+    update(messages)
+    .values(
+        recalled_at=bindparam("now"),
+        exist=0,
+        purge_at=case((messages.c.stored == 1, _END_OF_LAST_GRACE), else_=messages.c.purge_at),
+    )
+    .where(messages.c.message_id == bindparam("message_id"))
 )
 _IS_WAITED_FOR = and_(
     deliveries.c.message_id == messages.c.message_id, deliveries.c.state == DeliveryState.PENDING.value
@@ -238,10 +244,8 @@ async def find_sent(reader: Reader, message_key: str, sender_uid: UserId) -> Mes
 
 
 async def lock_of_groups(tx: Transaction, message_ids: Iterable[MessageId]) -> None:
-    """Let nobody else end a wait for those of these messages that went to a group, until this transaction ends.
-
-    Before the first of them is ended here: of two members who go last at once, each would see the other still waiting.
-    The only wait for a message to one person needs no such lock.
+    """Let nobody else end a wait for those of these messages that went to a group, until this transaction ends: of two
+    members who go last at once, each would see the other still waiting. The only wait for one person's needs no lock.
     """
     await tx.read(_LOCK_OF_GROUPS, ids=as_list(sorted(message_ids)))
 
@@ -257,6 +261,7 @@ async def end_those_nobody_waits_for(tx: Transaction, message_ids: Iterable[Mess
 
 
 async def mark_recalled(tx: Transaction, message_id: MessageId, now: int) -> None:
+    """Its sender has taken it back from everybody who waited, so that it ends as by `end_if_nobody_waits`."""
     await tx.execute(_RECALL, message_id=message_id, now=now)
 
 

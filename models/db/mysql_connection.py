@@ -74,6 +74,13 @@ class MysqlLocation:
         return f"the database {self.name} at {where}"
 
 
+class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql has no types
+    """aiomysql's, which asks for no notes of the server: what matters is an error in its strict mode."""
+
+    async def _show_warnings(self, conn: object) -> None:
+        """A round trip more, and a Python warning for "this table exists already"."""
+
+
 class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has no types
     """aiomysql's, which neither falls back to plain text where TLS was asked for, nor runs two statements as one."""
 
@@ -184,7 +191,7 @@ async def run_text(connection: Connection, text: str, seconds: float) -> tuple[l
     """Run SQL text as it stands. A connection that does not answer within `seconds` is closed, and Busy raised."""
     try:
         async with asyncio.timeout(seconds):
-            cursor = await connection.cursor()
+            cursor = await connection.cursor(_Cursor)
             await cursor.execute(text)
             return list(cursor._rows or ()), Changed(cursor.rowcount, cursor.lastrowid or 0)  # noqa: SLF001 - all are here
     except TimeoutError as error:

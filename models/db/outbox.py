@@ -18,8 +18,7 @@ from models.db.schema import deliveries, devices, messages, outbox, users
 from models.user import UserId
 
 REASON_CHARACTERS = 255
-# What a claim that could be larger takes for one device, and when the rest of that device's rows is due again.
-CLAIMED_PER_DEVICE = 20
+CLAIMED_PER_DEVICE = 20  # of a claim that could be larger; the rest of the device's rows is due again after this:
 HELD_BACK_MS = 1000
 
 LaneKey = tuple[str, str]

@@ -53,6 +53,9 @@ RECIPIENT = select(
     ),
 )
 _FIND_RECIPIENT = Statement(RECIPIENT.where(_THIS))
+_LOCK_BOTH = Statement(
+    RECIPIENT.where(users.c.uid.in_([bindparam("this"), bindparam("sender")])).order_by(users.c.uid).with_for_update()
+)
 _LOCK_RECIPIENTS = Statement(
     RECIPIENT.where(InList(users.c.uid, bindparam("uids"))).order_by(users.c.uid).with_for_update()
 )
@@ -140,6 +143,12 @@ async def find_recipient(reader: Reader, uid: int, sender_uid: UserId) -> Recipi
     """The person as a receiver of what this sender sends."""
     rows = await reader.read(_FIND_RECIPIENT, this=uid, sender=sender_uid)
     return recipient_of(rows[0]) if rows else None
+
+
+async def lock_both(tx: Transaction, uid: int, sender_uid: UserId) -> dict[UserId, Recipient]:
+    """`lock_recipients` for one person and the sender."""
+    rows = await tx.read(_LOCK_BOTH, this=uid, sender=sender_uid)
+    return {UserId(row[0]): recipient_of(row) for row in rows}
 
 
 async def lock_recipients(tx: Transaction, uids: Iterable[int], sender_uid: UserId) -> dict[UserId, Recipient]:

@@ -16,6 +16,7 @@ from tests.harness import BROKEN, Person, Server, wait_until
 from tests.pictures import png
 
 ROUNDS = 20
+BURST = 30
 SENDERS = 4
 PUSHES = "FROM outbox JOIN messages USING (message_id) WHERE sender_uid = %s AND state"
 
@@ -71,6 +72,25 @@ def test_what_one_server_accepts_the_other_hands_over_at_once_and_only_once(worl
     assert consumptions(world, keys) == Counter(dict.fromkeys(keys, 1))
     wait_until(lambda: len(pushed(world)) == ROUNDS, what="every push")
     assert set(pushed(world).values()) == {1}
+
+
+def test_no_push_is_sent_by_both_servers(world: World) -> None:
+    ann = world.servers[0].register("Ann")
+    people = [world.servers[0].register("Ben", cid=f"phone {number}") for number in range(BURST)]
+    turns = [(at(server, ann), ben) for ben in people for server in world.servers]
+    with ThreadPoolExecutor(8) as pool:
+        replies = list(pool.map(lambda turn: turn[0].send(turn[1], png(1, 1)), turns))
+    assert {reply.status_code for reply in replies} == {201}
+    expected = {f"{turn[1].uid} {reply.headers['message-id']}" for turn, reply in zip(turns, replies, strict=True)}
+    phones = {f"phone {number}": ben.uid for number, ben in enumerate(people)}
+
+    def told() -> Counter[str]:
+        counts = pushed(world).items()
+        owned = ((push.rpartition(" "), count) for push, count in counts)
+        return Counter({f"{phones[phone]} {number}": count for (phone, _, number), count in owned if phone in phones})
+
+    wait_until(lambda: told().keys() == expected, 30, "every push")
+    assert set(told().values()) == {1}
 
 
 def test_a_node_that_lags_behind_keeps_its_readers_waiting_rather_than_show_them_what_was(world: World) -> None:

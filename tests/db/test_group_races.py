@@ -52,8 +52,9 @@ async def test_a_group_image_ends_when_its_last_members_fetch_it_at_once(town: T
         # No event to the sender then: nothing that all of them write but what ends the image.
         town.engine.execute("UPDATE messages SET sender_uid = NULL")
     for image in images:
-        await all_well(town.fetch(member, image) for member in people[1:])
-        assert town.stateof(image.message_id) == (0, town.clock())
+        with no_deadlock(town):
+            await all_well(town.fetch(member, image) for member in people[1:])
+        assert town.state_of(image.message_id) == (0, town.clock())
 
 
 async def test_a_group_image_ends_when_one_fetches_it_and_the_other_leaves(town: Town) -> None:
@@ -61,8 +62,9 @@ async def test_a_group_image_ends_when_one_fetches_it_and_the_other_leaves(town:
         ann, ben, cem = await town.newcomers(3)
         group = await town.group(ann, ben, cem)
         image = await town.send(ann, group_id=group)
-        await all_well([town.fetch(ben, image), town.groups.remove_member(cem, group, cem)])
-        assert town.stateof(image.message_id) == (0, town.clock())
+        with no_deadlock(town):
+            await all_well([town.fetch(ben, image), town.groups.remove_member(cem, group, cem)])
+        assert town.state_of(image.message_id) == (0, town.clock())
 
 
 async def test_a_group_takes_as_many_as_it_holds_of_those_who_join_at_once(town: Town) -> None:
@@ -87,6 +89,20 @@ async def test_people_who_come_into_each_others_groups_while_they_write_wait_for
                 for owner, group in zip(people, groups, strict=True)
             ]
             assert [each for each in await at_once([*joining, *saying]) if isinstance(each, BaseException)] == []
+    assert [len(town.members(group)) for group in groups] == [len(people)] * len(groups)
+
+
+async def test_people_who_are_put_into_groups_while_others_write_wait_for_nobody_in_a_circle(town: Town) -> None:
+    people = await town.newcomers(6)
+    groups = [await town.group(owner) for owner in people]
+    with no_deadlock(town):
+        for step in range(1, len(people)):
+            put = [
+                town.groups.put_member(owner, group, people[at - step], {})
+                for at, (owner, group) in enumerate(zip(people, groups, strict=True))
+            ]
+            begun = [town.group(owner, *(other for other in people if other != owner)) for owner in people]
+            assert [each for each in await at_once([*put, *begun]) if isinstance(each, BaseException)] == []
     assert [len(town.members(group)) for group in groups] == [len(people)] * len(groups)
 
 

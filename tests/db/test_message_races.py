@@ -24,7 +24,9 @@ from models.errors import (
     InboxFull,
     NotFound,
     RecipientUnavailable,
+    Unauthenticated,
 )
+from services.leaving import Leaving, finish_all
 from services.recording import Sent
 from tests.db.town import MAX_PENDING, TTL_SECONDS, Town, all_well, at_once, no_deadlock, of, open_town
 from tests.engines import ON_MARIADB, Engine, mariadb_server
@@ -100,6 +102,16 @@ async def test_one_of_many_fetches_consumes_and_the_sender_is_told_once(town: To
     assert town.engine.rows("SELECT type FROM events WHERE uid = ?", ann) == [("image_consumed",)]
 
 
+async def test_people_who_fetch_and_take_back_at_once_wait_for_nobody_in_a_circle(town: Town) -> None:
+    ann, ben = await town.newcomers(2)
+    pairs = [(ann, ben), (ben, ann)] * (MAX_PENDING - 1)
+    images = [await town.send(sender, receiver_uid=receiver) for sender, receiver in pairs]
+    with no_deadlock(town):
+        fetched = [town.fetch(receiver, image) for (_, receiver), image in zip(pairs[4:], images[4:], strict=True)]
+        recalled = [town.fetch(sender, image) for (sender, _), image in zip(pairs[:4], images[:4], strict=True)]
+        await all_well([*fetched, *recalled, town.say(ann, receiver_uid=ben), town.say(ben, receiver_uid=ann)])
+
+
 async def test_an_image_ends_in_one_way_and_who_is_told_of_it_is_told_so(town: Town) -> None:
     people = await town.newcomers(12)
     pairs = list(zip(people[::2], people[1::2], strict=True))
@@ -107,7 +119,8 @@ async def test_an_image_ends_in_one_way_and_who_is_told_of_it_is_told_so(town: T
     taken = [town.fetch(ben, image) for (_, ben), image in zip(pairs, images, strict=True)]
     recalled = [town.fetch(ann, image) for (ann, _), image in zip(pairs, images, strict=True)]
     over = [town.sweep(1000 * TTL_SECONDS), town.sweep(1000 * TTL_SECONDS)]
-    results = await at_once([*taken, *recalled, *over])
+    with no_deadlock(town):
+        results = await at_once([*taken, *recalled, *over])
     assert results[-2:] == [None, None]
     for number, ((ann, ben), image) in enumerate(zip(pairs, images, strict=True)):
         [state] = town.states(image.message_id)
@@ -169,7 +182,7 @@ async def test_a_text_that_is_taken_back_twice_at_once_is_there_once(town: Town)
 async def test_no_row_is_claimed_twice_and_none_is_passed_over(town: Town) -> None:
     (ann,) = await town.newcomers(1)
     town.equip(ann)
-    await town.push_each(town.deviceof(ann), 60)
+    await town.push_each(town.device_of(ann), 60)
     claimed: list[int] = []
     while found := [row.outbox_id for rows in await all_well(town.claim(7) for _ in range(5)) for row in rows]:
         claimed += found
@@ -198,3 +211,36 @@ async def test_whatever_people_do_at_once_adds_up(town: Town) -> None:
     )
     odd = [result for result in results if isinstance(result, BaseException)]
     assert [error for error in odd if not isinstance(error, AppError) or isinstance(error, DatabaseError)] == []
+
+
+async def test_what_somebody_sends_while_their_account_ends_does_not_outlive_it(town: Town) -> None:
+    ann, ben = await town.newcomers(2)
+    group = await town.group(ann, ben)
+    leaving = Leaving(db=town.db, keys=town.keys, wake_retention=lambda: None, clock=town.clock)
+    sent = [town.send(ann, receiver_uid=ben), town.send(ann, group_id=group)]
+    said = [town.say(ann, receiver_uid=ben), town.say(ann, group_id=group)]
+    results = await at_once([*sent, leaving.leave(ann), *said])
+    await finish_all(town.db, town.clock)
+    assert {type(each) for each in results if isinstance(each, BaseException)} <= {
+        Unauthenticated,
+        RecipientUnavailable,
+    }
+    assert town.engine.rows("SELECT count(*) FROM users WHERE uid = ?", ann) == [(0,)]
+    assert town.engine.rows("SELECT count(*) FROM messages WHERE sender_uid = ?", ann) == [(0,)]
+    with pytest.raises(Unauthenticated):
+        await town.say(ann, receiver_uid=ben)
+
+
+@ON_MARIADB
+async def test_a_download_learns_that_its_image_was_taken_back_through_another_process(town: Town) -> None:
+    ann, ben = await town.newcomers(2)
+    image = await town.send(ann, receiver_uid=ben)
+    reading = town.reading
+    download = await reading.open_image(await reading.find_image(ben, image.message_key))
+    del town.reading  # another process has another
+    await town.fetch(ann, image)
+    assert not download.recalled
+    async with asyncio.timeout(10):
+        while not await reading.is_recalled(download):  # noqa: ASYNC110 - as a download does, piece by piece
+            await asyncio.sleep(0.05)
+    reading.close_image(download)

@@ -247,3 +247,16 @@ def test_a_dump_that_fails_is_no_backup(stopped: Path, tmp_path: Path) -> None:
         "Error: the database: mariadb-dump: Got error: 2013: Lost connection\n",
     )
     assert not (tmp_path / "backup" / "manifest.json").exists()
+
+
+def test_a_restore_changes_the_ring_behind_a_link(saved: Path, stopped: Path, tmp_path: Path) -> None:
+    (tmp_path / "shared").mkdir()
+    shared = tmp_path / "shared" / "keys.json"
+    (stopped / "keys.json").rename(shared)
+    (stopped / "keys.json").symlink_to(shared)
+    asked(backup, stopped, tmp_path / "of-links")
+    assert (tmp_path / "of-links" / "keys.json").read_bytes() == shared.read_bytes()
+    asked(restore, stopped, saved, "--force")
+    assert (stopped / "keys.json").readlink() == shared
+    assert shared.read_bytes() == (saved / "keys.json").read_bytes()
+    assert asked(doctor, stopped)["healthy"]

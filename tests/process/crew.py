@@ -33,7 +33,12 @@ class Crew:
 
     def pid_of(self, number: int) -> int:
         """The process that a worker is, which serves."""
-        return [said["pid"] for said in self.log() if said["event"] == "started" and said["worker"] == number][-1]
+        began = [said for said in self.log() if said["event"] == "started" and said["worker"] == number]
+        return int(began[-1]["pid"])
+
+    def serves(self, number: int) -> bool:
+        """Whether there is a process that serves as this worker."""
+        return self.pid_of(number) in self.pids
 
     def log(self) -> Iterator[dict[str, Any]]:
         for line in self.server.log.read_text().splitlines():

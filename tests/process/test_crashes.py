@@ -16,6 +16,7 @@ import pytest
 from tests.harness import BROKEN, Person, Server, until_answered, wait_until
 from tests.pictures import jpeg
 from tests.process.invariants import (
+    KEPT,
     Told,
     check_database,
     check_promises,
@@ -37,7 +38,7 @@ SETTINGS = {
     "retention": {"interval_seconds": 1},
 }
 WRITERS = 8
-KILLS = 12
+KILLS = {"sqlite": 12, "mariadb": 6}
 
 
 @pytest.fixture
@@ -151,9 +152,10 @@ def test_a_crash_in_a_removal_brings_nothing_back(server: Server, point: str) ->
     assert len(server.stored_files()) == 1 + (point == "before_unlink")
 
     server.start()
-    wait_until(lambda: [path.name for path in server.stored_files()] == [third], what="the removal")
+    wait_until(lambda: [path.name for path in server.stored_files()] == [third], seconds=60, what="the removal")
+    # Where several servers may share a database, the dead one is waited for before another takes its work.
+    wait_until(lambda: rows(server.data_dir, KEPT) == [(third,)], seconds=60, what="the end of its row")
     end_well(server, ben, told)
-    assert rows(server.data_dir, "SELECT message_key FROM messages WHERE stored = 1") == [(third,)]
 
 
 @pytest.mark.parametrize(("point", "times"), [("before_push", 1), ("after_push", 2)])
@@ -211,7 +213,7 @@ class Crowd:
 
 def kill_again_and_again(server: Server, crowd: Crowd) -> None:
     left = 0
-    for _ in range(KILLS):
+    for _ in range(KILLS[server.database.name]):
         goal = len(crowd.told.accepted) + random.randint(20, 60)
         wait_until(partial(crowd.made_progress, goal), seconds=30, what="progress")
         server.kill()
@@ -239,6 +241,7 @@ def test_a_server_killed_again_and_again_loses_nothing(server: Server, capsys: p
     end_well(server, crowd.ben, told)
     with capsys.disabled():
         print(
-            f"\n{KILLS} kills under {WRITERS} writers: {sent} images accepted, {len(told.acknowledged)} acknowledged,"
+            f"\n{server.database.name}: {KILLS[server.database.name]} kills under {WRITERS} writers:"
+            f" {sent} images accepted, {len(told.acknowledged)} acknowledged,"
             f" {crowd.asked_again} requests asked again, {left} orphans swept, {pushed} pushes, 0 lost"
         )

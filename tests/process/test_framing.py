@@ -5,9 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.engines import ON_SQLITE
 from tests.harness import Server
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import CLOSE, JSON, Answer, provoke, request
+
+pytestmark = ON_SQLITE
 
 SMUGGLED = request("GET", "/readyz")
 CHUNKED = "Transfer-Encoding: chunked"

@@ -5,10 +5,13 @@ import json
 
 import pytest
 
+from tests.engines import ON_SQLITE
 from tests.harness import Person, Server
 from tests.pictures import jpeg
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import CLOSE, FORM, JSON, by, form, image_part, part, provoke, request
+
+pytestmark = ON_SQLITE
 
 INSIDE = ["/metrics", "/debug", "/debug/pprof", "/ops", "/ops/purge", "/admin", "/.env", "/config.yaml", "/server.py"]
 

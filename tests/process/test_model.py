@@ -213,6 +213,9 @@ def test_random_lives_match_the_model(server: Server) -> None:
     run_state_machine_as_test(
         Lives,
         settings=settings(
-            max_examples=8, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=8 if server.database.name == "sqlite" else 4,
+            stateful_step_count=25,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
         ),
     )

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.engines import ON_SQLITE
 from tests.harness import Person, Server, running, wait_until
 from tests.pictures import jpeg
 from tests.process.hostile_watch import unharmed
@@ -27,6 +28,8 @@ from tests.process.hostile_wire import (
     reset,
     say_it_all_then_listen,
 )
+
+pytestmark = ON_SQLITE
 
 BIG = bytes(25_000_000)
 STRANGER = "Authorization: Basic eDp5"

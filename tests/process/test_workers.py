@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from http.client import HTTPResponse
 from pathlib import Path
 from time import monotonic
@@ -92,7 +93,7 @@ def test_a_killed_worker_takes_nobody_with_it_who_only_waited_and_is_replaced(pa
     wait_until(lambda: len(pair.pids - before) == 1, seconds=30, what="another worker")
     assert other in pair.pids
     for number in range(2):
-        wait_until(lambda number=number: pair.pid_of(number) in pair.pids, seconds=30, what="a worker that serves")
+        wait_until(partial(pair.serves, number), seconds=30, what="a worker that serves")
         with pair.line_to(number) as line:
             assert line.ask("GET", "/readyz").status == 200
     pair.expect("a worker ended")
@@ -109,7 +110,7 @@ def test_a_worker_may_be_replaced_by_hand(pair: Crew) -> None:
         assert pair.server.client.get("/healthz").status_code == 200
         line.finish_image()
         assert line.answer().status == 201
-    wait_until(lambda: old not in pair.pids and pair.pid_of(0) in pair.pids, seconds=60, what="another worker")
+    wait_until(lambda: old not in pair.pids and pair.serves(0), seconds=60, what="another worker")
 
 
 def test_uploads_under_way_at_the_end_are_finished_by_every_worker(pair: Crew) -> None:

@@ -5,6 +5,8 @@ import contextlib
 import json
 import resource
 import socket
+import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from tests.harness import Server, running, wait_until
 from tests.samples.world import Hosted, Listener, hello, listening, settle, talker
 
 UUID, ROOM = "99f0e998-1360-41e9-ab6c-00e04c681690", "wjLJb3Jo"
+RESET = struct.pack("ii", 1, 0)
 HELLO = json.dumps({"uuid": UUID, "room_gid": ROOM}).encode()
 
 
@@ -155,6 +158,23 @@ def test_who_takes_nothing_is_cut_and_holds_up_nobody(server: Server, room_port:
             assert len(slow.lines.read()) < 30 * len(text.encode())
 
 
+@ON_SQLITE
+def test_who_hang_up_without_a_word_while_somebody_talks_are_no_failure(server: Server, room_port: int) -> None:
+    ann, others = talker(server), [talker(server) for _ in range(3)]
+    room = ann.create_room()
+    for _ in range(5):
+        with contextlib.ExitStack() as stack:
+            crowd = [stack.enter_context(listening(room_port, hello(ben, room))) for ben in others * 20]
+            settle(crowd[-1], ann, room)
+            with ThreadPoolExecutor(1) as talking:
+                talking.map(lambda text: ann.say(room, text), ["are you all there?" * 100] * 10)
+                for listener in crowd:
+                    listener.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+                    listener.close()
+    assert server.failures() == []
+
+
+@ON_SQLITE
 def test_one_person_and_one_address_have_so_many_and_no_more(server: Server, room_port: int) -> None:
     people = [talker(server) for _ in range(11)]
     room = people[0].create_room()

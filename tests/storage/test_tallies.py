@@ -58,10 +58,10 @@ def test_what_a_dead_process_held_is_free_and_what_it_stored_is_not(tmp_path: Pa
 def test_what_is_stored_is_counted_by_one_and_known_to_all(tmp_path: Path) -> None:
     first, second = (DiskStore(tmp_path / "images", max_bytes=PIECE, tallies=each) for each in shared_tallies(2))
     with second.reserve(300) as room:
-        assert first.receiving
+        receiving = [first.receiving]
         room.wrote(300)
         room.stored(300)
-    assert not first.receiving
+    assert [*receiving, first.receiving] == [True, False]
     first.set_stored_bytes(700)
     assert (first.stored_bytes, second.stored_bytes) == (700, 700)
     with pytest.raises(StorageFull):
@@ -76,12 +76,9 @@ def test_a_budget_is_of_all_together() -> None:
     assert mine.take(60)
     assert not theirs.take(41)
     assert theirs.take(40)
-    assert mine.spent
-    assert theirs.spent
-    assert mine.batch_bytes == BATCH_BYTES
+    assert (mine.spent, theirs.spent, mine.batch_bytes) == (True, True, BATCH_BYTES)
     there.forget()
-    assert not mine.spent
-    assert mine.take(40)
+    assert (mine.spent, mine.take(40)) == (False, True)
 
 
 def test_a_process_that_is_alone_has_tallies_of_its_own() -> None:

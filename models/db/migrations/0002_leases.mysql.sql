@@ -6,6 +6,6 @@ CREATE TABLE leases (
     holder VARCHAR(32) NOT NULL COMMENT 'random, another each time that it is taken',
     renewals BIGINT NOT NULL COMMENT 'counted up as long as its holder lives',
     PRIMARY KEY (name)
-) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_bin;
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_nopad_bin;
 
 ALTER TABLE servers ADD COLUMN beats BIGINT NOT NULL DEFAULT '0' COMMENT 'counted up as long as it lives';
