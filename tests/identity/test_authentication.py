@@ -12,7 +12,7 @@ from models.db.sqlite_connection import connect
 from models.errors import RateLimited, Unauthenticated
 from models.keys import new_ukey
 from models.phone import phone_hash
-from tests.engines import Engine, SqliteEngine, mariadb_server
+from tests.engines import ON_SQLITE, Engine, SqliteEngine, mariadb_server
 from tests.identity.world import E164, OTHER, World
 
 pytestmark = pytest.mark.anyio
@@ -75,17 +75,18 @@ async def test_a_disabled_person_is_not_let_in(world: World) -> None:
 async def test_guessing_is_refused_and_the_victim_is_not(world: World) -> None:
     issued = await world.register()
     answers: dict[str, int] = {}
-    for _ in range(10_000):
+    for _ in range(1_000):
         try:
             await world.login(issued, new_ukey(), "198.51.100.66")
         except (Unauthenticated, RateLimited) as error:
             answers[error.code] = answers.get(error.code, 0) + 1
 
-    assert answers == {"unauthenticated": 300, "rate_limited": 9_700}
+    assert answers == {"unauthenticated": 300, "rate_limited": 700}
     assert (await world.login(issued, address="192.0.2.1")).uid == issued.uid
     assert (await world.login(issued, address="198.51.100.66")).uid == issued.uid
 
 
+@ON_SQLITE
 async def test_guessing_at_many_phones_is_refused_by_address(world: World) -> None:
     codes = []
     for number in range(3_100):

@@ -5,7 +5,8 @@ import pytest
 
 from models.errors import CodeIncorrect
 from services.enrolment import Started
-from tests.identity.world import E164, PHONE, World
+from tests.harness import phone_number
+from tests.identity.world import World
 
 pytestmark = pytest.mark.anyio
 
@@ -13,18 +14,20 @@ KEY = "k" * 22
 
 
 async def test_nothing_that_identifies_or_lets_in_is_in_the_files(strict: World) -> None:
-    started, code = await strict.start()
+    number = phone_number()
+    ann = {"region_num": "86", "phone_num": number, "nickname": "Ann"}
+    started, code = await strict.start(ann)
     wrong = f"{(int(code) + 1) % 10**6:06d}"
     with pytest.raises(CodeIncorrect):
         await strict.activation.confirm(started.activation_id, {"code": wrong}, None)
-    answer = await strict.accounts.register(PHONE, KEY)
+    answer = await strict.accounts.register(ann, KEY)
     assert isinstance(answer, Started)
     later = await strict.code()
     issued = await strict.activation.confirm(answer.activation_id, {"code": later}, "j" * 22)
     ukey = await strict.accounts.renew_ukey(await strict.login(issued))
     await strict.login(issued, ukey)
 
-    secrets = [E164, E164[1:], "13800138000", issued.phone_hash, issued.ukey, ukey, KEY, "j" * 22]
+    secrets = [f"+86{number}", f"86{number}", number, issued.phone_hash, issued.ukey, ukey, KEY, "j" * 22]
     secrets += [f'"{used}"' for used in (code, wrong, later)]
     hidden = [secret.encode() for secret in secrets]
     hidden += [bytes.fromhex(issued.phone_hash)]
