@@ -36,7 +36,9 @@ class HandOver:
         loop = asyncio.get_running_loop()
         left, since, pause = self._unacknowledged(), loop.time(), FIRST_PAUSE_SECONDS
         while left:
-            if self._dead() or loop.time() - since > stall_seconds:
+            if self._dead():
+                return not self._unacknowledged()  # it may have taken the rest since it was asked
+            if loop.time() - since > stall_seconds:
                 return False
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, LONGEST_PAUSE_SECONDS)

@@ -48,7 +48,7 @@ async def recall(tx: Transaction, message: Message, *, now: int) -> AppError | N
     message_id = message.message_id
     await _lock_receivers(tx, message)
     await _lock_if_of_group(tx, message)
-    receipts = await deliveries.lock_of_message(tx, message_id)
+    receipts = await deliveries.list_of_message(tx, message_id)
     waiting = [r.uid for r in receipts if rules.state_at(r.state, message.expires_at, now) is DeliveryState.PENDING]
     shown = {rules.state_for_sender(receipt.state, message, now) for receipt in receipts}
     if waiting:

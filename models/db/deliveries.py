@@ -68,12 +68,11 @@ _OLDEST_FROM = Statement(
     .order_by(deliveries.c.message_id)
     .limit(1)
 )
-_RECEIPTS = (
+_OF_MESSAGE = Statement(
     select(deliveries.c.receiver_uid, deliveries.c.state, deliveries.c.consumed_at)
     .where(deliveries.c.message_id == bindparam("message_id"))
     .order_by(deliveries.c.receiver_uid)
 )
-_OF_MESSAGE, _LOCK_OF_MESSAGE = Statement(_RECEIPTS), Statement(_RECEIPTS.with_for_update())
 _STATE = Statement(
     select(deliveries.c.state).where(
         deliveries.c.message_id == bindparam("message_id"), deliveries.c.receiver_uid == bindparam("uid")
@@ -223,12 +222,8 @@ async def find_oldest_from(reader: Reader, *, sender: PhoneDigest, receiver_uid:
 
 
 async def list_of_message(reader: Reader, message_id: MessageId) -> list[Receipt]:
-    return [_receipt(row) for row in await reader.read(_OF_MESSAGE, message_id=message_id)]
-
-
-async def lock_of_message(tx: Transaction, message_id: MessageId) -> list[Receipt]:
-    """As `list_of_message`, and nobody else changes them until the transaction ends."""
-    return [_receipt(row) for row in await tx.read(_LOCK_OF_MESSAGE, message_id=message_id)]
+    rows = await reader.read(_OF_MESSAGE, message_id=message_id)
+    return [Receipt(uid, DeliveryState(state), consumed_at) for uid, state, consumed_at in rows]
 
 
 async def find_state(reader: Reader, message_id: MessageId, uid: UserId) -> DeliveryState | None:
@@ -273,11 +268,6 @@ async def list_of_group(tx: Transaction, receiver_uid: UserId, group_id: GroupId
 async def release(tx: Transaction, receiver_uid: UserId, message_ids: Iterable[MessageId]) -> None:
     """End what this person has not fetched of these messages."""
     await tx.execute(_RELEASE, uid=receiver_uid, message_ids=as_list(message_ids))
-
-
-def _receipt(row: Row) -> Receipt:
-    uid, state, consumed_at = row
-    return Receipt(uid, DeliveryState(state), consumed_at)
 
 
 def _delivery_of(row: Row) -> Delivery:

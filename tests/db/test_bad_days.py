@@ -74,10 +74,18 @@ class Day:
         finally:
             connection.close()
 
-    def sessions(self) -> list[int]:
-        with self.administrator() as cursor:
-            cursor.execute("SELECT id FROM information_schema.processlist WHERE user = %s", (USER,))
-            return [number for (number,) in cursor.fetchall()]
+
+def sessions(cursor: Any) -> set[int]:
+    """The connections of the server, and of whoever else comes as the same user."""
+    cursor.execute("SELECT id FROM information_schema.processlist WHERE user = %s", (USER,))
+    return {number for (number,) in cursor.fetchall()}
+
+
+def end(cursor: Any, numbers: set[int]) -> None:
+    """Those that have not ended by themselves."""
+    for number in numbers:
+        with contextlib.suppress(pymysql.err.OperationalError):
+            cursor.execute(f"KILL CONNECTION {number}")
 
 
 @pytest.fixture(scope="module")
@@ -109,9 +117,7 @@ def test_killed_sessions_cost_nobody_anything(day: Day) -> None:
         assert {reply.status_code for reply in pool.map(lambda _: day.send(), range(8))} == {201}
         for _ in range(3):
             with day.administrator() as cursor:
-                for session in day.sessions():
-                    with contextlib.suppress(Exception):
-                        cursor.execute(f"KILL CONNECTION {session}")
+                end(cursor, sessions(cursor))
             asked = [pool.submit(day.ben.request, "GET", "/v1/inbox") for _ in range(4)]
             assert {reply.result().status_code for reply in asked} == {200}
             assert {reply.status_code for reply in pool.map(lambda _: day.send(), range(4))} == {201}
@@ -196,9 +202,7 @@ def test_a_database_without_a_connection_to_spare_is_a_503(day: Day) -> None:
         mine: set[int] = set()
 
         def all_are_taken() -> bool:
-            for session in set(day.sessions()) - mine:
-                with contextlib.suppress(pymysql.err.OperationalError):
-                    cursor.execute(f"KILL CONNECTION {session}")
+            end(cursor, sessions(cursor) - mine)
             try:
                 while True:
                     one = pymysql.connect(host="127.0.0.1", port=day.maria.port, user=USER, password=PASSWORD)
@@ -206,7 +210,7 @@ def test_a_database_without_a_connection_to_spare_is_a_503(day: Day) -> None:
             except pymysql.err.OperationalError as error:
                 if error.args[0] != TOO_MANY_CONNECTIONS:
                     raise
-            return set(day.sessions()) == mine
+            return sessions(cursor) == mine
 
         try:
             wait_until(all_are_taken, what="every connection")

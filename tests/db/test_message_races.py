@@ -136,6 +136,15 @@ async def test_an_image_ends_in_one_way_and_who_is_told_of_it_is_told_so(town: T
             assert isinstance(of_sender, ImageExpired)
 
 
+async def test_who_fetches_many_while_they_are_swept_waits_for_nobody_in_a_circle(town: Town) -> None:
+    ann, ben = await town.newcomers(2)
+    for _ in range(3):
+        images = [await town.send(ann, receiver_uid=ben) for _ in range(MAX_PENDING)]
+        with no_deadlock(town):
+            await at_once([*(town.fetch(ben, image) for image in images), town.sweep(1000 * TTL_SECONDS)])
+        assert set(town.states(images[-1].message_id)) <= {"consumed", "expired"}
+
+
 async def test_two_who_sweep_at_once_end_everything_once(town: Town) -> None:
     people = await town.newcomers(6)
     group = await town.group(*people)
