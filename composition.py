@@ -140,7 +140,7 @@ async def followed_keys(config: Config, db: Database) -> AsyncIterator[KeyRing]:
 @contextmanager
 def hearing(parts: Parts, events: Events) -> Iterator[None]:
     """For the length of a block be woken by what the processes beside this one and other machines commit."""
-    parts.neighbours.listen(wake_readers=events.wake, wake_retention=parts.retention.wake)
+    parts.neighbours.listen(wake_readers=events.wake, wake_relay=parts.relay.wake, wake_retention=parts.retention.wake)
     following = asyncio.create_task(events.follow_elsewhere()) if parts.db.shared else None
     try:
         yield

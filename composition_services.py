@@ -73,6 +73,11 @@ class Parts:
     tallies: Tallies
     neighbours: Neighbours
 
+    def wake_relay(self) -> None:
+        """Here and beside: whoever has room sends."""
+        self.relay.wake()
+        self.neighbours.tell_of_pushes()
+
     def wake_retention(self) -> None:
         """Here and beside: one process alone removes what has ended."""
         self.retention.wake()
@@ -114,7 +119,7 @@ def wire(config: Config, parts: Parts) -> Services:
         policy=send_policy(config),
         keep_ms=config.messages.retention_days * DAY_MS,
         push_give_up_ms=config.push.give_up_hours * HOUR_MS,
-        wake_relay=parts.relay.wake,
+        wake_relay=parts.wake_relay,
         clock=now_ms,
     )
     return Services(
@@ -139,7 +144,7 @@ def wire(config: Config, parts: Parts) -> Services:
             discovery=discovery,
             policy=send_policy(config),
             push_give_up_ms=config.push.give_up_hours * HOUR_MS,
-            wake_relay=parts.relay.wake,
+            wake_relay=parts.wake_relay,
             clock=now_ms,
         ),
         reading=Reading(db=db, store=store, keys=keys, wake_retention=parts.wake_retention, clock=now_ms),
@@ -177,7 +182,7 @@ def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts
         budgets=SmsBudgets(parts.keys, config.activation.budgets.model_dump()),
         regions=config.sms.regions,
         test_numbers={number: code.get_secret_value() for number, code in config.activation.test_numbers.items()},
-        wake_relay=parts.relay.wake,
+        wake_relay=parts.wake_relay,
         clock=now_ms,
     )
     accounts = Accounts(

@@ -2,7 +2,8 @@
 """What sending, the inbox, fetching and claiming cost beside a thousand, a hundred thousand, a million messages.
 
 `python -m bench.growth` prints processor time per operation on each engine, and its ratio to that of the smallest.
-The rest of the database grows with the messages: people, devices, deliveries, events, notifications.
+The rest of the database grows with the messages: people, devices, deliveries, events, notifications. Each figure is the
+least of three: what else the machine does can only add to it.
 """
 
 import asyncio
@@ -34,6 +35,7 @@ IMAGE_BYTES = 20_000
 CONNECTIONS = 4
 MESSAGES_PER_PERSON = 10
 CLAIMS, CLAIMED = 30, 100
+ROUNDS = 3
 LANE = ("bench", "")
 SETTINGS = {
     "limits": {"enabled": False},
@@ -75,7 +77,7 @@ def filling(numbers: Callable[[int, int], str], digest: str, key: str, first: in
         "now": now_ms(),
         "people": numbers(*people),
         "messages": numbers(first, last),
-        "due": numbers(1, 2 * CLAIMS * CLAIMED),
+        "due": numbers(1, 2 * ROUNDS * CLAIMS * CLAIMED),
         "sender": f"1 + seq * 7 % {count}",
         "receiver": f"1 + (seq * 7 + 1 + seq % 3) % {count}",
     }
@@ -143,7 +145,7 @@ async def claim(location: Location, maria: MariaDB | None) -> float:
     took = []
     for number in range(CLAIMS):
 
-        async def unit(tx: Transaction, lease: str = f"{number:032d}") -> int:
+        async def unit(tx: Transaction, lease: str = f"{now_ms()}-{number}") -> int:
             now = now_ms()
             return len(await outbox.claim(tx, lane=LANE, now=now, lease=lease, lease_until=now + DAY_MS, limit=CLAIMED))
 
@@ -180,8 +182,11 @@ def main(sizes: str, seconds: float, folder: Path | None) -> None:
                 full = size
                 settings = {**SETTINGS, "database": {"url": url}}
                 with running(place / "server", settings) as server:
-                    found = measure(server, there, pool, seconds)
-                results.append({**found, "claim": asyncio.run(claim(location, there))})
+                    rounds = [measure(server, there, pool, seconds) for _ in range(ROUNDS)]
+                claims = [asyncio.run(claim(location, there)) for _ in range(ROUNDS)]
+                results.append(
+                    {**{name: min(each[name] for each in rounds) for name in rounds[0]}, "claim": min(claims)}
+                )
                 _print(engine, size, results)
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The other workers of this machine, and what is called across to them after a commit: who has something new to read,
-and that an image has ended.
+that pushes are due, and that an image has ended.
 
 A call only wakes. It may be heard twice, and a neighbour that is too busy to take it never hears it: whoever waits
 asks the database every few seconds by itself.
@@ -9,8 +9,9 @@ asks the database every few seconds by itself.
 import asyncio
 import json
 import socket
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from typing import Any
 
 MOST_UIDS = 2500
 """In one datagram: 19 digits each make 50 KB."""
@@ -25,13 +26,29 @@ class Neighbours:
         self._inbox = inbox
         self._others = others
         self._uids: set[int] = set()
+        self._pushes_due = False
         self._image_ended = False
         self._speaks_soon = False
 
-    def listen(self, *, wake_readers: Callable[[Iterable[int]], None], wake_retention: Callable[[], None]) -> None:
+    def listen(
+        self,
+        *,
+        wake_readers: Callable[[Iterable[int]], None],
+        wake_relay: Callable[[], None],
+        wake_retention: Callable[[], None],
+    ) -> None:
         """Call these whenever a neighbour says so, on the event loop that runs, until `close`."""
+
+        def hear(inbox: socket.socket) -> None:
+            for said in _heard(inbox):
+                wake_readers(said["uids"])
+                if said["pushes_due"]:
+                    wake_relay()
+                if said["image_ended"]:
+                    wake_retention()
+
         if self._inbox is not None:
-            asyncio.get_running_loop().add_reader(self._inbox, _hear, self._inbox, wake_readers, wake_retention)
+            asyncio.get_running_loop().add_reader(self._inbox, hear, self._inbox)
 
     def close(self) -> None:
         """Hear nothing more."""
@@ -42,6 +59,12 @@ class Neighbours:
         """These people's logs have grown. Called on the event loop's thread; never waits."""
         if self._others:
             self._uids.update(uids)
+            self._speak_soon()
+
+    def tell_of_pushes(self) -> None:
+        """There are pushes to send. Called on the event loop's thread; never waits."""
+        if self._others:
+            self._pushes_due = True
             self._speak_soon()
 
     def tell_of_ended_image(self) -> None:
@@ -57,24 +80,19 @@ class Neighbours:
             asyncio.get_running_loop().call_soon(self._speak)
 
     def _speak(self) -> None:
-        uids, ended = sorted(self._uids), self._image_ended
-        self._uids, self._image_ended, self._speaks_soon = set(), False, False
+        uids, signs = sorted(self._uids), {"pushes_due": self._pushes_due, "image_ended": self._image_ended}
+        self._uids, self._pushes_due, self._image_ended, self._speaks_soon = set(), False, False, False
         for start in range(0, max(1, len(uids)), MOST_UIDS):
-            said = json.dumps({"uids": uids[start : start + MOST_UIDS], "image_ended": ended}).encode()
+            said = json.dumps({"uids": uids[start : start + MOST_UIDS], **signs}).encode()
             for other in self._others:
                 with suppress(OSError):
                     other.send(said)
 
 
-def _hear(
-    inbox: socket.socket, wake_readers: Callable[[Iterable[int]], None], wake_retention: Callable[[], None]
-) -> None:
+def _heard(inbox: socket.socket) -> Iterator[dict[str, Any]]:
     with suppress(BlockingIOError):
         for _ in range(MOST_AT_ONCE):
-            said = json.loads(inbox.recv(LONGEST_DATAGRAM))
-            wake_readers(said["uids"])
-            if said["image_ended"]:
-                wake_retention()
+            yield json.loads(inbox.recv(LONGEST_DATAGRAM))
 
 
 def introduce(count: int) -> list[Neighbours]:

@@ -89,7 +89,7 @@ async def waits(reader: Reader) -> None:
 async def test_a_commit_wakes_the_readers_of_a_neighbour(engine: Engine) -> None:
     with neighbourhood(2) as (here, there):
         async with process(engine, here) as writing, process(engine) as reading:
-            there.listen(wake_readers=reading.events.wake, wake_retention=lambda: None)
+            there.listen(wake_readers=reading.events.wake, wake_relay=nothing, wake_retention=nothing)
             reader = await reading.events.open(Caller(ANN, None), None)
             waiting = asyncio.create_task(reader.next(60))
             await waits(reader)
@@ -125,20 +125,28 @@ async def test_readers_are_bounded_for_all_processes(engine: Engine) -> None:
         assert one.events.readers == 0
 
 
+def nothing() -> None:
+    """Nobody is to be woken."""
+
+
 class Ear:
     """What a neighbour hears from here on. `enough` is set when it has heard of `last`."""
 
     def __init__(self, neighbours: Neighbours, last: int) -> None:
         self.uids: set[int] = set()
+        self.pushes_due = False
         self.image_ended = False
         self.enough = asyncio.Event()
         self._last = last
-        neighbours.listen(wake_readers=self._of, wake_retention=self._end)
+        neighbours.listen(wake_readers=self._of, wake_relay=self._push, wake_retention=self._end)
 
     def _of(self, uids: Iterable[int]) -> None:
         self.uids.update(uids)
         if self._last in self.uids:
             self.enough.set()
+
+    def _push(self) -> None:
+        self.pushes_due = True
 
     def _end(self) -> None:
         self.image_ended = True
@@ -151,10 +159,14 @@ async def test_what_is_said_in_one_turn_reaches_every_neighbour_and_not_oneself(
         three[0].tell_of_events(people)
         three[0].tell_of_events([last])
         three[0].tell_of_ended_image()
+        three[1].tell_of_pushes()
         async with asyncio.timeout(SECONDS):
             await asyncio.gather(*(ear.enough.wait() for ear in ears[1:]))
+            while not (ears[0].pushes_due and ears[2].pushes_due):  # noqa: ASYNC110 - nobody tells
+                await asyncio.sleep(0.01)
     assert [ear.uids for ear in ears] == [set(), {*people, last}, {*people, last}]
     assert [ear.image_ended for ear in ears] == [False, True, True]
+    assert [ear.pushes_due for ear in ears] == [True, False, True]
 
 
 async def test_a_neighbour_that_hears_nothing_holds_nobody_up() -> None:
@@ -171,5 +183,6 @@ async def test_who_has_no_neighbours_says_nothing() -> None:
     alone = Neighbours()
     Ear(alone, 1)
     alone.tell_of_events([1])
+    alone.tell_of_pushes()
     alone.tell_of_ended_image()
     alone.close()

@@ -2,9 +2,11 @@
 """The table of budgets: exact under any mix of spenders, and erased when its windows are over."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from itertools import compress
 from secrets import token_hex
+from typing import Any, TypeVar
 
 import pytest
 from hypothesis import given
@@ -17,6 +19,7 @@ from tests.examples import examples
 
 pytestmark = pytest.mark.anyio
 
+T = TypeVar("T")
 KEY = budgets.key_digest("test", 7, "window")
 
 
@@ -34,13 +37,23 @@ async def spend(db: Database, key: bytes, amount: int, limit: int, expires_at: i
     return await db.write(unit)
 
 
+@contextmanager
+def opened(engine: Engine) -> Iterator[tuple[Database, Callable[[Coroutine[Any, Any, T]], T]]]:
+    """The database, and what runs something on it to its end: for properties, which no event loop runs."""
+    with asyncio.Runner() as runner:
+        db = runner.run(engine.open())
+        try:
+            yield db, runner.run
+        finally:
+            runner.run(db.close())
+
+
 def spent(engine: Engine, key: bytes) -> int:
     return sum(amount for (amount,) in engine.rows("SELECT spent FROM budgets WHERE key_digest = ?", key))
 
 
 def test_what_fits_is_spent_and_what_does_not_changes_nothing(engine: Engine) -> None:
-    with asyncio.Runner() as runner:
-        db = runner.run(engine.open())
+    with opened(engine) as (db, run):
 
         @examples(engine, 30)
         @given(amounts=st.lists(st.integers(1, 12), max_size=30), limit=st.integers(0, 40))
@@ -48,17 +61,15 @@ def test_what_fits_is_spent_and_what_does_not_changes_nothing(engine: Engine) ->
             key, total = budgets.key_digest(token_hex()), 0
             for amount in amounts:
                 fits = total + amount <= limit
-                assert runner.run(spend(db, key, amount, limit)) == fits
+                assert run(spend(db, key, amount, limit)) == fits
                 total += amount * fits
             assert spent(engine, key) == total
 
         check()
-        runner.run(db.close())
 
 
 def test_of_what_is_spent_at_once_as_much_fits_as_there_is(engine: Engine) -> None:
-    with asyncio.Runner() as runner:
-        db = runner.run(engine.open())
+    with opened(engine) as (db, run):
 
         @examples(engine, 30)
         @given(amounts=st.lists(st.integers(1, 12), max_size=30), limit=st.integers(0, 40))
@@ -68,14 +79,13 @@ def test_of_what_is_spent_at_once_as_much_fits_as_there_is(engine: Engine) -> No
             async def all_at_once() -> list[bool]:
                 return await asyncio.gather(*(spend(db, key, amount, limit) for amount in amounts))
 
-            done = runner.run(all_at_once())
+            done = run(all_at_once())
             total = sum(compress(amounts, done))
             assert spent(engine, key) == total <= limit
             refused = [amount for amount, fits in zip(amounts, done, strict=True) if not fits]
             assert all(total + amount > limit for amount in refused)
 
         check()
-        runner.run(db.close())
 
 
 async def test_two_processes_spend_one_budget(db: Database, engine: Engine) -> None:

@@ -24,9 +24,12 @@ async def test_slow_provider_does_not_delay_the_rest(world: World) -> None:
     await world.device(receiver, "slow", provider="slow")
     for _ in range(20):
         await world.message(sender, receiver)
-    slow, released, delivered = ScriptedProvider("slow", batch_size=1), asyncio.Event(), asyncio.Event()
+    slow, released = ScriptedProvider("slow", batch_size=1), asyncio.Event()
+    hanging, delivered = asyncio.Event(), asyncio.Event()
 
     async def hang(_: Sequence[Push]) -> None:
+        if len(slow.calls) == 2:
+            hanging.set()
         await released.wait()
 
     async def count(_: Sequence[Push]) -> None:
@@ -37,6 +40,7 @@ async def test_slow_provider_does_not_delay_the_rest(world: World) -> None:
     relay = world.relay(slow, in_flight=2, claim_limit=4, poll_seconds=0.01)
     running = asyncio.create_task(relay.run())
     async with asyncio.timeout(10):
+        await hanging.wait()
         await delivered.wait()
     assert len(slow.calls) == 2
     released.set()
