@@ -25,9 +25,11 @@ JSON_TYPE = "application/json"
 PROBLEM_TYPE = "application/problem+json"
 EXAMPLE_REQUEST_ID = "58ecf3c0ecd192ac"
 
-# What any operation may answer, and what one that knows its caller may add.
+# What any operation may answer, and what one that knows its caller, or writes to the database, may add.
 ALWAYS = ("malformed_request", "too_large", "unsupported_type", "rate_limited", "internal_error", "unavailable")
 WITH_CALLER = ("unauthenticated",)
+WRITING = ("storage_full",)
+READING = {"get", "head"}
 
 ERRORS: dict[str, type[AppError]] = {
     error.code: error for error in vars(catalogue).values() if isinstance(error, type) and issubclass(error, AppError)
@@ -79,13 +81,14 @@ def _read(file: Path) -> dict[str, Any]:
 
 
 def _path(operations: dict[str, Any], security: list[Any]) -> dict[str, Any]:
-    return {method: _operation(operation, security) for method, operation in operations.items()}
+    return {method: _operation(method, operation, security) for method, operation in operations.items()}
 
 
-def _operation(operation: dict[str, Any], security: list[Any]) -> dict[str, Any]:
+def _operation(method: str, operation: dict[str, Any], security: list[Any]) -> dict[str, Any]:
     """The operation with everything that it may answer."""
     knows_caller = bool(operation.get("security", security))
-    codes = (*operation.get("problems", ()), *ALWAYS, *(WITH_CALLER if knows_caller else ()))
+    usual = (*ALWAYS, *(WITH_CALLER if knows_caller else ()), *(() if method in READING else WRITING))
+    codes = tuple(dict.fromkeys((*operation.get("problems", ()), *usual)))
     found = {name: value for name, value in operation.items() if name not in ("problems", "refused_with")}
     shape = operation.get("refused_with")
     found["responses"] = _replies(operation["responses"], [ERRORS[code] for code in codes], shape)

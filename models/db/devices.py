@@ -95,7 +95,7 @@ _RETIRE = Statement(
     .where(_THIS_DEVICE)
     .values(token="", token_digest=bindparam("nothing"), registered_at=bindparam("now"), ended_at=bindparam("now"))
 )
-_BY_TOKEN = Statement(select(devices.c.device_id, devices.c.uid).where(_THIS_TOKEN))
+_BY_TOKEN = Statement(select(devices.c.device_id, devices.c.uid).where(_THIS_TOKEN).with_for_update())
 _ADDRESS = Statement(
     select(
         devices.c.provider,
