@@ -29,7 +29,7 @@ check: .venv/.installed-dev ## formatting, lint, types, import rules, documents
 
 bench: .venv/.installed-bench ## measure an image's life beside nginx and Tornado (writes docs/benchmarks.md and its plots), then the rest
 	$(BIN)/python -m bench.image_life
-	for part in authentication discovery group_image messages listeners relay round_trips; do $(BIN)/python -m bench.$$part || exit 1; done
+	for part in authentication discovery group_image messages listeners relay round_trips engines growth; do $(BIN)/python -m bench.$$part || exit 1; done
 
 lock: .venv/.installed-dev ## renew the lock files (authors; needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements.in -o requirements.lock

@@ -12,6 +12,7 @@ import multiprocessing
 import random
 import tempfile
 from collections import Counter
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from time import monotonic, sleep
@@ -24,7 +25,7 @@ from bench.relay import device_tokens
 from config import Config, load
 from models.db import measures
 from models.db.sqlite import SqliteDatabase
-from tests.push_vendors import LIMITED, PushVendors, Received, emulated
+from tests.push_vendors import LIMITED, PushVendor, PushVendors, Received, emulated
 
 FAULTS = {"fail": 30, "hang": 10, "reset": 10}
 DEVICES = 500
@@ -47,11 +48,11 @@ def main(*, pushes: int, minutes: float, kill_seconds: float) -> None:
         for each in vendors.each.values():
             each.tell("chances", **FAULTS)
         began = monotonic()
-        kills = kill_and_start(config, vendors, until=began + 60 * minutes, every=kill_seconds)
+        kills = kill_and_start(config, vendors.each, until=began + 60 * minutes, every=kill_seconds)
         seconds, left = monotonic() - began, uvloop.run(due(config))
         for each in vendors.each.values():
             each.tell("chances")
-        kills += kill_and_start(config, vendors, until=monotonic() + 1200, every=60)
+        kills += kill_and_start(config, {}, until=monotonic() + 1200, every=60)
         wanted = [(row, vendors.each[row.lane[0]].target_of(tokens[row.lane][row.device])) for row in filled]
         click.echo(f"{len(filled)} notifications, {kills} kills, {FAULTS} percent of the calls")
         done = len(filled) - left
@@ -64,11 +65,14 @@ def written(folder: Path, vendors: PushVendors) -> Config:
     return load(folder / "own.yaml")
 
 
-def kill_and_start(config: Config, vendors: PushVendors, *, until: float, every: float) -> int:
-    """Let relays live and die until nothing is due or the time is over; how many died."""
+def kill_and_start(config: Config, limited: Mapping[str, PushVendor], *, until: float, every: float) -> int:
+    """Let relays live and die until nothing is due or the time is over; how many died.
+
+    In each life the vendors that are `limited` say a few times that they have too many calls.
+    """
     kills = 0
     while monotonic() < until and uvloop.run(due(config)):
-        for name, each in vendors.each.items():
+        for name, each in limited.items():
             each.tell("fault", kind=LIMITED[name], times=3, after=random.randint(0, 30))
         # A fork lives for as long as it should; a process that first imports all does not, on a busy machine.
         relay = multiprocessing.get_context("fork").Process(target=relay_until_killed, args=(config,))

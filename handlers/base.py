@@ -9,7 +9,7 @@ import json
 import logging
 import secrets
 from base64 import b64decode
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from time import perf_counter
 from typing import Any
 
@@ -37,13 +37,13 @@ from telemetry import logs, metrics
 log = logging.getLogger("glimpse.http")
 access = logging.getLogger(logs.ACCESS)
 
-MALFORMED_KEY = "Idempotency-Key must be {least} to 64 visible ASCII characters."
-
 
 class BaseHandler(RefusingHandler):
     """A handler of one path. Subclasses define the methods that the route table names for it."""
 
     max_body_bytes = bodies.MAX_BODY_BYTES
+    confirmed_by_service: Collection[str] = ()
+    """Methods whose service asks where it writes whether the caller's credential still stands."""
     request_id: str
     caller: Caller | None
 
@@ -104,7 +104,7 @@ class BaseHandler(RefusingHandler):
 
     async def _run_confirmed(self, *args: str, **kwargs: str) -> None:
         """The handler's own method, unless the caller's credential has ended while the body was on its way."""
-        if self.caller is not None:
+        if self.caller is not None and self.request.method not in self.confirmed_by_service:
             await self.services.authentication.confirm(self.caller)
         await getattr(type(self), (self.request.method or "get").lower())(self, *args, **kwargs)
 
@@ -207,7 +207,7 @@ class BaseHandler(RefusingHandler):
         if key is None:
             return None
         if not least <= len(key) <= 64 or not all("!" <= letter <= "~" for letter in key):
-            raise MalformedRequest(MALFORMED_KEY.format(least=least))
+            raise MalformedRequest(f"Idempotency-Key must be {least} to 64 visible ASCII characters.")
         return key
 
     # -- replies out --

@@ -20,9 +20,12 @@ BY_CURSOR = {"after", "before", "limit"}
 class MessagesHandler(BaseHandler):
     """POST and GET /v1/messages."""
 
+    confirmed_by_service = ("POST",)
+
     async def post(self) -> None:
+        assert self.caller
         key = self.idempotency_key()
-        sent = await self.services.messaging.send(self.uid, self.fields(), key)
+        sent = await self.services.messaging.send(self.caller, self.fields(), key)
         self.reply(201, {"message_id": sent.message_id, "send_time": sent.send_time})
 
     async def get(self) -> None:

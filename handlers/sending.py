@@ -9,6 +9,7 @@ from multipart import parse_options_header
 from handlers.base import BaseHandler
 from handlers.uploads import FORM_OVERHEAD_BYTES, HashOnly, Upload
 from models.errors import AppError, ImageTooLarge, MalformedRequest, Unauthenticated, Unavailable, UnsupportedType
+from services.authentication import Caller
 from services.recording import Sent
 from storage.disk import DiskWriter, Room
 
@@ -20,6 +21,7 @@ _ending: set[Task[None]] = set()
 class SendImageHandler(BaseHandler):
     """Refuses as early as it can: by length before anything, by rate, disk and credential before the body."""
 
+    confirmed_by_service = ("POST",)
     upload: Upload | None = None
     writer: DiskWriter | None = None
     room: Room | None = None
@@ -110,7 +112,7 @@ class SendImageHandler(BaseHandler):
             rest = await upload.end()
             if self.caller is None:
                 raise Unauthenticated
-            sent = await self._finish(upload, rest)
+            sent = await self._finish(self.caller, upload, rest)
         finally:
             await upload.abort()
             if room:
@@ -124,16 +126,16 @@ class SendImageHandler(BaseHandler):
         self.set_header("Send-Time", str(sent.send_time))
         self.reply(201)
 
-    async def _finish(self, upload: Upload, rest: bytes) -> Sent:
+    async def _finish(self, caller: Caller, upload: Upload, rest: bytes) -> Sent:
         sending = self.services.sending
         if self.repeats and self.key:
             await upload.sink.write(rest)
-            return await sending.repeat(self.uid, self.key, upload.fields, upload.sink.sha256)
+            return await sending.repeat(caller, self.key, upload.fields, upload.sink.sha256)
         if self.refusal_unless_repeat:
             raise self.refusal_unless_repeat
         assert self.writer
         draft = sending.draft(upload.fields, upload.header, upload.image_bytes)
-        return await sending.finish_image(self.uid, draft, self.writer, rest, self.key)
+        return await sending.finish_image(caller, draft, self.writer, rest, self.key)
 
     def release(self) -> None:
         self._stop_watch()

@@ -44,7 +44,8 @@ class Recipient:
     """The facts about a receiver that decide whether a certain sender may send to them. Bytes are of pending images.
 
     `has_way_in` is whether anybody can still sign in to the account, and so fetch what it is sent; `blocks_sender`
-    and `is_friend` are about the sender who was asked for.
+    and `is_friend` are about the sender who was asked for; `is_let_in` is whether the credential that was asked for
+    is theirs and lets them in.
     """
 
     uid: UserId
@@ -54,3 +55,4 @@ class Recipient:
     pending_bytes: int
     blocks_sender: bool
     is_friend: bool
+    is_let_in: bool = False

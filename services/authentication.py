@@ -85,8 +85,7 @@ class Authentication:
 
     async def confirm(self, caller: Caller) -> None:
         """Raises Unauthenticated when the credential has ended since it was taken: a body may be long on its way."""
-        if not await is_live(self._db, caller, self._clock()):
-            raise Unauthenticated
+        await check_live(self._db, caller, self._clock())
 
     async def _note_use(self, used: Ukey, rows: list[Ukey], now: int) -> None:
         """End the ukeys before the newest on its first use, and note once a day that the person was here.
@@ -118,12 +117,15 @@ class Authentication:
 
 async def is_live(reader: Reader, caller: Caller, now: int) -> bool:
     """Whether what let the caller in still would; a token's own end does not count, for who is in already."""
-    if caller.family is not None:
-        holder = await refresh_tokens.find_holder(reader, family=caller.family, now=now)
-        return holder is not None and holder.uid == caller.uid
-    return caller.credential_id is not None and await credentials.is_live(
-        reader, credential_id=caller.credential_id, now=now
+    return await credentials.is_live(
+        reader, uid=caller.uid, credential_id=caller.credential_id, family=caller.family, now=now
     )
+
+
+async def check_live(reader: Reader, caller: Caller, now: int) -> None:
+    """Raises Unauthenticated for a caller who is not let in any more."""
+    if not await is_live(reader, caller, now):
+        raise Unauthenticated
 
 
 def _matching(rows: list[Ukey], digest: bytes, now: int) -> Ukey | None:

@@ -18,6 +18,7 @@ from models.ids import read_id
 from models.message import DeliveryState, MessageId, MessageKind
 from models.user import UserId
 from services import recording
+from services.authentication import Caller, check_live
 from services.discovery import Discovery
 from services.limits import Limits
 from services.registration import Problems
@@ -79,21 +80,23 @@ class Messaging:
         self._wake_relay = wake_relay
         self._clock = clock
 
-    async def send(self, uid: UserId, fields: Mapping[str, Any], key: str | None, *, needs_others: bool = True) -> Sent:
+    async def send(
+        self, caller: Caller, fields: Mapping[str, Any], key: str | None, *, needs_others: bool = True
+    ) -> Sent:
         """Write the message, its events and its notifications in one transaction.
 
-        Raises InvalidField, RecipientUnavailable, EmptyGroup, IdempotencyConflict, RateLimited, DiscoveryBudget,
-        Unavailable.
+        Raises InvalidField, Unauthenticated when the credential has ended since it was taken, RecipientUnavailable,
+        EmptyGroup, IdempotencyConflict, RateLimited, DiscoveryBudget, Unavailable.
         """
-        draft = replace(read_draft(fields), needs_others=needs_others)
+        uid, draft = caller.uid, replace(read_draft(fields), needs_others=needs_others)
         name = idempotency.key_digest("message", str(uid), key) if key is not None else None
         earlier = await self._earlier(name)
         if earlier is not None:
-            return _same(earlier, draft)
+            return await self._again(caller, earlier, draft)
         await self._limits.check("message", address=None, uid=uid)
 
         async def unit(tx: Transaction) -> Sent:
-            return await self._record(tx, uid, draft, name)
+            return await self._record(tx, caller, draft, name)
 
         try:
             sent = await self._db.write(unit)
@@ -103,7 +106,7 @@ class Messaging:
             # The same key may have come twice at once: whoever is second is answered like the first.
             earlier = await self._earlier(name)
             if earlier is not None:
-                return _same(earlier, draft)
+                return await self._again(caller, earlier, draft)
             if isinstance(refusal, RecipientUnavailable) and draft.receiver_uid is not None:
                 await self._discovery.charge_unavailable(uid, f"receiver_uid {draft.receiver_uid}")
             raise
@@ -129,24 +132,30 @@ class Messaging:
     async def _earlier(self, name: bytes | None) -> idempotency.Earlier | None:
         return await idempotency.find(self._db, name, self._clock()) if name is not None else None
 
-    async def _record(self, tx: Transaction, uid: UserId, draft: Draft, name: bytes | None) -> Sent:
+    async def _again(self, caller: Caller, earlier: idempotency.Earlier, draft: Draft) -> Sent:
+        """The first reply to the same key. Raises Unauthenticated, IdempotencyConflict."""
+        await check_live(self._db, caller, self._clock())
+        return _same(earlier, draft)
+
+    async def _record(self, tx: Transaction, caller: Caller, draft: Draft, name: bytes | None) -> Sent:
         now = self._clock()
-        sent = await (self._to_person if draft.receiver_uid is not None else self._to_group)(tx, uid, draft, now)
+        sent = await (self._to_person if draft.receiver_uid is not None else self._to_group)(tx, caller, draft, now)
         if name is not None:
             await idempotency.insert(
                 tx,
                 key_digest=name,
                 request_digest=draft.digest,
-                uid=uid,
+                uid=caller.uid,
                 reply=json.dumps(asdict(sent)),
                 now=now,
                 expires_at=now + DAY_MS,
             )
         return sent
 
-    async def _to_person(self, tx: Transaction, uid: UserId, draft: Draft, now: int) -> Sent:
+    async def _to_person(self, tx: Transaction, caller: Caller, draft: Draft, now: int) -> Sent:
         assert draft.receiver_uid is not None
-        recipient = rules.check_can_write_to(await recording.receiver(tx, draft.receiver_uid, uid), self._policy)
+        found = await recording.receiver(tx, draft.receiver_uid, caller, now)
+        uid, recipient = caller.uid, rules.check_can_write_to(found, self._policy)
         sent = await self._insert(tx, uid, draft, now)
         await deliveries.insert_one(
             tx,
@@ -166,10 +175,13 @@ class Messaging:
         )
         return sent
 
-    async def _to_group(self, tx: Transaction, uid: UserId, draft: Draft, now: int) -> Sent:
+    async def _to_group(self, tx: Transaction, caller: Caller, draft: Draft, now: int) -> Sent:
         """Whom the message cannot reach is left out, and the sender is not told of it."""
         assert draft.group_id is not None
-        others = await recording.others_in(tx, draft.group_id, uid, needs_others=draft.needs_others)
+        uid, others = (
+            caller.uid,
+            await recording.others_in(tx, draft.group_id, caller, now, needs_others=draft.needs_others),
+        )
         reached = {each.uid for each in others if rules.is_reachable(each)}
         left_out = {each.uid for each in others} - reached
         sent = await self._insert(tx, uid, draft, now)

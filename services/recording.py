@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of an image that is being sent: to one person, or to everybody in a group at that moment.
 
-All of it is part of the sender's transaction, which first locks the rows on whose facts it decides. What a group image
-costs in statements does not depend on how many people are in the group.
+All of it is part of the sender's transaction, which first locks the rows on whose facts it decides; one of these facts
+is that the sender's credential has not ended since the request began. What a group image costs in statements does not depend on how many people are in the group.
 """
 
 from dataclasses import dataclass
@@ -14,6 +14,7 @@ from models.errors import EmptyGroup, RecipientUnavailable, Unauthenticated
 from models.group import GroupId
 from models.message import DeliveryState, MessageId
 from models.user import Recipient, UserId
+from services.authentication import Caller, check_live
 
 EMPTY = [("group_id", "a group with somebody else in it")]
 
@@ -43,7 +44,7 @@ class Stored:
     """An image whose bytes are durable and of which no row speaks yet: to one receiver, or else to a group."""
 
     draft: Draft
-    sender_uid: UserId
+    sender: Caller
     receiver_uid: UserId | None
     group_id: GroupId | None
     message_key: str
@@ -63,7 +64,7 @@ class Terms:
 async def record(tx: Transaction, image: Stored, policy: rules.SendPolicy, *, now: int, push_give_up_ms: int) -> Sent:
     """Write message, deliveries, events, counters and one outbox row for each device, if this sender may send so.
 
-    Raises RecipientUnavailable, InboxFull, EmptyGroup.
+    Raises Unauthenticated, RecipientUnavailable, InboxFull, EmptyGroup.
     """
     terms = Terms(policy, now, now + min(image.draft.ttl_seconds * 1000, push_give_up_ms))
     if image.receiver_uid is not None:
@@ -73,8 +74,8 @@ async def record(tx: Transaction, image: Stored, policy: rules.SendPolicy, *, no
 
 
 async def _to_person(tx: Transaction, image: Stored, uid: UserId, terms: Terms) -> Sent:
-    size, sender_uid, now = image.draft.size, image.sender_uid, terms.now
-    rules.check_can_send(await receiver(tx, uid, sender_uid), size, terms.policy)
+    size, sender_uid, now = image.draft.size, image.sender.uid, terms.now
+    rules.check_can_send(await receiver(tx, uid, image.sender, now), size, terms.policy)
     sent = await _insert_message(tx, image, now)
     await deliveries.insert_one(tx, message_id=sent.message_id, receiver_uid=uid, sender_uid=sender_uid)
     data = {"message_id": sent.message_id, "message_key": sent.message_key, "sender_uid": sender_uid}
@@ -87,8 +88,8 @@ async def _to_person(tx: Transaction, image: Stored, uid: UserId, terms: Terms) 
 
 async def _to_group(tx: Transaction, image: Stored, group_id: GroupId, terms: Terms) -> Sent:
     """Whom the image cannot reach is left out, and the sender is not told of it."""
-    size, sender_uid, now = image.draft.size, image.sender_uid, terms.now
-    others = await others_in(tx, group_id, sender_uid)
+    size, sender_uid, now = image.draft.size, image.sender.uid, terms.now
+    others = await others_in(tx, group_id, image.sender, now)
     reached = {each.uid for each in others if rules.can_receive_in_group(each, size, terms.policy)}
     left_out = {each.uid for each in others} - reached
     sent = await _insert_message(tx, image, now)
@@ -116,37 +117,45 @@ async def _to_group(tx: Transaction, image: Stored, group_id: GroupId, terms: Te
     return sent
 
 
-async def receiver(tx: Transaction, uid: UserId, sender_uid: UserId) -> Recipient | None:
-    """The facts about one person whom somebody sends something. Raises Unauthenticated for a sender who has left.
+async def receiver(tx: Transaction, uid: UserId, sender: Caller, now: int) -> Recipient | None:
+    """The facts about one person whom somebody sends something.
+
+    Raises Unauthenticated for a sender who has left or whose credential has ended.
 
     Both are kept as they are until the transaction ends: whatever is written about either takes their rows in turn.
     """
-    people = await users.lock_both(tx, uid, sender_uid)
-    _check_sender(people.get(sender_uid))
+    people = await users.lock_both(
+        tx, uid, sender.uid, credential_id=sender.credential_id, family=sender.family, now=now
+    )
+    _check_sender(people.get(sender.uid))
     return people.get(uid)
 
 
 async def others_in(
-    tx: Transaction, group_id: GroupId, sender_uid: UserId, *, needs_others: bool = True
+    tx: Transaction, group_id: GroupId, sender: Caller, now: int, *, needs_others: bool = True
 ) -> list[Recipient]:
     """Everybody in the sender's group but the sender. Raises RecipientUnavailable when it is not theirs, EmptyGroup,
-    Unauthenticated for a sender who has left.
+    Unauthenticated for a sender who has left or whose credential has ended.
 
     The group is kept as it is until the transaction ends: who leaves now has their part of this image to release.
     """
-    members = {member.uid: member for member in await group_members.lock_recipients(tx, group_id, sender_uid)}
-    sender = members.pop(sender_uid, None)
-    if sender is None:
+    found = await group_members.lock_recipients(
+        tx, group_id, sender.uid, credential_id=sender.credential_id, family=sender.family, now=now
+    )
+    members = {member.uid: member for member in found}
+    sending = members.pop(sender.uid, None)
+    if sending is None:
+        await check_live(tx, sender, now)
         raise RecipientUnavailable
-    _check_sender(sender)
+    _check_sender(sending)
     if not members and needs_others:
         raise EmptyGroup(fields=EMPTY)
     return list(members.values())
 
 
 def _check_sender(sender: Recipient | None) -> None:
-    """Nothing is written for an account that has ended while its last requests were under way."""
-    if sender is None or not sender.has_way_in:
+    """Nothing is written for an account or by a credential that has ended while its last requests were under way."""
+    if sender is None or not sender.has_way_in or not sender.is_let_in:
         raise Unauthenticated
 
 
@@ -155,7 +164,7 @@ async def _insert_message(tx: Transaction, image: Stored, now: int) -> Sent:
     message_id = await messages.insert_image(
         tx,
         message_key=image.message_key,
-        sender_uid=image.sender_uid,
+        sender_uid=image.sender.uid,
         receiver_uid=image.receiver_uid,
         group_id=image.group_id,
         send_time=now,

@@ -78,12 +78,15 @@ class Rooms:
         wanted = {"name": NAME, "join": JoinPolicy.OPEN.value}
         return (await self._groups.create(uid, wanted, shared_history=True)).room_gid
 
-    async def say(self, uid: UserId, fields: Mapping[str, Any]) -> None:
-        """Say `msg` in the room `room_gid`. Raises InvalidField, NotFound, GroupTooLarge, RateLimited, Unavailable."""
+    async def say(self, caller: Caller, fields: Mapping[str, Any]) -> None:
+        """Say `msg` in the room `room_gid`.
+
+        Raises InvalidField, Unauthenticated, NotFound, GroupTooLarge, RateLimited, Unavailable.
+        """
         said = {"kind": "text", "text": fields.get("msg")}
         read_draft({**said, "group_id": 1})  # nobody comes into a room by a message that is refused
-        group_id = await self._enter(uid, fields.get("room_gid"))
-        await self._messaging.send(uid, {**said, "group_id": group_id}, None, needs_others=False)
+        group_id = await self._enter(caller.uid, fields.get("room_gid"))
+        await self._messaging.send(caller, {**said, "group_id": group_id}, None, needs_others=False)
 
     async def history(self, uid: UserId, room_gid: object) -> list[dict[str, Any]]:
         """The newest messages of a room, the oldest of them first. Raises InvalidField, NotFound, GroupTooLarge."""

@@ -26,6 +26,7 @@ from models.keys import KeyRing
 from models.phone import is_phone_hash
 from models.user import UserId
 from services import recording
+from services.authentication import Caller, check_live
 from services.discovery import Discovery
 from services.limits import Limits
 from services.recording import Draft, Sent, Stored
@@ -88,35 +89,41 @@ class Sending:
         filetype = rules.check_image(size, header, fields.get("filetype"), self._policy)
         return Draft(fields, filetype, ttl_seconds, caption, size)
 
-    async def repeat(self, uid: UserId, key: str, fields: dict[str, str], sha256: bytes) -> Sent:
-        """The first reply to this Idempotency-Key. Raises IdempotencyConflict when the content is another."""
-        earlier = await self._earlier(uid, key)
+    async def repeat(self, caller: Caller, key: str, fields: dict[str, str], sha256: bytes) -> Sent:
+        """The first reply to this Idempotency-Key.
+
+        Raises Unauthenticated, IdempotencyConflict when the content is another, Unavailable.
+        """
+        await check_live(self._db, caller, self._clock())
+        earlier = await self._earlier(caller.uid, key)
         if earlier is None:
             raise Unavailable("The Idempotency-Key has just run out; use a new one.")
         return _same(earlier, content_digest(fields, sha256))
 
-    async def finish_image(self, uid: UserId, draft: Draft, image: DiskWriter, rest: bytes, key: str | None) -> Sent:
+    async def finish_image(self, caller: Caller, draft: Draft, image: DiskWriter, rest: bytes, key: str | None) -> Sent:
         """Make the image durable, then say so in one transaction.
 
         When this returns, bytes and rows survive a power cut and the notification will be relayed. When it raises,
         nothing is left but, after a commit whose fate is unknown, the file: the sweep or the same Idempotency-Key
-        settles that. Raises RecipientUnavailable, DiscoveryBudget, InboxFull, EmptyGroup, IdempotencyConflict,
-        StorageFull, Unavailable.
+        settles that. Raises Unauthenticated when the credential has ended since it was taken, RecipientUnavailable,
+        DiscoveryBudget, InboxFull, EmptyGroup, IdempotencyConflict, StorageFull, Unavailable.
         """
         try:
-            return await self._finish_image(uid, draft, image, rest, key)
+            return await self._finish_image(caller, draft, image, rest, key)
         except RecipientUnavailable:
             for name in draft.fields.keys() & PERSONS:
-                await self._discovery.charge_unavailable(uid, f"{name} {draft.fields[name]}")
+                await self._discovery.charge_unavailable(caller.uid, f"{name} {draft.fields[name]}")
             raise
 
-    async def _finish_image(self, uid: UserId, draft: Draft, image: DiskWriter, rest: bytes, key: str | None) -> Sent:
-        receiver_uid, group_id = await self._addressee(draft.fields)
+    async def _finish_image(
+        self, caller: Caller, draft: Draft, image: DiskWriter, rest: bytes, key: str | None
+    ) -> Sent:
+        receiver_uid, group_id = await self._addressee(caller, draft.fields)
         addressee = receiver_uid or group_id
         assert addressee
-        name = message_key(uid, addressee, time.time_ns(), os.urandom(16))
+        name = message_key(caller.uid, addressee, time.time_ns(), os.urandom(16))
         await image.commit(name, rest)
-        stored = Stored(draft, uid, receiver_uid, group_id, name, image.sha256, key)
+        stored = Stored(draft, caller, receiver_uid, group_id, name, image.sha256, key)
 
         async def unit(tx: Transaction) -> Sent:
             return await self._record(tx, stored)
@@ -128,9 +135,10 @@ class Sending:
         except AppError:
             await self._store.remove(name)
             # The same key may have come twice at once: whoever is second is answered like the first.
-            earlier = await self._earlier(uid, key) if key is not None else None
+            earlier = await self._earlier(caller.uid, key) if key is not None else None
             if earlier is None:
                 raise
+            await check_live(self._db, caller, self._clock())
             return _same(earlier, content_digest(draft.fields, image.sha256))
         fault.point("after_image_commit")
         metrics.image_sent(draft.size)
@@ -148,8 +156,11 @@ class Sending:
     async def _earlier(self, uid: UserId, key: str) -> idempotency.Earlier | None:
         return await idempotency.find(self._db, _name(uid, key), self._clock())
 
-    async def _addressee(self, fields: dict[str, str]) -> tuple[UserId | None, GroupId | None]:
-        """Who is meant, a person or a group. Raises RecipientUnavailable for an unknown phone, InvalidField."""
+    async def _addressee(self, caller: Caller, fields: dict[str, str]) -> tuple[UserId | None, GroupId | None]:
+        """Who is meant, a person or a group. Raises RecipientUnavailable for an unknown phone, InvalidField.
+
+        Which phones are unknown is told to nobody whose credential has ended: Unauthenticated.
+        """
         if "group_id" in fields:
             return None, GroupId(_id(fields, "group_id"))
         if "receiver_uid" in fields:
@@ -158,6 +169,7 @@ class Sending:
             raise InvalidField(fields=[("receiver_phone", "64 lower-case hex digits")])
         uid = await users.find_uid_by_phone(self._db, self._keys.phone_digest(fields["receiver_phone"]))
         if uid is None:
+            await check_live(self._db, caller, self._clock())
             raise RecipientUnavailable
         return uid, None
 
@@ -173,9 +185,9 @@ async def _remember(tx: Transaction, image: Stored, sent: Sent) -> None:
     assert image.idempotency_key is not None
     await idempotency.insert(
         tx,
-        key_digest=_name(image.sender_uid, image.idempotency_key),
+        key_digest=_name(image.sender.uid, image.idempotency_key),
         request_digest=content_digest(image.draft.fields, image.sha256),
-        uid=image.sender_uid,
+        uid=image.sender.uid,
         reply=json.dumps(asdict(sent)),
         now=sent.send_time,
         expires_at=sent.send_time + DAY_MS,

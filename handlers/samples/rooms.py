@@ -60,7 +60,8 @@ class RoomMessageHandler(RoomMemberHandler):
     """POST /send-message."""
 
     async def post(self) -> None:
-        await self.services.rooms.say(self.uid, self.fields())
+        assert self.caller
+        await self.services.rooms.say(self.caller, self.fields())
         self.reply(200, {"ok": True})
 
 

@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statements of `credentials`: the digests of the ukeys that speak for people."""
+"""Statements of `credentials`: the digests of the ukeys that speak for people; and what lets people in at all."""
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import and_, bindparam, delete, exists, insert, or_, select, update
 
 from models.db.database import Reader, Statement, Transaction
-from models.db.schema import credentials, phone_index, users
+from models.db.schema import credentials, phone_index, refresh_tokens, users
 from models.keys import PhoneDigest
 from models.user import UserId
 
@@ -52,16 +52,21 @@ _DELETE = Statement(delete(credentials).where(_OF_PERSON))
 _DELETE_OTHERS = Statement(delete(credentials).where(_OF_PERSON, credentials.c.credential_id != bindparam("kept")))
 _DELETE_OLDER = Statement(delete(credentials).where(_OF_PERSON, credentials.c.credential_id < bindparam("newest")))
 
-
-_LIVE = Statement(
-    select(credentials.c.credential_id)
-    .join(users, users.c.uid == credentials.c.uid)
-    .where(
-        credentials.c.credential_id == bindparam("credential_id"),
-        or_(credentials.c.expires_at.is_(None), credentials.c.expires_at > bindparam("now")),
-        users.c.disabled_at.is_(None),
-    )
+_UKEY_STANDS = exists().where(
+    credentials.c.uid == users.c.uid,
+    credentials.c.credential_id == bindparam("credential_id"),
+    or_(credentials.c.expires_at.is_(None), credentials.c.expires_at > bindparam("now")),
 )
+_END_OF_FAMILY = (
+    select(refresh_tokens.c.expires_at)
+    .where(refresh_tokens.c.uid == users.c.uid, refresh_tokens.c.family == bindparam("family"))
+    .order_by(refresh_tokens.c.token_id.desc())
+    .limit(1)
+    .scalar_subquery()
+)
+LETS_IN = and_(users.c.disabled_at.is_(None), or_(_UKEY_STANDS, _END_OF_FAMILY > bindparam("now")))
+"""Of a row of `users`: whether its person is still let in by a ukey or a family of tokens, whichever is not null."""
+_LIVE = Statement(select(users.c.uid).where(users.c.uid == bindparam("this"), LETS_IN))
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +86,9 @@ async def list_for_phone(reader: Reader, digest: PhoneDigest) -> list[Ukey]:
     return [Ukey(*row) for row in await reader.read(_LIST_FOR_PHONE, version=digest.version, digest=digest.digest)]
 
 
-async def is_live(reader: Reader, *, credential_id: int, now: int) -> bool:
-    """Whether this credential still lets its person in."""
-    return bool(await reader.read(_LIVE, credential_id=credential_id, now=now))
+async def is_live(reader: Reader, *, uid: UserId, credential_id: int | None, family: str | None, now: int) -> bool:
+    """Whether this ukey or this family of tokens is the person's and still lets them in."""
+    return bool(await reader.read(_LIVE, this=uid, credential_id=credential_id, family=family, now=now))
 
 
 async def find_newest(reader: Reader, *, uid: int) -> int | None:

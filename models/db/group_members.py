@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from models.db.database import InList, Reader, Statement, Transaction, as_list
 from models.db.schema import group_members, groups, messages, users
-from models.db.users import RECIPIENT, recipient_of
+from models.db.users import RECIPIENT_OR_CALLER, recipient_of
 from models.group import GroupId, Member, Role
 from models.user import Recipient, UserId
 
@@ -26,7 +26,7 @@ _LIST_GROUPS = Statement(
     .order_by(group_members.c.group_id)
 )
 _LOCK_RECIPIENTS = Statement(
-    RECIPIENT.join_from(groups, group_members, group_members.c.group_id == groups.c.group_id)
+    RECIPIENT_OR_CALLER.join_from(groups, group_members, group_members.c.group_id == groups.c.group_id)
     .join(users, users.c.uid == group_members.c.uid)
     .where(groups.c.group_id == bindparam("of_group"))
     .order_by(group_members.c.uid)
@@ -70,12 +70,23 @@ async def list_groups(reader: Reader, uid: UserId) -> list[GroupId]:
     return [GroupId(group_id) for (group_id,) in await reader.read(_LIST_GROUPS, person=uid)]
 
 
-async def lock_recipients(tx: Transaction, group_id: GroupId, sender_uid: UserId) -> list[Recipient]:
+async def lock_recipients(
+    tx: Transaction,
+    group_id: GroupId,
+    sender_uid: UserId,
+    *,
+    credential_id: int | None,
+    family: str | None,
+    now: int,
+) -> list[Recipient]:
     """Everybody in the group, ascending, as receivers of what this sender sends to it; nobody when there is none.
 
+    The sender came with this ukey or this family of tokens.
     The group and they are kept as they are until the transaction ends: nobody comes into it or leaves it.
     """
-    rows = await tx.read(_LOCK_RECIPIENTS, of_group=group_id, sender=sender_uid)
+    rows = await tx.read(
+        _LOCK_RECIPIENTS, of_group=group_id, sender=sender_uid, credential_id=credential_id, family=family, now=now
+    )
     return [recipient_of(row) for row in rows]
 
 

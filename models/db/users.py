@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 
 from sqlalchemy import and_, bindparam, exists, func, insert, or_, select, update
 
+from models.db.credentials import LETS_IN
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
 from models.db.schema import blocks, friendships, phone_index, users
 from models.errors import NotFound
@@ -53,8 +54,11 @@ RECIPIENT = select(
     ),
 )
 _FIND_RECIPIENT = Statement(RECIPIENT.where(_THIS))
+RECIPIENT_OR_CALLER = RECIPIENT.add_columns(LETS_IN)
 _LOCK_BOTH = Statement(
-    RECIPIENT.where(users.c.uid.in_([bindparam("this"), bindparam("sender")])).order_by(users.c.uid).with_for_update()
+    RECIPIENT_OR_CALLER.where(users.c.uid.in_([bindparam("this"), bindparam("sender")]))
+    .order_by(users.c.uid)
+    .with_for_update()
 )
 _LOCK_RECIPIENTS = Statement(
     RECIPIENT.where(InList(users.c.uid, bindparam("uids"))).order_by(users.c.uid).with_for_update()
@@ -109,9 +113,9 @@ def _user(row: Row) -> User:
 
 
 def recipient_of(row: Row) -> Recipient:
-    """A row of RECIPIENT."""
-    uid, has_way_in, disabled_at, count, size, blocks_sender, is_friend = row
-    return Recipient(UserId(uid), bool(has_way_in), disabled_at, count, size, bool(blocks_sender), bool(is_friend))
+    """A row of RECIPIENT or RECIPIENT_OR_CALLER."""
+    uid, has_way_in, disabled_at, count, size, *answers = row
+    return Recipient(UserId(uid), bool(has_way_in), disabled_at, count, size, *map(bool, answers))
 
 
 async def find(reader: Reader, uid: int) -> User | None:
@@ -145,9 +149,13 @@ async def find_recipient(reader: Reader, uid: int, sender_uid: UserId) -> Recipi
     return recipient_of(rows[0]) if rows else None
 
 
-async def lock_both(tx: Transaction, uid: int, sender_uid: UserId) -> dict[UserId, Recipient]:
-    """`lock_recipients` for one person and the sender."""
-    rows = await tx.read(_LOCK_BOTH, this=uid, sender=sender_uid)
+async def lock_both(
+    tx: Transaction, uid: int, sender_uid: UserId, *, credential_id: int | None, family: str | None, now: int
+) -> dict[UserId, Recipient]:
+    """`lock_recipients` for one person and the sender, who came with this ukey or this family of tokens."""
+    rows = await tx.read(
+        _LOCK_BOTH, this=uid, sender=sender_uid, credential_id=credential_id, family=family, now=now
+    )
     return {UserId(row[0]): recipient_of(row) for row in rows}
 
 
