@@ -100,7 +100,9 @@ class Requests:
         await credentials.insert_ukey(tx, uid=uid, digest=ukey_digest(self._ukeys[uid]), now=self._town.clock())
 
     async def _caller(self, uid: UserId) -> Caller:
-        return await self._authentication.basic(_phone(uid), self._ukeys[uid], "127.0.0.1")
+        caller = await self._authentication.basic(_phone(uid), self._ukeys[uid], "127.0.0.1")
+        self._town.callers[uid] = caller
+        return caller
 
     def new_key(self) -> str:
         self._keys += 1

@@ -135,7 +135,9 @@ class Messaging:
     async def _again(self, caller: Caller, earlier: idempotency.Earlier, draft: Draft) -> Sent:
         """The first reply to the same key. Raises Unauthenticated, IdempotencyConflict."""
         await check_live(self._db, caller, self._clock())
-        return _same(earlier, draft)
+        if earlier.request_digest != draft.digest:
+            raise IdempotencyConflict
+        return Sent(**json.loads(earlier.reply))
 
     async def _record(self, tx: Transaction, caller: Caller, draft: Draft, name: bytes | None) -> Sent:
         now = self._clock()
@@ -154,8 +156,8 @@ class Messaging:
 
     async def _to_person(self, tx: Transaction, caller: Caller, draft: Draft, now: int) -> Sent:
         assert draft.receiver_uid is not None
-        found = await recording.receiver(tx, draft.receiver_uid, caller, now)
-        uid, recipient = caller.uid, rules.check_can_write_to(found, self._policy)
+        uid, found = caller.uid, await recording.receiver(tx, draft.receiver_uid, caller, now)
+        recipient = rules.check_can_write_to(found, self._policy)
         sent = await self._insert(tx, uid, draft, now)
         await deliveries.insert_one(
             tx,
@@ -178,10 +180,8 @@ class Messaging:
     async def _to_group(self, tx: Transaction, caller: Caller, draft: Draft, now: int) -> Sent:
         """Whom the message cannot reach is left out, and the sender is not told of it."""
         assert draft.group_id is not None
-        uid, others = (
-            caller.uid,
-            await recording.others_in(tx, draft.group_id, caller, now, needs_others=draft.needs_others),
-        )
+        others = await recording.others_in(tx, draft.group_id, caller, now, needs_others=draft.needs_others)
+        uid = caller.uid
         reached = {each.uid for each in others if rules.is_reachable(each)}
         left_out = {each.uid for each in others} - reached
         sent = await self._insert(tx, uid, draft, now)
@@ -294,9 +294,3 @@ _READERS: dict[str, dict[str, _Reader]] = {
         "source": (lambda value: _is_text(value, MAX_SOURCE), f"1 to {MAX_SOURCE} characters, no NUL"),
     },
 }
-
-
-def _same(earlier: idempotency.Earlier, draft: Draft) -> Sent:
-    if earlier.request_digest != draft.digest:
-        raise IdempotencyConflict
-    return Sent(**json.loads(earlier.reply))

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """The rows of an image that is being sent: to one person, or to everybody in a group at that moment.
 
-All of it is part of the sender's transaction, which first locks the rows on whose facts it decides; one of these facts
-is that the sender's credential has not ended since the request began. What a group image costs in statements does not depend on how many people are in the group.
+All of it is part of the sender's transaction, which first locks the rows on whose facts it decides; one of the facts
+is that the sender's credential has not ended since the request began. What a group image costs in statements does not
+depend on how many people are in the group.
 """
 
 from dataclasses import dataclass

@@ -94,11 +94,10 @@ class Sending:
 
         Raises Unauthenticated, IdempotencyConflict when the content is another, Unavailable.
         """
-        await check_live(self._db, caller, self._clock())
         earlier = await self._earlier(caller.uid, key)
         if earlier is None:
             raise Unavailable("The Idempotency-Key has just run out; use a new one.")
-        return _same(earlier, content_digest(fields, sha256))
+        return await self._again(caller, earlier, content_digest(fields, sha256))
 
     async def finish_image(self, caller: Caller, draft: Draft, image: DiskWriter, rest: bytes, key: str | None) -> Sent:
         """Make the image durable, then say so in one transaction.
@@ -138,8 +137,7 @@ class Sending:
             earlier = await self._earlier(caller.uid, key) if key is not None else None
             if earlier is None:
                 raise
-            await check_live(self._db, caller, self._clock())
-            return _same(earlier, content_digest(draft.fields, image.sha256))
+            return await self._again(caller, earlier, content_digest(draft.fields, image.sha256))
         fault.point("after_image_commit")
         metrics.image_sent(draft.size)
         self._wake_relay()
@@ -152,6 +150,13 @@ class Sending:
             await _remember(tx, image, sent)
         fault.point("before_image_commit")
         return sent
+
+    async def _again(self, caller: Caller, earlier: idempotency.Earlier, digest: bytes) -> Sent:
+        """The first reply to the same key. Raises Unauthenticated, IdempotencyConflict."""
+        await check_live(self._db, caller, self._clock())
+        if earlier.request_digest != digest:
+            raise IdempotencyConflict
+        return Sent(**json.loads(earlier.reply))
 
     async def _earlier(self, uid: UserId, key: str) -> idempotency.Earlier | None:
         return await idempotency.find(self._db, _name(uid, key), self._clock())
@@ -202,9 +207,3 @@ def content_digest(fields: dict[str, str], sha256: bytes) -> bytes:
     """SHA-256 over all that makes an image this image: what an Idempotency-Key stands for."""
     said = {name: fields[name] for name in (*ADDRESSEES, "caption", "ttl_seconds", "filetype") if name in fields}
     return hashlib.sha256(json.dumps([sha256.hex(), said]).encode()).digest()
-
-
-def _same(earlier: idempotency.Earlier, digest: bytes) -> Sent:
-    if earlier.request_digest != digest:
-        raise IdempotencyConflict
-    return Sent(**json.loads(earlier.reply))

@@ -57,14 +57,14 @@ _UKEY_STANDS = exists().where(
     credentials.c.credential_id == bindparam("credential_id"),
     or_(credentials.c.expires_at.is_(None), credentials.c.expires_at > bindparam("now")),
 )
-_END_OF_FAMILY = (
-    select(refresh_tokens.c.expires_at)
+_FAMILY_STANDS = (
+    select(refresh_tokens.c.expires_at > bindparam("now"))
     .where(refresh_tokens.c.uid == users.c.uid, refresh_tokens.c.family == bindparam("family"))
     .order_by(refresh_tokens.c.token_id.desc())
     .limit(1)
     .scalar_subquery()
 )
-LETS_IN = and_(users.c.disabled_at.is_(None), or_(_UKEY_STANDS, _END_OF_FAMILY > bindparam("now")))
+LETS_IN = and_(users.c.disabled_at.is_(None), or_(_UKEY_STANDS, _FAMILY_STANDS))
 """Of a row of `users`: whether its person is still let in by a ukey or a family of tokens, whichever is not null."""
 _LIVE = Statement(select(users.c.uid).where(users.c.uid == bindparam("this"), LETS_IN))
 

@@ -153,9 +153,7 @@ async def lock_both(
     tx: Transaction, uid: int, sender_uid: UserId, *, credential_id: int | None, family: str | None, now: int
 ) -> dict[UserId, Recipient]:
     """`lock_recipients` for one person and the sender, who came with this ukey or this family of tokens."""
-    rows = await tx.read(
-        _LOCK_BOTH, this=uid, sender=sender_uid, credential_id=credential_id, family=family, now=now
-    )
+    rows = await tx.read(_LOCK_BOTH, this=uid, sender=sender_uid, credential_id=credential_id, family=family, now=now)
     return {UserId(row[0]): recipient_of(row) for row in rows}
 
 

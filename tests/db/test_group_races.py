@@ -85,7 +85,7 @@ async def test_people_who_come_into_each_others_groups_while_they_write_wait_for
         for step in range(1, len(people)):
             joining = [town.groups.join(people[at - step], {"room_gid": room}) for at, room in enumerate(rooms)]
             saying = [
-                town.messaging.send(owner, {**TEXT, "group_id": group}, None, needs_others=False)
+                town.messaging.send(town.callers[owner], {**TEXT, "group_id": group}, None, needs_others=False)
                 for owner, group in zip(people, groups, strict=True)
             ]
             assert [each for each in await at_once([*joining, *saying]) if isinstance(each, BaseException)] == []

@@ -5,19 +5,20 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
 from models.clock import DAY_MS, HOUR_MS
-from models.db import outbox, users
+from models.db import credentials, outbox, users
 from models.db.database import Database, Transaction
 from models.db.outbox import Claimed, Kind, State
-from models.keys import KeyRing, new_key_ring
+from models.keys import KeyRing, new_key_ring, new_ukey, ukey_digest
 from models.rules import SendPolicy
 from models.user import UserId
 from services import membership
+from services.authentication import Caller
 from services.discovery import Discovery
 from services.groups import Groups
 from services.limits import Limits
@@ -56,6 +57,7 @@ class Town:
     clock: Clock
     keys: KeyRing
     max_pending: int = MAX_PENDING
+    callers: dict[UserId, Caller] = field(default_factory=dict)
 
     @cached_property
     def policy(self) -> SendPolicy:
@@ -129,20 +131,19 @@ class Town:
             )
 
     async def newcomers(self, count: int) -> list[UserId]:
-        async def unit(tx: Transaction) -> list[UserId]:
-            return [
-                await users.insert_user(
-                    tx,
-                    nickname="x",
-                    region_num="86",
-                    phone_cipher=self.keys.encrypt_phone("+8613900139000"),
-                    terms_version=None,
-                    now=self.clock(),
-                )
-                for _ in range(count)
-            ]
+        async def unit(tx: Transaction) -> list[Caller]:
+            return [await self._newcomer(tx) for _ in range(count)]
 
-        return await self.db.write(unit)
+        callers = {caller.uid: caller for caller in await self.db.write(unit)}
+        self.callers |= callers
+        return list(callers)
+
+    async def _newcomer(self, tx: Transaction) -> Caller:
+        now, cipher = self.clock(), self.keys.encrypt_phone("+8613900139000")
+        uid = await users.insert_user(
+            tx, nickname="x", region_num="86", phone_cipher=cipher, terms_version=None, now=now
+        )
+        return Caller(uid, None, await credentials.insert_ukey(tx, uid=uid, digest=ukey_digest(new_ukey()), now=now))
 
     async def send(
         self,
@@ -159,12 +160,12 @@ class Town:
         with self.store.reserve(len(data)) as room:
             writer = await self.sending.create(room)
             try:
-                return await self.sending.finish_image(sender, draft, writer, data, key)
+                return await self.sending.finish_image(self.callers[sender], draft, writer, data, key)
             finally:
                 await writer.abort()
 
     async def say(self, sender: UserId, *, key: str | None = None, text: str = "hello", **addressee: object) -> int:
-        sent = await self.messaging.send(sender, {"kind": "text", "text": text, **addressee}, key)
+        sent = await self.messaging.send(self.callers[sender], {"kind": "text", "text": text, **addressee}, key)
         return sent.message_id
 
     async def fetch(self, uid: UserId, image: Sent) -> None:
