@@ -107,7 +107,7 @@ class Supervisor:
         with suppress(BlockingIOError):
             for number in os.read(self._heard, 512):
                 self._seats[number].serving = True
-        if not self._serves and all(seat.serving for seat in self._seats):
+        if not self._serves and not self._stopping and all(seat.serving for seat in self._seats):
             self._serves = True
             self._on_serving()
 

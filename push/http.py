@@ -109,7 +109,7 @@ class HttpClient:
             return NoAnswer("timed out")
         except TooLarge:
             return NoAnswer("answer too large")
-        except OSError:
+        except (OSError, UnicodeError):  # the latter for a name that no name's server could have
             return NoAnswer("cannot connect")
         except (Broken, httpx.InvalidURL, h11.LocalProtocolError):
             return NoAnswer("connection broken")

@@ -7,6 +7,8 @@ from typing import NamedTuple, cast
 import h11
 
 MAX_HEAD_BYTES = 64 * 1024
+# Small pieces cost far more time than their bytes do, and whoever sends them is not to hold up everybody else.
+MAX_PIECES = 2000
 
 
 class Reply(NamedTuple):
@@ -22,7 +24,7 @@ class Broken(Exception):
 
 
 class TooLarge(Exception):
-    """The answer's body is larger than the caller takes."""
+    """The answer is larger than the caller takes, or comes in more pieces than any that is meant to be read."""
 
 
 class Connection(asyncio.Protocol):
@@ -34,6 +36,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport
         self._reply: asyncio.Future[Reply] | None = None
         self._max_bytes = 0
+        self._received = self._pieces = 0
         self._status = 0
         self._headers: dict[str, str] = {}
         self._body = bytearray()
@@ -52,6 +55,7 @@ class Connection(asyncio.Protocol):
             raise Broken
         self._reply, self._max_bytes = self._loop.create_future(), max_bytes
         self._headers, self._body = {}, bytearray()
+        self._received = self._pieces = 0
         try:
             pieces = [self._h11.send(request), self._h11.send(h11.Data(content)), self._h11.send(h11.EndOfMessage())]
         except h11.LocalProtocolError:
@@ -75,18 +79,29 @@ class Connection(asyncio.Protocol):
         if self._reply is None or self._reply.done():
             self.abort()  # nobody has asked
             return
-        self._h11.receive_data(data)
+        # All that comes is counted, since interim answers and the extensions of chunks are none of the body.
+        most = self._max_bytes + MAX_HEAD_BYTES
+        self._h11.receive_data(data[: most + 1 - self._received])
+        self._received += len(data)
         self._read()
+        if self._received > most:
+            self._fail(TooLarge())
 
     def eof_received(self) -> None:
         """The end of an answer that has no length, or of the connection; the transport closes after it."""
         if self._reply is not None and not self._reply.done():
             self._h11.receive_data(b"")
             self._read()
+        else:
+            self.reusable = False
 
     def _read(self) -> None:
         try:
             while isinstance(event := self._h11.next_event(), h11.Event):
+                self._pieces += 1
+                if self._pieces > MAX_PIECES:
+                    self._fail(TooLarge())
+                    return
                 if not self._take(event):
                     return
         except h11.RemoteProtocolError:
@@ -121,4 +136,4 @@ class Connection(asyncio.Protocol):
     def _fail(self, error: Exception) -> None:
         if self._reply is not None and not self._reply.done():
             self._reply.set_exception(error)
-        self._transport.abort()
+        self.abort()

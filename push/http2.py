@@ -78,7 +78,7 @@ class Http2Client:
                     connection = await self._usable()
             except TimeoutError:
                 return NoAnswer("timed out")
-            except OSError:
+            except (OSError, UnicodeError):  # the latter for a name that no name's server could have
                 return NoAnswer("cannot connect")
             try:
                 return await connection.exchange(head, content, seconds=self._answer_seconds)

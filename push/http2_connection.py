@@ -199,7 +199,7 @@ class Connection(asyncio.Protocol):
                 stream = self._streams[stream_id]
                 stream.headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in headers or []}
                 status = stream.headers.pop(":status", "")
-                stream.status = int(status) if status.isascii() and status.isdigit() else 0
+                stream.status = int(status) if len(status) == 3 and status.isascii() and status.isdigit() else 0
             case DataReceived(stream_id=int(stream_id)):
                 self._take(event, stream_id)
             case StreamEnded(stream_id=int(stream_id)) if stream_id in self._streams:

@@ -22,6 +22,8 @@ from tests import contract, engines
 from tests.launcher import Launched, launch
 
 ROOT = Path(__file__).parents[1]
+ONE_PORT = {"samples": {"room_socket_port": 0}}
+"""The room socket has a port of its own, which the servers of tests that run at once would take from each other."""
 BROKEN = (httpx.TransportError, RuntimeError)
 """What a client meets whose server has died: a broken connection, or a `Server.client` that is closed by now."""
 _numbers = itertools.count(int.from_bytes(os.urandom(3), "big"))
@@ -89,7 +91,7 @@ class Server:
         self.log = folder / "server.log"
         self.config = folder / "config.yaml"
         self.database = engines.database_of(self.data_dir)
-        self.config.write_text(json.dumps({**engines.settings_of(self.data_dir), **(settings or {})}))
+        self.config.write_text(json.dumps({**ONE_PORT, **engines.settings_of(self.data_dir), **(settings or {})}))
         self.provoked: set[str] = set()
         self.process: Launched | None = None
         self.port = 0

@@ -52,9 +52,10 @@ _DELETE = Statement(delete(credentials).where(_OF_PERSON))
 _DELETE_OTHERS = Statement(delete(credentials).where(_OF_PERSON, credentials.c.credential_id != bindparam("kept")))
 _DELETE_OLDER = Statement(delete(credentials).where(_OF_PERSON, credentials.c.credential_id < bindparam("newest")))
 
+# Not by its key: MariaDB would read that row as it plans, and so see all as it was before it waits for a lock.
 _UKEY_STANDS = exists().where(
     credentials.c.uid == users.c.uid,
-    credentials.c.credential_id == bindparam("credential_id"),
+    credentials.c.credential_id + 0 == bindparam("credential_id"),
     or_(credentials.c.expires_at.is_(None), credentials.c.expires_at > bindparam("now")),
 )
 _FAMILY_STANDS = (

@@ -36,7 +36,10 @@ def parse_url(url: str) -> Location:
     """
     if url.startswith(SQLITE) and url != SQLITE:
         return Path(url.removeprefix(SQLITE))
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # its text may hold the password
+        raise ValueError(EXPECTED) from None
     name = unquote(parts.path.removeprefix("/"))
     if parts.scheme != MYSQL or not parts.hostname or not parts.username or not name or "/" in name:
         raise ValueError(EXPECTED)

@@ -4,6 +4,7 @@
 import asyncio
 import json
 import ssl
+import struct
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,7 +83,9 @@ class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # aiomysql has no types
 
 
 class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has no types
-    """aiomysql's, which neither falls back to plain text where TLS was asked for, nor runs two statements as one."""
+    """aiomysql's, which neither falls back to plain text where TLS was asked for, nor shows its password there, nor
+    runs two statements as one.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -92,6 +95,15 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has no 
         await super()._get_server_information()
         if self._ssl_context and not self.server_capabilities & CLIENT.SSL:
             raise OperationalError(CR.CR_SSL_CONNECTION_ERROR, "the server does not speak TLS")
+        self._refuse_clear_text(self._server_auth_plugin)
+
+    async def _process_auth(self, plugin_name: bytes, auth_packet: Any) -> Any:
+        self._refuse_clear_text(plugin_name.decode("latin1"))
+        return await super()._process_auth(plugin_name, auth_packet)
+
+    def _refuse_clear_text(self, plugin: str) -> None:
+        if plugin == "mysql_clear_password" and not (self._ssl_context or self._unix_socket):
+            raise OperationalError(CR.CR_AUTH_PLUGIN_ERR, "the server asks for the password in clear text, without TLS")
 
 
 async def connect(
@@ -107,22 +119,25 @@ async def connect(
         port=location.port,
         unix_socket=location.unix_socket or None,
         user=location.user,
-        password=location.password,
+        password=location.password.encode().decode("latin1"),  # which aiomysql encodes by
         db=location.name,
         charset="utf8mb4",
         conv=DECODERS,
         client_flag=CLIENT.FOUND_ROWS,  # a row that an UPDATE finds counts, also when it says what stands there
         connect_timeout=CONNECT_SECONDS,
-        autocommit=autocommit,
+        autocommit=None,  # not by what the server said before its init_connect has run
         ssl=_tls(location),
     )
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
             await connection._connect()  # noqa: SLF001 - what aiomysql.connect calls on a Connection of its own class
-            await _set_up(connection, statement_seconds)
+            await _set_up(connection, autocommit, statement_seconds)
     except (MySQLError, OSError) as error:
         connection.close()
         raise translated(error) from error
+    except (struct.error, LookupError, ValueError) as error:
+        connection.close()
+        raise DatabaseError("what answers there is no database server") from error
     except BaseException:
         connection.close()
         raise
@@ -138,8 +153,12 @@ def _tls(location: MysqlLocation) -> ssl.SSLContext | None:
     return context
 
 
-async def _set_up(connection: Connection, statement_seconds: float) -> None:
-    await connection.query(f"SET SESSION sql_mode = '{SQL_MODE}', innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}")
+async def _set_up(connection: Connection, autocommit: bool, statement_seconds: float) -> None:
+    """Nothing is left to the server's settings: its `init_connect` may have changed any of these."""
+    await connection.query(
+        f"SET NAMES utf8mb4 COLLATE utf8mb4_general_ci, sql_mode = '{SQL_MODE}', autocommit = {int(autocommit)},"
+        f" sql_select_limit = {2**64 - 1}, innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}"
+    )
     await connection.query("SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED")
     if not is_mariadb(connection):
         # MySQL can limit a SELECT alone; other statements end by the lock wait or the client's patience.
@@ -238,6 +257,8 @@ def translated(error: Exception) -> DatabaseError:
     """What the server or the driver said, in the words of the interface; values that a message may hold are cut."""
     code = error.args[0] if error.args and isinstance(error.args[0], int) else None
     text = f"{type(error).__name__} {code}" if code == DUPLICATE else f"{type(error).__name__}: {error}"
+    if code == CR.CR_CONN_HOST_ERROR and error.__cause__:
+        text += f": {error.__cause__}"
     if code == DUPLICATE:
         return UniqueViolation(text)
     if code in ROLLED_BACK or code in AWAY or not isinstance(error, MySQLError) or code == 0:

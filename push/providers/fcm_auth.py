@@ -89,7 +89,7 @@ class FcmAuth:
             now = self._clock()
             if self._token != refused:
                 return self._token if now < self._renew_at else await self._renew(now)
-            if self._unproven and now < self._began_at + PAUSE_MS:
+            if self._unproven and 0 <= now - self._began_at < PAUSE_MS:
                 return Retry("HTTP 401: token refused twice")
             self._ends_at = 0
             got = await self._renew(now)
@@ -103,7 +103,7 @@ class FcmAuth:
 
     async def _renew(self, now: int) -> str | Retry:
         """Exchange an assertion for a new token; while that fails, the one at hand serves until its end."""
-        if now >= self._refused_until:
+        if not 0 < self._refused_until - now <= PAUSE_MS:  # further ahead than that, the clock was set back
             answer = await self._http.post(
                 self._credentials.token_url,
                 content=urlencode({"grant_type": GRANT, "assertion": self._assertion(now // 1000)}).encode(),

@@ -68,7 +68,7 @@ class GetuiAuth:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._token = ""
-        self._renew_at = 0
+        self._renew_at = self._ends_at = 0
         self._refusal = Retry("")
         self._refused_until = 0
 
@@ -79,15 +79,21 @@ class GetuiAuth:
         """
         async with self._lock:
             now = self._clock()
-            if now < self._refused_until:
-                return self._refusal
-            if now >= self._renew_at or self._token == refused:
-                got = await self._sign_in(now)
-                if isinstance(got, Retry):
-                    self._refusal, self._refused_until = got, now + REFUSAL_MS
-                    return got
-                self._token = got
-            return self._token
+            if self._token == refused:
+                self._renew_at = self._ends_at = 0
+            if now >= self._renew_at:
+                await self._renew(now)
+            return self._token if now < self._ends_at else self._refusal
+
+    async def _renew(self, now: int) -> None:
+        """Sign in; while that fails, the token at hand serves until its end."""
+        if 0 < self._refused_until - now <= REFUSAL_MS:  # further ahead than that, the clock was set back
+            return
+        got = await self._sign_in(now)
+        if isinstance(got, Retry):
+            self._refusal, self._refused_until = got, now + REFUSAL_MS
+        else:
+            self._token = got
 
     async def _sign_in(self, now: int) -> str | Retry:
         keys = self._credentials
@@ -119,6 +125,7 @@ class GetuiAuth:
             return Retry(f"auth: refused, code {envelope.code}")
         expires_at = milliseconds(data.get("expire_time"), now + LIFETIME_MS)
         self._renew_at = max(expires_at - RENEW_EARLY_MS, now + SHORTEST_USE_MS)
+        self._ends_at = max(expires_at, self._renew_at)
         return token
 
 

@@ -9,11 +9,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from models.clock import DAY_MS
-from models.db.database import DatabaseError
+from models.db import refresh_tokens
+from models.db.database import DatabaseError, Transaction
 from models.db.engine import parse_url
 from models.db.mysql_connection import MysqlLocation
 from models.errors import (
@@ -26,6 +28,8 @@ from models.errors import (
     RecipientUnavailable,
     Unauthenticated,
 )
+from models.user import UserId
+from services.authentication import Caller
 from services.leaving import Leaving, finish_all
 from services.recording import Sent
 from tests.db.town import MAX_PENDING, TTL_SECONDS, Town, all_well, at_once, no_deadlock, of, open_town
@@ -155,23 +159,58 @@ async def test_two_who_sweep_at_once_end_everything_once(town: Town) -> None:
     assert town.engine.rows("SELECT DISTINCT state FROM deliveries") == [("expired",)]
 
 
+BLOCK = "INSERT INTO blocks (uid, blocked_uid, created_at) SELECT max(uid), min(uid), 0 FROM users"
+END = {"ukey": "DELETE FROM credentials", "token": "DELETE FROM refresh_tokens"}
+
+
 @ON_MARIADB
-async def test_a_sending_that_meets_a_block_waits_for_it_and_is_refused(town: Town, engine: Engine) -> None:
+@pytest.mark.parametrize("by", ["ukey", "token"])
+async def test_a_sending_that_meets_a_block_waits_for_it_and_is_refused(town: Town, engine: Engine, by: str) -> None:
     """Whoever was told that a sender is blocked gets nothing from them that was on its way."""
     ann, ben = await town.newcomers(2)
+    if by == "token":
+        town.callers[ann] = await _by_token(town, ann)
+    with pytest.raises(RecipientUnavailable):
+        await _say_while(town, engine, BLOCK, ann, receiver_uid=ben)
+
+
+@ON_MARIADB
+@pytest.mark.parametrize("by", ["ukey", "token"])
+@pytest.mark.parametrize("to", ["person", "group"])
+async def test_a_sending_that_meets_the_end_of_its_credential_waits_for_it_and_is_refused(
+    town: Town, engine: Engine, by: str, to: str
+) -> None:
+    ann, ben = await town.newcomers(2)
+    addressee = {"receiver_uid": ben} if to == "person" else {"group_id": await town.group(ann, ben)}
+    if by == "token":
+        town.callers[ann] = await _by_token(town, ann)
+    with pytest.raises(Unauthenticated):
+        await _say_while(town, engine, END[by], ann, **addressee)
+
+
+async def _by_token(town: Town, uid: UserId) -> Caller:
+    async def unit(tx: Transaction) -> None:
+        end = town.clock() + DAY_MS
+        await refresh_tokens.insert_token(tx, uid=uid, family="f", digest=b"", now=town.clock(), expires_at=end)
+
+    await town.db.write(unit)
+    return Caller(uid, None, family="f")
+
+
+async def _say_while(town: Town, engine: Engine, statement: str, sender: UserId, **addressee: Any) -> None:
+    """Say something that comes upon somebody else's transaction, which does this and then commits."""
     location = parse_url(engine.url)
     assert isinstance(location, MysqlLocation)
-    with closing(mariadb_server().connect(location.name)) as blocking, blocking.cursor() as cursor:
+    with closing(mariadb_server().connect(location.name)) as other, other.cursor() as cursor:
         cursor.execute("BEGIN")
         cursor.execute("SELECT uid FROM users FOR UPDATE")
-        cursor.execute("INSERT INTO blocks (uid, blocked_uid, created_at) VALUES (%s, %s, 0)", (ben, ann))
-        sending = asyncio.create_task(town.say(ann, receiver_uid=ben))
+        cursor.execute(statement)
+        saying = asyncio.create_task(town.say(sender, **addressee))
         async with asyncio.timeout(10):
-            while not sending.done() and not _somebody_waits():  # noqa: ASYNC110 - nothing tells of it
+            while not saying.done() and not _somebody_waits():  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.2)  # for a tenth of a second the server gives the same answer again
         cursor.execute("COMMIT")
-    with pytest.raises(RecipientUnavailable):
-        await sending
+    await saying
 
 
 def _somebody_waits() -> bool:

@@ -139,10 +139,8 @@ class Town:
         return list(callers)
 
     async def _newcomer(self, tx: Transaction) -> Caller:
-        now, cipher = self.clock(), self.keys.encrypt_phone("+8613900139000")
-        uid = await users.insert_user(
-            tx, nickname="x", region_num="86", phone_cipher=cipher, terms_version=None, now=now
-        )
+        now, tel = self.clock(), self.keys.encrypt_phone("+8613900139000")
+        uid = await users.insert_user(tx, nickname="x", region_num="86", phone_cipher=tel, terms_version=None, now=now)
         return Caller(uid, None, await credentials.insert_ukey(tx, uid=uid, digest=ukey_digest(new_ukey()), now=now))
 
     async def send(

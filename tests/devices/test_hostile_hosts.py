@@ -92,6 +92,15 @@ ENDLESS = b"Transfer-Encoding: chunked\r\n\r\n"
             again_and_again(b"fff\r\n" + bytes(4095) + b"\r\n", begin=HEAD + ENDLESS), "answer too large", id="endless"
         ),
         pytest.param(
+            again_and_again(b"1;" + b"x" * 4000 + b"\r\nx\r\n", begin=HEAD + ENDLESS),
+            "answer too large",
+            id="endless extensions",
+        ),
+        pytest.param(
+            again_and_again(b"HTTP/1.1 103 Early Hints\r\n\r\n"), "answer too large", id="endless early hints"
+        ),
+        pytest.param(once(HEAD + ENDLESS + b"1\r\nx\r\n" * 5000), "answer too large", id="a body in crumbs"),
+        pytest.param(
             again_and_again(b"X-Filler: " + b"x" * 4000 + b"\r\n", begin=HEAD), "connection broken", id="endless head"
         ),
         pytest.param(once(b"SSH-2.0-OpenSSH_9.6\r\n"), "connection broken", id="no http"),
@@ -115,7 +124,6 @@ async def test_a_broken_answer_is_none(say: Say, reason: str) -> None:
             again_and_again(b"x", begin=HEAD + b"Content-Length: 60000\r\n\r\n", pause=0.05),
             id="a body by single bytes",
         ),
-        pytest.param(again_and_again(b"HTTP/1.1 103 Early Hints\r\n\r\n"), id="endless early hints"),
         pytest.param(again_and_again(b"", pause=0.05), id="silence"),
     ],
 )

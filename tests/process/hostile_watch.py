@@ -29,7 +29,9 @@ class Bystander:
         self.failed = ""
 
     def __enter__(self) -> "Bystander":
+        """Return when it has been answered once: its connection is there before those of any crowd."""
         self._thread.start()
+        wait_until(lambda: bool(self.answered or self.failed), what="the bystander's first answer")
         return self
 
     def __exit__(self, *_: object) -> None:

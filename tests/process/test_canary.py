@@ -24,6 +24,7 @@ IN_BODY = "said-in-a-broken-body"
 IDEMPOTENCY_KEY = "idempotency-key-of-a-phone"
 CIDS = ("cid-of-a-phone-in-clear-1", "cid-of-a-phone-in-clear-2")
 PRIVATE = 0o077
+CODE_DIGITS = 6
 
 
 @pytest.fixture
@@ -78,15 +79,14 @@ class Life:
         return str(told()[0]["code"])
 
     def secrets(self, phone_hash: str) -> list[bytes]:
-        """Every spelling of what must be nowhere; a code counts where it stands alone."""
+        """Every spelling of what must be nowhere; a code is six digits."""
         first, second, third = self.number[:3], self.number[3:7], self.number[7:]
         texts = [self.number, f"{first} {second} {third}", f"{first}-{second}-{third}", f"{first} {second}-{third}"]
         texts += [phone_hash, phone_hash.upper(), phone_hash[:32], *self.ukeys]
         texts += [b64encode(f"{phone_hash}:{ukey}".encode()).decode()[:60] for ukey in self.ukeys]
-        found = [re.escape(text.encode()) for text in texts]
-        found += [re.escape(urlsafe_b64decode(ukey + "=" * (-len(ukey) % 4))) for ukey in self.ukeys]
-        found.append(re.escape(bytes.fromhex(phone_hash)))
-        return [*found, *(rb"(?<![0-9a-f.])%s(?![0-9a-f])" % code.encode() for code in self.codes)]
+        found = [text.encode() for text in texts]
+        found += [urlsafe_b64decode(ukey + "=" * (-len(ukey) % 4)) for ukey in self.ukeys]
+        return [*found, bytes.fromhex(phone_hash), *(code.encode() for code in self.codes)]
 
 
 def live(server: Server, ann: Person, ben: Person, day: int) -> None:
@@ -123,7 +123,15 @@ def traces(server: Server, needles: list[bytes]) -> list[tuple[str, bytes]]:
     arguments = Path(f"/proc/{server.process.pid}/cmdline")
     texts["the process's arguments"] = arguments.read_bytes() if arguments.exists() else b""
     texts["the log"] = server.log.read_bytes()
-    return [(where, needle) for where, text in texts.items() for needle in needles if re.search(needle, text)]
+    return [(where, needle) for where, text in texts.items() for needle in needles if stands_in(needle, text)]
+
+
+def stands_in(needle: bytes, text: bytes) -> bool:
+    """A code's digits count where they stand alone, and not within other digits."""
+    if needle not in text:  # tens of megabytes, most of them without any
+        return False
+    alone = rb"(?<![0-9a-f.])%s(?![0-9a-f])" if len(needle) == CODE_DIGITS else rb"%s"
+    return re.search(alone % re.escape(needle), text) is not None
 
 
 def test_nothing_secret_is_left_anywhere(server: Server) -> None:

@@ -35,6 +35,16 @@ def deaf(reins):
     say("serves", reins.number, os.getpid())
     idle(reins)
 
+def late(reins):
+    def stop(*_):
+        reins.say_serving()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0.3)
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+    say("starts", reins.number, os.getpid())
+    idle(reins)
+
 def refusing(reins):
     if reins.number == 1:
         return 3
@@ -42,7 +52,7 @@ def refusing(reins):
 
 code = Supervisor(
     2,
-    {"patient": patient, "deaf": deaf, "refusing": refusing}[sys.argv[1]],
+    {"patient": patient, "deaf": deaf, "late": late, "refusing": refusing}[sys.argv[1]],
     end_seconds=float(sys.argv[2]),
     on_serving=lambda: say("all serve"),
     on_death=lambda number: say("lost", number),
@@ -145,6 +155,15 @@ def test_a_worker_that_dies_is_replaced_and_the_others_stay(start: Start) -> Non
 def test_a_worker_that_refuses_at_the_start_ends_all_with_its_code(start: Start) -> None:
     run = start("refusing")
     run.ends_with(3)
+    assert "all serve" not in run.lines()
+
+
+def test_workers_that_serve_when_they_are_to_end_are_not_greeted(start: Start) -> None:
+    run = start("late")
+    wait_until(lambda: len(run.pids()) == 2, what="both")
+    run.process.terminate()
+    run.ends_with(0)
+    assert run.lines()[-1] == "ended"
     assert "all serve" not in run.lines()
 
 

@@ -158,6 +158,16 @@ async def test_token_at_hand_serves_while_the_token_endpoint_is_down(vendor: Run
     assert await fcm.send([a_push(3)]) == [Delivered()]
 
 
+async def test_clock_that_was_wrong_and_set_back_holds_up_nothing(vendor: Running) -> None:
+    ahead = 365 * 86_400_000
+    provider = provider_for(vendor, clock=lambda: vendor.state.clock.now() + ahead)
+    [refused] = await provider.send([a_push()])
+    assert isinstance(refused, Retry)
+    ahead = 0
+    assert await provider.send([a_push()]) == [Delivered()]
+    await provider.close()
+
+
 async def test_wrong_key_is_retried_and_does_not_hammer_the_vendor(vendor: Running) -> None:
     provider = provider_for(vendor, Keys())
     outcomes = await asyncio.gather(*(provider.send([a_push(n)]) for n in range(30)))

@@ -181,6 +181,26 @@ async def test_wrong_secret_is_retried_and_does_not_hammer_the_vendor(vendor: Ru
     await provider.close()
 
 
+async def test_clock_that_was_wrong_and_set_back_holds_up_nothing(vendor: Running) -> None:
+    ahead = 365 * 86_400_000
+    provider = provider_for(vendor, clock=lambda: vendor.state.clock.now() + ahead)
+    assert await provider.send([a_push()]) == [Retry("auth: refused, code 20001")]
+    ahead = 0
+    assert await provider.send([a_push()]) == [Delivered()]
+    await provider.close()
+
+
+async def test_token_at_hand_serves_while_nobody_can_sign_in(vendor: Running, getui: GetuiProvider) -> None:
+    assert await getui.send([a_push(1)]) == [Delivered()]
+    vendor.state.clock.ahead_ms += 23 * 3_600_000 + 60_000
+    vendor.state.auth_times.extend([vendor.state.clock.now()] * 100)
+    for number in (2, 3):
+        assert await getui.send([a_push(number)]) == [Delivered()]
+    vendor.state.clock.ahead_ms += 3_600_000
+    vendor.state.auth_times.extend([vendor.state.clock.now()] * 100)
+    assert await getui.send([a_push(4)]) == [Retry("auth: per-minute limit", after=60)]
+
+
 async def test_auth_limit_asks_for_a_minute(vendor: Running, getui: GetuiProvider) -> None:
     vendor.state.auth_times.extend([vendor.state.clock.now()] * 100)
     assert await getui.send([a_push(1)]) == [Retry("auth: per-minute limit", after=60.0)]

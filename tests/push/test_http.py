@@ -8,6 +8,7 @@ import pytest
 
 from push import http as http_module
 from push.http import Answer, HttpClient, NoAnswer
+from push.http2 import Http2Client
 
 pytestmark = pytest.mark.anyio
 
@@ -159,3 +160,11 @@ async def test_nothing_is_planted_in_a_head(host: Host, http: HttpClient, value:
 @pytest.mark.parametrize("url", ["", "x", "ftp://127.0.0.1/", "http://", "http://[::1", "file:///etc/passwd"])
 async def test_what_is_no_address_is_no_answer(http: HttpClient, url: str) -> None:
     assert await http.post(url, content=b"", headers={}) == NoAnswer("connection broken")
+
+
+@pytest.mark.parametrize("url", ["https://restapi..example.com/", "https://.example.com/", f"https://{'a' * 64}.com/"])
+async def test_what_is_no_name_is_no_answer(http: HttpClient, url: str) -> None:
+    assert await http.post(url, content=b"", headers={}) == NoAnswer("cannot connect")
+    http2 = Http2Client(url)
+    assert await http2.post("/x", content=b"", headers={}, once={}) == NoAnswer("cannot connect")
+    await http2.close()

@@ -12,8 +12,8 @@ import pytest
 from sqlalchemy import bindparam, func, select
 
 from models.clock import DAY_MS
-from models.db import outbox
-from models.db.database import Statement
+from models.db import credentials, outbox
+from models.db.database import Statement, Transaction
 from models.db.outbox import CLAIMED_PER_DEVICE
 from models.db.schema import outbox as outbox_table
 from models.rules import SendPolicy
@@ -21,6 +21,7 @@ from models.user import UserId
 from push.base import Delivered, Outcome, Push, Retry
 from push.breaker import BreakerState
 from push.relay import Relay
+from services.authentication import Caller
 from services.recording import Draft, Stored, record
 from tests.engines import ON_SQLITE
 from tests.push.conftest import World
@@ -185,7 +186,7 @@ async def test_one_device_with_thousands_of_rows_does_not_keep_the_others_waitin
 
 async def test_six_hours_without_a_provider_harm_no_sender_and_are_made_up_for(world: World) -> None:
     """Sends go on as ever, and pushes by other providers; then all arrive, oldest first, each once, within 15 min."""
-    sender, there, away = await world.person(), await world.person(), await world.person()
+    sender, there, away = await caller(world), await world.person(), await world.person()
     await world.device(there, "there")
     await world.device(away, "away", provider="other")
     other = ScriptedProvider("other", batch_size=50)
@@ -211,7 +212,16 @@ async def test_six_hours_without_a_provider_harm_no_sender_and_are_made_up_for(w
     assert told[1] < told[-2]
 
 
-async def send(world: World, sender: UserId, receiver: UserId, number: int) -> int:
+async def caller(world: World) -> Caller:
+    uid = await world.person()
+
+    async def unit(tx: Transaction) -> int:
+        return await credentials.insert_ukey(tx, uid=uid, digest=b"", now=world.clock())
+
+    return Caller(uid, None, await world.db.write(unit))
+
+
+async def send(world: World, sender: Caller, receiver: UserId, number: int) -> int:
     """What sending an image writes, once its bytes are safe."""
     draft = Draft({}, "image/png", 30 * 86_400, "", 1)
     image = Stored(draft, sender, receiver, None, f"key-{number}", bytes(32), None)
