@@ -114,7 +114,8 @@ class Lane:
             log.warning("push breaker", extra={**self._named, "state": self.breaker.state.value})
         seconds = min(max(map(_pause, answers), default=0.0), LONGEST_PAUSE_SECONDS)
         if seconds > 0:
-            self._paused_until = max(self._paused_until, now + int(1000 * seconds))
+            until = now + int(1000 * seconds)
+            self._paused_until = max(self._paused_until, until) if self._is_paused(now) else until
             log.warning("push provider asks to wait", extra={**self._named, "seconds": seconds})
 
     async def _ask(self, pushes: Sequence[Push], answers: list[Answer]) -> None:

@@ -230,7 +230,7 @@ def test_urls_and_subscriptions_that_are_allowed_are_taken(server: Server) -> No
 def test_a_test_push_says_what_the_provider_said(
     server: Server, phone: Phone, status: int, outcome: str, reason: str, left: int
 ) -> None:
-    ann, path = server.register("Ann"), f"/{status}/test"
+    ann, path = server.register("Ann"), f"/{status}/{server.port}"
     device_id = device_of(ann, phone.url + path, provider="webhook")
     next_millisecond()
     tested = ann.request("POST", f"/v1/devices/{device_id}/test-push").json()
@@ -266,11 +266,11 @@ def test_tests_are_counted_tightly(server: Server) -> None:
 
 
 def test_the_latest_pushes_and_how_far_they_came(server: Server, phone: Phone) -> None:
-    ann, ben = server.register("Ann"), server.register("Ben")
+    ann, ben, cal = server.register("Ann"), server.register("Ben"), server.register("Cal")
     good = device_of(ann, f"{phone.url}/204/history", provider="webhook")
-    busy = device_of(ann, f"{phone.other_url}/503/history", provider="webhook")
-    for _ in range(21):
-        assert ben.send(ann, JPEG).status_code == 201
+    busy = device_of(cal, f"{phone.other_url}/503/history", provider="webhook")
+    for receiver in (cal, *[ann] * 21):
+        assert ben.send(receiver, JPEG).status_code == 201
     history, failing = f"/v1/devices/{good}/pushes", f"/v1/devices/{busy}/pushes"
     wait_until(lambda: {item["state"] for item in items(ann, history)} == {"delivered"}, 30, "delivery")
     found = items(ann, history)
@@ -279,8 +279,8 @@ def test_the_latest_pushes_and_how_far_they_came(server: Server, phone: Phone) -
     assert {(item["kind"], item["reason"]) for item in found} == {("message", "")}
     assert all(item["attempts"] >= 1 for item in found)
     assert all(item["created_at"] <= item["settled_at"] for item in found)
-    wait_until(lambda: any(item["reason"] == "HTTP 503" for item in items(ann, failing)), 30, "a failure")
-    assert {(item["state"], item["settled_at"]) for item in items(ann, failing)} == {("due", None)}
+    wait_until(lambda: any(item["reason"] == "HTTP 503" for item in items(cal, failing)), 30, "a failure")
+    assert {(item["state"], item["settled_at"]) for item in items(cal, failing)} == {("due", None)}
 
 
 def test_the_owner_of_a_device_that_a_provider_calls_dead_can_read_why(server: Server, phone: Phone) -> None:

@@ -123,6 +123,19 @@ async def test_a_provider_that_asks_to_wait_pauses_its_own_lane_alone(world: Wor
     assert Counter(row[1] for row in await world.rows()) == {1: 21, 2: 10}
 
 
+async def test_a_provider_that_asks_to_wait_after_the_clock_was_set_back_is_left_alone(world: World) -> None:
+    world.provider.script = lambda _: Retry("HTTP 429", after=60)
+    await world.heap(1)
+    relay = world.relay()
+    await relay.run_once()
+    world.clock.advance(-7200)
+    for _ in range(30):
+        await world.heap(1)
+        await relay.run_once()
+        world.clock.advance(1)
+    assert len(world.provider.calls) == 2
+
+
 async def test_a_push_that_is_to_wait_delays_itself_alone(world: World) -> None:
     world.provider.batch_size = 1
     late = "log-2-0"
