@@ -49,8 +49,15 @@ class MariaDB:
             ["sh", "-c", WATCHER, "sh", str(self.directory)], stdin=subprocess.PIPE, start_new_session=True
         )
         self._process: subprocess.Popen[bytes] | None = None
-        self._install()
-        self.start()
+        try:
+            self._install()
+            self.start()
+            self._let_in()
+        except BaseException:
+            self.close()
+            raise
+
+    def _let_in(self) -> None:
         with contextlib.closing(self.connect()) as connection, connection.cursor() as cursor:
             cursor.execute(f"CREATE USER IF NOT EXISTS {USER}@127.0.0.1 IDENTIFIED BY '{PASSWORD}'")
             cursor.execute(f"GRANT ALL ON `glimpse\\_%`.* TO {USER}@127.0.0.1")

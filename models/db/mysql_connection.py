@@ -101,6 +101,11 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]  # aiomysql has no 
         self._refuse_clear_text(plugin_name.decode("latin1"))
         return await super()._process_auth(plugin_name, auth_packet)
 
+    def _write_bytes(self, data: bytes) -> None:
+        if self._writer.is_closing():  # uvloop would say so by a RuntimeError
+            raise OperationalError(CR.CR_SERVER_LOST, "the server has hung up")
+        super()._write_bytes(data)
+
     def _refuse_clear_text(self, plugin: str) -> None:
         if plugin == "mysql_clear_password" and not (self._ssl_context or self._unix_socket):
             raise OperationalError(CR.CR_AUTH_PLUGIN_ERR, "the server asks for the password in clear text, without TLS")
@@ -179,7 +184,9 @@ def is_mariadb(connection: Connection) -> bool:
 
 def is_open(connection: Connection) -> bool:
     """Whether the server has not hung up, as far as the socket tells."""
-    return not connection.closed and not connection._reader.at_eof()  # noqa: SLF001 - aiomysql's own pool asks so
+    # A connection that was reset never comes to its end; one with a last word of the server's has not come to it yet.
+    reader, writer = connection._reader, connection._writer  # noqa: SLF001 - aiomysql's own pool asks them too
+    return not (connection.closed or reader.eof_received or reader.exception() or writer.is_closing())
 
 
 async def select(connection: Connection, statement: Statement, params: dict[str, Value], seconds: float) -> list[Row]:

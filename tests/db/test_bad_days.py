@@ -8,6 +8,7 @@ import contextlib
 import os
 import signal
 import subprocess
+import tempfile
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -253,19 +254,19 @@ def test_a_database_that_hangs_is_a_503_and_told_by_readyz(day: Day) -> None:
 
 
 @pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A filesystem of its own, too small for much."""
-    place = tmp_path / "disk"
-    place.mkdir()
+def small_disk() -> Iterator[Path]:
+    """A filesystem of its own, too small for much, which the database's user can reach."""
+    place = Path(tempfile.mkdtemp(prefix="glimpse-small-disk-"))
     mounting = ["mount", "-t", "tmpfs", "-o", "size=160m,mode=0755", "none", str(place)]
     if subprocess.run(mounting, capture_output=True, check=False).returncode:
+        place.rmdir()
         pytest.skip("this user may not mount")
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    place.chmod(0o755)
     try:
         yield place
     finally:
         subprocess.run(["umount", "-l", str(place)], check=True)
+        place.rmdir()
 
 
 def test_a_database_whose_disk_is_full_refuses_and_room_makes_it_well(small_disk: Path, tmp_path: Path) -> None:
