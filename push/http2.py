@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 from hpack import NeverIndexedHeaderTuple
 
+from push.endpoints import DEFAULT_PORTS, HTTPS
 from push.http import ANSWER_SECONDS, CONNECT_SECONDS, Answer, NoAnswer
 from push.http2_connection import Connection, Header, Unprocessed
 
@@ -44,17 +45,17 @@ class Http2Client:
             url = httpx.URL(base_url)
         except httpx.InvalidURL:
             url = httpx.URL()
-        if url.scheme not in {"http", "https"} or not url.host:
+        if url.scheme not in DEFAULT_PORTS or not url.host:
             raise ValueError(f"no http or https address: {base_url}")
         self._host = url.host
-        self._port = url.port or (443 if url.scheme == "https" else 80)
+        self._port = url.port or DEFAULT_PORTS[url.scheme]
         self._path = url.path.rstrip("/")
         self._head: list[Header] = [
             (b":method", b"POST"),
             (b":scheme", url.scheme.encode()),
             (b":authority", url.netloc),
         ]
-        self._tls = _tls(ca_file) if url.scheme == "https" else None
+        self._tls = _tls(ca_file) if url.scheme == HTTPS else None
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
         self._opening = asyncio.Lock()

@@ -22,6 +22,10 @@ from h2.exceptions import NoAvailableStreamIDError, ProtocolError
 from h2.settings import SettingCodes, Settings
 
 from push.http import MAX_ANSWER_BYTES, Answer, NoAnswer
+from push.http1_connection import MAX_HEAD_BYTES
+
+# For each request under way, until one of them has ended: interim answers and pings are without number.
+MAX_RECEIVED_BYTES = MAX_ANSWER_BYTES + MAX_HEAD_BYTES
 
 Header = tuple[bytes, bytes]
 
@@ -58,6 +62,7 @@ class Connection(asyncio.Protocol):
         self._writable = True
         self._flushing = False
         self._heard_at = self._used_at = self._loop.time()
+        self._received = 0
         self.retired = False
         self.ready: asyncio.Future[bool] = self._loop.create_future()
         self.lost: asyncio.Future[None] = self._loop.create_future()
@@ -135,7 +140,10 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._heard_at = self._loop.time()
+        self._received += len(data)
         try:
+            if self._received > MAX_RECEIVED_BYTES * max(len(self._streams), 1):
+                raise ProtocolError
             for event in self._h2.receive_data(data):
                 self._handle(event)
         except ProtocolError:
@@ -233,6 +241,7 @@ class Connection(asyncio.Protocol):
 
     def _settle(self, stream: _Stream, result: Answer | NoAnswer | Unprocessed) -> None:
         if not stream.result.done():
+            self._received = 0
             stream.result.set_result(result)
 
     def _change(self) -> None:

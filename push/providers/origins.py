@@ -12,19 +12,18 @@ from urllib.parse import urlsplit
 
 from push.base import Retry
 from push.breaker import PROBE_MS, Breaker, BreakerState
+from push.endpoints import DEFAULT_PORTS, LONGEST_URL
 from push.http import Answer, HttpClient, NoAnswer
 
-# A client has 100 connections and a relay 32 calls under way: with so many pushes each, none waits for a connection.
+# A client keeps 100 idle connections and a relay has 32 calls under way: with so many pushes each, all are kept.
 BATCH_SIZE = 3
 # Below what the relay gives a call, so that one slow host does not take its neighbours' answers with it.
 PUSH_SECONDS = 20.0
 KNOWN_ORIGINS = 1000
 MASS_NOT_FOUND = 20
-LONGEST_URL = 2000
 TEMPORARY = {408, 425, 429}
 # ntfy's word on a UnifiedPush topic that nobody listens to: anyone can name such topics, and its host is well.
 DESERTED = 507
-DEFAULT_PORTS = {"https": 443, "http": 80}
 
 
 @dataclass(slots=True)

@@ -5,6 +5,8 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
+from h2.config import H2Configuration
+from h2.connection import H2Connection
 
 from push import http as http_module
 from push.http import Answer, HttpClient, NoAnswer
@@ -168,3 +170,32 @@ async def test_what_is_no_name_is_no_answer(http: HttpClient, url: str) -> None:
     http2 = Http2Client(url)
     assert await http2.post("/x", content=b"", headers={}, once={}) == NoAnswer("cannot connect")
     await http2.close()
+
+
+@pytest.mark.parametrize("kind", ["pings", "interim answers"])
+async def test_what_a_host_says_in_place_of_an_answer_has_an_end(anyio_backend: str, kind: str) -> None:
+    assert anyio_backend == "asyncio"
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        speaker = H2Connection(H2Configuration(client_side=False))
+        speaker.initiate_connection()
+        writer.write(speaker.data_to_send())
+        while 1 not in speaker.streams:
+            speaker.receive_data(await reader.read(65536))
+        try:
+            while not writer.is_closing():
+                if kind == "pings":
+                    speaker.ping(bytes(8))
+                else:
+                    speaker.send_headers(1, [(":status", "103")])
+                writer.write(speaker.data_to_send() * 1000)
+                await writer.drain()
+        except ConnectionError:
+            pass
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    async with server:
+        http2 = Http2Client(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+        assert await http2.post("/x", content=b"{}", headers={}, once={}) == NoAnswer("connection broken")
+        await http2.close()
