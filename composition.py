@@ -65,10 +65,9 @@ async def prepare(config: Config) -> None:
 async def build(config: Config, ending: Ending, tallies: Tallies, neighbours: Neighbours) -> AsyncIterator[Services]:
     """The parts, running, in the order in which they need each other; ended in the other order, within `ending`.
 
-    `tallies` and `neighbours` lead to the processes that serve beside this one.
+    The database is up to date. `tallies` and `neighbours` lead to the processes that serve beside this one.
     """
     async with AsyncExitStack() as stack:
-        await bring_up_to_date(config.database_location)
         db = open_database(config.database_location)
         stack.push_async_callback(db.close)
         keys = await stack.enter_async_context(followed_keys(config, db))

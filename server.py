@@ -27,6 +27,7 @@ from handlers.shared import Activity
 from listening import Listener, Sockets, bare_host, open_shared_sockets, open_sockets, serve_http, serve_rooms
 from models.db import migrate
 from models.db.database import DatabaseError
+from models.db.engine import bring_up_to_date
 from models.keys import KeyRingError
 from models.tally import Tallies, shared_tallies
 from services.neighbours import Neighbours, introduce
@@ -146,6 +147,8 @@ def stopped_by(*signals: signal.Signals) -> asyncio.Event:
 
 async def serve(config: Config, place: Place, stopping: asyncio.Event) -> None:
     """Everything between a checked configuration and the end of the last request."""
+    if not await has_database(config, stopping):
+        return
     ending = Ending(config.server.drain_seconds)
     async with AsyncExitStack() as stack:
         services = await stack.enter_async_context(build(config, ending, place.tallies, place.neighbours))
@@ -161,6 +164,22 @@ async def serve(config: Config, place: Place, stopping: asyncio.Event) -> None:
         log.info("draining", extra={"running": services.activity.running})
         await drain(listener, services.activity, ending.left())
     log.info("stopped")
+
+
+async def has_database(config: Config, stopping: asyncio.Event) -> bool:
+    """Whether the database is there and up to date; False when the process is to end and it is not. Raises as it does.
+
+    What a signal cuts off is done at the next start.
+    """
+    coming = asyncio.create_task(bring_up_to_date(config.database_location))
+    leaving = asyncio.create_task(stopping.wait())
+    await asyncio.wait({coming, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    leaving.cancel()
+    if coming.done():
+        coming.result()
+        return True
+    coming.cancel()
+    return False
 
 
 def greet(config: Config, sockets: Sockets) -> None:

@@ -92,7 +92,10 @@ def test_all_problems_are_reported_at_once(problems: Problems, monkeypatch: pyte
         ("database: {url: 'mysql://u:p@127.0.0.1/n?pool=3'}", "database.url: has an option that there is not: pool"),
         ("database: {url: 'mysql://u:p@127.0.0.1'}", "database.url: must be sqlite:/// and a path, or mysql://"),
         ("database: {url: 'mysql://u:p]e[t@127.0.0.1/n'}", "database.url: must be sqlite:/// and a path, or mysql://"),
-        ("database: {url: 'mysql://u:p\u2100t@127.0.0.1/n'}", "database.url: must be sqlite:/// and a path, or mysql://"),
+        (
+            "database: {url: 'mysql://u:p\u2100t@127.0.0.1/n'}",
+            "database.url: must be sqlite:/// and a path, or mysql://",
+        ),
         ("database: {url: glimpse.db}", "database.url: must be sqlite:/// and a path"),
         ("push: {getui: {base_url: 'ftp://x'}}", "push.getui.base_url: must be an address that begins with https://"),
         ("sms: {webhook: {url: 'https://u:p@x'}}", "sms.webhook.url: must not carry a user or password"),

@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,19 @@ def test_a_server_waits_for_its_database_at_its_start(tmp_path: Path) -> None:
         assert server.stop() == 0
     finally:
         maria.close()
+
+
+def test_a_server_that_waits_for_its_database_ends_when_it_is_told_to(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"mysql://glimpse@127.0.0.1:{nobody.getsockname()[1]}/{DATABASE}"
+        command = [sys.executable, "server.py", "--port", "0", "--data-dir", str(tmp_path / "data")]
+        environment = {**os.environ, "GLIMPSE_DATABASE__URL": url}
+        with subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.PIPE, text=True) as server:
+            assert server.stderr
+            assert "waiting for the database" in server.stderr.readline()
+            server.terminate()
+            assert server.wait(10) == 0
 
 
 @pytest.mark.parametrize(

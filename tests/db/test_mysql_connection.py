@@ -101,8 +101,19 @@ def packet(number: int, content: bytes) -> bytes:
 
 @asynccontextmanager
 async def listening(talk: Talk) -> AsyncIterator[int]:
-    async with await asyncio.start_server(talk, "127.0.0.1") as server:
+    """The port of a server that talks so with whoever comes, and hangs up."""
+    talks = []
+
+    async def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        talks.append(asyncio.current_task())
+        await talk(reader, writer)
+        writer.close()
+        with contextlib.suppress(OSError):
+            await writer.wait_closed()
+
+    async with await asyncio.start_server(begin, "127.0.0.1", 0) as server:
         yield server.sockets[0].getsockname()[1]
+        await asyncio.wait([talk for talk in talks if talk])
 
 
 @pytest.mark.parametrize("at_once", [True, False])
@@ -115,7 +126,6 @@ async def test_the_password_is_not_shown_to_a_server_that_asks_for_it_in_clear(a
             heard.extend(await reader.read(1000))
             writer.write(packet(2, b"\xfemysql_clear_password\0"))
         heard.extend(await reader.read(1000))
-        writer.close()
 
     async with listening(talk) as port:
         with pytest.raises(DatabaseError) as refused:
@@ -124,12 +134,15 @@ async def test_the_password_is_not_shown_to_a_server_that_asks_for_it_in_clear(a
     assert SECRET.encode() not in heard
 
 
-@pytest.mark.parametrize("said", [b"\0\0\0\0", packet(0, b"\x0a"), greeting(b"x", version=b"strange")])
+@pytest.mark.parametrize(
+    "said",
+    [b"\0\0\0\0", packet(0, b"\x0a"), greeting(b"x", version=b"strange")],
+    ids=["nothing", "too-short", "strange-version"],
+)
 async def test_what_is_no_database_server_is_told_as_such(said: bytes) -> None:
     async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(said)
         await reader.read(1000)
-        writer.close()
 
     async with listening(talk) as port:
         with pytest.raises(DatabaseError) as refused:
