@@ -14,7 +14,7 @@ run: setup ## start the server on 127.0.0.1:8080
 	@exec $(BIN)/python server.py
 
 test: .venv/.installed-dev ## run every test, on SQLite and on MariaDB where mariadbd is installed
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-deps: ## install what the tests start servers of: MariaDB and rsync (Debian, Ubuntu)
 	@PATH="$$PATH:/usr/sbin"; command -v mariadbd >/dev/null && command -v rsync >/dev/null || \
