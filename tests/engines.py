@@ -18,9 +18,9 @@ from tempfile import TemporaryDirectory
 from typing import Any, Protocol
 
 import apsw
-from pymysql.err import OperationalError
 import pytest
 from pymysql.cursors import Cursor
+from pymysql.err import OperationalError
 
 from models.db.database import Database
 from models.db.engine import bring_up_to_date, open_database, parse_url
