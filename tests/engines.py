@@ -34,6 +34,7 @@ DEADLOCK = 1213
 
 ON_SQLITE = pytest.mark.only_on("sqlite")
 ON_MARIADB = pytest.mark.only_on("mariadb")
+NEEDS_MARIADBD = pytest.mark.skipif("mariadb" not in NAMES, reason="no mariadbd is installed (make test-deps)")
 """For tests of what one engine alone has, or of what is the same on each, whose fixtures follow the engine."""
 
 NewFolder = Callable[[str], Path]

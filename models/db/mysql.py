@@ -127,6 +127,7 @@ class MySqlDatabase:
             try:
                 result = await drive_async(unit(transaction), partial(self._answer, connection))
             except Exception as error:
+                # Whatever it is, nothing of the unit stays; what closes the connection has undone it already.
                 if not is_open(connection):
                     raise
                 await run_text(connection, "ROLLBACK", self._seconds)

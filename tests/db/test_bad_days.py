@@ -20,8 +20,8 @@ import httpx
 import pymysql
 import pytest
 
-from tests import mariadb
 from tests.db.cutting import Way
+from tests.engines import NEEDS_MARIADBD
 from tests.harness import Person, Server, running, wait_until
 from tests.mariadb import PASSWORD, USER, MariaDB
 from tests.pictures import png
@@ -30,7 +30,7 @@ DATABASE = "glimpse_bad_days"
 PICTURE = png(3, 3)
 TOO_MANY_CONNECTIONS = 1040
 
-pytestmark = pytest.mark.skipif(not mariadb.installed(), reason="no mariadbd is installed (make test-deps)")
+pytestmark = NEEDS_MARIADBD
 
 
 @dataclass

@@ -11,14 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from tests import mariadb
-from tests.engines import mariadb_server
+from tests.engines import NEEDS_MARIADBD, mariadb_server
 from tests.harness import ROOT, Server, wait_until
 from tests.mariadb import MariaDB
 
 DATABASE = "glimpse_at_start"
 
-pytestmark = pytest.mark.skipif(not mariadb.installed(), reason="no mariadbd is installed (make test-deps)")
+pytestmark = NEEDS_MARIADBD
 
 
 def test_a_server_waits_for_its_database_at_its_start(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from pymysql.cursors import Cursor
 from models.db.database import DatabaseError
 from models.db.mysql_connection import Connection, Lost, MysqlLocation, connect, is_open, run_text
 from tests import mariadb
-from tests.engines import mariadb_server
+from tests.engines import NEEDS_MARIADBD, mariadb_server
 
 SECRET = "not-for-them"
 FOX = "\N{FOX FACE}"
@@ -26,7 +26,7 @@ CAPABILITIES = 0x8_0000 | 0x8000 | 0x2000 | 0x0200 | 0x0008 | 0x0001
 
 pytestmark = [
     pytest.mark.anyio,
-    pytest.mark.skipif(not mariadb.installed(), reason="no mariadbd is installed (make test-deps)"),
+    NEEDS_MARIADBD,
 ]
 
 Talk = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Coroutine[Any, Any, None]]

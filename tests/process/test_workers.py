@@ -18,8 +18,7 @@ from time import monotonic
 import httpx
 import pytest
 
-from tests import engines
-from tests.engines import ON_MARIADB, Engine
+from tests.engines import NEEDS_MARIADBD, ON_MARIADB, Engine
 from tests.harness import ROOT, Person, running, wait_until
 from tests.pictures import jpeg
 from tests.process.crew import Crew, Line, crew
@@ -29,7 +28,7 @@ from tests.process.test_drain import read_answer, refuses_connections
 
 pytestmark = [
     ON_MARIADB,
-    pytest.mark.skipif("mariadb" not in engines.NAMES, reason="there is no mariadbd"),
+    NEEDS_MARIADBD,
     pytest.mark.usefixtures("engine"),
 ]
 
