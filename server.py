@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a server: arguments to configuration to parts (`composition`), then listen until a signal, then drain.
+"""Run a server: arguments to configuration to parts (`app.build`), then listen until a signal, then drain.
 
 With `server.workers` above 1 this process serves nobody: it makes what all share, and keeps the workers running.
 """
@@ -16,23 +16,23 @@ from functools import partial
 
 import uvloop
 
-from composition import Ending, build, prepare
-from composition_push import outbox_log
-from config import Config, ConfigError, from_command_line
-from guard import banner, guard
+from app.build import Ending, build, prepare
+from app.listen import Listener, Sockets, bare_host, open_shared_sockets, open_sockets, serve_http, serve_rooms
+from app.providers import outbox_log
+from app.supervisor import Reins, Supervisor
+from config.exposure import banner, guard
+from config.load import Config, ConfigError, from_command_line
 from handlers.docs import page
 from handlers.metrics import scraped
 from handlers.openapi import document_bytes
 from handlers.shared import Activity
-from listening import Listener, Sockets, bare_host, open_shared_sockets, open_sockets, serve_http, serve_rooms
-from models.db import migrate
 from models.db.database import DatabaseError
 from models.db.engine import bring_up_to_date
+from models.db.sqlite.engine import migrate
 from models.keys import KeyRingError
-from models.tally import Tallies, shared_tallies
-from services.neighbours import Neighbours, introduce
+from models.shared_counters import Tallies, shared_tallies
+from services.worker_bus import Neighbours, introduce
 from storage.ownership import NotYours, owned
-from supervisor import Reins, Supervisor
 from telemetry import logs
 
 log = logging.getLogger("glimpse.server")

@@ -9,19 +9,20 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert
 
-from composition_push import vendors
-from config import Config
+from app.providers import vendors
+from config.load import Config
+from httpclient.endpoints import Endpoints
 from models.clock import DAY_MS, now_ms
-from models.db import devices, migrate, outbox
 from models.db.database import Statement, Transaction
-from models.db.outbox import Kind, LaneKey
 from models.db.schema import deliveries, messages, users
-from models.db.sqlite import SqliteDatabase
+from models.db.sqlite.engine import migrate
+from models.db.sqlite.engine import SqliteDatabase
+from models.db.tables import devices, outbox
+from models.db.tables.outbox import Kind, LaneKey
 from models.keys import open_key_ring
 from models.phone import phone_hash
 from models.user import UserId
 from push.base import Provider, VisibleText
-from push.endpoints import Endpoints
 from push.registry import build
 from push.relay import Relay
 

@@ -16,11 +16,11 @@ from time import perf_counter, process_time
 import click
 import uvloop
 
+from app.providers import vapid_key
 from bench.outbox import fill, path_of, relay_over
-from composition_push import vapid_key
-from config import Config, load
-from models.db import measures
-from models.db.sqlite import SqliteDatabase
+from config.load import Config, load
+from models.db.sqlite.engine import SqliteDatabase
+from models.db.tables import measures
 from tests.push_vendors import TITLES, PushVendor, emulated
 
 DEVICES = 1000

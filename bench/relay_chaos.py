@@ -22,9 +22,9 @@ import uvloop
 
 from bench.outbox import Filled, fill, path_of, relay_over
 from bench.relay import device_tokens
-from config import Config, load
-from models.db import measures
-from models.db.sqlite import SqliteDatabase
+from config.load import Config, load
+from models.db.sqlite.engine import SqliteDatabase
+from models.db.tables import measures
 from tests.push_vendors import LIMITED, PushVendor, PushVendors, Received, emulated
 
 FAULTS = {"fail": 30, "hang": 10, "reset": 10}

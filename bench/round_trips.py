@@ -14,15 +14,15 @@ from typing import Any, TypeVar
 import click
 import uvloop
 
-from models.db import credentials, phone_index
 from models.db.database import Changed, Database, Row, Statement, Transaction, Unit, Value
+from models.db.tables import credentials, phone_index
 from models.ids import MAX_ID, IdRange
 from models.keys import new_ukey, ukey_digest
 from models.phone import phone_hash
 from models.user import UserId
 from services.authentication import Authentication, Caller
+from services.delivery import Sent
 from services.history import Conversation, History
-from services.recording import Sent
 from tests.db.town import Town, open_town
 from tests.engines import SqliteEngine
 

@@ -13,7 +13,7 @@ from urllib.parse import quote
 from chat import agora_token
 from chat.agora_token import MAX_SALT, MAX_SECONDS, Service, Token
 from chat.base import ChatFailed, ChatToken, ChatUser
-from push.http import Answer, HttpClient, NoAnswer
+from httpclient.http1 import Answer, HttpClient, NoAnswer
 
 APP_TOKEN_SECONDS = 3600
 EXISTS = "duplicate_unique_property_exists"

@@ -11,7 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from chat.base import ChatFailed, ChatToken, ChatUser
-from push.http import HttpClient, NoAnswer
+from httpclient.http1 import HttpClient, NoAnswer
 
 TOKEN_SECONDS = 86_400
 EXISTS = 400202

@@ -10,7 +10,7 @@ from tornado.iostream import StreamClosedError
 from handlers.base import BaseHandler
 from models.errors import NotFound
 from models.ids import parse_id
-from services.enrolment import Issued
+from services.accounts.account_issuing import Issued
 
 MIN_KEY_CHARACTERS = 22
 

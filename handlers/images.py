@@ -9,8 +9,8 @@ from tornado.iostream import StreamClosedError
 
 from handlers import paging
 from handlers.base import BaseHandler
-from handlers.handover import HandOver
 from handlers.ranges import requested_range
+from handlers.tcp_delivery import HandOver
 from models.errors import AppError, InvalidField, RangeNotSatisfiable
 from models.imagefile import CONTENT_TYPES, EXTENSIONS
 from models.message import Delivery, Message

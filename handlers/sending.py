@@ -10,7 +10,7 @@ from handlers.base import BaseHandler
 from handlers.uploads import FORM_OVERHEAD_BYTES, HashOnly, Upload
 from models.errors import AppError, ImageTooLarge, MalformedRequest, Unauthenticated, Unavailable, UnsupportedType
 from services.authentication import Caller
-from services.recording import Sent
+from services.delivery import Sent
 from storage.disk import DiskWriter, Room
 
 LONGEST_UPLOAD_SECONDS = 900

@@ -9,29 +9,29 @@ from enum import Enum, auto
 from handlers.address import Proxies
 from handlers.refusing import Drain
 from handlers.uploads import BufferBudget
-from services.accounts import Accounts
-from services.activation import Activation
+from services.accounts.account_deletion import Leaving
+from services.accounts.activation import Activation
+from services.accounts.export import Export
+from services.accounts.passwords import Passwords
+from services.accounts.profile import Accounts
+from services.accounts.session_ids import LastingSessions
+from services.accounts.sessions import Tokens
 from services.authentication import Authentication
 from services.chat import Chat
 from services.devices import Devices
 from services.discovery import Discovery
 from services.events import Events
-from services.export import Export
+from services.gauges import Measuring
 from services.groups import Groups
 from services.health import Health
 from services.history import History
-from services.lasting_sessions import LastingSessions
-from services.leaving import Leaving
 from services.limits import Limits
-from services.measuring import Measuring
 from services.messaging import Messaging
-from services.passwords import Passwords
 from services.people import People
 from services.reading import Reading
 from services.reports import Reports
 from services.rooms import Rooms
 from services.sending import Sending
-from services.tokens import Tokens
 
 
 @dataclass(frozen=True, slots=True)

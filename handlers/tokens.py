@@ -5,7 +5,7 @@ from typing import Any
 
 from handlers.base import BaseHandler
 from models.errors import InvalidField
-from services.tokens import TokenPair
+from services.accounts.sessions import TokenPair
 
 
 class SignupHandler(BaseHandler):

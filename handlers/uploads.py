@@ -15,7 +15,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from models.errors import ImageTooLarge, InvalidField, MalformedRequest, TooLarge
 from models.imagefile import HeaderReader
-from models.tally import Tally
+from models.shared_counters import Tally
 
 IMAGE_FIELD = "img_file"
 FIELDS = frozenset(

@@ -7,12 +7,12 @@ from pathlib import Path
 
 import click
 
-from composition_push import VAPID_FILE
-from config import Config
+from app.providers import VAPID_FILE
+from config.load import Config
 from models.clock import now_ms
 from ops.opening import as_json, explained, of_a_server, print_json, progress, settings
-from services.backup import back_up
-from services.manifest import Places
+from services.maintenance.backup import back_up
+from services.maintenance.manifest import Places
 
 folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
 

@@ -9,16 +9,16 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from composition_push import lane_names
-from config import Config
-from guard import banner, guard
+from app.providers import lane_names
+from config.exposure import banner, guard
+from config.load import Config
 from models.clock import MINUTE_MS, now_ms
-from models.db import backlog, image_files, integrity, users
 from models.db.database import Database
-from models.db.migrate import Progress
-from models.db.outbox import State
+from models.db.sqlite.migrate import Progress
+from models.db.tables import image_files, integrity, outbox_summary, users
+from models.db.tables.outbox import State
+from models.key_rotation import under_way
 from models.keys import KeyRingError, open_key_ring
-from models.rotation import under_way
 from ops.opening import when
 from storage.keys import path_of
 from storage.ownership import RESTORING
@@ -160,7 +160,7 @@ def _keys(path: Path, sealed: bytes | None) -> Check:
 
 
 async def _outbox(db: Database, config: Config, now: int) -> AsyncIterator[Check]:
-    heaps = await backlog.list_heaps(db)
+    heaps = await outbox_summary.list_heaps(db)
     known = lane_names(config)
     well = True
     for heap in heaps:

@@ -7,9 +7,9 @@ from typing import NoReturn
 
 import click
 
-from config import Config, ConfigError, load
-from config_layers import flat
-from guard import banner, guard
+from config.exposure import banner, guard
+from config.load import Config, ConfigError, load
+from config.sources import flat
 
 config_file = click.option(
     "--config",

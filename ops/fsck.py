@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from config import Config
+from config.load import Config
 from models.clock import now_ms
 from ops.opening import as_json, explained, of_a_server, opened, print_json, progress, settings
-from services import fsck as checks
-from services.fsck import Fsck, Report
+from services.maintenance import fsck as checks
+from services.maintenance.fsck import Fsck, Report
 
 EXAMPLE_OF = {
     checks.DAMAGED: "the line",

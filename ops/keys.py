@@ -12,14 +12,14 @@ import click
 from rich.console import Console
 from rich.progress import Progress
 
-from config import Config
+from config.load import Config
 from models.clock import now_ms
 from models.db.database import Database
 from models.key_lock import RingInUse
-from models.rotation import Kind
+from models.key_rotation import Kind
 from ops.opening import as_json, explained, of_a_server, opened_database, print_json, settings
-from services.leases import Lease
-from services.rotation import Foreseen, Rotated, Rotation, Say
+from services.leader import Lease
+from services.maintenance.key_rotation import Foreseen, Rotated, Rotation, Say
 from storage.ownership import is_owned
 
 LEASE_SECONDS = 10.0

@@ -11,14 +11,14 @@ from typing import Any, TypeVar
 import click
 from rich.console import Console
 
-from config import Config, ConfigError, load
-from models.db import migrate
+from config.load import Config, ConfigError, load
 from models.db.database import Database, DatabaseError
 from models.db.engine import inspect, open_database
+from models.db.sqlite.engine import migrate
 from models.errors import AppError
 from models.keys import KeyRingError
 from ops.config import config_file
-from services.manifest import Unusable
+from services.maintenance.manifest import Unusable
 from storage.disk import DiskStore
 from storage.ownership import NotYours
 

@@ -7,12 +7,13 @@ from pathlib import Path
 
 import click
 
-from composition_push import vendors
-from config import Config
+from app.providers import vendors
+from config.load import Config
+from httpclient.http1 import HttpClient
 from models.clock import HOUR_MS, now_ms
-from models.db import backlog
-from models.db.backlog import Waiting, Wanted
-from models.db.outbox import State
+from models.db.tables import outbox_summary
+from models.db.tables.outbox import State
+from models.db.tables.outbox_summary import Waiting, Wanted
 from ops.opening import (
     CannotRun,
     Command,
@@ -26,7 +27,6 @@ from ops.opening import (
     when,
 )
 from push.base import Delivered, Outcome
-from push.http import HttpClient
 from push.providers.getui import GetuiProvider
 from services.operating import drop_pushes, list_pushes, retry_pushes
 
@@ -178,7 +178,7 @@ def _wanted(state: State | None, provider: str | None, app: str | None, device: 
 
 async def _list(config: Config, wanted: Wanted, limit: int) -> list[Waiting]:
     async with opened_database(config) as db:
-        return await backlog.list_some(db, wanted, limit=limit)
+        return await outbox_summary.list_some(db, wanted, limit=limit)
 
 
 async def _retry(config: Config, ids: list[int], wanted: Wanted) -> tuple[int, int]:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import click
 
-from composition import lifetimes
-from config import Config
+from app.build import lifetimes
+from config.load import Config
 from models.clock import now_ms
 from ops.opening import as_json, explained, of_a_server, opened, print_json, progress, settings
-from services.retention import Counts, Retention
+from services.maintenance.retention import Counts, Retention
 
 
 @click.command()

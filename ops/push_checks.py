@@ -5,14 +5,14 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
 
-from composition_push import vendors
-from config import Config
+from app.providers import vendors
+from config.load import Config
+from httpclient.endpoints import Endpoints
+from httpclient.http1 import HttpClient
 from models.clock import now_ms
 from ops.checks import FAIL, OK, WARN, Check
 from ops.opening import when
 from push.base import Delivered, Gone, Outcome, Provider, Push, Rejected, Retry, VisibleText
-from push.endpoints import Endpoints
-from push.http import HttpClient
 from push.providers.fcm_auth import FcmAuth
 from push.providers.getui import GetuiProvider, Presence
 from push.providers.getui_auth import GetuiAuth

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from config import Config
+from config.load import Config
 from models.clock import now_ms
-from models.db.reports import Report
+from models.db.tables.reports import Report
 from models.ids import MAX_ID
 from ops.opening import as_json, explained, of_a_server, opened_database, print_json, settings, when
 from services.reports import MAX_NOTE_CHARACTERS, list_reports, resolve_report

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import click
 
-from config import Config
+from config.load import Config
 from models.clock import now_ms
 from models.key_lock import held
 from ops.backup import folder, places
 from ops.opening import CannotRun, as_json, explained, of_a_server, print_json, progress, settings
-from services import restore as service
-from services.restore import Restored
+from services.maintenance import restore as service
+from services.maintenance.restore import Restored
 from storage.ownership import owned
 
 

@@ -3,9 +3,9 @@
 
 from collections.abc import AsyncIterator, Iterator
 
-from models.db import mysql_server
-from models.db.mysql_connection import MysqlLocation
-from models.db.mysql_server import ServerFacts
+from models.db.mysql.engine import server_settings as mysql_server
+from models.db.mysql.connection import MysqlLocation
+from models.db.mysql.server_settings import ServerFacts
 from ops.checks import FAIL, OK, WARN, Check
 
 SYNCED = "Synced"

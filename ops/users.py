@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from config import Config
+from config.load import Config
 from models.clock import now_ms
-from models.db import users as table
 from models.db.database import Database
+from models.db.tables import users as table
 from models.keys import KeyRing, open_key_ring
 from models.phone import is_phone_hash, phone_hash
 from ops.opening import (
@@ -25,8 +25,8 @@ from ops.opening import (
     settings,
     when,
 )
-from services.export import Export
-from services.leaving import Leaving
+from services.accounts.account_deletion import Leaving
+from services.accounts.export import Export
 from services.operating import About, describe, find_by_phone, set_disabled
 
 UID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)

@@ -10,10 +10,10 @@ from collections.abc import Callable, Coroutine, Sequence
 from time import perf_counter
 from typing import Any
 
-from models.db.outbox import Claimed, LaneKey
+from models.db.tables.outbox import Claimed, LaneKey
 from push.base import Provider, Push, Retry
 from push.breaker import Breaker, BreakerState
-from push.verdict import Answer, Raised
+from push.settlement import Answer, Raised
 from telemetry import metrics
 
 ROWS_IN_FLIGHT = 1000

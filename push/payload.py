@@ -8,7 +8,7 @@ import hashlib
 import json
 from collections.abc import Callable
 
-from models.db.outbox import Claimed, Kind
+from models.db.tables.outbox import Claimed, Kind
 from models.message import DeliveryState, MessageKind
 from push.base import Push
 

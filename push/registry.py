@@ -9,10 +9,10 @@ from ssl import SSLContext
 
 import httpx
 
+from httpclient.endpoints import Endpoints
+from httpclient.http1 import ANSWER_SECONDS, HttpClient
+from httpclient.http2 import Http2Client
 from push.base import Provider, VisibleText
-from push.endpoints import Endpoints
-from push.http import ANSWER_SECONDS, HttpClient
-from push.http2 import Http2Client
 from push.providers.apns import ApnsProvider
 from push.providers.apns_auth import ApnsCredentials
 from push.providers.fcm import FcmProvider

@@ -13,16 +13,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 from models import fault
 from models.clock import MINUTE_MS, now_ms
-from models.db import backlog, outbox
-from models.db.backlog import Overdue
 from models.db.database import Database, DatabaseError, Transaction
-from models.db.outbox import Claimed, LaneKey, State
-from push import backoff, verdict
+from models.db.tables import outbox, outbox_summary
+from models.db.tables.outbox import Claimed, LaneKey, State
+from models.db.tables.outbox_summary import Overdue
+from push import backoff, settlement
 from push.base import Provider, Push
 from push.breaker import PROBE_MS, BreakerState
 from push.lane import Lane
 from push.payload import PhoneHashOf, push_for, unsendable
-from push.verdict import Answer, Raised, Verdict
+from push.settlement import Answer, Raised, Verdict
 from telemetry import metrics
 
 SETTLE_TRIES = 3
@@ -133,11 +133,11 @@ class Relay:
     async def give_up_overdue(self) -> int:
         """End what waits past its time because nobody claims it: its provider is down or not configured; how many."""
         ended = 0
-        while rows := await backlog.list_overdue(self._db, now=self._clock(), limit=ROWS_PER_UNIT):
+        while rows := await outbox_summary.list_overdue(self._db, now=self._clock(), limit=ROWS_PER_UNIT):
             now, ids = self._clock(), [row.outbox_id for row in rows]
 
             async def unit(tx: Transaction, now: int = now, ids: Sequence[int] = ids) -> int:
-                return await backlog.give_up(tx, outbox_ids=ids, now=now)
+                return await outbox_summary.give_up(tx, outbox_ids=ids, now=now)
 
             ended += await self._db.write(unit)
             _count_overdue(rows, now)
@@ -193,9 +193,9 @@ class Relay:
             async with lane.turn:
                 began = self._clock()
                 if began - claimed_at > self._lease_ms // 4:
-                    verdicts = [verdict.put_back(row, "provider slow", began) for row in rows]
+                    verdicts = [settlement.put_back(row, "provider slow", began) for row in rows]
                 elif not lane.permits(began):
-                    verdicts = [verdict.put_back(row, "provider paused", began) for row in rows]
+                    verdicts = [settlement.put_back(row, "provider paused", began) for row in rows]
                 else:
                     probing = lane.probing
                     verdicts = await self._try(lane, rows, began)
@@ -215,18 +215,20 @@ class Relay:
         fault.point("after_push")
         outcomes: list[Answer] = [next(answers) if isinstance(push, Push) else push for push in built]
         now = self._clock()
-        return [verdict.judge(row, outcome, now, probing=probing) for row, outcome in zip(rows, outcomes, strict=True)]
+        return [
+            settlement.judge(row, outcome, now, probing=probing) for row, outcome in zip(rows, outcomes, strict=True)
+        ]
 
     async def _pass_over(self, lane: Lane, device_id: int) -> None:
         """Put a person whose push has probed in vain behind everybody else, who may fare better at the next probe."""
         now = self._clock()
         until = now + PROBE_MS
-        while ids := await backlog.list_of_same_person(
+        while ids := await outbox_summary.list_of_same_person(
             self._db, lane=lane.key, device_id=device_id, now=now, until=until, limit=ROWS_PER_UNIT
         ):
 
             async def unit(tx: Transaction, ids: Sequence[int] = ids) -> int:
-                return await backlog.put_off(tx, outbox_ids=ids, now=now, until=until)
+                return await outbox_summary.put_off(tx, outbox_ids=ids, now=now, until=until)
 
             await self._db.write(unit)
 
@@ -242,7 +244,7 @@ class Relay:
         now = self._clock()
 
         async def settle(tx: Transaction) -> int:
-            return await verdict.write(tx, verdicts, lease=lease, began=began, now=now)
+            return await settlement.write(tx, verdicts, lease=lease, began=began, now=now)
 
         for tries in range(1, SETTLE_TRIES + 1):
             try:
@@ -252,7 +254,7 @@ class Relay:
                     raise
                 await asyncio.sleep(backoff.delay(tries))
             else:
-                verdict.count(verdicts, now)
+                settlement.count(verdicts, now)
                 return
 
 
@@ -260,8 +262,8 @@ def _end_unsent(row: Claimed, now: int) -> Verdict | None:
     """The end of a row that is not to be sent any more; None for one that is."""
     reason = unsendable(row, now)
     if reason is not None:
-        return verdict.drop(row, reason)
-    return verdict.give_up(row) if row.give_up_at <= now else None
+        return settlement.drop(row, reason)
+    return settlement.give_up(row) if row.give_up_at <= now else None
 
 
 def _count_overdue(rows: Sequence[Overdue], now: int) -> None:

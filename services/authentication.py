@@ -13,9 +13,9 @@ from hmac import compare_digest
 
 from models.access_token import AccessTokens
 from models.clock import DAY_MS
-from models.db import credentials, refresh_tokens, users
-from models.db.credentials import Ukey
 from models.db.database import Database, DatabaseError, Reader, Transaction
+from models.db.tables import credentials, refresh_tokens, users
+from models.db.tables.credentials import Ukey
 from models.errors import Unauthenticated
 from models.keys import KeyRing, ukey_digest
 from models.phone import is_phone_hash, phone_hash

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.base import ChatFailed, ChatService, ChatToken, ChatUser
-from models.db import chat_accounts, users
-from models.db.chat_accounts import ChatAccount
 from models.db.database import Database, Transaction
+from models.db.tables import chat_accounts, users
+from models.db.tables.chat_accounts import ChatAccount
 from models.errors import InvalidField, ProviderNotConfigured, Unavailable
 from models.user import UserId
-from services.enrolment import write
-from services.registration import Problems
+from services.accounts.account_issuing import write
+from services.accounts.registration import Problems
 
 PROVIDERS = ("agora", "sendbird")
 USERNAME_BYTES = 12

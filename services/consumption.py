@@ -6,8 +6,8 @@ receiver's row by the foreign key, and two who hold a share of what both want to
 """
 
 from models import rules
-from models.db import deliveries, events, messages
 from models.db.database import Transaction
+from models.db.tables import deliveries, events, messages
 from models.errors import AppError, ImageConsumed, ImageExpired
 from models.message import Delivery, DeliveryState, Message
 

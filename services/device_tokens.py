@@ -5,10 +5,10 @@ import asyncio
 from collections.abc import Collection
 from typing import Any
 
+from httpclient.endpoints import Endpoints, NotAllowed
 from models.errors import EndpointNotAllowed, InvalidField
-from push.endpoints import Endpoints, NotAllowed
 from push.tokens import read_token
-from services.registration import Problems
+from services.accounts.registration import Problems
 
 RESOLVING_SECONDS = 3.0
 

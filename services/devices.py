@@ -9,17 +9,17 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from models.db import devices, push_history
 from models.db.database import Database, Transaction
-from models.db.devices import Address, Device, DeviceId
-from models.db.push_history import PastPush
+from models.db.tables import devices, push_history
+from models.db.tables.devices import Address, Device, DeviceId
+from models.db.tables.push_history import PastPush
 from models.errors import InvalidField, NotFound
 from models.user import UserId
 from push.base import Delivered, Gone, Outcome, Provider, Push, Rejected, Retry
+from services.accounts.account_issuing import write
+from services.accounts.registration import DEVICE_TYPES, Problems, read_one_of
 from services.device_tokens import DeviceTokens
-from services.enrolment import write
 from services.limits import Limits
-from services.registration import DEVICE_TYPES, Problems, read_one_of
 
 MAX_DEVICES = 20
 SHOWN_PUSHES = 20

@@ -11,13 +11,13 @@ from math import ceil
 from typing import Any
 
 from models.clock import DAY_MS
-from models.db import budgets, users
 from models.db.database import Database, Transaction
+from models.db.tables import budgets, users
 from models.errors import DiscoveryBudget, InvalidField
 from models.keys import KeyRing
 from models.phone import is_phone_hash
 from models.user import UserId
-from services.enrolment import write
+from services.accounts.account_issuing import write
 
 MAX_HASHES = 500
 

@@ -10,11 +10,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
-from models.db import events
 from models.db.database import Database, DatabaseError
+from models.db.tables import events
 from models.errors import CursorExpired, InvalidField, RateLimited, Unauthenticated, Unavailable
 from models.event import Event
-from models.tally import Tally
+from models.shared_counters import Tally
 from services.authentication import Authentication, Caller
 
 BATCH = 100

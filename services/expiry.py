@@ -4,9 +4,9 @@
 from collections import defaultdict
 from collections.abc import Sequence
 
-from models.db import deliveries, events, messages
 from models.db.database import Transaction
-from models.db.messages import Waiting
+from models.db.tables import deliveries, events, messages
+from models.db.tables.messages import Waiting
 from models.group import GroupId
 from models.message import DeliveryState, MessageId
 from models.user import UserId

@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 from models import rules
-from models.db import group_members, groups, users
 from models.db.database import Database, Transaction
+from models.db.tables import group_members, groups, users
 from models.errors import GroupTooLarge, InvalidField, NotFound
 from models.group import Group, GroupId, JoinPolicy, Role
 from models.ids import read_id
 from models.user import UserId
 from services import membership
-from services.enrolment import write
+from services.accounts.account_issuing import write
+from services.accounts.registration import Problems, read_name, read_one_of
 from services.membership import MAX_MEMBERS
-from services.registration import Problems, read_name, read_one_of
 
 ROOM_LETTERS = string.ascii_letters + string.digits
 ROOM_CHARACTERS = 8

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from models import rules
-from models.db import group_members, history
 from models.db.database import Database
-from models.db.history import Entry
+from models.db.tables import group_members, history
+from models.db.tables.history import Entry
 from models.errors import NotFound
 from models.group import GroupId
 from models.ids import IdRange

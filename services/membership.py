@@ -7,8 +7,8 @@ All but `leave_all` is part of a caller's transaction that has locked the group;
 from collections.abc import Callable, Collection
 
 from models import rules
-from models.db import events, group_members, groups
 from models.db.database import Database, Transaction
+from models.db.tables import events, group_members, groups
 from models.errors import GroupTooLarge
 from models.group import GroupId, Role
 from models.user import UserId

@@ -10,18 +10,18 @@ from urllib.parse import urlsplit
 
 from models import rules
 from models.clock import DAY_MS
-from models.db import deliveries, events, idempotency, messages, outbox
 from models.db.database import CommitUnknown, Database, Transaction
+from models.db.tables import deliveries, events, idempotency, messages, outbox
 from models.errors import AppError, IdempotencyConflict, InvalidField, NotFound, RecipientUnavailable, Unavailable
 from models.group import GroupId
 from models.ids import read_id
 from models.message import DeliveryState, MessageId, MessageKind
 from models.user import UserId
-from services import recording
+from services import delivery
+from services.accounts.registration import Problems
 from services.authentication import Caller, check_live
 from services.discovery import Discovery
 from services.limits import Limits
-from services.registration import Problems
 
 MAX_TEXT, MAX_URL, MAX_SOURCE = 8000, 2048, 64
 MAX_PIXELS, MAX_SECONDS = 100_000, 1_000_000
@@ -156,7 +156,7 @@ class Messaging:
 
     async def _to_person(self, tx: Transaction, caller: Caller, draft: Draft, now: int) -> Sent:
         assert draft.receiver_uid is not None
-        uid, found = caller.uid, await recording.receiver(tx, draft.receiver_uid, caller, now)
+        uid, found = caller.uid, await delivery.receiver(tx, draft.receiver_uid, caller, now)
         recipient = rules.check_can_write_to(found, self._policy)
         sent = await self._insert(tx, uid, draft, now)
         await deliveries.insert_one(
@@ -180,7 +180,7 @@ class Messaging:
     async def _to_group(self, tx: Transaction, caller: Caller, draft: Draft, now: int) -> Sent:
         """Whom the message cannot reach is left out, and the sender is not told of it."""
         assert draft.group_id is not None
-        others = await recording.others_in(tx, draft.group_id, caller, now, needs_others=draft.needs_others)
+        others = await delivery.others_in(tx, draft.group_id, caller, now, needs_others=draft.needs_others)
         uid = caller.uid
         reached = {each.uid for each in others if rules.is_reachable(each)}
         left_out = {each.uid for each in others} - reached

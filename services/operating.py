@@ -4,9 +4,9 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from models.db import backlog, devices, users
-from models.db.backlog import Wanted
 from models.db.database import Database, Transaction
+from models.db.tables import devices, outbox_summary, users
+from models.db.tables.outbox_summary import Wanted
 from models.keys import KeyRing
 from models.user import UserId
 
@@ -49,7 +49,7 @@ async def describe(db: Database, uid: int) -> About:
         devices=dict(Counter(device.provider for device in active)),
         pending_images=inbox.pending_count if inbox else 0,
         pending_bytes=inbox.pending_bytes if inbox else 0,
-        pending_pushes=await backlog.count_due(db, uid=user.uid),
+        pending_pushes=await outbox_summary.count_due(db, uid=user.uid),
     )
 
 
@@ -80,7 +80,7 @@ async def retry_pushes(db: Database, ids: list[int], *, now: int, give_up_ms: in
     for batch in _batches(ids):
 
         async def unit(tx: Transaction, batch: list[int] = batch) -> int:
-            return await backlog.revive(tx, batch, now=now, give_up_at=now + give_up_ms)
+            return await outbox_summary.revive(tx, batch, now=now, give_up_at=now + give_up_ms)
 
         done += await db.write(unit)
     return done
@@ -92,7 +92,7 @@ async def drop_pushes(db: Database, ids: list[int], *, now: int) -> int:
     for batch in _batches(ids):
 
         async def unit(tx: Transaction, batch: list[int] = batch) -> int:
-            return await backlog.drop(tx, batch, reason=DROPPED, now=now)
+            return await outbox_summary.drop(tx, batch, reason=DROPPED, now=now)
 
         done += await db.write(unit)
     return done
@@ -101,8 +101,8 @@ async def drop_pushes(db: Database, ids: list[int], *, now: int) -> int:
 async def list_pushes(db: Database, wanted: Wanted) -> list[int]:
     """The id of every notification that is meant, newest first."""
     ids: list[int] = []
-    before = backlog.NEWEST
-    while rows := await backlog.list_some(db, wanted, before=before, limit=10 * BATCH_ROWS):
+    before = outbox_summary.NEWEST
+    while rows := await outbox_summary.list_some(db, wanted, before=before, limit=10 * BATCH_ROWS):
         before = rows[-1].outbox_id
         ids += [row.outbox_id for row in rows]
     return ids

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from models.db import blocks, events, friendships, users
-from models.db.blocks import Blocked
 from models.db.database import Database, Transaction
-from models.db.friendships import Friend
+from models.db.tables import blocks, events, friendships, users
+from models.db.tables.blocks import Blocked
+from models.db.tables.friendships import Friend
 from models.errors import Conflict, InvalidField, NotFound
 from models.user import FriendState, UserId
-from services.enrolment import write
+from services.accounts.account_issuing import write
 
 FRIENDS, INCOMING, OUTGOING = FriendState.FRIENDS, FriendState.INCOMING, FriendState.OUTGOING
 

@@ -9,8 +9,8 @@ from time import monotonic
 from typing import Any
 
 from models import fault, rules
-from models.db import deliveries, messages
 from models.db.database import Database, DatabaseError, Transaction
+from models.db.tables import deliveries, messages
 from models.errors import AppError, ContentLost, NoPendingImage, NotFound
 from models.keys import KeyRing
 from models.message import Delivery, DeliveryState, Message

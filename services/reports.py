@@ -4,13 +4,13 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from models.db import reports, users
 from models.db.database import Database, Transaction
-from models.db.reports import Report
+from models.db.tables import reports, users
+from models.db.tables.reports import Report
 from models.errors import InvalidField, NotFound
 from models.ids import read_id
 from models.user import UserId
-from services.enrolment import write
+from services.accounts.account_issuing import write
 
 MAX_REASON_CHARACTERS = 2000
 MAX_NOTE_CHARACTERS = 255

@@ -11,9 +11,9 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from models.db import group_members, groups, rooms
 from models.db.database import Database
-from models.db.rooms import Said
+from models.db.tables import group_members, groups, rooms
+from models.db.tables.rooms import Said
 from models.errors import NotFound
 from models.group import GroupId, JoinPolicy
 from models.keys import KeyRing

@@ -10,8 +10,8 @@ from dataclasses import asdict
 
 from models import fault, rules
 from models.clock import DAY_MS
-from models.db import idempotency, users
 from models.db.database import CommitUnknown, Database, Transaction
+from models.db.tables import idempotency, users
 from models.errors import (
     AppError,
     IdempotencyConflict,
@@ -25,11 +25,11 @@ from models.imagefile import HeaderReader
 from models.keys import KeyRing
 from models.phone import is_phone_hash
 from models.user import UserId
-from services import recording
+from services import delivery
 from services.authentication import Caller, check_live
+from services.delivery import Draft, Sent, Stored
 from services.discovery import Discovery
 from services.limits import Limits
-from services.recording import Draft, Sent, Stored
 from storage.disk import DiskStore, DiskWriter, Room
 from storage.keys import message_key
 from telemetry import metrics
@@ -145,7 +145,7 @@ class Sending:
 
     async def _record(self, tx: Transaction, image: Stored) -> Sent:
         now = self._clock()
-        sent = await recording.record(tx, image, self._policy, now=now, push_give_up_ms=self._push_give_up_ms)
+        sent = await delivery.record(tx, image, self._policy, now=now, push_give_up_ms=self._push_give_up_ms)
         if image.idempotency_key is not None:
             await _remember(tx, image, sent)
         fault.point("before_image_commit")

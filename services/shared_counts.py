@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 from limits import parse
 
-from models.db import budgets
 from models.db.database import Database, Transaction
+from models.db.tables import budgets
 from models.keys import KeyRing
 
 MAX_SPENT = 10_000

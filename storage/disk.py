@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from models.errors import AppError
-from models.tally import Tallies
+from models.shared_counters import Tallies
 from storage.blob import Blob
 from storage.space import Room, Space
 from storage.threads import DiskThreads

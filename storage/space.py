@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """How much may still be written: free space, the ceiling on stored bytes, and what is promised to uploads.
 
-Belongs to the event loop's thread. The workers of one machine see each other's promises (`models.tally`); machines that
-share a store see what each has written, and the floor of free space is there for the rest.
+Belongs to the event loop's thread. The workers of one machine see each other's promises (`models.shared_counters`);
+machines that share a store see what each has written, and the floor of free space is there for the rest.
 """
 
 import os
 from pathlib import Path
 
 from models.errors import StorageFull
-from models.tally import Tallies
+from models.shared_counters import Tallies
 
 FLOOR_SHARE = 0.05
 

@@ -2,7 +2,7 @@
 """Every metric there is, and the counting of what happens. Imports nothing of ours, so that any layer may count.
 
 A label's value comes from a set that is known beforehand: never a phone, a key, a person or a path as it was asked
-for. Not here: who asks for the numbers (`handlers.metrics`), and what is only looked up then (`services.measuring`).
+for. Not here: who asks for the numbers (`handlers.metrics`), and what is only looked up then (`services.gauges`).
 """
 
 import asyncio

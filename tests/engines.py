@@ -24,7 +24,7 @@ from pymysql.err import OperationalError
 
 from models.db.database import Database
 from models.db.engine import bring_up_to_date, open_database, parse_url
-from models.db.mysql_connection import MysqlLocation
+from models.db.mysql.connection import MysqlLocation
 from tests import mariadb
 from tests.mariadb import MariaDB
 

@@ -7,8 +7,8 @@ from handlers import errors
 from handlers.samples.base import ShapedHandler, account_name
 from models.errors import AppError, InvalidField, NotFound, Unauthenticated
 from models.user import UserId
+from services.accounts.session_ids import new_session_id
 from services.chat import Pass, read_wanted
-from services.lasting_sessions import new_session_id
 
 AGORA = "agora"
 BOOLEANS = {"true": True, "false": False}

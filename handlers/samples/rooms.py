@@ -5,7 +5,7 @@ from typing import Any
 
 from handlers.samples.base import ShapedHandler, account_name
 from models.errors import AppError
-from services.lasting_sessions import new_session_id
+from services.accounts.session_ids import new_session_id
 
 
 class RoomHandler(ShapedHandler):

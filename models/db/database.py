@@ -189,7 +189,7 @@ Unit = Callable[[Transaction], Coroutine[Any, Any, T]]
 
 
 class Database(Protocol):
-    """One engine. Two implementations: `models.db.sqlite`, `models.db.mysql`.
+    """One engine. Two implementations: `models.db.sqlite.engine`, `models.db.mysql.engine`.
 
     `shared`: other processes and machines serve from it too, so that what one alone knows is not all there is.
     """

@@ -7,12 +7,14 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from models.db import migrate, mysql_migrate, mysql_server
 from models.db.database import Database, DatabaseError
-from models.db.migrate import Progress
-from models.db.mysql import MySqlDatabase
-from models.db.mysql_connection import Lost, MysqlLocation
-from models.db.sqlite import SqliteDatabase
+from models.db.mysql.engine import migrate as mysql_migrate
+from models.db.mysql.engine import server_settings as mysql_server
+from models.db.mysql.connection import Lost, MysqlLocation
+from models.db.mysql.engine import MySqlDatabase
+from models.db.sqlite.engine import migrate
+from models.db.sqlite.engine import SqliteDatabase
+from models.db.sqlite.migrate import Progress
 
 log = logging.getLogger("glimpse.database")
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 from urllib.parse import quote
 
+from httpclient.http1 import NoAnswer
+from httpclient.http2 import Http2Client
 from push.base import Delivered, Outcome, Push, Rejected, Retry, VisibleText
-from push.http import NoAnswer
-from push.http2 import Http2Client
 from push.providers.apns_auth import ApnsAuth, ApnsCredentials
 from push.providers.apns_codes import Doubt, Failure, outcome_of, read_answer
 

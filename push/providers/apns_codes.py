@@ -11,9 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from httpclient.http1 import Answer
 from push.base import Delivered, Gone, Outcome, Rejected, Retry
-from push.http import Answer
-from push.providers.refusals import Refusals
+from push.providers.blame import Refusals
 
 EXPIRED_TOKEN = "ExpiredProviderToken"  # noqa: S105 - a reason's name
 UNREGISTERED = {"Unregistered", "ExpiredToken"}

@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from httpclient.http1 import HttpClient, NoAnswer
 from push.base import Delivered, Outcome, Push, Rejected, Retry, VisibleText
-from push.http import HttpClient, NoAnswer
+from push.providers.blame import Limited, Refusals
 from push.providers.fcm_auth import FcmAuth, FcmCredentials
 from push.providers.fcm_codes import Failure, outcome_of, read_answer
-from push.providers.refusals import Limited, Refusals
 
 LONGEST_DATA_BYTES = 4096
 LONGEST_TTL_SECONDS = 2_419_200

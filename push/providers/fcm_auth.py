@@ -15,8 +15,8 @@ import jwt
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from httpclient.http1 import Answer, HttpClient, NoAnswer
 from push.base import Retry
-from push.http import Answer, HttpClient, NoAnswer
 
 BASE_URL = "https://fcm.googleapis.com"
 TOKEN_URL = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address

@@ -11,8 +11,8 @@ project.
 from dataclasses import dataclass
 from typing import Any
 
+from httpclient.http1 import Answer
 from push.base import Delivered, Gone, Outcome, Rejected, Retry
-from push.http import Answer
 from push.providers.fcm_auth import read_object
 
 MALFORMED_TOKEN = "not a valid fcm registration token"  # noqa: S105 - FCM's words

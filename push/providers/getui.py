@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
+from httpclient.http1 import HttpClient, NoAnswer
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry, VisibleText
-from push.http import HttpClient, NoAnswer
 from push.providers.getui_auth import Envelope, GetuiAuth, GetuiCredentials, milliseconds, read_envelope
 from push.providers.getui_codes import OK, TOKEN_REFUSED, outcome_of, target_is_dead
 

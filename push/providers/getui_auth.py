@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from httpclient.http1 import Answer, HttpClient, NoAnswer
 from push.base import Retry
-from push.http import Answer, HttpClient, NoAnswer
 from push.providers.getui_codes import AUTH_LIMITED, OK, STARTING
 
 RENEW_EARLY_MS = 3_600_000

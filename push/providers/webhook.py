@@ -8,9 +8,9 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
+from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
-from push.http import HttpClient
-from push.providers.origins import BATCH_SIZE, Origins
+from push.providers.per_host_breaker import BATCH_SIZE, Origins
 from push.webhook_signature import signed_headers, signing_key
 
 BAD_MESSAGE = {400, 413, 422}

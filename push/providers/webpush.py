@@ -8,10 +8,10 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
+from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
-from push.http import HttpClient
-from push.providers.origins import BATCH_SIZE, Origins, origin_of
-from push.providers.refusals import Refusals
+from push.providers.blame import Refusals
+from push.providers.per_host_breaker import BATCH_SIZE, Origins, origin_of
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, encrypt, parse_subscription
 from push.providers.webpush_vapid import Vapid, VapidKey
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from push.http import Answer, HttpClient, NoAnswer
+from httpclient.http1 import Answer, HttpClient, NoAnswer
 from push.sms import aliyun_signature
 from push.sms.base import NOTHING_LEFT, NotSent, Sent, SmsMessage, SmsOutcome
 

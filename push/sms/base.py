@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 NOTHING_LEFT = {"cannot connect"}
-"""The reasons of `push.http.NoAnswer` that say that the request never went out."""
+"""The reasons of `httpclient.http1.NoAnswer` that say that the request never went out."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
-from push.http import HttpClient, NoAnswer
+from httpclient.http1 import HttpClient, NoAnswer
 from push.sms.base import NOTHING_LEFT, NotSent, Sent, SmsMessage, SmsOutcome
 
 TOO_MANY = 429

@@ -4,7 +4,7 @@
 import json
 import time
 
-from push.http import HttpClient, NoAnswer
+from httpclient.http1 import HttpClient, NoAnswer
 from push.sms.base import NotSent, Sent, SmsMessage, SmsOutcome
 from push.webhook_signature import signed_headers, signing_key
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config import Config, ConfigError, load
+from config.load import Config, ConfigError, load
 
 Write = Callable[[str], Path]
 

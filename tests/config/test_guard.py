@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from composition_push import lane_names
-from config import Config
-from guard import banner, guard
+from app.providers import lane_names
+from config.exposure import banner, guard
+from config.load import Config
 
 pytestmark = pytest.mark.anyio
 Configured = Callable[[str], Config]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config import Config, from_command_line, load
+from config.load import Config, from_command_line, load
 
 Configured = Callable[[str], Config]
 Write = Callable[[str], Path]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config import Config, ConfigError, from_command_line, load
+from config.load import Config, ConfigError, from_command_line, load
 from models.rules import MIN_TTL_SECONDS
 
 Problems = Callable[[str], list[str]]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from config import load
+from config.load import load
 
 MYSQL = "database: {url: 'mysql://u:p@127.0.0.1/n'}\n"
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from models.db import group_commit
-from models.db.sqlite import SqliteDatabase
+from models.db.sqlite.engine import group_commit
+from models.db.sqlite.engine import SqliteDatabase
 from tests.db import notes
 from tests.db.faulty_disk import FaultyDisk
 

@@ -8,12 +8,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import text
 
-from models.db import users
 from models.db.database import Changed, Database, DatabaseError, Row, Statement, Transaction, Unit, Value
+from models.db.tables import users
 from models.errors import AppError
+from services.accounts.account_deletion import Leaving
+from services.accounts.account_issuing import Issued
 from services.authentication import Caller
-from services.enrolment import Issued
-from services.leaving import Leaving
 from tests.engines import Engine
 from tests.identity.world import PHONE, World, open_world
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from models.db.database import CommitUnknown, DatabaseError, DatabaseFull, Statement, Transaction, UniqueViolation, Unit
-from models.db.sqlite import SqliteDatabase
+from models.db.sqlite.engine import SqliteDatabase
 from tests.db.faulty_disk import FaultyDisk
 from tests.db.notes import BODIES, INSERT, bodies, put
 

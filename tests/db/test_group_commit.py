@@ -11,7 +11,7 @@ import apsw
 import pytest
 
 from models.db.database import Busy, Changed, DatabaseError, Transaction, UniqueViolation, Unit, UnitYielded
-from models.db.sqlite import SqliteDatabase
+from models.db.sqlite.engine import SqliteDatabase
 from tests.db.faulty_disk import FaultyDisk
 from tests.db.notes import ANSWER, BODIES, INSERT, INSERT_IF_NEW, RENAME_ALL, bodies, put
 

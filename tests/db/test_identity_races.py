@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from models.clock import DAY_MS
-from models.db import credentials, overdue, refresh_tokens
+from models.db.tables import credentials, expired_rows, refresh_tokens
 from models.errors import (
     ActivationGone,
     CodeIncorrect,
@@ -23,10 +23,10 @@ from models.errors import (
     Unauthenticated,
 )
 from models.user import UserId
+from services.accounts.account_issuing import Issued, Started
+from services.accounts.session_ids import LastingSessions
+from services.accounts.sessions import TokenPair
 from services.authentication import Caller
-from services.enrolment import Issued, Started
-from services.lasting_sessions import LastingSessions
-from services.tokens import TokenPair
 from tests.db.interleaving import at_once, begin, caller_of, cutting_in, later, newcomers, of, open_interleaving, unused
 from tests.engines import Engine
 from tests.identity.world import OTHER, PHONE, World
@@ -240,8 +240,10 @@ async def test_a_key_that_comes_into_use_again_while_it_is_purged_is_known(world
     key = "k" * 22
     await world.accounts.register(PHONE, key)
     world.clock.pass_seconds(3600)
-    purge = partial(overdue.erase, table="idempotency", before=world.clock(), limit=1)
-    async with cutting_in(world, overdue._DELETE["idempotency"], lambda: world.accounts.register(OTHER, key)) as late:
+    purge = partial(expired_rows.erase, table="idempotency", before=world.clock(), limit=1)
+    async with cutting_in(
+        world, expired_rows._DELETE["idempotency"], lambda: world.accounts.register(OTHER, key)
+    ) as late:
         await world.db.write(purge)
     assert of(Issued, late)
     assert world.rows("SELECT count(*) FROM idempotency") == [(1,)]

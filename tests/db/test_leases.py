@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from models.db.database import CommitUnknown, Database, Row, Statement, T, Unit, Value
-from services.leases import Lease, Silence
+from services.leader import Lease, Silence
 from tests.engines import Engine
 from tests.interposed import Interposed
 

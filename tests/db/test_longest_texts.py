@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.db.outbox import REASON_CHARACTERS
+from models.db.tables.outbox import REASON_CHARACTERS
 from models.rules import MAX_CAPTION_CHARACTERS
 from services.messaging import MAX_TEXT
 from tests.db.town import open_town

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from models.clock import DAY_MS
-from models.db import refresh_tokens
 from models.db.database import DatabaseError, Transaction
 from models.db.engine import parse_url
-from models.db.mysql_connection import MysqlLocation
+from models.db.mysql.connection import MysqlLocation
+from models.db.tables import refresh_tokens
 from models.errors import (
     AppError,
     IdempotencyConflict,
@@ -29,9 +29,9 @@ from models.errors import (
     Unauthenticated,
 )
 from models.user import UserId
+from services.accounts.account_deletion import Leaving, finish_all
 from services.authentication import Caller
-from services.leaving import Leaving, finish_all
-from services.recording import Sent
+from services.delivery import Sent
 from tests.db.town import MAX_PENDING, TTL_SECONDS, Town, all_well, at_once, no_deadlock, of, open_town
 from tests.engines import ON_MARIADB, Engine, mariadb_server
 

@@ -13,10 +13,10 @@ import pytest
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from models.db import migrate
 from models.db.database import Busy, DatabaseError
-from models.db.migrate import FOLDER, Progress, SchemaTooNew
 from models.db.schema import metadata
+from models.db.sqlite.engine import migrate
+from models.db.sqlite.migrate import FOLDER, Progress, SchemaTooNew
 
 ROOT = Path(__file__).parents[2]
 STATEMENTS = sum(len(step.statements) for step in migrate.steps("sqlite"))
@@ -27,7 +27,7 @@ import importlib, os, sys
 from pathlib import Path
 import apsw
 from models import fault
-from models.db import migrate
+from models.db.sqlite import migrate
 
 path, count = Path(sys.argv[1]), int(sys.argv[2])
 

@@ -15,7 +15,7 @@ import uvloop
 from pymysql.cursors import Cursor
 
 from models.db.database import DatabaseError
-from models.db.mysql_connection import Connection, Lost, MysqlLocation, connect, is_open, run_text
+from models.db.mysql.connection import Connection, Lost, MysqlLocation, connect, is_open, run_text
 from tests import mariadb
 from tests.engines import NEEDS_MARIADBD, mariadb_server
 

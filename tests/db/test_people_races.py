@@ -14,25 +14,25 @@ from typing import Any
 
 import pytest
 
-from models import rotation
+from httpclient.endpoints import Endpoints
+from models import key_rotation
 from models.clock import DAY_MS
-from models.db import erasure
+from models.db.tables import erasure
 from models.errors import (
     AppError,
     DiscoveryBudget,
 )
+from models.key_rotation import Kind
 from models.keys import read_key_ring, replace_key_ring
 from models.phone import phone_hash
-from models.rotation import Kind
 from models.user import UserId
-from push.endpoints import Endpoints
+from services.accounts.account_issuing import Issued
 from services.chat import Chat
 from services.device_tokens import DeviceTokens
 from services.devices import Devices
 from services.discovery import Discovery
-from services.enrolment import Issued
+from services.maintenance.key_rotation import Rotation
 from services.people import People
-from services.rotation import Rotation
 from tests.db.interleaving import (
     at_once,
     begin,
@@ -182,7 +182,7 @@ async def test_numbers_that_change_hands_while_peppers_rotate_are_found_by_their
     accounts = await newcomers(world, 12)
     world.clock.now += 91 * DAY_MS
     path = tmp_path / "keys.json"
-    replace_key_ring(path, rotation.begun(world.keys, [Kind.PEPPER, Kind.PHONES]))
+    replace_key_ring(path, key_rotation.begun(world.keys, [Kind.PEPPER, Kind.PHONES]))
     world.keys.adopt(read_key_ring(path))
     turn = Rotation(
         db=world.db, path=path, server_runs=lambda: False, clock=world.clock, say=lambda *_: None, confirm_seconds=1

@@ -20,10 +20,10 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.sql.compiler import SQLCompiler
 
 import models.db
-from models.db import migrate
 from models.db.database import Compiled, Database, InList, Row, Statement, Value, as_list
 from models.db.engine import Location, bring_up_to_date, open_database, parse_url
 from models.db.schema import users
+from models.db.sqlite.engine import migrate
 from tests import mariadb
 from tests.db.many import FILL, NOW
 from tests.mariadb import MariaDB

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from models.db.database import DatabaseError, Statement, Transaction
-from models.db.sqlite import SqliteDatabase
+from models.db.sqlite.engine import SqliteDatabase
 from tests.db.notes import BODIES, INSERT
 
 pytestmark = pytest.mark.anyio

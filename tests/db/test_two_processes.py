@@ -9,7 +9,7 @@ import apsw
 import pytest
 
 from models.db.database import Busy
-from models.db.sqlite import SqliteDatabase
+from models.db.sqlite.engine import SqliteDatabase
 from tests.db.faulty_disk import FaultyDisk
 from tests.db.notes import BODIES, bodies, put
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[2]
 WRITER = """
 import asyncio, sys
 from pathlib import Path
-from models.db.sqlite import SqliteDatabase
+from models.db.sqlite.engine import SqliteDatabase
 from tests.db.notes import put
 
 async def main():

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.db.database import CommitUnknown, DatabaseFull, Transaction, UniqueViolation, Unit, UnitYielded
-from models.db.sqlite import SqliteDatabase
+from models.db.sqlite.engine import SqliteDatabase
 from tests.db.faulty_disk import FaultyDisk
 from tests.db.notes import INSERT, bodies, create
 from tests.db.test_broken_disk import MUCH, NO_MORE_PAGES

@@ -11,22 +11,22 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from models.clock import DAY_MS, HOUR_MS
-from models.db import credentials, outbox, users
 from models.db.database import Database, Transaction
-from models.db.outbox import Claimed, Kind, State
+from models.db.tables import credentials, outbox, users
+from models.db.tables.outbox import Claimed, Kind, State
 from models.keys import KeyRing, new_key_ring, new_ukey, ukey_digest
 from models.rules import SendPolicy
 from models.user import UserId
 from services import membership
 from services.authentication import Caller
+from services.delivery import Draft, Sent
 from services.discovery import Discovery
 from services.groups import Groups
 from services.limits import Limits
+from services.maintenance.retention import Lifetimes, Retention
 from services.messaging import Messaging
 from services.people import People
 from services.reading import Reading
-from services.recording import Draft, Sent
-from services.retention import Lifetimes, Retention
 from services.sending import Sending
 from storage.disk import DiskStore
 from tests.engines import Engine

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from push.endpoints import Endpoints, NotAllowed, check_form, is_public, parse_origin
+from httpclient.endpoints import Endpoints, NotAllowed, check_form, is_public, parse_origin
 
 EXEMPT = frozenset(map(parse_origin, ["http://127.0.0.1:9103", "https://push.lan"]))
 

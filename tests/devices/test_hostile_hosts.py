@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from push.endpoints import Endpoints
-from push.http import MAX_ANSWER_BYTES, Answer, HttpClient, NoAnswer
+from httpclient.endpoints import Endpoints
+from httpclient.http1 import MAX_ANSWER_BYTES, Answer, HttpClient, NoAnswer
 from tests.process.certificates import Certificate, own_certificate
 
 pytestmark = pytest.mark.anyio

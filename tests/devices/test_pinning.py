@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Iterable
 
 import pytest
 
-from push.endpoints import Endpoints, NotAllowed
-from push.http import HttpClient, NoAnswer
+from httpclient.endpoints import Endpoints, NotAllowed
+from httpclient.http1 import HttpClient, NoAnswer
 
 pytestmark = pytest.mark.anyio
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from push.endpoints import LOOKUPS_PER_SITE, Endpoints
+from httpclient.endpoints import LOOKUPS_PER_SITE, Endpoints
 
 pytestmark = pytest.mark.anyio
 PUBLIC = "93.184.216.34"

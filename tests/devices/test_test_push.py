@@ -8,14 +8,14 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy import insert
 
-from models.db import devices
+from httpclient.endpoints import Endpoints
 from models.db.database import Database, Statement, Transaction
 from models.db.schema import users
+from models.db.tables import devices
 from models.errors import NotFound
 from models.keys import new_key_ring
 from models.user import UserId
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
-from push.endpoints import Endpoints
 from services.device_tokens import DeviceTokens
 from services.devices import Devices
 from services.limits import Limits

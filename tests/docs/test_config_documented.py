@@ -8,9 +8,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # it ships no types
 from pydantic import TypeAdapter
 
-from config import SHIPPED, Config
-from config_layers import flat
-from config_values import Rate
+from config.load import SHIPPED, Config
+from config.sources import flat
+from config.types import Rate
 from services import limits
 
 LINES = SHIPPED.read_text("utf-8").splitlines()

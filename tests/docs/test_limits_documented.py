@@ -4,8 +4,8 @@
 import re
 from pathlib import Path
 
-from config import Config
-from config_layers import keys_of
+from config.load import Config
+from config.sources import keys_of
 from handlers.routes import ROUTES
 from services import limits
 

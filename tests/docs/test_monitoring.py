@@ -11,7 +11,7 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # it ships no types
 from prometheus_client import REGISTRY, Counter, Gauge, Histogram
 
-from config import Config
+from config.load import Config
 from handlers.routes import ROUTES
 from models import errors
 from telemetry import metrics

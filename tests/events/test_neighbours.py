@@ -9,15 +9,15 @@ from dataclasses import dataclass
 import pytest
 
 from models.clock import now_ms
-from models.db import events
 from models.db.database import Database, Transaction
+from models.db.tables import events
 from models.keys import new_key_ring
-from models.tally import Tally
+from models.shared_counters import Tally
 from models.user import UserId
 from services.authentication import Authentication, Caller
 from services.events import Events, Reader
 from services.limits import Limits
-from services.neighbours import MOST_UIDS, Neighbours, introduce
+from services.worker_bus import MOST_UIDS, Neighbours, introduce
 from tests.engines import Engine
 from tests.rows import insert
 

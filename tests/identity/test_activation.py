@@ -17,7 +17,7 @@ from models.errors import (
     Unauthenticated,
     Unavailable,
 )
-from services.enrolment import Started
+from services.accounts.account_issuing import Started
 from tests.engines import Engine
 from tests.identity.world import PHONE, TEST_NUMBER, World, open_world
 

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from models.errors import AppError, InvalidPhone, RegionNotAllowed, SmsLimited
-from services.enrolment import Started
-from services.sms_budgets import RATES, address_block
+from services.accounts.account_issuing import Started
+from services.accounts.sms_budgets import RATES, address_block
 from tests.engines import Engine, NewFolder, database_of
 from tests.harness import Server, phone_number, running, wait_until
 from tests.identity.world import PHONE, TEST_NUMBER, World, open_world

@@ -9,8 +9,8 @@ from contextlib import closing, contextmanager
 import pytest
 
 from models.clock import DAY_MS
-from models.db.sqlite import SqliteDatabase
-from models.db.sqlite_connection import connect
+from models.db.sqlite.connection import connect
+from models.db.sqlite.engine import SqliteDatabase
 from models.errors import RateLimited, Unauthenticated
 from models.keys import new_ukey
 from models.phone import phone_hash

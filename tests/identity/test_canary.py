@@ -4,7 +4,7 @@
 import pytest
 
 from models.errors import CodeIncorrect
-from services.enrolment import Started
+from services.accounts.account_issuing import Started
 from tests.harness import phone_number
 from tests.identity.world import World
 

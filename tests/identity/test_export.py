@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from handlers.openapi import document
-from models.db.holdings import ACTIVATIONS, SECTIONS
+from models.db.tables.personal_data import ACTIVATIONS, SECTIONS
 from models.errors import NotFound
-from services.export import PAGE_ROWS, Export
+from services.accounts.export import PAGE_ROWS, Export
 from tests.engines import NewFolder
 from tests.harness import Person, Server, phone_number, running
 from tests.identity.world import World

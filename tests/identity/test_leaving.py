@@ -11,14 +11,14 @@ import httpx
 import pytest
 
 from models.clock import MINUTE_MS
-from models.db import erasure, holdings
 from models.db.database import Changed, Statement, Transaction, Unit, Value
 from models.db.schema import metadata, outbox, users
+from models.db.tables import erasure, personal_data
 from models.errors import NotFound
 from models.group import Group
 from models.rules import SendPolicy
+from services.accounts.account_deletion import Leaving, finish_all
 from services.groups import Groups
-from services.leaving import Leaving, finish_all
 from tests.engines import NewFolder
 from tests.harness import BROKEN, Person, Server, phone_number, running, wait_until
 from tests.identity.mentions import LEAVER, OTHER, fill, left_of, mentions
@@ -50,13 +50,13 @@ def test_every_table_that_hangs_on_erased_rows_has_a_rule_too() -> None:
 
 
 def test_every_column_of_a_table_that_names_people_is_exported_or_kept_back() -> None:
-    sections = (*holdings.SECTIONS, holdings.ACTIVATIONS)
+    sections = (*personal_data.SECTIONS, personal_data.ACTIVATIONS)
     whose = {section.whose for section in sections}
-    assert {str(column) for column in mentions() if column not in whose | holdings.KEPT_BACK.keys()} == set()
+    assert {str(column) for column in mentions() if column not in whose | personal_data.KEPT_BACK.keys()} == set()
     tables = {column.table for column in mentions()} | {outbox, users, metadata.tables["activations"]}
-    shown = whose | set(holdings.PROFILE) | {column for section in sections for column in section.columns}
+    shown = whose | set(personal_data.PROFILE) | {column for section in sections for column in section.columns}
     missing = [
-        column for table in tables for column in table.columns if column not in shown | holdings.KEPT_BACK.keys()
+        column for table in tables for column in table.columns if column not in shown | personal_data.KEPT_BACK.keys()
     ]
     assert [str(column) for column in missing] == []
 

@@ -8,7 +8,7 @@ from types import FrameType
 import pytest
 
 from models.errors import InvalidField
-from services.login_fields import MAX_TYPED, read_password
+from services.accounts.login_fields import MAX_TYPED, read_password
 
 LONG = "\u0390" * 512  # 1,024 bytes, and 1,536 letters when it is taken apart
 SPELLINGS = [

@@ -9,7 +9,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from models.errors import AppError, Forbidden, InvalidField, Taken, Unauthenticated, Unavailable
-from services.hashing import RETRY_SECONDS, Hashing
+from services.accounts.password_hashing import RETRY_SECONDS, Hashing
 from tests.identity.world import OTHER, CountingHasher, World
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ import pytest
 from models.clock import DAY_MS
 from models.errors import IdempotencyConflict, InvalidField, InvalidPhone, NotFound, RateLimited, Unauthenticated
 from models.phone import phone_hash
-from services.enrolment import Issued, Started
+from services.accounts.account_issuing import Issued, Started
 from tests.identity.world import E164, OTHER, PHONE, World
 
 pytestmark = pytest.mark.anyio

@@ -6,8 +6,8 @@ import asyncio
 import pytest
 
 from models.clock import DAY_MS
-from models.db import deliveries, events, messages, users
 from models.db.database import Transaction
+from models.db.tables import deliveries, events, messages, users
 from models.errors import ActivationGone, Forbidden, Unauthenticated
 from models.user import UserId
 from tests.identity.world import OTHER, World

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from models import rotation
+from models import key_rotation
 from models.access_token import AccessTokens
 from models.key_lock import RingInUse, held
+from models.key_rotation import Kind
 from models.keys import KeyRing, KeyRingError, dump_key_ring, new_key_ring, parse_key_ring
-from models.rotation import Kind
 from models.user import UserId
 
 NOW = 1_800_000_000_000
@@ -22,12 +22,12 @@ E164, HASH, FAMILY = "+8613800138000", "ab" * 32, "0f" * 16
 def states(ring: KeyRing) -> Iterator[KeyRing]:
     """A whole rotation of everything."""
     yield ring
-    yield (ring := rotation.begun(ring, list(Kind)))
-    yield (ring := rotation.sealing(ring))
-    yield (ring := rotation.signing(ring, NOW))
-    yield (ring := rotation.finding(ring))
-    yield (ring := rotation.numbers_turned(ring))
-    yield rotation.tokens_turned(ring)
+    yield (ring := key_rotation.begun(ring, list(Kind)))
+    yield (ring := key_rotation.sealing(ring))
+    yield (ring := key_rotation.signing(ring, NOW))
+    yield (ring := key_rotation.finding(ring))
+    yield (ring := key_rotation.numbers_turned(ring))
+    yield key_rotation.tokens_turned(ring)
 
 
 def test_what_one_state_writes_the_states_beside_it_read() -> None:
@@ -53,16 +53,16 @@ def test_a_whole_rotation_leaves_new_keys_alone_and_the_code_key() -> None:
     for name in ("data_keys", "peppers", "token_keys"):
         assert not set(getattr(first, name).values()) & set(getattr(last, name).values())
     assert last.code_key == first.code_key
-    assert rotation.under_way(first) == rotation.under_way(last) == set()
-    assert [rotation.under_way(ring) for ring in between[1:]] == [set(Kind)] * 4 + [{Kind.TOKENS}]
+    assert key_rotation.under_way(first) == key_rotation.under_way(last) == set()
+    assert [key_rotation.under_way(ring) for ring in between[1:]] == [set(Kind)] * 4 + [{Kind.TOKENS}]
 
 
 @pytest.mark.parametrize("kind", Kind)
 def test_of_one_kind_alone_the_others_stay(kind: Kind) -> None:
     first = new_key_ring()
-    ring = rotation.begun(first, [kind])
-    assert rotation.under_way(ring) == {kind}
-    ring = rotation.tokens_turned(rotation.numbers_turned(rotation.finding(rotation.sealing(ring))))
+    ring = key_rotation.begun(first, [kind])
+    assert key_rotation.under_way(ring) == {kind}
+    ring = key_rotation.tokens_turned(key_rotation.numbers_turned(key_rotation.finding(key_rotation.sealing(ring))))
     changed = {
         Kind.PHONES: ring.data_keys != first.data_keys,
         Kind.PEPPER: ring.peppers != first.peppers,

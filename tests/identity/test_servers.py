@@ -12,14 +12,14 @@ import apsw
 import pytest
 
 from models.clock import DAY_MS, now_ms
-from models.db import servers, users
 from models.db.database import Database, Transaction
+from models.db.tables import heartbeats, users
+from models.key_rotation import Kind, begun, under_way
 from models.keys import KeyRing, KeyRingError, open_key_ring, read_key_ring, replace_key_ring
-from models.rotation import Kind, begun, under_way
 from models.user import UserId
-from services.key_watch import BEAT_SECONDS, KeyWatch
-from services.leases import DEAD_SECONDS
-from services.rotation import Rotated, Rotation
+from services.leader import DEAD_SECONDS
+from services.maintenance.key_rotation import Rotated, Rotation
+from services.maintenance.keyring_sync import BEAT_SECONDS, KeyWatch
 from tests.engines import Engine, SqliteEngine, mariadb_server
 from tests.interposed import Interposed
 
@@ -70,7 +70,7 @@ class World:
     db: Database
 
     async def generations(self) -> list[int]:
-        return sorted(server.key_generation for server in await servers.list_all(self.db))
+        return sorted(server.key_generation for server in await heartbeats.list_all(self.db))
 
     async def rotate(self, path: Path, *, confirm_seconds: float = 0.2) -> Rotated:
         """As an operator does on one machine."""
@@ -128,7 +128,7 @@ async def test_who_has_a_database_alone_is_alone_there(engine: Engine, tmp_path:
     alone.shared = False
     for _ in range(3):
         await Machine(alone, tmp_path / "keys.json", 0.0).watch.enter()
-        assert len(await servers.list_all(db)) == 1
+        assert len(await heartbeats.list_all(db)) == 1
     await db.close()
 
 

@@ -6,14 +6,14 @@ import asyncio
 import pytest
 
 from models.clock import DAY_MS, MINUTE_MS
-from models.db import credentials
 from models.db.database import Transaction
+from models.db.tables import credentials
 from models.errors import AppError, Forbidden, TokenReused, Unauthenticated
 from models.user import UserId
+from services.accounts.account_issuing import Issued
+from services.accounts.sessions import MAX_FAMILIES, TokenPair
 from services.authentication import Caller
-from services.enrolment import Issued
 from services.operating import set_disabled
-from services.tokens import MAX_FAMILIES, TokenPair
 from tests.identity.world import OTHER, PHONE, World
 
 pytestmark = pytest.mark.anyio

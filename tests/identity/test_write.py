@@ -3,10 +3,10 @@
 
 import pytest
 
-from models.db import users
 from models.db.database import Busy, CommitUnknown, DatabaseError, DatabaseFull, Transaction, UniqueViolation
+from models.db.tables import users
 from models.errors import Unavailable
-from services.enrolment import RACES, write
+from services.accounts.account_issuing import RACES, write
 from tests.identity.world import World
 
 pytestmark = pytest.mark.anyio

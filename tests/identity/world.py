@@ -9,23 +9,23 @@ from typing import Any, Literal, TypeVar
 from argon2 import PasswordHasher
 from sqlalchemy import bindparam, update
 
+from httpclient.endpoints import Endpoints
 from models.clock import HOUR_MS
 from models.db.database import Database, Row, Statement, Transaction, Unit
 from models.db.schema import users
 from models.keys import KeyRing, new_key_ring
-from push.endpoints import Endpoints
 from push.sms.base import Sent, SmsMessage, SmsOutcome
 from push.sms.queue import SmsQueue
-from services.accounts import Accounts
-from services.activation import Activation
+from services.accounts.account_issuing import Enrolment, Issued, Started
+from services.accounts.activation import Activation
+from services.accounts.password_hashing import Hashing
+from services.accounts.passwords import Passwords
+from services.accounts.profile import Accounts
+from services.accounts.sessions import Tokens
+from services.accounts.sms_budgets import SmsBudgets
 from services.authentication import Authentication, Caller
 from services.device_tokens import DeviceTokens
-from services.enrolment import Enrolment, Issued, Started
-from services.hashing import Hashing
 from services.limits import Limits
-from services.passwords import Passwords
-from services.sms_budgets import SmsBudgets
-from services.tokens import Tokens
 from tests.engines import Engine
 
 T = TypeVar("T")

@@ -17,8 +17,8 @@ from models import fault
 from models.clock import MINUTE_MS, now_ms
 from models.db.database import Database
 from models.db.engine import open_database, parse_url
-from models.rotation import Kind
-from services.rotation import Rotation
+from models.key_rotation import Kind
+from services.maintenance.key_rotation import Rotation
 from storage.ownership import is_owned
 
 MOST = 60

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 
 from models.clock import now_ms
-from models.db import activations, phone_index, users
-from models.db.activations import Pending
 from models.db.database import Transaction
+from models.db.tables import activations, phone_index, users
+from models.db.tables.activations import Pending
 from models.keys import open_key_ring
 from models.phone import phone_hash
 from tests.engines import database_of

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from models.key_rotation import under_way
 from models.keys import KeyRing, read_key_ring
 from models.phone import phone_hash
-from models.rotation import under_way
 from ops.keys import keys
 from tests.engines import NewFolder, database_of
 from tests.harness import ROOT, Server, running, wait_until

@@ -10,8 +10,8 @@ import pytest
 from models.access_token import LIFETIME_MS, AccessTokens
 from models.clock import now_ms
 from models.key_lock import held
+from models.key_rotation import Kind, under_way
 from models.keys import read_key_ring
-from models.rotation import Kind, under_way
 from models.user import UserId
 from ops.backup import backup, places
 from ops.doctor import doctor
@@ -19,8 +19,8 @@ from ops.keys import keys
 from ops.opening import settings
 from ops.restore import restore
 from ops.users import users as users_command
-from services.backup import back_up
-from services.rotation import TOKENS_MS, Rotated, Rotation
+from services.maintenance.backup import back_up
+from services.maintenance.key_rotation import TOKENS_MS, Rotated, Rotation
 from tests.engines import ON_SQLITE, Engine, database_of
 from tests.ops.commands import asked, invoke, refused
 

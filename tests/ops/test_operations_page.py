@@ -9,8 +9,8 @@ from pathlib import Path
 import click
 import pytest
 
-from config import Config, from_command_line
-from config_layers import keys_of
+from config.load import Config, from_command_line
+from config.sources import keys_of
 from ops.__main__ import main
 
 DOCS = Path(__file__).parents[2] / "docs"

@@ -14,11 +14,11 @@ from typing import Any
 import apsw
 import pytest
 
-from models.db.sqlite_copy import SKIPPED_IDS
+from models.db.sqlite.copy import SKIPPED_IDS
 from ops.backup import backup
 from ops.restore import restore
-from services import manifest
-from services.manifest import facts
+from services.maintenance import manifest
+from services.maintenance.manifest import facts
 from tests.engines import ON_SQLITE
 from tests.harness import ROOT, Person, Server, running
 from tests.ops.commands import asked, invoke, refused

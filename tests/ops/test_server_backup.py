@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from models.db.mysql_tables import SKIPPED_IDS
+from models.db.mysql.table_sets import SKIPPED_IDS
 from ops.backup import backup
 from ops.doctor import doctor
 from ops.fsck import fsck
 from ops.restore import restore
-from services.manifest import facts
+from services.maintenance.manifest import facts
 from tests.engines import ON_MARIADB, Engine, database_of, environment_of
 from tests.harness import ROOT, Person, Server, running, wait_until
 from tests.mariadb import PASSWORD

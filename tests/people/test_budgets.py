@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.db import budgets, overdue
 from models.db.database import Database, Transaction
+from models.db.tables import budgets, expired_rows
 from tests.engines import Engine
 from tests.examples import examples
 
@@ -105,7 +105,7 @@ async def test_windows_that_are_over_are_erased(db: Database) -> None:
         await spend(db, budgets.key_digest("old", number), 1, 1, expires_at=-number)
 
     async def unit(tx: Transaction) -> int:
-        return await overdue.erase(tx, table="budgets", before=-1, limit=100)
+        return await expired_rows.erase(tx, table="budgets", before=-1, limit=100)
 
     assert await db.write(unit) == 3
     assert await spend(db, budgets.key_digest("old", 4), 1, 1), "its window is forgotten"

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from models.db import users
 from models.db.database import Database, Transaction
+from models.db.tables import users
 from models.errors import Conflict, NotFound
 from models.ids import MAX_ID
 from models.user import FriendState, UserId

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.orphans import Orphans
+from services.maintenance.orphans import Orphans
 from storage.disk import DiskStore
 from storage.keys import is_message_key
 from tests.engines import database_of

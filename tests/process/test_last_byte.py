@@ -9,7 +9,7 @@ from contextlib import closing
 import pytest
 from tornado.iostream import IOStream
 
-from handlers.handover import HandOver
+from handlers.tcp_delivery import HandOver
 
 pytestmark = pytest.mark.anyio
 SIZE = 100_000

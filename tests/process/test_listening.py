@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from listening import TakingTurns
+from app.listen import TakingTurns
 
 
 @pytest.fixture

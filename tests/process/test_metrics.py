@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from config import ConfigError, load
+from config.load import ConfigError, load
 from tests.engines import NewFolder
 from tests.harness import Person, Server, phone_number, running, wait_until
 from tests.pictures import jpeg

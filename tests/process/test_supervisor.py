@@ -14,7 +14,7 @@ from tests.harness import ROOT, wait_until
 
 PROGRAM = """
 import os, signal, sys
-from supervisor import Supervisor
+from app.supervisor import Supervisor
 
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # whole lines, whoever else says something

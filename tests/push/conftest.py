@@ -7,13 +7,13 @@ from dataclasses import dataclass
 import pytest
 from sqlalchemy import bindparam, insert, select, update
 
-from models.db import devices, outbox
 from models.db.database import Database, Row, Statement, Transaction
-from models.db.devices import DeviceId
-from models.db.outbox import Kind
 from models.db.schema import deliveries, messages, users
 from models.db.schema import devices as devices_table
 from models.db.schema import outbox as outbox_table
+from models.db.tables import devices, outbox
+from models.db.tables.devices import DeviceId
+from models.db.tables.outbox import Kind
 from models.user import UserId
 from push.relay import Relay
 from tests.engines import Engine

@@ -18,15 +18,15 @@ from emulators.apns import Running, running
 from emulators.apns_rules import STATUS_OF, Keys
 from emulators.http import Fault
 from emulators.keys import p256_key, pem, rsa_key
-from models.db.devices import DeviceId
+from httpclient.http1 import Answer, NoAnswer
+from httpclient.http2 import Http2Client
+from models.db.tables.devices import DeviceId
 from models.user import UserId
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry, VisibleText
-from push.http import Answer, NoAnswer
-from push.http2 import Http2Client
 from push.providers.apns import ApnsProvider
 from push.providers.apns_auth import PRODUCTION_URL, SANDBOX_URL, ApnsCredentials
 from push.providers.apns_codes import DOUBTED_IN_A_ROW, outcome_of, read_answer
-from push.providers.refusals import FEW
+from push.providers.blame import FEW
 from tests.push.conftest import World
 
 pytestmark = pytest.mark.anyio

@@ -19,7 +19,7 @@ RELAY = """
 import asyncio, sys
 from pathlib import Path
 from models.db.engine import open_database, parse_url
-from push.endpoints import Endpoints
+from httpclient.endpoints import Endpoints
 from push.registry import Vendors, build
 from push.relay import Relay
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 
 from emulators import ntfy, webhook, webpush
+from httpclient.endpoints import Endpoints
+from httpclient.http1 import HttpClient
 from push.base import Delivered, Provider, Push, Retry
-from push.endpoints import Endpoints
-from push.http import HttpClient
 from push.providers.ntfy import NtfyProvider
 from push.providers.webhook import WebhookProvider
 from push.providers.webpush import WebpushProvider

@@ -13,12 +13,12 @@ import httpx
 import pytest
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
-from config import load
+from config.load import load
 from emulators.__main__ import EMULATORS
 from emulators.starting import Started, announce
+from httpclient.http1 import HttpClient
+from httpclient.http2 import Http2Client
 from push.base import Delivered, Push
-from push.http import HttpClient
-from push.http2 import Http2Client
 from push.providers.apns import ApnsProvider
 from push.providers.apns_auth import ApnsCredentials
 from push.providers.fcm import FcmProvider

@@ -16,12 +16,12 @@ from emulators.fcm import Running, running
 from emulators.fcm_rules import Keys
 from emulators.http import Fault
 from emulators.keys import pem, rsa_key
+from httpclient.http1 import Answer, HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry, VisibleText
-from push.http import Answer, HttpClient
+from push.providers.blame import FEW
 from push.providers.fcm import FcmProvider
 from push.providers.fcm_auth import GRANT, TOKEN_URL, FcmCredentials, read_service_account
 from push.providers.fcm_codes import outcome_of, read_answer
-from push.providers.refusals import FEW
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys()

@@ -11,8 +11,8 @@ import pytest
 from emulators.getui import Running, running
 from emulators.getui_rules import Keys
 from emulators.http import Fault
+from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
-from push.http import HttpClient
 from push.providers.getui import GetuiProvider, Presence
 from push.providers.getui_auth import GetuiCredentials, sign
 from push.providers.getui_codes import outcome_of

@@ -8,9 +8,9 @@ import pytest
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 
-from push import http as http_module
-from push.http import Answer, HttpClient, NoAnswer
-from push.http2 import Http2Client
+from httpclient import http1 as http_module
+from httpclient.http1 import Answer, HttpClient, NoAnswer
+from httpclient.http2 import Http2Client
 
 pytestmark = pytest.mark.anyio
 

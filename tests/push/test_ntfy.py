@@ -9,8 +9,8 @@ import pytest
 
 from emulators.http import Fault
 from emulators.ntfy import ERRORS, Running, running
+from httpclient.http1 import HttpClient
 from push.base import Delivered, Outcome, Push, Rejected, Retry
-from push.http import HttpClient
 from push.providers.ntfy import NtfyProvider
 
 pytestmark = pytest.mark.anyio

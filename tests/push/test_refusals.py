@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose fault a refusal is that may speak of one device or of us all."""
 
-from push.providers.refusals import FEW, TRUSTED_FOR_MS, Refusals
+from push.providers.blame import FEW, TRUSTED_FOR_MS, Refusals
 from tests.push.fakes import FakeClock
 
 

@@ -8,10 +8,10 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import bindparam, select, update
 
-from models.db import devices, outbox
 from models.db.database import Statement, Transaction
-from models.db.outbox import Kind
 from models.db.schema import devices as devices_table
+from models.db.tables import devices, outbox
+from models.db.tables.outbox import Kind
 from push.base import Delivered, Gone, Push, Rejected, Retry
 from tests.push.conftest import World
 

@@ -8,10 +8,10 @@ from typing import TypeVar
 import pytest
 from sqlalchemy import select
 
-from models.db import outbox
 from models.db.database import Statement, Transaction
-from models.db.outbox import State
 from models.db.schema import devices as devices_table
+from models.db.tables import outbox
+from models.db.tables.outbox import State
 from push.base import Delivered, Outcome, Push, Retry
 from push.breaker import BreakerState
 from tests.push.conftest import World

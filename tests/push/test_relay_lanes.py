@@ -12,17 +12,17 @@ import pytest
 from sqlalchemy import bindparam, func, select
 
 from models.clock import DAY_MS
-from models.db import credentials, outbox
 from models.db.database import Statement, Transaction
-from models.db.outbox import CLAIMED_PER_DEVICE
 from models.db.schema import outbox as outbox_table
+from models.db.tables import credentials, outbox
+from models.db.tables.outbox import CLAIMED_PER_DEVICE
 from models.rules import SendPolicy
 from models.user import UserId
 from push.base import Delivered, Outcome, Push, Retry
 from push.breaker import BreakerState
 from push.relay import Relay
 from services.authentication import Caller
-from services.recording import Draft, Stored, record
+from services.delivery import Draft, Stored, record
 from tests.engines import ON_SQLITE
 from tests.push.conftest import World
 from tests.push.fakes import ScriptedProvider

@@ -9,11 +9,11 @@ from sqlalchemy import select
 
 from emulators.getui import Running, running
 from emulators.http import Fault
+from httpclient.http1 import HttpClient
 from models.db.database import Statement
 from models.db.schema import devices
 from push.base import Retry
 from push.breaker import BreakerState
-from push.http import HttpClient
 from push.providers.getui import GetuiProvider
 from push.providers.getui_auth import GetuiCredentials
 from push.relay import Relay

@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from emulators.fcm import Running, running
-from models.db.outbox import LaneKey
+from httpclient.http1 import HttpClient
+from models.db.tables.outbox import LaneKey
 from push.breaker import BreakerState
-from push.http import HttpClient
 from push.providers.fcm import FcmProvider
 from push.providers.fcm_auth import read_service_account
 from push.relay import Relay

@@ -14,9 +14,9 @@ from standardwebhooks import Webhook
 from tornado.web import Application, RequestHandler
 
 from emulators.http import serving
+from httpclient.http1 import HttpClient
 from models.errors import Unavailable
 from push.base import Delivered, Push, Retry
-from push.http import HttpClient
 from push.providers.log import LogProvider
 from push.sms.base import NotSent, Sent, SmsMessage, SmsOutcome
 from push.sms.log import LogSms

@@ -8,7 +8,7 @@ import pytest
 
 from emulators import aliyun, twilio
 from emulators.http import Fault
-from push.http import HttpClient
+from httpclient.http1 import HttpClient
 from push.sms import aliyun_signature
 from push.sms.aliyun import AliyunCredentials, AliyunSms
 from push.sms.base import NotSent, Sent, SmsMessage

@@ -3,10 +3,10 @@
 
 import pytest
 
-from models.db import backlog, devices, outbox
-from models.db.backlog import Wanted
 from models.db.database import Transaction
-from models.db.outbox import Kind, State
+from models.db.tables import devices, outbox, outbox_summary
+from models.db.tables.outbox import Kind, State
+from models.db.tables.outbox_summary import Wanted
 from tests.push.conftest import World
 
 pytestmark = pytest.mark.anyio
@@ -92,8 +92,8 @@ async def test_row_dropped_while_it_is_sent_stays_dropped(world: World) -> None:
     await world.message(sender, receiver)
 
     async def drop(_: object) -> None:
-        [row] = await backlog.list_some(world.db, Wanted(state=State.DUE), limit=9)
-        await world.db.write(lambda tx: backlog.drop(tx, [row.outbox_id], reason="by hand", now=5))
+        [row] = await outbox_summary.list_some(world.db, Wanted(state=State.DUE), limit=9)
+        await world.db.write(lambda tx: outbox_summary.drop(tx, [row.outbox_id], reason="by hand", now=5))
 
     world.provider.before = drop
     await world.relay().run_once()

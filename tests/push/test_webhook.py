@@ -16,8 +16,8 @@ from standardwebhooks import Webhook
 from emulators import ntfy
 from emulators.http import Fault
 from emulators.webhook import SECRET, Running, running
+from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
-from push.http import HttpClient
 from push.providers.webhook import WebhookProvider
 from push.webhook_signature import signed_headers, signing_key
 

@@ -10,10 +10,10 @@ import pytest
 
 from emulators.http import Fault
 from emulators.webpush import Running, running
+from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
-from push.http import HttpClient
-from push.providers.origins import MASS_NOT_FOUND
-from push.providers.refusals import FEW
+from push.providers.blame import FEW
+from push.providers.per_host_breaker import MASS_NOT_FOUND
 from push.providers.webpush import WebpushProvider
 from push.providers.webpush_vapid import VapidKey, new_key
 from tests.push.fakes import FakeClock

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from composition_push import lane_names, push_providers
-from config import Config, ConfigError, load
+from app.providers import lane_names, push_providers
+from config.exposure import guard
+from config.load import Config, ConfigError, load
 from emulators.apns_rules import Keys as ApnsKeys
 from emulators.fcm_rules import Keys as FcmKeys
 from emulators.keys import pem
 from emulators.webhook import SECRET
-from guard import guard
-from push.endpoints import Endpoints
+from httpclient.endpoints import Endpoints
 
 pytestmark = pytest.mark.anyio
 Load = Callable[[dict[str, Any]], Config]

@@ -3,10 +3,10 @@
 
 import pytest
 
-from models.db import image_files
+from models.db.tables import image_files
 from models.errors import ContentLost, StorageError
-from services import fsck
-from services.fsck import Report
+from services.maintenance import fsck
+from services.maintenance.fsck import Report
 from storage.disk import DiskStore
 from tests.engines import ON_SQLITE
 from tests.retention.test_orphans import Between

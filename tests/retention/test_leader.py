@@ -10,7 +10,7 @@ from time import monotonic
 import pytest
 
 from models.db.database import Database, Row, Statement, T, Unit, Value
-from services.retention import Retention
+from services.maintenance.retention import Retention
 from storage.disk import DiskStore
 from tests.interposed import Interposed
 from tests.retention.world import DAY, LIFETIMES, Clock, Image, World

@@ -6,8 +6,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from models.db import image_files
 from models.db.database import Row, Statement, Value
+from models.db.tables import image_files
 from tests.interposed import Interposed
 from tests.retention.world import DAY, HOUR, ORPHAN_SECONDS, World
 

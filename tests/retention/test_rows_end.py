@@ -4,9 +4,9 @@
 import apsw
 import pytest
 
-from models.db import devices, outbox
 from models.db.database import Transaction
-from models.db.sqlite import SqliteDatabase
+from models.db.sqlite.engine import SqliteDatabase
+from models.db.tables import devices, outbox
 from models.user import UserId
 from tests.engines import ON_SQLITE
 from tests.retention.world import DAY, HOUR, TTL_SECONDS, World

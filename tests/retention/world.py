@@ -9,14 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from models.db import deliveries, events, messages, users
 from models.db.database import Database, Transaction
+from models.db.tables import deliveries, events, messages, users
 from models.keys import new_key_ring
 from models.message import MessageId
 from models.user import UserId
-from services.fsck import Fsck, Report
+from services.maintenance.fsck import Fsck, Report
+from services.maintenance.retention import Lifetimes, Retention
 from services.reading import Reading
-from services.retention import Lifetimes, Retention
 from storage.disk import DiskStore
 from storage.keys import message_key, path_of
 from tests.engines import Engine

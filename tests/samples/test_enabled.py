@@ -6,9 +6,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from composition_services import sample_settings
-from config import load
-from guard import guard
+from app.services import sample_settings
+from config.exposure import guard
+from config.load import load
 from handlers.routes import ROUTES
 from tests.harness import running
 

@@ -8,7 +8,7 @@ import pytest
 
 from handlers.uploads import BATCH_BYTES, BufferBudget
 from models.errors import StorageFull
-from models.tally import Tally, shared_tallies
+from models.shared_counters import Tally, shared_tallies
 from storage.disk import DiskStore
 from storage.space import Space
 

@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The parts of a server, made from its configuration: the only place that knows them all."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from time import monotonic
+
+from app.hosted import chat_services, sms_provider
+from app.providers import push_providers, vapid_key
+from app.services import Parts, wire
+from config.load import Config
+from handlers.shared import Services
+from httpclient.endpoints import Endpoints
+from models.clock import now_ms
+from models.db.database import Database
+from models.db.engine import bring_up_to_date, open_database
+from models.db.tables import users
+from models.keys import KeyRing, open_key_ring
+from models.phone import phone_hash
+from models.shared_counters import Tallies
+from push.relay import Relay
+from push.sms.queue import SmsQueue
+from services.accounts.password_hashing import Hashing
+from services.device_tokens import DeviceTokens
+from services.events import Events
+from services.maintenance.keyring_sync import KeyWatch
+from services.maintenance.retention import Lifetimes, Retention
+from services.worker_bus import Neighbours
+from storage.disk import DiskStore
+
+KEY_RING_FILE = "keys.json"
+
+
+class Ending:
+    """How long the end may still take: `seconds`, counted from `begin`."""
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._until: float | None = None
+
+    def begin(self) -> None:
+        self._until = monotonic() + self._seconds
+
+    def left(self) -> float:
+        return self._seconds if self._until is None else max(0.0, self._until - monotonic())
+
+
+async def prepare(config: Config) -> None:
+    """Make what is made once, before several processes use it: the schema, the key ring, the VAPID key.
+
+    Raises SchemaTooNew, KeyRingError, DatabaseError, OSError.
+    """
+    await bring_up_to_date(config.database_location)
+    db = open_database(config.database_location)
+    try:
+        open_key_ring(config.data_dir / KEY_RING_FILE, sealed=await users.find_phone_cipher(db))
+    finally:
+        await db.close()
+    if config.push.webpush.enabled:
+        vapid_key(config)
+
+
+@asynccontextmanager
+async def build(config: Config, ending: Ending, tallies: Tallies, neighbours: Neighbours) -> AsyncIterator[Services]:
+    """The parts, running, in the order in which they need each other; ended in the other order, within `ending`.
+
+    The database is up to date. `tallies` and `neighbours` lead to the processes that serve beside this one.
+    """
+    async with AsyncExitStack() as stack:
+        db = open_database(config.database_location)
+        stack.push_async_callback(db.close)
+        keys = await stack.enter_async_context(followed_keys(config, db))
+        store = DiskStore(
+            config.images_directory,
+            min_free_bytes=config.storage.min_free_bytes,
+            max_bytes=config.storage.max_bytes,
+            tallies=tallies,
+        )
+        stack.callback(store.close)
+        sms = SmsQueue(sms_provider(config))
+        stack.push_async_callback(lambda: sms.close(within=ending.left()))
+        endpoints = Endpoints(config.push.allow_endpoints)
+        stack.callback(endpoints.close)
+        providers = push_providers(config, endpoints)
+        for provider in providers.values():
+            stack.push_async_callback(provider.close)
+        relay = Relay(db, providers, lambda cipher: phone_hash(keys.decrypt_phone(cipher)), clock=now_ms)
+        relaying = asyncio.create_task(relay.run())
+        stack.push_async_callback(lambda: relay.stop(within=ending.left()))
+        hosted = chat_services(config)
+        for service in hosted.values():
+            stack.push_async_callback(service.close)
+        first = tallies.number == 0
+        retention = Retention(db, store, lifetimes=lifetimes(config), clock=now_ms, counts_stored=first)
+        if first:
+            await retention.count_stored()
+        retaining = asyncio.create_task(retention.run())
+        stack.callback(retaining.cancel)
+        stack.push_async_callback(lambda: retention.stop(within=ending.left()))
+        hashing = Hashing()
+        stack.callback(hashing.close)
+        tokens = DeviceTokens(providers, default_provider=config.push.default_provider, endpoints=endpoints)
+        parts = Parts(
+            db=db,
+            keys=keys,
+            store=store,
+            sms=sms,
+            hashing=hashing,
+            providers=providers,
+            device_tokens=tokens,
+            hosted=hosted,
+            relay=relay,
+            relaying=relaying,
+            retention=retention,
+            tallies=tallies,
+            neighbours=neighbours,
+        )
+        services = wire(config, parts)
+        stack.enter_context(hearing(parts, services.events))
+        yield services
+
+
+@asynccontextmanager
+async def followed_keys(config: Config, db: Database) -> AsyncIterator[KeyRing]:
+    """The key ring, which becomes whatever its file becomes until the end of the block."""
+    path = config.data_dir / KEY_RING_FILE
+    keys = open_key_ring(path, sealed=await users.find_phone_cipher(db))
+    watch = KeyWatch(db=db, keys=keys, path=path, clock=now_ms)
+    await watch.enter()
+    watching = asyncio.create_task(watch.run())
+    try:
+        yield keys
+    finally:
+        watching.cancel()
+        await watch.leave()
+
+
+@contextmanager
+def hearing(parts: Parts, events: Events) -> Iterator[None]:
+    """For the length of a block be woken by what the processes beside this one and other machines commit."""
+    parts.neighbours.listen(wake_readers=events.wake, wake_relay=parts.relay.wake, wake_retention=parts.retention.wake)
+    following = asyncio.create_task(events.follow_elsewhere()) if parts.db.shared else None
+    try:
+        yield
+    finally:
+        parts.neighbours.close()
+        if following is not None:
+            following.cancel()
+
+
+def lifetimes(config: Config) -> Lifetimes:
+    return Lifetimes(
+        interval_seconds=config.retention.interval_seconds,
+        orphan_seconds=config.retention.orphan_seconds,
+        message_days=config.messages.retention_days,
+        event_days=config.events.retention_days,
+    )

@@ -1,0 +1,87 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The push providers, made from the configuration."""
+
+from pathlib import Path
+
+from config.exposure import is_public
+from config.load import Config
+from config.push import ApnsApp, FcmApp, GetuiApp, configured_apps
+from httpclient.endpoints import Endpoints
+from push.base import Provider, VisibleText
+from push.providers.apns_auth import ApnsCredentials
+from push.providers.fcm_auth import FcmCredentials, read_service_account
+from push.providers.getui_auth import GetuiCredentials
+from push.providers.webpush_vapid import VapidKey, parse_key
+from push.registry import Vendors, build
+from push.vapid_file import open_vapid_key
+
+VAPID_FILE = "vapid.pem"
+
+
+def push_providers(config: Config, endpoints: Endpoints) -> dict[tuple[str, str], Provider]:
+    """By name and app. `endpoints` judges the URLs that devices name. Makes the VAPID key where there is none."""
+    return build(vendors(config), endpoints, text=VisibleText(config.push.title, config.push.body))
+
+
+def vendors(config: Config, *, may_make: bool = True, webpush: bool = True) -> Vendors:
+    """What the configuration has keys for, without Web Push if so asked.
+
+    Unless it `may_make` the VAPID key, there is no Web Push before the key is there. Raises OSError, VapidFileError.
+    """
+    push, apps = config.push, configured_apps(config.push)
+    return Vendors(
+        outbox_log=None if is_public(config) else outbox_log(config),
+        getui={name: _getui(app) for name, app in apps["getui"].items() if isinstance(app, GetuiApp)},
+        fcm={name: _fcm(app) for name, app in apps["fcm"].items() if isinstance(app, FcmApp)},
+        apns={name: _apns(app) for name, app in apps["apns"].items() if isinstance(app, ApnsApp)},
+        webpush=vapid_key(config) if webpush and push.webpush.enabled and (may_make or _has_key(config)) else None,
+        webpush_subject=push.webpush.subject,
+        ntfy=push.ntfy.enabled,
+        webhook=push.webhook.secret.get_secret_value(),
+    )
+
+
+def lane_names(config: Config) -> set[tuple[str, str]]:
+    """Name and app of every push provider that there is; nothing is made."""
+    push = config.push
+    found = {(vendor, app) for vendor, apps in configured_apps(push).items() for app in apps}
+    plain = {"log": not is_public(config), "webpush": push.webpush.enabled, "ntfy": push.ntfy.enabled}
+    return found | {(name, "") for name, is_there in plain.items() if is_there}
+
+
+def vapid_key(config: Config) -> VapidKey:
+    """The key pair that browsers subscribe with: the configured one, or the one of the data directory."""
+    configured = config.push.webpush.private_key.get_secret_value()
+    return parse_key(configured) if configured else open_vapid_key(config.data_dir / VAPID_FILE)
+
+
+def _has_key(config: Config) -> bool:
+    return bool(config.push.webpush.private_key.get_secret_value()) or (config.data_dir / VAPID_FILE).exists()
+
+
+def outbox_log(config: Config) -> Path:
+    """Where the `log` providers of push and SMS write."""
+    return config.data_dir / "outbox.log"
+
+
+def _getui(app: GetuiApp) -> GetuiCredentials:
+    secret = app.master_secret.get_secret_value()
+    return GetuiCredentials(app.base_url, app.app_id, app.app_key, secret, vendor_options=app.vendor_options)
+
+
+def _fcm(app: FcmApp) -> FcmCredentials:
+    text = app.service_account.get_secret_value()
+    return read_service_account(text, base_url=app.base_url, token_url=app.token_url)
+
+
+def _apns(app: ApnsApp) -> ApnsCredentials:
+    return ApnsCredentials(
+        team_id=app.team_id,
+        key_id=app.key_id,
+        private_key=app.private_key.get_secret_value(),
+        topic=app.topic,
+        sandbox=app.sandbox,
+        base_url=app.base_url,
+        ca_file=Path(app.ca_file) if app.ca_file else None,
+        background=app.background,
+    )

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The use cases of a server over the parts that run below them, and what its handlers share."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from app.providers import vapid_key
+from chat.base import ChatService
+from config.load import Config
+from config.types import is_loopback
+from handlers.address import Proxies
+from handlers.refusing import Drain
+from handlers.shared import Activity, HttpSettings, SampleSettings, Services
+from handlers.uploads import BufferBudget
+from models.clock import DAY_MS, HOUR_MS, now_ms
+from models.db.database import Database
+from models.keys import KeyRing
+from models.rules import SendPolicy
+from models.shared_counters import Tallies
+from push.base import Provider
+from push.relay import Relay
+from push.sms.queue import SmsQueue
+from services.accounts.account_deletion import Leaving
+from services.accounts.account_issuing import Enrolment
+from services.accounts.activation import Activation
+from services.accounts.export import Export
+from services.accounts.password_hashing import Hashing
+from services.accounts.passwords import Passwords
+from services.accounts.profile import Accounts
+from services.accounts.session_ids import LastingSessions
+from services.accounts.sessions import Tokens
+from services.accounts.sms_budgets import SmsBudgets
+from services.authentication import Authentication
+from services.chat import Chat
+from services.device_tokens import DeviceTokens
+from services.devices import Devices
+from services.discovery import Discovery
+from services.events import Events
+from services.gauges import Measuring
+from services.groups import Groups
+from services.health import Health
+from services.history import History
+from services.limits import Limits
+from services.maintenance.retention import Retention
+from services.messaging import Messaging
+from services.people import People
+from services.reading import Reading
+from services.reports import Reports
+from services.rooms import Rooms
+from services.sending import Sending
+from services.worker_bus import Neighbours
+from storage.disk import DiskStore
+
+MEGABYTE = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What runs below the use cases. `providers` are the push providers by name and app."""
+
+    db: Database
+    keys: KeyRing
+    store: DiskStore
+    sms: SmsQueue
+    hashing: Hashing
+    providers: Mapping[tuple[str, str], Provider]
+    device_tokens: DeviceTokens
+    hosted: Mapping[str, ChatService]
+    relay: Relay
+    relaying: asyncio.Task[None]
+    retention: Retention
+    tallies: Tallies
+    neighbours: Neighbours
+
+    def wake_relay(self) -> None:
+        """Here and beside: whoever has room sends."""
+        self.relay.wake()
+        self.neighbours.tell_of_pushes()
+
+    def wake_retention(self) -> None:
+        """Here and beside: one process alone removes what has ended."""
+        self.retention.wake()
+        self.neighbours.tell_of_ended_image()
+
+
+def wire(config: Config, parts: Parts) -> Services:
+    """The use cases over these parts, and what the handlers share."""
+    db, keys, store = parts.db, parts.keys, parts.store
+    limits = Limits(
+        db=db,
+        keys=keys,
+        per_address=config.limits.rates.per_address,
+        per_account=config.limits.rates.per_account,
+        per_phone=config.limits.rates.per_phone,
+        per_device=config.limits.rates.per_device,
+        enabled=config.limits.enabled,
+        share=config.server.workers,
+    )
+    accounts, activation = registration(config, parts, limits)
+    tokens, passwords = sessions(config, parts, limits)
+    discovery = Discovery(
+        db=db, keys=keys, per_day=config.discovery.per_day, enabled=config.limits.enabled, clock=now_ms
+    )
+    authentication = Authentication(db=db, keys=keys, limits=limits, clock=now_ms)
+    events = Events(
+        db=db,
+        authentication=authentication,
+        most=config.events.max_readers,
+        readers=parts.tallies.readers,
+        tell_neighbours=parts.neighbours.tell_of_events,
+        clock=now_ms,
+    )
+    groups = Groups(db=db, policy=send_policy(config), wake_retention=parts.wake_retention, clock=now_ms)
+    messaging = Messaging(
+        db=db,
+        limits=limits,
+        discovery=discovery,
+        policy=send_policy(config),
+        keep_ms=config.messages.retention_days * DAY_MS,
+        push_give_up_ms=config.push.give_up_hours * HOUR_MS,
+        wake_relay=parts.wake_relay,
+        clock=now_ms,
+    )
+    return Services(
+        authentication=authentication,
+        accounts=accounts,
+        activation=activation,
+        leaving=Leaving(db=db, keys=keys, wake_retention=parts.wake_retention, clock=now_ms),
+        export=Export(db=db, keys=keys, clock=now_ms),
+        passwords=passwords,
+        tokens=tokens,
+        lasting_sessions=LastingSessions(db=db, clock=now_ms),
+        limits=limits,
+        discovery=discovery,
+        people=People(db=db, clock=now_ms),
+        reports=Reports(db=db, clock=now_ms),
+        groups=groups,
+        sending=Sending(
+            db=db,
+            store=store,
+            keys=keys,
+            limits=limits,
+            discovery=discovery,
+            policy=send_policy(config),
+            push_give_up_ms=config.push.give_up_hours * HOUR_MS,
+            wake_relay=parts.wake_relay,
+            clock=now_ms,
+        ),
+        reading=Reading(db=db, store=store, keys=keys, wake_retention=parts.wake_retention, clock=now_ms),
+        messaging=messaging,
+        history=History(db=db, clock=now_ms),
+        rooms=Rooms(db=db, keys=keys, groups=groups, messaging=messaging, events=events, limits=limits),
+        events=events,
+        chat=Chat(db=db, services=parts.hosted, clock=now_ms),
+        devices=Devices(db=db, tokens=parts.device_tokens, providers=parts.providers, limits=limits, clock=now_ms),
+        health=Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done()),
+        measuring=Measuring(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=now_ms),
+        proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
+        activity=Activity(),
+        drain=Drain(max_bytes=2 * config.images.max_bytes + MEGABYTE),  # who sends twice too much can still read so
+        buffers=BufferBudget(config.uploads.buffer_bytes, parts.tallies.buffers),
+        unknown_callers=BufferBudget(config.uploads.unknown_caller_max_bytes, parts.tallies.unknown_callers),
+        settings=http_settings(config),
+    )
+
+
+def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts, Activation]:
+    """How accounts begin, with proof of the phone and without."""
+    enrolment = Enrolment(
+        keys=parts.keys,
+        recycled_after_days=config.activation.recycled_after_days,
+        push_give_up_ms=config.push.give_up_hours * HOUR_MS,
+        clock=now_ms,
+    )
+    activation = Activation(
+        db=parts.db,
+        keys=parts.keys,
+        enrolment=enrolment,
+        limits=limits,
+        sms=parts.sms,
+        budgets=SmsBudgets(parts.keys, config.activation.budgets.model_dump()),
+        regions=config.sms.regions,
+        test_numbers={number: code.get_secret_value() for number, code in config.activation.test_numbers.items()},
+        wake_relay=parts.wake_relay,
+        clock=now_ms,
+    )
+    accounts = Accounts(
+        db=parts.db,
+        keys=parts.keys,
+        limits=limits,
+        enrolment=enrolment,
+        activation=activation,
+        activation_required=config.activation.required,
+        default_provider=config.push.default_provider,
+        providers={name for name, app in parts.providers if not app},
+        device_tokens=parts.device_tokens,
+        clock=now_ms,
+    )
+    return accounts, activation
+
+
+def sessions(config: Config, parts: Parts, limits: Limits) -> tuple[Tokens, Passwords]:
+    """How people log in, and stay so."""
+    tokens = Tokens(db=parts.db, keys=parts.keys, clock=now_ms)
+    passwords = Passwords(
+        db=parts.db,
+        hashing=parts.hashing,
+        tokens=tokens,
+        limits=limits,
+        default_provider=config.push.default_provider,
+        device_tokens=parts.device_tokens,
+        clock=now_ms,
+    )
+    return tokens, passwords
+
+
+def http_settings(config: Config) -> HttpSettings:
+    return HttpSettings(
+        max_image_bytes=config.images.max_bytes,
+        min_bytes_per_second=config.uploads.min_bytes_per_second,
+        stall_seconds=config.delivery.stall_seconds,
+        grace_seconds=config.delivery.grace_seconds,
+        proxy_grace_seconds=config.delivery.proxy_grace_seconds,
+        rate_window_seconds=config.server.body_timeout_seconds,
+        vapid_public_key=vapid_key(config).public if config.push.webpush.enabled else "",
+        allowed_origins=config.events.allowed_origins,
+        samples=sample_settings(config),
+    )
+
+
+def sample_settings(config: Config) -> SampleSettings:
+    """What is not written holds where this machine alone can reach the server, and nowhere else."""
+    samples, alone = config.samples, is_loopback(config.server.host) and not config.server.behind_proxy
+    return SampleSettings(
+        enabled=alone if samples.enabled is None else samples.enabled,
+        min_password_bytes=samples.min_password_bytes,
+        agora_open_token=alone if samples.agora_open_token is None else samples.agora_open_token,
+    )
+
+
+def send_policy(config: Config) -> SendPolicy:
+    return SendPolicy(
+        max_pixels=config.images.max_pixels,
+        max_ttl_seconds=config.images.ttl_seconds,
+        allow_opaque=config.images.allow_opaque,
+        max_pending=config.inbox.max_pending,
+        max_pending_bytes=config.inbox.max_pending_bytes,
+        friends_only=config.messaging.who == "friends",
+    )

@@ -1,0 +1,266 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kinds of value that config.yaml holds, each with what it must look like. Messages follow the key's path."""
+
+import json
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+from urllib.parse import urlsplit
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+from httpclient.endpoints import parse_origin
+from models.db.engine import SQLITE, parse_url
+from models.db.mysql.connection import MysqlLocation
+from push.providers.apns_auth import p256_key
+from push.providers.fcm_auth import read_service_account, rsa_key
+from push.providers.webpush_vapid import parse_key
+from push.webhook_signature import signing_key
+
+REGION = re.compile(r"[1-9][0-9]{0,2}|[A-Z]{2}")
+RATE = re.compile(r"[1-9][0-9]*/([1-9][0-9]* ?)?(second|minute|hour|day)s?")
+
+
+def address_of(host: str) -> IPv4Address | IPv6Address | None:
+    """The address that a host is, brackets and IPv4 mapping taken off; None for a name."""
+    try:
+        address = ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return None
+    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the host. Of names only "localhost": any other may resolve to anything."""
+    address = address_of(host)
+    return address.is_loopback if address else host.lower() == "localhost"
+
+
+def _from_file(value: Any, info: ValidationInfo) -> Any:
+    """The secret itself, or what stands in the file that the key `…_file` beside it names."""
+    file = info.data.get(f"{info.field_name}_file")
+    if not file:
+        return value
+    if value:
+        raise ValueError(f"is given here and by {info.field_name}_file; keep one of them")
+    secret = Path(file).read_text("utf-8").strip()
+    if not secret:
+        raise ValueError(f"the file that {info.field_name}_file names is empty")
+    return secret
+
+
+def _readable(path: str) -> str:
+    try:
+        if path:
+            Path(path).read_text("utf-8")
+    except OSError as error:
+        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise ValueError(f"{path} holds no text") from None
+    return path
+
+
+def _http_url(url: str) -> str:
+    parts = urlsplit(url)
+    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
+        raise ValueError("must be an address that begins with https:// or http://")
+    if "@" in parts.netloc:
+        raise ValueError("must not carry a user or password")
+    return url.rstrip("/")
+
+
+def _origin(text: str) -> str:
+    parse_origin(text)
+    return text
+
+
+def _secret_url(url: str) -> str:
+    parts = urlsplit(url)
+    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
+        raise ValueError("must begin with https://, since secrets travel there; http:// is for this machine alone")
+    return url
+
+
+def _database_url(url: str) -> str:
+    try:
+        location = parse_url(url)
+    except ValueError as error:
+        raise ValueError(f"{error}, as in {SQLITE}{{data_dir}}/glimpse.db") from None
+    if isinstance(location, MysqlLocation):
+        for file in filter(None, (location.ssl_cert, location.ssl_key, location.ssl_ca.removeprefix("system"))):
+            _readable(file)
+        if not (location.ssl_ca or location.unix_socket or is_loopback(location.host)):
+            raise ValueError("needs ?ssl_ca=FILE (or ssl_ca=system) for a server that is not on this machine")
+    return url
+
+
+def holds_password(url: object) -> bool:
+    """Whether there is one in the URL itself."""
+    return isinstance(url, str) and bool(urlsplit(url).password)
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return url.replace(f":{parts.password}@", ":**********@", 1) if parts.password else url
+
+
+def _proxy(text: str) -> str:
+    try:
+        names_all = ip_network(text, strict=False).prefixlen == 0
+    except ValueError:
+        raise ValueError("must be an IP address or a network such as 10.0.0.0/8") from None
+    if names_all:
+        raise ValueError("names every address there is; name the proxy alone")
+    return text
+
+
+def _phone(number: str) -> str:
+    if not (number.startswith("+") and number[1:].isascii() and number[1:].isdigit() and 8 <= len(number) <= 16):
+        raise ValueError('a number must be written like "+8613800138000", with its plus sign and in quotes')
+    return number
+
+
+def _code(code: SecretStr) -> SecretStr:
+    digits = code.get_secret_value()
+    if not (digits.isascii() and digits.isdigit() and 4 <= len(digits) <= 10):
+        raise ValueError('a code must be 4 to 10 digits in quotes, like "123456"')
+    return code
+
+
+def _region(value: Any) -> str:
+    """YAML reads 86 as a number, and the country NO as no."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not REGION.fullmatch(text):
+        raise ValueError('must be a calling code like 86 or a country like "CN", in quotes')
+    return text
+
+
+def _one_of(*keys: str) -> AfterValidator:
+    def check(key: str) -> str:
+        if key not in keys:
+            raise PydanticCustomError("extra_forbidden", "unknown")
+        return key
+
+    return AfterValidator(check)
+
+
+def _rate(text: str) -> str:
+    if not RATE.fullmatch(text):
+        raise ValueError("must be a number per period, like 20/minute, 5/10 minutes or 100/day")
+    return text
+
+
+def _hex(digits: str) -> str:
+    if digits and not re.fullmatch(r"[0-9A-Fa-f]{32}", digits):
+        raise ValueError("must be 32 hex digits")
+    return digits
+
+
+def _secret_hex(digits: SecretStr) -> SecretStr:
+    _hex(digits.get_secret_value())
+    return digits
+
+
+def _subject(address: str) -> str:
+    if address and not re.fullmatch(r"mailto:[!-~]+@[!-~]+|https://[!-~]+", address):
+        raise ValueError("must begin with mailto: or https://, as in mailto:you@example.org")
+    return address
+
+
+def _vapid_key(key: SecretStr) -> SecretStr:
+    if key.get_secret_value():
+        parse_key(key.get_secret_value())
+    return key
+
+
+def _webhook_secret(secret: SecretStr) -> SecretStr:
+    if secret.get_secret_value():
+        signing_key(secret.get_secret_value())
+    return secret
+
+
+def _apns_key(key: SecretStr) -> SecretStr:
+    if key.get_secret_value():
+        p256_key(key.get_secret_value())
+    return key
+
+
+def _service_account(text: SecretStr) -> SecretStr:
+    if text.get_secret_value():
+        rsa_key(read_service_account(text.get_secret_value()).private_key)
+    return text
+
+
+def _app_name(name: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
+        raise ValueError("an app's name is 1 to 64 letters, digits, dots, dashes and underscores")
+    return name
+
+
+def _json(value: Any) -> Any:
+    """A list or mapping from the environment, where everything is text: JSON, or for a list also commas."""
+    if not isinstance(value, str):
+        return value
+    if not value.lstrip().startswith(("[", "{")):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("is no JSON that can be read") from None
+
+
+Of = TypeVar("Of")
+Amount = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1)]
+Lifetime = Annotated[int, Field(ge=60)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Workers = Annotated[int, Field(ge=1, le=64)]
+PasswordBytes = Annotated[int, Field(ge=1, le=1024)]
+Text = Annotated[str, Field(min_length=1, max_length=256)]
+Rate = Annotated[str, AfterValidator(_rate)]
+AddressClass = Annotated[str, _one_of("default", "register", "code", "login", "login_failure")]
+AddressRates = Annotated[dict[AddressClass, Rate], BeforeValidator(_json)]
+AccountClass = Annotated[
+    str,
+    _one_of(
+        "default",
+        "send",
+        "login_failure",
+        "password",
+        "chat_token",
+        "message",
+        "device",
+        "test_push",
+        "befriend",
+        "group",
+        "report",
+        "export",
+    ),
+]
+AccountRates = Annotated[dict[AccountClass, Rate], BeforeValidator(_json)]
+PhoneRates = Annotated[dict[Annotated[str, _one_of("register", "test_number")], Rate], BeforeValidator(_json)]
+DeviceRates = Annotated[dict[Annotated[str, _one_of("test_push")], Rate], BeforeValidator(_json)]
+ReadableFile = Annotated[str, AfterValidator(_readable)]
+Secret = Annotated[SecretStr, Field(validate_default=True), BeforeValidator(_from_file)]
+SecretHexDigits = Annotated[Secret, AfterValidator(_secret_hex)]
+HexDigits = Annotated[str, AfterValidator(_hex)]
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
+VapidSubject = Annotated[str, AfterValidator(_subject)]
+VapidPrivateKey = Annotated[Secret, AfterValidator(_vapid_key)]
+WebhookSecret = Annotated[Secret, AfterValidator(_webhook_secret)]
+ApnsPrivateKey = Annotated[Secret, AfterValidator(_apns_key)]
+ServiceAccount = Annotated[Secret, AfterValidator(_service_account)]
+AppName = Annotated[str, AfterValidator(_app_name)]
+Apps = Annotated[dict[AppName, Of], BeforeValidator(_json)]
+VendorOptions = Annotated[dict[str, dict[str, Any]], BeforeValidator(_json)]
+SecretUrl = Annotated[HttpUrl, AfterValidator(_secret_url)]
+Phone = Annotated[str, AfterValidator(_phone)]
+Code = Annotated[SecretStr, AfterValidator(_code)]
+TestNumbers = Annotated[dict[Phone, Code], BeforeValidator(_json)]
+Proxies = Annotated[tuple[Annotated[str, AfterValidator(_proxy)], ...], BeforeValidator(_json)]
+Regions = Annotated[tuple[Annotated[str, BeforeValidator(_region)], ...], BeforeValidator(_json)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_json)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_json)]
+DatabaseUrl = Annotated[str, AfterValidator(_database_url), PlainSerializer(_without_password, when_used="json")]

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP/1.1 towards providers, who are not trusted: no redirect, no proxy from the environment, every answer bounded.
+
+Connections go to the very address that was judged, so that no later answer of the name's server counts; TLS still
+asks for the name and checks the certificate against it. What goes wrong on the way is a value, since for a push it
+only ever means: try again.
+"""
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from functools import lru_cache
+from time import time
+from typing import NamedTuple
+
+import h11
+import httpx
+
+from httpclient.endpoints import DEFAULT_PORTS, HTTPS, Endpoints, NotAllowed
+from httpclient.http1_connection import Broken, Connection, Reply, TooLarge
+
+MAX_ANSWER_BYTES = 64 * 1024
+CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 10.0
+MAX_CONNECTIONS = 500
+MAX_IDLE = 100
+# Many hosts end a connection that is silent for longer, and a request may meet that end on its way.
+IDLE_SECONDS = 5.0
+MAX_ADDRESSES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A complete answer, whatever its status. The body is as it came; none of it has been decoded."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+    def retry_after(self) -> float | None:
+        """The seconds that `Retry-After` asks for, as a number or as a date; None where it does not say."""
+        value = self.headers.get("retry-after", "").strip()
+        if value.isascii() and value.isdigit() and len(value) <= 9:
+            return float(value)
+        try:
+            return max(parsedate_to_datetime(value).timestamp() - time(), 0.0)
+        except (ValueError, OverflowError):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class NoAnswer:
+    """No usable answer. The request may have been carried out all the same."""
+
+    reason: str
+
+
+class _Host(NamedTuple):
+    name: str
+    port: int
+    tls: bool
+
+
+class HttpClient:
+    """Up to 500 connections at once. Times in seconds: until a connection is had, and from there to the answer's end.
+
+    With `endpoints` it takes URLs that devices named: one that they do not allow is never connected to. `tls` says
+    whom to trust in place of the usual authorities.
+    """
+
+    def __init__(
+        self,
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
+        endpoints: Endpoints | None = None,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._connect_seconds = connect_seconds
+        self._answer_seconds = answer_seconds
+        self._endpoints = endpoints
+        self._tls = tls or httpx.create_ssl_context(trust_env=False)
+        self._tls.set_alpn_protocols(["http/1.1"])
+        self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
+        # The host that was left alone for longest is first, and so is each one's oldest connection.
+        self._idle: dict[_Host, list[Connection]] = {}
+        self._idle_count = 0
+
+    async def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> Answer | NoAnswer:
+        """Send one POST; an answer over 64 KiB, too slow or broken is none."""
+        return await self.request("POST", url, content=content, headers=headers)
+
+    async def request(
+        self, method: str, url: str, *, content: bytes = b"", headers: Mapping[str, str]
+    ) -> Answer | NoAnswer:
+        """Send one request of any method; the rest as `post`."""
+        try:
+            if self._endpoints:
+                self._endpoints.check_form(url)
+            host, named, target = _split(url)
+            request = _request(method, named, target, headers, len(content))
+            reply = await self._exchange(host, request, content)
+        except NotAllowed:
+            return NoAnswer("address not allowed")
+        except TimeoutError:
+            return NoAnswer("timed out")
+        except TooLarge:
+            return NoAnswer("answer too large")
+        except (OSError, UnicodeError):  # the latter for a name that no name's server could have
+            return NoAnswer("cannot connect")
+        except (Broken, httpx.InvalidURL, h11.LocalProtocolError):
+            return NoAnswer("connection broken")
+        return Answer(*reply)
+
+    async def close(self) -> None:
+        """End the connections that nobody uses; those in use end with their answers' callers."""
+        for idle in self._idle.values():
+            for connection in idle:
+                connection.abort()
+        self._idle.clear()
+        self._idle_count = 0
+
+    async def _exchange(self, host: _Host, request: h11.Request, content: bytes) -> Reply:
+        async with asyncio.timeout(self._connect_seconds) as limit, self._turns:
+            connection = self._take_idle(host) or await self._open(host)
+            limit.reschedule(asyncio.get_running_loop().time() + self._answer_seconds)
+            try:
+                return await connection.exchange(request, content, max_bytes=MAX_ANSWER_BYTES)
+            finally:
+                self._give_back(host, connection)
+
+    def _take_idle(self, host: _Host) -> Connection | None:
+        """The connection to this host that was used last; those that have waited too long, or are lost, end."""
+        idle = self._idle.get(host)
+        while idle:
+            connection = idle.pop()
+            self._idle_count -= 1
+            if connection.reusable and connection.idle_seconds < IDLE_SECONDS:
+                return connection
+            connection.abort()
+        self._idle.pop(host, None)
+        return None
+
+    def _give_back(self, host: _Host, connection: Connection) -> None:
+        if not connection.reusable:
+            connection.abort()
+            return
+        idle = self._idle[host] = self._idle.pop(host, [])
+        idle.append(connection)
+        self._idle_count += 1
+        if self._idle_count > MAX_IDLE:
+            longest, oldest = next(iter(self._idle.items()))
+            oldest.pop(0).abort()
+            self._idle_count -= 1
+            if not oldest:
+                del self._idle[longest]
+
+    async def _open(self, host: _Host) -> Connection:
+        """Look the name up once and connect to the first of its addresses that answers. Raises OSError, NotAllowed."""
+        loop = asyncio.get_running_loop()
+        find = self._endpoints.addresses if self._endpoints else _addresses
+        # IPv4 first: where IPv6 leads nowhere, nothing says so.
+        addresses = sorted((await find(host.name, host.port))[:MAX_ADDRESSES], key=lambda address: ":" in address)
+        tls, name = (self._tls, host.name) if host.tls else (None, None)
+        failure: OSError = ConnectionError()
+        for address in addresses:
+            try:
+                async with asyncio.timeout(self._connect_seconds / len(addresses)):
+                    _, connection = await loop.create_connection(
+                        Connection, address, host.port, ssl=tls, server_hostname=name
+                    )
+                    return connection
+            except OSError as error:
+                failure = error
+        raise failure
+
+
+async def _addresses(host: str, port: int) -> list[str]:
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(info[4][0]) for info in found))
+
+
+@lru_cache(maxsize=4096)
+def _split(url: str) -> tuple[_Host, bytes, bytes]:
+    """Where a URL leads: the host, as connected to and as named in requests, and the request's target.
+
+    Raises httpx.InvalidURL.
+    """
+    parsed = httpx.URL(url)
+    if parsed.scheme not in DEFAULT_PORTS or not parsed.raw_host:
+        raise httpx.InvalidURL("no http or https address")
+    port = parsed.port or DEFAULT_PORTS[parsed.scheme]
+    host = _Host(parsed.raw_host.decode("ascii"), port, tls=parsed.scheme == HTTPS)
+    return host, parsed.netloc, parsed.raw_path
+
+
+def _request(method: str, host: bytes, target: bytes, headers: Mapping[str, str], length: int) -> h11.Request:
+    """Raises h11.LocalProtocolError for what cannot stand in a header."""
+    own = {b"host": host, b"accept": b"*/*", b"accept-encoding": b"identity", b"user-agent": b"glimpse"}
+    given = {name.lower().encode(): value.encode() for name, value in headers.items()}
+    fields = {**own, **given, b"content-length": b"%d" % length}
+    return h11.Request(method=method, target=target, headers=list(fields.items()))

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HTTP/2 towards one host, all requests on one connection, over `h2`.
+
+What httpx does by HTTP/2 costs three times the processor time, leaves abandoned streams open until the host takes
+no more, and hands the error that one request met to all others. As in `httpclient.http1`, what goes wrong is a value.
+"""
+
+import asyncio
+import logging
+import ssl
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+from hpack import NeverIndexedHeaderTuple
+
+from httpclient.endpoints import DEFAULT_PORTS, HTTPS
+from httpclient.http1 import ANSWER_SECONDS, CONNECT_SECONDS, Answer, NoAnswer
+from httpclient.http2_connection import Connection, Header, Unprocessed
+
+# Firewalls forget a silent connection without telling either end.
+IDLE_SECONDS = 300.0
+CLOSE_SECONDS = 1.0
+
+# Its debugging lines hold every header: keys, and device tokens in paths.
+logging.getLogger("hpack").setLevel(logging.WARNING)
+
+
+class Http2Client:
+    """One connection to the host of `base_url`, opened when it is needed. Times in seconds: to connect, to the answer.
+
+    `ca_file` holds the certificates to trust in place of the usual ones. Raises OSError where it cannot be read, and
+    ValueError where `base_url` is no http or https address.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        connect_seconds: float = CONNECT_SECONDS,
+        answer_seconds: float = ANSWER_SECONDS,
+        ca_file: Path | None = None,
+    ) -> None:
+        try:
+            url = httpx.URL(base_url)
+        except httpx.InvalidURL:
+            url = httpx.URL()
+        if url.scheme not in DEFAULT_PORTS or not url.host:
+            raise ValueError(f"no http or https address: {base_url}")
+        self._host = url.host
+        self._port = url.port or DEFAULT_PORTS[url.scheme]
+        self._path = url.path.rstrip("/")
+        self._head: list[Header] = [
+            (b":method", b"POST"),
+            (b":scheme", url.scheme.encode()),
+            (b":authority", url.netloc),
+        ]
+        self._tls = _tls(ca_file) if url.scheme == HTTPS else None
+        self._connect_seconds = connect_seconds
+        self._answer_seconds = answer_seconds
+        self._opening = asyncio.Lock()
+        self._connection: Connection | None = None
+
+    async def post(
+        self, path: str, *, content: bytes, headers: Mapping[str, str], once: Mapping[str, str]
+    ) -> Answer | NoAnswer:
+        """Send one POST of up to 16 KiB; an answer over 64 KiB, too slow or broken is none.
+
+        The headers `once` are this request's own: the table that compresses headers is kept free of them. What the
+        host says it has not looked at is sent once more, on a connection of its own.
+        """
+        head = [*self._head, NeverIndexedHeaderTuple(b":path", f"{self._path}{path}".encode())]
+        head += [(name.encode(), value.encode()) for name, value in headers.items()]
+        head += [NeverIndexedHeaderTuple(name.encode(), value.encode()) for name, value in once.items()]
+        head.append(NeverIndexedHeaderTuple(b"content-length", str(len(content)).encode()))
+        for _ in range(2):
+            try:
+                async with asyncio.timeout(self._connect_seconds):
+                    connection = await self._usable()
+            except TimeoutError:
+                return NoAnswer("timed out")
+            except (OSError, UnicodeError):  # the latter for a name that no name's server could have
+                return NoAnswer("cannot connect")
+            try:
+                return await connection.exchange(head, content, seconds=self._answer_seconds)
+            except Unprocessed:
+                continue
+        return NoAnswer("connection going away")
+
+    async def close(self) -> None:
+        """End the connection, and what is under way on it."""
+        if self._connection is not None:
+            self._connection.close()
+            await asyncio.wait([self._connection.lost], timeout=CLOSE_SECONDS)
+            self._connection.abort()
+
+    async def _usable(self) -> Connection:
+        async with self._opening:
+            if self._connection is not None and self._connection.idle_seconds > IDLE_SECONDS:
+                self._connection.retire()
+            if self._connection is None or self._connection.retired:
+                self._connection = await self._open()
+            return self._connection
+
+    async def _open(self) -> Connection:
+        """Connect, and wait for the host's settings. Raises OSError."""
+        loop = asyncio.get_running_loop()
+        _, connection = await loop.create_connection(Connection, self._host, self._port, ssl=self._tls)
+        try:
+            if not await connection.ready:
+                raise ConnectionError
+        except BaseException:
+            connection.abort()
+            raise
+        return connection
+
+
+def _tls(ca_file: Path | None) -> ssl.SSLContext:
+    context = ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
+    context.set_alpn_protocols(["h2"])
+    return context

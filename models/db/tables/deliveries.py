@@ -1,0 +1,278 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statements over `deliveries`: one person's part of a message."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import Select, bindparam, exists, insert, or_, select, update
+
+from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
+from models.db.schema import deliveries, group_members, messages, phone_index, users
+from models.db.tables.messages import COLUMNS, IS_IMAGE, message_of
+from models.group import GroupId
+from models.keys import PhoneDigest
+from models.message import Delivery, DeliveryState, MessageId
+from models.user import UserId
+
+PENDING, CONSUMED = DeliveryState.PENDING.value, DeliveryState.CONSUMED.value
+WITHHELD, RELEASED = DeliveryState.WITHHELD.value, DeliveryState.RELEASED.value
+
+
+def _delivery() -> Select[Row]:
+    own = (deliveries.c.receiver_uid, deliveries.c.state, deliveries.c.consumed_at, deliveries.c.readable_until)
+    is_in_group = exists().where(
+        group_members.c.group_id == messages.c.group_id, group_members.c.uid == deliveries.c.receiver_uid
+    )
+    is_member = or_(messages.c.group_id.is_(None), is_in_group)
+    return select(*COLUMNS, *own, is_member).join(deliveries, deliveries.c.message_id == messages.c.message_id)
+
+
+_INSERT = Statement(
+    insert(deliveries).values(
+        message_id=bindparam("message_id"),
+        receiver_uid=bindparam("receiver_uid"),
+        sender_uid=bindparam("sender_uid"),
+        state=bindparam("in_state"),
+    )
+)
+_INSERT_FOR_MEMBERS = Statement(
+    insert(deliveries).from_select(
+        ["message_id", "receiver_uid", "sender_uid", "state"],
+        select(
+            bindparam("message_id", type_=deliveries.c.message_id.type),
+            users.c.uid,
+            bindparam("sender_uid", type_=deliveries.c.sender_uid.type),
+            bindparam("first_state", type_=deliveries.c.state.type),
+        ).where(InList(users.c.uid, bindparam("receiver_uids"))),
+    )
+)
+_FIND = Statement(
+    _delivery().where(
+        messages.c.message_key == bindparam("message_key"), deliveries.c.receiver_uid == bindparam("receiver_uid")
+    )
+)
+_WHOSE_PHONE = (
+    select(phone_index.c.uid)
+    .where(phone_index.c.version == bindparam("version"), phone_index.c.digest == bindparam("digest"))
+    .scalar_subquery()
+)
+_OLDEST_FROM = Statement(
+    _delivery()
+    .where(
+        deliveries.c.receiver_uid == bindparam("receiver_uid"),
+        deliveries.c.sender_uid == _WHOSE_PHONE,
+        deliveries.c.state == PENDING,
+        IS_IMAGE,
+        messages.c.expires_at > bindparam("now"),
+    )
+    .order_by(deliveries.c.message_id)
+    .limit(1)
+)
+_OF_MESSAGE = Statement(
+    select(deliveries.c.receiver_uid, deliveries.c.state, deliveries.c.consumed_at)
+    .where(deliveries.c.message_id == bindparam("message_id"))
+    .order_by(deliveries.c.receiver_uid)
+)
+_STATE = Statement(
+    select(deliveries.c.state).where(
+        deliveries.c.message_id == bindparam("message_id"), deliveries.c.receiver_uid == bindparam("uid")
+    )
+)
+_CONSUME = Statement(
+    update(deliveries)
+    .values(state=CONSUMED, consumed_at=bindparam("now"), readable_until=bindparam("until"))
+    .where(
+        deliveries.c.message_id == bindparam("message_id"),
+        deliveries.c.receiver_uid == bindparam("uid"),
+        deliveries.c.state == PENDING,
+    )
+)
+_SET_GRACE = Statement(
+    update(deliveries)
+    .values(readable_until=bindparam("until"))
+    .where(
+        deliveries.c.message_id == bindparam("message_id"),
+        deliveries.c.receiver_uid == bindparam("uid"),
+        deliveries.c.state == CONSUMED,
+        deliveries.c.readable_until > bindparam("now"),
+    )
+)
+_LEAVE_PENDING = Statement(
+    update(deliveries)
+    .values(state=bindparam("new_state"))
+    .where(
+        deliveries.c.message_id == bindparam("message_id"),
+        deliveries.c.receiver_uid == bindparam("uid"),
+        deliveries.c.state == PENDING,
+    )
+)
+_RECALL = Statement(
+    update(deliveries)
+    .values(state=DeliveryState.RECALLED.value)
+    .where(
+        deliveries.c.message_id == bindparam("message_id"),
+        InList(deliveries.c.receiver_uid, bindparam("receiver_uids")),
+        deliveries.c.state == PENDING,
+    )
+)
+_IS_UNSETTLED = or_(deliveries.c.state == PENDING, deliveries.c.state == WITHHELD)
+_LIST_OF_GROUP = Statement(
+    select(messages.c.message_id, messages.c.size, deliveries.c.state)
+    .select_from(deliveries)
+    .join(messages, messages.c.message_id == deliveries.c.message_id)
+    .where(
+        deliveries.c.receiver_uid == bindparam("receiver_uid"),
+        _IS_UNSETTLED,
+        messages.c.group_id == bindparam("group_id"),
+        IS_IMAGE,
+        messages.c.expires_at > bindparam("now"),
+        messages.c.recalled_at.is_(None),
+    )
+)
+_RELEASE = Statement(
+    update(deliveries)
+    .values(state=RELEASED)
+    .where(
+        deliveries.c.receiver_uid == bindparam("uid"),
+        InList(deliveries.c.message_id, bindparam("message_ids")),
+        _IS_UNSETTLED,
+    )
+)
+_INBOX = Statement(
+    select(*COLUMNS, users.c.region_num, users.c.phone_cipher)
+    .select_from(deliveries)
+    .join(messages, messages.c.message_id == deliveries.c.message_id)
+    .outerjoin(users, users.c.uid == messages.c.sender_uid)
+    .where(
+        deliveries.c.receiver_uid == bindparam("receiver_uid"),
+        deliveries.c.state == PENDING,
+        deliveries.c.message_id > bindparam("after"),
+        deliveries.c.message_id < bindparam("before"),
+        IS_IMAGE,
+        messages.c.expires_at > bindparam("now"),
+    )
+    .order_by(deliveries.c.message_id)
+    .limit(bindparam("limit"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How one receiver stands with a message, as its sender may see it."""
+
+    uid: UserId
+    state: DeliveryState
+    consumed_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unsettled:
+    """A message of `size` bytes that waits for one person, or was withheld from them."""
+
+    message_id: MessageId
+    size: int
+    state: DeliveryState
+
+
+async def insert_one(
+    tx: Transaction,
+    *,
+    message_id: MessageId,
+    receiver_uid: UserId,
+    sender_uid: UserId,
+    state: DeliveryState = DeliveryState.PENDING,
+) -> None:
+    """What one person gets: an image waits for them, a text is SENT."""
+    await tx.execute(
+        _INSERT, message_id=message_id, receiver_uid=receiver_uid, sender_uid=sender_uid, in_state=state.value
+    )
+
+
+async def insert_for_members(
+    tx: Transaction,
+    *,
+    message_id: MessageId,
+    receiver_uids: Iterable[UserId],
+    sender_uid: UserId,
+    state: DeliveryState,
+) -> None:
+    """One row for each of these people, in the same state: PENDING, SENT or WITHHELD."""
+    uids = as_list(receiver_uids)
+    await tx.execute(
+        _INSERT_FOR_MEMBERS,
+        message_id=message_id,
+        receiver_uids=uids,
+        sender_uid=sender_uid,
+        first_state=state.value,
+    )
+
+
+async def find(reader: Reader, message_key: str, receiver_uid: UserId) -> Delivery | None:
+    """This person's part of the image with this key."""
+    rows = await reader.read(_FIND, message_key=message_key, receiver_uid=receiver_uid)
+    return _delivery_of(rows[0]) if rows else None
+
+
+async def find_oldest_from(reader: Reader, *, sender: PhoneDigest, receiver_uid: UserId, now: int) -> Delivery | None:
+    """The oldest pending image from whoever has this number to a person."""
+    rows = await reader.read(
+        _OLDEST_FROM, version=sender.version, digest=sender.digest, receiver_uid=receiver_uid, now=now
+    )
+    return _delivery_of(rows[0]) if rows else None
+
+
+async def list_of_message(reader: Reader, message_id: MessageId) -> list[Receipt]:
+    rows = await reader.read(_OF_MESSAGE, message_id=message_id)
+    return [Receipt(uid, DeliveryState(state), consumed_at) for uid, state, consumed_at in rows]
+
+
+async def find_state(reader: Reader, message_id: MessageId, uid: UserId) -> DeliveryState | None:
+    """How this person stands with a message; None when it did not go to them."""
+    rows = await reader.read(_STATE, message_id=message_id, uid=uid)
+    return DeliveryState(rows[0][0]) if rows else None
+
+
+async def list_inbox(
+    reader: Reader, *, receiver_uid: UserId, after: int, before: int, now: int, limit: int
+) -> list[Row]:
+    """Pending images, oldest first: a message's columns, then the sender's region and encrypted phone."""
+    return await reader.read(_INBOX, receiver_uid=receiver_uid, after=after, before=before, now=now, limit=limit)
+
+
+async def mark_consumed(tx: Transaction, *, message_id: MessageId, uid: UserId, now: int, until: int) -> bool:
+    """True for the one call that consumes. `until`: how long the same person may fetch it again."""
+    return (await tx.execute(_CONSUME, message_id=message_id, uid=uid, now=now, until=until)).count == 1
+
+
+async def set_grace(tx: Transaction, *, message_id: MessageId, uid: UserId, now: int, until: int) -> bool:
+    """Move the end of a grace that still runs. False when it is over or nothing was consumed."""
+    return (await tx.execute(_SET_GRACE, message_id=message_id, uid=uid, now=now, until=until)).count == 1
+
+
+async def leave_pending(tx: Transaction, *, message_id: MessageId, uid: UserId, state: DeliveryState) -> bool:
+    """End a pending delivery as expired or recalled. True for the one call that does."""
+    return (await tx.execute(_LEAVE_PENDING, message_id=message_id, uid=uid, new_state=state.value)).count == 1
+
+
+async def recall(tx: Transaction, message_id: MessageId, receiver_uids: Iterable[UserId]) -> None:
+    """Take a message back from those of these people who have not fetched it."""
+    await tx.execute(_RECALL, message_id=message_id, receiver_uids=as_list(receiver_uids))
+
+
+async def list_of_group(tx: Transaction, receiver_uid: UserId, group_id: GroupId, now: int) -> list[Unsettled]:
+    """The images of this group that this person could still fetch, or could if they were not withheld from them."""
+    rows = await tx.read(_LIST_OF_GROUP, receiver_uid=receiver_uid, group_id=group_id, now=now)
+    return [Unsettled(MessageId(message_id), size, DeliveryState(state)) for message_id, size, state in rows]
+
+
+async def release(tx: Transaction, receiver_uid: UserId, message_ids: Iterable[MessageId]) -> None:
+    """End what this person has not fetched of these messages."""
+    await tx.execute(_RELEASE, uid=receiver_uid, message_ids=as_list(message_ids))
+
+
+def _delivery_of(row: Row) -> Delivery:
+    *message, receiver_uid, state, consumed_at, readable_until, is_member = row
+    state = DeliveryState(state)
+    return Delivery(
+        message_of(tuple(message)), receiver_uid, state, consumed_at, readable_until, is_member=bool(is_member)
+    )

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Statements over a conversation: what two people have sent each other, and what a group has seen."""
+
+from dataclasses import dataclass
+
+from sqlalchemy import (
+    BindParameter,
+    ColumnElement,
+    Select,
+    and_,
+    bindparam,
+    func,
+    or_,
+    select,
+    union_all,
+)
+
+from models.db.database import InList, Reader, Row, Statement, as_list
+from models.db.schema import deliveries, group_members, messages
+from models.db.tables.messages import COLUMNS, message_of
+from models.group import GroupId
+from models.ids import IdRange
+from models.message import DeliveryState, Message, MessageId, MessageKind
+from models.user import UserId
+
+_COLUMNS = (*COLUMNS, messages.c.kind, messages.c.body, deliveries.c.state)
+_ME: BindParameter[int] = bindparam("me")
+_OTHER: BindParameter[int] = bindparam("other")
+_MINE = and_(deliveries.c.message_id == messages.c.message_id, deliveries.c.receiver_uid == _ME)
+_RANGE = (messages.c.message_id > bindparam("after"), messages.c.message_id < bindparam("before"))
+_SENT = and_(messages.c.sender_uid == _ME, messages.c.receiver_uid == _OTHER)
+# What people send themselves goes one way.
+_RECEIVED = and_(
+    messages.c.sender_uid == _OTHER, messages.c.receiver_uid == _ME, messages.c.sender_uid != messages.c.receiver_uid
+)
+_JOINED_AFTER = (
+    select(group_members.c.joined_after)
+    .where(group_members.c.group_id == bindparam("of_group"), group_members.c.uid == _ME)
+    .scalar_subquery()
+)
+_SHOWN = and_(
+    messages.c.group_id == bindparam("of_group"),
+    messages.c.message_id > _JOINED_AFTER,
+    or_(
+        messages.c.sender_uid == _ME,
+        and_(deliveries.c.state.is_not(None), deliveries.c.state != DeliveryState.WITHHELD.value),
+    ),
+)
+_NEWEST_FIRST = messages.c.message_id.desc()
+
+
+def _direction(condition: ColumnElement[bool]) -> Select[tuple[int]]:
+    """The newest of one direction, enough for the page: each direction is a range of an index of its own."""
+    newest = select(messages.c.message_id).where(condition, *_RANGE).order_by(_NEWEST_FIRST).limit(bindparam("enough"))
+    return select(newest.subquery().c.message_id)
+
+
+def _page(ids: Select[tuple[int]]) -> tuple[Statement, Statement]:
+    """One page of these messages, as it is read near its beginning and, off the event loop, anywhere.
+
+    Whatever the page leaves behind it costs the index alone: only what is on the page is read.
+    """
+    page = ids.limit(bindparam("limit")).offset(bindparam("offset")).subquery()
+    rows = (
+        select(*_COLUMNS)
+        .select_from(
+            page.join(messages, messages.c.message_id == page.c.message_id).outerjoin(deliveries, _MINE),
+        )
+        .order_by(_NEWEST_FIRST)
+    )
+    return Statement(rows), Statement(rows, bulk=True)
+
+
+_PAIR = union_all(_direction(_SENT), _direction(_RECEIVED)).subquery()
+_LIST_PAIR = _page(select(_PAIR.c.message_id).order_by(_PAIR.c.message_id.desc()))
+_COUNT_PAIR = Statement(
+    select(
+        select(func.count()).select_from(messages).where(_SENT).scalar_subquery()
+        + select(func.count()).select_from(messages).where(_RECEIVED).scalar_subquery()
+    ),
+    bulk=True,
+)
+_OF_GROUP = messages.outerjoin(deliveries, _MINE)
+_LIST_GROUP = _page(select(messages.c.message_id).select_from(_OF_GROUP).where(_SHOWN, *_RANGE).order_by(_NEWEST_FIRST))
+_COUNT_GROUP = Statement(select(func.count()).select_from(_OF_GROUP).where(_SHOWN), bulk=True)
+_STATES = Statement(
+    select(deliveries.c.message_id, deliveries.c.state)
+    .distinct()
+    .where(InList(deliveries.c.message_id, bindparam("ids"))),
+    bulk=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One message as one person may look back on it. `body` is JSON, null for an image; of anything else `message` has
+    no file. `own_state` is their delivery's, null for what they sent.
+    """
+
+    message: Message
+    kind: MessageKind
+    body: str | None
+    own_state: DeliveryState | None
+
+
+async def list_with(reader: Reader, *, me: UserId, other: int, wanted: IdRange) -> list[Entry]:
+    """What two people have sent each other, the newest first."""
+    rows = await reader.read(
+        _LIST_PAIR[wanted.offset > 0],
+        me=me,
+        other=other,
+        after=wanted.after,
+        before=wanted.before,
+        limit=wanted.limit,
+        offset=wanted.offset,
+        enough=wanted.limit + wanted.offset,
+    )
+    return [_entry(row) for row in rows]
+
+
+async def count_with(reader: Reader, *, me: UserId, other: int) -> int:
+    return int((await reader.read(_COUNT_PAIR, me=me, other=other))[0][0])
+
+
+async def list_of_group(reader: Reader, *, me: UserId, group_id: GroupId, wanted: IdRange) -> list[Entry]:
+    """What this member was sent in the group since they joined, and sent themselves since, the newest first."""
+    rows = await reader.read(
+        _LIST_GROUP[wanted.offset > 0],
+        me=me,
+        of_group=group_id,
+        after=wanted.after,
+        before=wanted.before,
+        limit=wanted.limit,
+        offset=wanted.offset,
+    )
+    return [_entry(row) for row in rows]
+
+
+async def count_of_group(reader: Reader, *, me: UserId, group_id: GroupId) -> int:
+    return int((await reader.read(_COUNT_GROUP, me=me, of_group=group_id))[0][0])
+
+
+async def list_states(reader: Reader, message_ids: list[MessageId]) -> dict[MessageId, list[DeliveryState]]:
+    """The states that the receivers of each of these messages are in, each state once; of one without any, none."""
+    found: dict[MessageId, list[DeliveryState]] = {message_id: [] for message_id in message_ids}
+    for message_id, state in await reader.read(_STATES, ids=as_list(message_ids)):
+        found[message_id].append(DeliveryState(state))
+    return found
+
+
+def _entry(row: Row) -> Entry:
+    *message, kind, body, state = row
+    return Entry(message_of(tuple(message)), MessageKind(kind), body, DeliveryState(state) if state else None)

@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""POSTs to addresses that devices named: many hosts, each with its own faults, none of them trusted.
+
+A host that is down is left alone for a while, so that it neither opens the provider's breaker nor holds the places
+of pushes to others.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from httpclient.endpoints import DEFAULT_PORTS, LONGEST_URL
+from httpclient.http1 import Answer, HttpClient, NoAnswer
+from push.base import Retry
+from push.breaker import PROBE_MS, Breaker, BreakerState
+
+# A client keeps 100 idle connections and a relay has 32 calls under way: with so many pushes each, all are kept.
+BATCH_SIZE = 3
+# Below what the relay gives a call, so that one slow host does not take its neighbours' answers with it.
+PUSH_SECONDS = 20.0
+KNOWN_ORIGINS = 1000
+MASS_NOT_FOUND = 20
+TEMPORARY = {408, 425, 429}
+# ntfy's word on a UnifiedPush topic that nobody listens to: anyone can name such topics, and its host is well.
+DESERTED = 507
+
+
+@dataclass(slots=True)
+class _Origin:
+    """One host: `failure` is what was wrong with it last."""
+
+    breaker: Breaker = field(default_factory=Breaker)
+    failure: str = ""
+    not_found: int = 0
+
+
+class Origins:
+    """The hosts that were posted to lately. `clock` is in milliseconds."""
+
+    def __init__(self, http: HttpClient, clock: Callable[[], int]) -> None:
+        self._http = http
+        self._clock = clock
+        self._known: dict[str, _Origin] = {}
+
+    async def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> Answer | Retry:
+        """The answer, where it is the host's word on this push; Retry where it is not. Raises ValueError for no URL."""
+        origin = self._origin(origin_of(url))
+        now, probing = self._clock(), origin.breaker.state is not BreakerState.CLOSED
+        if not origin.breaker.permits(now):
+            after = origin.breaker.probe_in(now) / 1000
+            return Retry(f"host paused: {origin.failure}", after=after, provider_fault=False, costs_attempt=False)
+        try:
+            async with asyncio.timeout(PUSH_SECONDS):
+                answer = await self._http.post(url, content=content, headers=headers)
+        except TimeoutError:
+            answer = NoAnswer("timed out")
+        failed = isinstance(answer, NoAnswer) or (answer.status >= 500 and answer.status != DESERTED)
+        if failed:
+            origin.failure = answer.reason if isinstance(answer, NoAnswer) else f"HTTP {answer.status}"
+        origin.breaker.record(failed=failed, now=self._clock())
+        if isinstance(answer, NoAnswer):
+            return _retry(answer.reason, probing=probing)
+        origin.not_found = origin.not_found + 1 if answer.status == 404 else 0
+        if 300 <= answer.status < 400 or answer.status >= 500 or answer.status in TEMPORARY:
+            return _retry(f"HTTP {answer.status}", after=answer.retry_after(), probing=failed and probing)
+        return answer
+
+    def finds_nothing(self, url: str) -> bool:
+        """Whether this host has answered 404 so often, and nothing else, that it is more likely broken than right."""
+        return self._origin(origin_of(url)).not_found > MASS_NOT_FOUND
+
+    async def close(self) -> None:
+        await self._http.close()
+
+    def _origin(self, name: str) -> _Origin:
+        found = self._known.get(name)
+        if found is None:
+            if len(self._known) >= KNOWN_ORIGINS:
+                del self._known[next(iter(self._known))]
+            found = self._known[name] = _Origin()
+        return found
+
+
+def _retry(reason: str, *, after: float | None = None, probing: bool) -> Retry:
+    """Try again: one that was `probing` whether its host is back, in vain, as if it had not been tried."""
+    if probing and after is None:
+        return Retry(reason, after=PROBE_MS / 1000, provider_fault=False, costs_attempt=False)
+    return Retry(reason, after=after, provider_fault=False)
+
+
+def origin_of(url: str) -> str:
+    """`scheme://host[:port]` as RFC 6454 writes an origin. Raises ValueError; its text does not show the URL."""
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname, parts.port
+    except ValueError:
+        raise ValueError("endpoint is no URL") from None
+    if len(url) > LONGEST_URL or not (url.isascii() and url.isprintable()) or parts.scheme not in DEFAULT_PORTS:
+        raise ValueError("endpoint is no URL")
+    if not host:
+        raise ValueError("endpoint is no URL")
+    name = f"[{host}]" if ":" in host else host
+    return f"{parts.scheme}://{name}" + ("" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}")

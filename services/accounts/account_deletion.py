@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a person leaves: nobody gets into the account from the first commit on, and then nothing of it is kept.
+
+The first transaction closes the account and frees its number; what is left of a big one goes in short transactions.
+Whatever cuts them off, `finish_all` goes on: retention calls it by and by, also after a crash.
+"""
+
+import logging
+from collections.abc import Callable
+
+from models import fault
+from models.db.database import Database, DatabaseError, Transaction
+from models.db.tables import activations, erasure, messages, users
+from models.db.tables.erasure import Rule
+from models.keys import KeyRing
+from models.phone import phone_hash
+from models.user import User, UserId
+from services import membership
+from services.expiry import BATCH_WAITS, expire
+
+BATCH_ROWS = 200
+
+log = logging.getLogger("glimpse.leaving")
+
+
+class Leaving:
+    """Ends accounts. `clock` gives milliseconds."""
+
+    def __init__(
+        self, *, db: Database, keys: KeyRing, wake_retention: Callable[[], None], clock: Callable[[], int]
+    ) -> None:
+        self._db = db
+        self._keys = keys
+        self._wake_retention = wake_retention
+        self._clock = clock
+
+    async def leave(self, uid: int) -> bool:
+        """End the account; False when all of it was ended before.
+
+        When this returns, no credential of the account is taken and its number, address and name are free. What is
+        left of it is gone too, or retention goes on with it. Raises DatabaseError while nothing has changed.
+        """
+
+        async def unit(tx: Transaction) -> bool:
+            return await users.hold(tx, uid) and await self._close(tx, await users.get(tx, uid))
+
+        closed = await self._db.write(unit)
+        fault.point("after_leaving_closed")
+        if closed:
+            try:
+                await finish(self._db, UserId(uid), self._clock)
+            except DatabaseError as error:
+                log.warning("an account is closed and not yet erased", extra={"uid": uid, "error": error.code})
+            self._wake_retention()
+        return closed
+
+    async def foresee(self, uid: int) -> dict[str, int]:
+        """What would go, by table and column. Raises NotFound."""
+        user = await users.get(self._db, uid)
+        return {rule.name: await erasure.count(self._db, rule, uid=user.uid) for rule in erasure.RULES}
+
+    async def _close(self, tx: Transaction, user: User) -> bool:
+        if not await erasure.close(tx, uid=user.uid, now=self._clock()):
+            return False
+        if user.phone_cipher is not None:
+            hashed = phone_hash(self._keys.decrypt_phone(user.phone_cipher))
+            for digest in self._keys.phone_digests(hashed).values():
+                await activations.delete_for_phone(tx, phone_digest=digest)
+        for rule in erasure.WAYS_IN:
+            while await erasure.apply(tx, rule, uid=user.uid, limit=BATCH_ROWS):
+                pass
+        return True
+
+
+async def finish_all(db: Database, clock: Callable[[], int]) -> int:
+    """Erase what is left of closed accounts, the oldest 200; how many are gone with that.
+
+    One that cannot be erased does not keep the others. Raises DatabaseError after them.
+    """
+    erased, failure = 0, None
+    for uid in await erasure.list_leaving(db, limit=BATCH_ROWS):
+        try:
+            await finish(db, uid, clock)
+            erased += 1
+        except DatabaseError as error:
+            failure = error
+    if failure is not None:
+        raise failure
+    return erased
+
+
+async def finish(db: Database, uid: UserId, clock: Callable[[], int]) -> None:
+    """Erase what is left of a closed account, at most 200 rows a transaction. May run twice at once."""
+
+    async def expire_some(tx: Transaction) -> int:
+        waits = (await messages.list_waiting_for(tx, uid))[:BATCH_WAITS]
+        await expire(tx, waits, clock())
+        return len(waits)
+
+    async def erase(tx: Transaction) -> bool:
+        return await erasure.erase(tx, uid=uid)
+
+    # What was under way while the account was being erased, its own last requests too, is found by the next round.
+    erased = False
+    while not erased:
+        await membership.leave_all(db, uid, clock)
+        while await db.write(expire_some):
+            fault.point("after_leaving_step")
+        for rule in erasure.RULES:
+            if rule is not erasure.MEMBERSHIPS:
+                await _apply(db, uid, rule)
+        erased = await db.write(erase)
+
+
+async def _apply(db: Database, uid: UserId, rule: Rule) -> None:
+    async def unit(tx: Transaction) -> int:
+        return await erasure.apply(tx, rule, uid=uid, limit=BATCH_ROWS)
+
+    while await db.write(unit):
+        fault.point("after_leaving_step")

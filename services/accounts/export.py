@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""All that is kept about a person as one JSON document, in pieces: an account may be large, the memory is not."""
+
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from typing import Any
+
+from models.db.database import Database
+from models.db.tables import personal_data
+from models.db.tables.personal_data import ACTIVATIONS, SECTIONS, Profile, Section
+from models.errors import NotFound
+from models.keys import KeyRing
+from models.phone import phone_hash
+from models.user import UserId
+
+PAGE_ROWS = 50
+"""Each may hold a text of 8,000 characters, and a page waits in memory until the client has taken it."""
+JSON_TEXTS = ("body", "data")
+"""Columns that hold JSON: it becomes part of the document."""
+
+
+class Export:
+    """Writes down what is kept. `clock` gives milliseconds."""
+
+    def __init__(self, *, db: Database, keys: KeyRing, clock: Callable[[], int]) -> None:
+        self._db = db
+        self._keys = keys
+        self._clock = clock
+
+    async def pieces(self, uid: int) -> AsyncGenerator[str, None]:
+        """The text of the document; each row as it is when its page is read. Raises NotFound before the first piece."""
+        person = UserId(uid)
+        profile = await personal_data.find_profile(self._db, uid=person)
+        if profile is None:
+            raise NotFound
+        e164 = self._keys.decrypt_phone(profile.phone_cipher) if profile.phone_cipher else None
+        yield f'{{"exported_at": {self._clock()}, "profile": {_text(_profile(profile, e164))}'
+        for section in SECTIONS:
+            yield f', "{section.name}": ['
+            async for piece in _listed(self._pages(section, person)):
+                yield piece
+            yield "]"
+        yield f', "{ACTIVATIONS.name}": ['
+        async for piece in _listed(self._activations(e164)):
+            yield piece
+        yield "]}\n"
+
+    async def _pages(self, section: Section, uid: UserId) -> AsyncIterator[list[dict[str, Any]]]:
+        if section.keys is None:
+            yield await personal_data.list_all(self._db, section, person=uid)
+            return
+        keys = await personal_data.list_keys(self._db, section, uid=uid)
+        for start in range(0, len(keys), PAGE_ROWS):
+            yield await personal_data.list_page(self._db, section, uid=uid, keys=keys[start : start + PAGE_ROWS])
+
+    async def _activations(self, e164: str | None) -> AsyncIterator[list[dict[str, Any]]]:
+        digests = self._keys.phone_digests(phone_hash(e164)).values() if e164 else ()
+        for digest in digests:
+            yield await personal_data.list_all(self._db, ACTIVATIONS, person=digest)
+
+
+async def _listed(pages: AsyncIterator[list[dict[str, Any]]]) -> AsyncIterator[str]:
+    """The rows of all pages as the inside of one JSON list."""
+    comma = ""
+    async for rows in pages:
+        if rows:
+            yield comma + ", ".join(_text(_readable(row)) for row in rows)
+            comma = ", "
+
+
+def _profile(profile: Profile, e164: str | None) -> dict[str, Any]:
+    return {
+        **profile.shown,
+        "discoverable": bool(profile.shown["discoverable"]),
+        "phone": e164,
+        "phone_hash": phone_hash(e164) if e164 else None,
+        "has_password": profile.has_password,
+    }
+
+
+def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row without what JSON cannot hold: bytes become hex digits, stored JSON what it says."""
+    found = {name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()}
+    return found | {name: json.loads(found[name]) for name in JSON_TEXTS if found.get(name)}
+
+
+def _text(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False)

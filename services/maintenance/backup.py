@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A backup beside running servers: the database at one moment, then the keys, then the images of that database.
+
+In this order: every image that was accepted by the moment is in it, unless its receiver was quicker.
+"""
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from models import fault
+from models.db import engine
+from models.db.database import Database
+from models.db.mysql.engine import copy as mysql_copy
+from models.db.mysql.engine import table_sets as mysql_tables
+from models.db.mysql.connection import MysqlLocation
+from models.db.sqlite.engine import copy as sqlite_copy
+from models.db.tables import image_files, integrity, users
+from models.db.tables.image_files import Kept
+from models.key_lock import RingInUse, held
+from models.keys import open_key_ring
+from services.maintenance.manifest import (
+    DATABASE,
+    DUMP,
+    IMAGES,
+    KEYS,
+    VAPID,
+    ImageFacts,
+    Manifest,
+    Places,
+    Unusable,
+    copy_file,
+    facts,
+    sync_directory,
+    write,
+)
+from storage.keys import path_of
+
+BATCH_IMAGES = 500
+LOOK_SECONDS = 0.2
+NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
+
+Say = Callable[[str], None]
+
+
+async def back_up(places: Places, folder: Path, *, with_images: bool, now: int, say: Say) -> Manifest:
+    """Make a backup in a new or empty folder (0700, its files 0600); durable when this returns.
+
+    Images become hard links where the folder is on their filesystem, else copies. `now` is in milliseconds; `say`
+    is told how far it is. When it raises, the folder has no manifest. Raises Unusable, KeyRingError, SchemaTooNew,
+    DatabaseError, OSError.
+    """
+    tables = await mysql_tables.list_tables(places.database) if isinstance(places.database, MysqlLocation) else []
+    while not await asyncio.to_thread(_copy_beside_rotation, places, tables, folder, say):
+        say("waiting for keys rotate")
+        await asyncio.sleep(LOOK_SECONDS)
+    # What a file of statements holds, only a server can say: there the original is asked.
+    copied = isinstance(places.database, Path)
+    database = folder / DATABASE if copied else places.database
+    schema = (await engine.inspect(database)).version
+    db = engine.open_database(database)
+    try:
+        await _examine(db, folder, thoroughly=copied)
+        images = await _copy_images(db, places.images, folder / IMAGES, say) if with_images else None
+    finally:
+        await db.close()
+    return await asyncio.to_thread(_finish, folder, Manifest(now, schema, {}, images))
+
+
+def _copy_beside_rotation(places: Places, tables: Sequence[str], folder: Path, say: Say) -> bool:
+    """Copy a database and the ring that opens all of it; False while keys are being rotated."""
+    try:
+        with held(places.keys, to_change=False):
+            _copy(places, tables, folder, say)
+    except RingInUse:
+        return False
+    return True
+
+
+def _copy(places: Places, tables: Sequence[str], folder: Path, say: Say) -> None:
+    for file in (places.database, places.keys):
+        if isinstance(file, Path) and not file.is_file():
+            raise Unusable(f"there is no {file} to back up")
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise Unusable(f"{folder} is not empty: name a new folder for each backup")
+    folder.chmod(0o700)
+    if isinstance(places.database, MysqlLocation):
+        mysql_copy.dump(places.database, tables, folder / DUMP, lambda done: say(f"database {done} bytes"))
+    else:
+        sqlite_copy.copy(places.database, folder / DATABASE, lambda done, every: say(f"database {done}/{every} pages"))
+    copy_file(places.keys, folder / KEYS)
+    with suppress(FileNotFoundError):
+        copy_file(places.vapid, folder / VAPID)
+
+
+async def _examine(db: Database, folder: Path, *, thoroughly: bool) -> None:
+    """A backup that could not be restored is none. To write a database out, its server has read all of it."""
+    damages = await integrity.list_damages(db) if thoroughly else []
+    if damages:
+        raise Unusable(f"the database is damaged: {damages[0]}; run: python -m ops fsck")
+    open_key_ring(folder / KEYS, sealed=await users.find_phone_cipher(db))
+
+
+async def _copy_images(db: Database, source: Path, target: Path, say: Say) -> ImageFacts:
+    after = files = size = gone = 0
+    await asyncio.to_thread(target.mkdir, 0o700)
+    while kept := await image_files.list_kept(db, after=after, limit=BATCH_IMAGES):
+        after = kept[-1].message_id
+        taken = await asyncio.to_thread(_take_images, kept, source, target)
+        files += len(taken)
+        size += sum(taken)
+        gone += len(kept) - len(taken)
+        say(f"{files} images")
+    return ImageFacts(files, size, gone)
+
+
+def _take_images(kept: Sequence[Kept], source: Path, target: Path) -> list[int]:
+    """Link or copy images; the bytes of each that was there."""
+    sizes = []
+    shards = set()
+    for image in kept:
+        path = path_of(image.message_key)
+        with suppress(FileNotFoundError):
+            sizes.append(_take_image(source / path, target / path))
+            shards.add((target / path).parent)
+    for shard in shards:
+        sync_directory(shard)
+        sync_directory(shard.parent)
+    sync_directory(target)
+    return sizes
+
+
+def _take_image(image: Path, target: Path) -> int:
+    about = image.lstat()
+    if not stat.S_ISREG(about.st_mode):
+        raise FileNotFoundError
+    for folder in (target.parent.parent, target.parent):
+        folder.mkdir(mode=0o700, exist_ok=True)
+    try:
+        os.link(image, target, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in NO_LINK:
+            raise
+        copy_file(image, target)
+    return about.st_size
+
+
+def _finish(folder: Path, manifest: Manifest) -> Manifest:
+    if (folder / DATABASE).exists():
+        sqlite_copy.seal(folder / DATABASE)
+    there = [name for name in (DATABASE, DUMP, KEYS, VAPID) if (folder / name).exists()]
+    fault.point("before_manifest")
+    whole = replace(manifest, files={name: facts(folder / name) for name in there})
+    write(folder, whole)
+    sync_directory(folder.parent)
+    return whole

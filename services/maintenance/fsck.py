@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Whether the database and the files agree, and how what does not is mended.
+
+Runs beside a server: whatever looks wrong is looked at again, since an upload, a download or a purge may have come
+between. Files younger than the longest upload are left alone.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from models.db.database import Busy, Database, DatabaseError, Transaction
+from models.db.tables import events, image_files, integrity, messages
+from models.db.tables.image_files import Kept
+from models.errors import StorageError
+from models.message import DeliveryState, MessageId
+from services.expiry import BATCH_WAITS, expire
+from services.maintenance.orphans import find_unknown
+from storage.disk import DiskStore
+
+BATCH_ROWS = 200
+EXAMPLES = 20
+
+DAMAGED = "damaged_database"
+MISSING = "missing_files"
+WRONG_SIZE = "wrong_size_files"
+WRONG_CONTENT = "wrong_content_files"
+UNREADABLE = "unreadable_files"
+ORPHAN = "orphan_files"
+MISCOUNTED = "wrong_counters"
+PUSH_OF_NOTHING = "pushes_without_message"
+KINDS = (DAMAGED, MISSING, WRONG_SIZE, WRONG_CONTENT, UNREADABLE, ORPHAN, MISCOUNTED, PUSH_OF_NOTHING)
+
+
+@dataclass(slots=True)
+class Report:
+    """What was looked at, how often each kind of problem was found, up to 20 examples of each, and what was mended.
+
+    Examples are message ids, uids, outbox ids, keys of files, or SQLite's own words.
+    """
+
+    images: int = 0
+    bytes: int = 0
+    problems: dict[str, int] = field(default_factory=lambda: dict.fromkeys(KINDS, 0))
+    examples: dict[str, list[int | str]] = field(default_factory=dict)
+    repaired: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def clean(self) -> bool:
+        """Nothing was found."""
+        return not any(self.problems.values())
+
+    @property
+    def left(self) -> int:
+        """How many problems were found and not mended."""
+        return sum(self.problems.values()) - sum(self.repaired.values())
+
+    def found(self, kind: str, example: int | str) -> None:
+        self.problems[kind] += 1
+        examples = self.examples.setdefault(kind, [])
+        if len(examples) < EXAMPLES:
+            examples.append(example)
+
+    def mended(self, kind: str, count: int) -> None:
+        self.repaired[kind] = self.repaired.get(kind, 0) + count
+
+
+class Fsck:
+    """One run over one store and its database, which may be in use.
+
+    `repair` mends what is found: an image whose file is missing or wrong ends as lost, a wrong file goes to
+    `corrupt`, a file without a row is removed, counters are set to what is there, pushes of no message are erased.
+    Unreadable files stay: the disk may be mended. A damaged database is reported and nothing else is looked at.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        store: DiskStore,
+        *,
+        clock: Callable[[], int],
+        orphan_seconds: float,
+        repair: bool = False,
+        on_step: Callable[[str, int], None] = lambda _step, _done: None,
+    ) -> None:
+        """`on_step` is told what is looked at and how much of it is done."""
+        self._db = db
+        self._store = store
+        self._clock = clock
+        self._orphan_seconds = orphan_seconds
+        self._repair = repair
+        self._on_step = on_step
+        self._report = Report()
+
+    async def run(self) -> Report:
+        """Look at everything once."""
+        self._on_step("database", 0)
+        for line in await self._damages():
+            self._report.found(DAMAGED, line)
+        if self._report.clean:
+            await self._check_images()
+            await self._check_files()
+            await self._check_counters()
+            await self._check_pushes()
+        return self._report
+
+    async def _damages(self) -> list[str]:
+        try:
+            return await integrity.list_damages(self._db)
+        except Busy:
+            raise
+        except DatabaseError as error:
+            return [error.cause]
+
+    async def _check_images(self) -> None:
+        after = 0
+        while kept := await image_files.list_kept(self._db, after=after, limit=BATCH_WAITS):
+            self._on_step("images", self._report.images)
+            after = kept[-1].message_id
+            sizes = await self._store.sizes(image.message_key for image in kept)
+            judged = [(image, await self._judge(image, sizes.get(image.message_key))) for image in kept]
+            confirmed = [(image, kind) for image, kind in judged if kind and await self._is_kept(image.message_id)]
+            for image, kind in confirmed:
+                self._report.found(kind, image.message_id)
+            if self._repair:
+                await self._give_up([(image, kind) for image, kind in confirmed if kind != UNREADABLE])
+            self._report.images += len(kept)
+            self._report.bytes += sum(image.size for image in kept)
+
+    async def _judge(self, image: Kept, size: int | None) -> str | None:
+        """What is wrong with an image's file."""
+        if size is None:
+            return MISSING
+        if size != image.size:
+            return WRONG_SIZE
+        try:
+            digest = await self._store.digest(image.message_key)
+        except StorageError:
+            return UNREADABLE
+        if digest is None:
+            return MISSING
+        return None if digest == image.sha256 else WRONG_CONTENT
+
+    async def _is_kept(self, message_id: MessageId) -> bool:
+        """Whether the image's file should still be there: no file goes before the commit that says when."""
+        image = await image_files.find_kept(self._db, message_id)
+        return image is not None and (image.purge_at is None or image.purge_at > self._clock())
+
+    async def _give_up(self, lost: list[tuple[Kept, str]]) -> None:
+        """End images whose bytes are lost."""
+        ids = [image.message_id for image, _ in lost]
+        for image, kind in lost:
+            if kind != MISSING:
+                await self._store.quarantine(image.message_key)
+        while waits := await messages.list_waiting(self._db, ids, BATCH_WAITS):
+
+            async def end(tx: Transaction, waits: list[messages.Waiting] = waits) -> int:
+                return await expire(tx, waits, self._clock(), DeliveryState.LOST)
+
+            await self._db.write(end)
+
+        async def mark(tx: Transaction) -> None:
+            for message_id in ids:
+                await messages.end_if_nobody_waits(tx, message_id, self._clock())
+            await image_files.mark_removed(tx, ids)
+
+        if ids:
+            await self._db.write(mark)
+        for _, kind in lost:
+            self._report.mended(kind, 1)
+
+    async def _check_files(self) -> None:
+        async for unknown in find_unknown(self._db, self._store, self._orphan_seconds):
+            self._on_step("files", self._report.problems[ORPHAN])
+            there = list(await self._store.sizes(unknown))
+            known = await image_files.list_stored_keys(self._db, there)
+            orphans = [key for key in there if key not in known]
+            for key in orphans:
+                self._report.found(ORPHAN, key)
+            if self._repair and orphans:
+                await self._store.remove_many(orphans)
+                self._report.mended(ORPHAN, len(orphans))
+
+    async def _check_counters(self) -> None:
+        after = 0
+        self._on_step("counters", 0)
+        while uids := await integrity.list_miscounted(self._db, after=after, limit=BATCH_ROWS):
+            after = uids[-1]
+            for uid in uids:
+                self._report.found(MISCOUNTED, uid)
+            if self._repair:
+
+                async def unit(tx: Transaction, uids: list[int] = uids) -> None:
+                    await events.lock_counters(tx, uids)
+                    await integrity.recount(tx, uids)
+
+                await self._db.write(unit)
+                self._report.mended(MISCOUNTED, len(uids))
+
+    async def _check_pushes(self) -> None:
+        after = 0
+        self._on_step("pushes", 0)
+        while rows := await integrity.list_pushes_of_nothing(self._db, after=after, limit=BATCH_ROWS):
+            after = rows[-1]
+            for row in rows:
+                self._report.found(PUSH_OF_NOTHING, row)
+            if self._repair:
+
+                async def unit(tx: Transaction, rows: list[int] = rows) -> None:
+                    await integrity.delete_pushes(tx, rows)
+
+                await self._db.write(unit)
+                self._report.mended(PUSH_OF_NOTHING, len(rows))

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A backup back into the directories of a stopped server.
+
+Everything is copied and checked beside what is there; then, in a few renames, it takes its place. What was there stays
+under another name. A restore that is cut off leaves its mark, and no server starts before one has ended well.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from models import fault
+from models.db.database import Database
+from models.db.engine import open_database
+from models.db.tables import image_files, integrity, users
+from models.db.tables.image_files import Kept
+from models.errors import StorageError
+from models.keys import open_key_ring
+from services.maintenance.manifest import IMAGES, KEYS, VAPID, Manifest, Places, Unusable, read, sync_directory
+from services.maintenance.restore_target import StagedDatabase, set_aside, staged, staged_database, take
+from storage.disk import DiskStore
+from storage.keys import path_of
+from storage.ownership import LOCK, RESTORING
+
+BATCH_IMAGES = 200
+PIECE_BYTES = 1024 * 1024
+
+Say = Callable[[str], None]
+
+
+@dataclass(slots=True)
+class Restored:
+    """Images that came from the backup, were there, are in neither, or were damaged in it; and what was set aside."""
+
+    images: int = 0
+    present: int = 0
+    missing: int = 0
+    damaged: int = 0
+    set_aside: tuple[str, ...] = ()
+
+
+async def restore(folder: Path, places: Places, data_dir: Path, *, force: bool, now: int, say: Say) -> Restored:
+    """Put the backup in `folder` where a server will look for it. The caller has `data_dir` to itself.
+
+    `force` allows a directory that holds something: its database and keys are set aside under a name with `now`
+    (milliseconds), its images stay. Ids that clients may know from after the backup are left out. Durable when this
+    returns. When it raises, what was there is as it was; what is cut off late leaves it to the next restore. Raises
+    Unusable, SchemaTooNew, KeyRingError, DatabaseError, OSError.
+    """
+    manifest = read(folder)
+    database = staged_database(places.database, data_dir / RESTORING, now)
+    files = {name: place for name, place in ((KEYS, places.keys), (VAPID, places.vapid)) if name in manifest.files}
+    await _begin(database, data_dir, force=force)
+    past_return = False
+    try:
+        await asyncio.to_thread(_stage_files, folder, manifest, files)
+        await database.stage(folder, manifest, say)
+        restored = await _fill(folder, manifest, database, places, say)
+        past_return = True
+        await asyncio.to_thread((data_dir / RESTORING).touch, 0o600)
+        restored.set_aside = await asyncio.to_thread(_swap, database, files, data_dir, now)
+    finally:
+        if not past_return:
+            _remove_staged(files)
+            await database.undo()
+    return restored
+
+
+async def _begin(database: StagedDatabase, data_dir: Path, *, force: bool) -> None:
+    there = {path.name for path in await asyncio.to_thread(lambda: [*data_dir.iterdir()])} - {LOCK, RESTORING}
+    free = await database.check_free(force=force)
+    if (there or not free) and not force:
+        raise Unusable(f"{data_dir} is not empty: its database and keys would be set aside; allow it with --force")
+
+
+def _stage_files(folder: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
+    _remove_staged(files)
+    for name, place in files.items():
+        take(folder / name, staged(place), manifest.files[name])
+
+
+async def _fill(folder: Path, manifest: Manifest, database: StagedDatabase, places: Places, say: Say) -> Restored:
+    """Check what is staged, and put the images in their place."""
+    db = open_database(database.location)
+    try:
+        damages = await integrity.list_damages(db)
+        if damages:
+            raise Unusable(f"the database in {folder} is damaged: {damages[0]}")
+        open_key_ring(staged(places.keys), sealed=await users.find_phone_cipher(db))
+        store = DiskStore(places.images, min_free_bytes=0)
+        try:
+            source = folder / IMAGES if manifest.images is not None else None
+            restored = await _restore_images(db, store, source, say)
+        finally:
+            store.close()
+    finally:
+        await db.close()
+    await database.finish()
+    return restored
+
+
+async def _restore_images(db: Database, store: DiskStore, source: Path | None, say: Say) -> Restored:
+    restored, after = Restored(), 0
+    while kept := await image_files.list_kept(db, after=after, limit=BATCH_IMAGES):
+        after = kept[-1].message_id
+        there = await store.sizes(image.message_key for image in kept)
+        restored.present += len(there)
+        await _restore_some(store, source, [image for image in kept if image.message_key not in there], restored)
+        say(f"{restored.images} images")
+    return restored
+
+
+async def _restore_some(store: DiskStore, source: Path | None, kept: Sequence[Kept], restored: Restored) -> None:
+    for image in kept:
+        file = source / path_of(image.message_key) if source else None
+        if file is None or not file.is_file() or file.is_symlink():
+            restored.missing += 1
+        elif await _restore_image(store, file, image):
+            restored.images += 1
+        else:
+            restored.damaged += 1
+
+
+async def _restore_image(store: DiskStore, file: Path, image: Kept) -> bool:
+    """Store one image again, unless its bytes are no longer what was accepted; whether it was."""
+    with store.reserve(image.size) as room:
+        writer = await store.create(room)
+        try:
+            with file.open("rb") as reading:
+                while piece := await asyncio.to_thread(reading.read, PIECE_BYTES):
+                    await writer.write(piece)
+            if writer.sha256 != image.sha256:
+                return False
+            await writer.commit(image.message_key)
+        except StorageError as error:
+            raise Unusable(f"the images cannot be written: {error.__cause__ or error}") from error
+        finally:
+            await writer.abort()
+    return True
+
+
+def _swap(database: StagedDatabase, files: Mapping[str, Path], data_dir: Path, now: int) -> tuple[str, ...]:
+    """Set aside what is there and let what is staged take its place, the database last."""
+    folders = {data_dir, *(place.parent for place in files.values())}
+    if isinstance(database.location, Path):
+        folders.add(database.location.parent)
+    _sync(folders)
+    aside = [name for place in files.values() for name in set_aside(place, now)] + database.set_aside()
+    _sync(folders)
+    fault.point("set_aside")
+    for place in files.values():
+        staged(place).rename(place)
+    database.take_place()
+    _sync(folders)
+    (data_dir / RESTORING).unlink()
+    _sync(folders)
+    return tuple(aside)
+
+
+def _sync(folders: set[Path]) -> None:
+    for folder in folders:
+        sync_directory(folder)
+
+
+def _remove_staged(files: Mapping[str, Path]) -> None:
+    for place in files.values():
+        staged(place).unlink(missing_ok=True)

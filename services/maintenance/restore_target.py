@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The database of a backup on its way to where a server will look for it: loaded, looked at, then let in or undone."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Protocol
+
+from models import fault
+from models.db import engine
+from models.db.engine import Location
+from models.db.mysql.engine import copy as mysql_copy
+from models.db.mysql.engine import table_sets as mysql_tables
+from models.db.mysql.connection import MysqlLocation
+from models.db.sqlite.engine import copy as sqlite_copy
+from services.maintenance.manifest import (
+    DATABASE,
+    DUMP,
+    FileFacts,
+    Manifest,
+    Unusable,
+    copy_file,
+    facts,
+    sync_directory,
+)
+
+STAGED = ".restoring"
+LOG_ENDINGS = ("", "-wal", "-shm")
+
+Say = Callable[[str], None]
+
+
+class StagedDatabase(Protocol):
+    """One way to restore a database. Two implementations: a file beside another, tables beside others."""
+
+    @property
+    def location(self) -> Location:
+        """Where it can be opened once it is staged."""
+
+    async def check_free(self, *, force: bool) -> bool:
+        """Whether nothing is there yet. Raises Unusable when it is in use."""
+
+    async def stage(self, folder: Path, manifest: Manifest, say: Say) -> None:
+        """Load what the backup in this folder holds, and bring it up to date."""
+
+    async def finish(self) -> None:
+        """Leave out ids that clients may know, and make it durable."""
+
+    def set_aside(self) -> list[str]:
+        """Give what is there another name; the names."""
+
+    def take_place(self) -> None:
+        """Stand where the server looks."""
+
+    async def undo(self) -> None:
+        """As if nothing had been staged."""
+
+
+def staged_database(location: Location, mark: Path, now: int) -> StagedDatabase:
+    """`mark` is the file that keeps servers from starting, `now` (milliseconds) names what is set aside."""
+    return StagedTables(location, mark, now) if isinstance(location, MysqlLocation) else StagedFile(location, now)
+
+
+class StagedFile:
+    """A SQLite file beside the one whose place it will take."""
+
+    def __init__(self, place: Path, now: int) -> None:
+        self.location = staged(place)
+        self._place = place
+        self._now = now
+
+    async def check_free(self, *, force: bool) -> bool:  # noqa: ARG002 - who owns the directory has the file
+        return not self._place.exists()
+
+    async def stage(self, folder: Path, manifest: Manifest, say: Say) -> None:
+        say("database")
+        await self.undo()
+        await asyncio.to_thread(take, folder / DATABASE, self.location, _facts(manifest, DATABASE))
+        await engine.bring_up_to_date(self.location)
+
+    async def finish(self) -> None:
+        await asyncio.to_thread(sqlite_copy.skip_ids, self.location)
+        await asyncio.to_thread(sqlite_copy.seal, self.location)
+
+    def set_aside(self) -> list[str]:
+        # A log left beside another database would be read into it.
+        return [name for ending in LOG_ENDINGS for name in set_aside(self._place, self._now, ending)]
+
+    def take_place(self) -> None:
+        self.location.rename(self._place)
+
+    async def undo(self) -> None:
+        for ending in (*LOG_ENDINGS, "-journal"):
+            self.location.with_name(self.location.name + ending).unlink(missing_ok=True)
+
+
+class StagedTables:
+    """Tables in place of those of a MySQL database, which have other names meanwhile.
+
+    What it does cannot be hidden from a server until it is whole, so the mark is there from the first change on and
+    says under which names the old tables are.
+    """
+
+    def __init__(self, location: MysqlLocation, mark: Path, now: int) -> None:
+        self.location = location
+        self._mark = mark
+        self._now = now
+        self._was_marked = mark.exists()
+        self._aside: list[str] = []
+
+    async def check_free(self, *, force: bool) -> bool:
+        others = await mysql_tables.list_others(self.location)
+        if force and others:
+            raise Unusable(
+                f"{self.location} is in use by {len(others)} connections from {', '.join(sorted(set(others)))}:"
+                " stop every server first"
+            )
+        return not await mysql_tables.list_tables(self.location)
+
+    async def stage(self, folder: Path, manifest: Manifest, say: Say) -> None:
+        said = _facts(manifest, DUMP)
+        if await asyncio.to_thread(facts, folder / DUMP) != said:
+            raise Unusable(f"{folder / DUMP} is damaged: it is not what the manifest says")
+        await self._put_back()
+        _write_durably(self._mark, str(self._now))
+        tables = await mysql_tables.list_tables(self.location)
+        await mysql_tables.set_aside(self.location, tables, self._now)
+        self._aside = [mysql_tables.aside_name(name, self._now) for name in tables]
+        fault.point("set_aside")
+        await asyncio.to_thread(
+            mysql_copy.load, self.location, folder / DUMP, lambda done: say(f"database {done}/{said.bytes} bytes")
+        )
+        await engine.bring_up_to_date(self.location)
+
+    async def finish(self) -> None:
+        await mysql_tables.skip_ids(self.location)
+
+    def set_aside(self) -> list[str]:
+        return [f"table {name}" for name in self._aside]
+
+    def take_place(self) -> None:
+        """They stand there already."""
+
+    async def undo(self) -> None:
+        await self._put_back()
+        # A mark of an earlier run says that the key ring may be another's.
+        if not self._was_marked:
+            self._mark.unlink(missing_ok=True)
+
+    async def _put_back(self) -> None:
+        """Undo what this run, or an earlier one that was cut off, has begun."""
+        with suppress(FileNotFoundError, ValueError):
+            await mysql_tables.put_back(self.location, int(self._mark.read_text("ascii")))
+
+
+def staged(path: Path) -> Path:
+    """What stands beside a file until it takes its place."""
+    return path.with_name(path.name + STAGED)
+
+
+def take(source: Path, target: Path, said: FileFacts) -> None:
+    """Copy one file of a backup. Raises Unusable when it is not what its manifest says."""
+    if copy_file(source, target) != said:
+        raise Unusable(f"{source} is damaged: it is not what the manifest says")
+
+
+def set_aside(path: Path, now: int, ending: str = "") -> list[str]:
+    """Rename a file, if it is there, and its log of this ending with it; the new name."""
+    old = path.with_name(path.name + ending)
+    if not old.exists():
+        return []
+    return [str(old.rename(path.with_name(f"{path.name}.before-{now}{ending}")))]
+
+
+def _facts(manifest: Manifest, name: str) -> FileFacts:
+    """Raises Unusable for a backup of another engine."""
+    if name not in manifest.files:
+        there, here = ("a SQLite file", "a server") if name == DUMP else ("a server", "a SQLite file")
+        raise Unusable(f"the backup is of {there}, and database.url names {here}")
+    return manifest.files[name]
+
+
+def _write_durably(path: Path, text: str) -> None:
+    with open(
+        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="ascii"
+    ) as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    sync_directory(path.parent)

@@ -1,0 +1,294 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is over goes: images past their time, files nobody may fetch any more, rows past their use.
+
+One of the processes that share a database does it for all. It is safe beside another that does the same: one that
+has just lost the lease, or an operator's command. A file is removed only after the commit that ended its image; a
+download that runs keeps reading the file it has open.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Protocol
+
+from models import fault
+from models.clock import DAY_MS, HOUR_MS, MINUTE_MS
+from models.db.database import Database, DatabaseError, Transaction
+from models.db.tables import devices, erasure, events, expired_rows, image_files, messages, outbox
+from models.errors import AppError
+from models.message import MessageId
+from services.accounts.account_deletion import finish_all
+from services.expiry import BATCH_WAITS, expire
+from services.leader import Lease
+from services.maintenance.orphans import Orphans
+from storage.disk import DiskStore
+from telemetry import metrics
+
+log = logging.getLogger("glimpse.retention")
+
+ERASE_SECONDS = 60
+SCAN_SECONDS = 600
+COUNT_SECONDS = 60  # where other machines store and remove too
+STRAY_SECONDS = 3600
+LEASE_SECONDS = 10.0
+BATCH_ROWS = 200
+RETRY_MS = 10 * MINUTE_MS
+
+Due = Sequence[tuple[MessageId, str]]
+Steps = Mapping[str, Callable[[], Awaitable[int]]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lifetimes:
+    """What the operator sets. `orphan_seconds` is at least twice the longest upload."""
+
+    interval_seconds: float
+    orphan_seconds: float
+    message_days: int
+    event_days: int
+
+
+@dataclass(slots=True)
+class Counts:
+    """What one round has removed, by kind, and the kinds in which it failed."""
+
+    removed: dict[str, int] = field(default_factory=dict)
+    failed: list[str] = field(default_factory=list)
+
+
+class _Purge(Protocol):
+    async def __call__(self, tx: Transaction, *, before: int, limit: int) -> int: ...
+
+
+class Retention:
+    """Removes by itself between `run` and `stop`: ended images every `interval_seconds` and when woken, rows every
+    minute, files without a row every ten minutes. On a shared database it waits until it is the one that does so.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        store: DiskStore,
+        *,
+        lifetimes: Lifetimes,
+        clock: Callable[[], int],
+        monotonic: Callable[[], float] = time.monotonic,
+        counts_stored: bool = True,
+        lease_seconds: float = LEASE_SECONDS,
+    ) -> None:
+        """`clock` gives milliseconds since the Unix epoch, `monotonic` seconds that never jump.
+
+        `counts_stored`: tell the store by and by what the database says of it, as one process of each machine does.
+        Another process goes on when one has died for `lease_seconds` and a look or two.
+        """
+        self._db = db
+        self._store = store
+        self._clock = clock
+        self._interval_seconds = lifetimes.interval_seconds
+        orphans = Orphans(db, store, orphan_seconds=lifetimes.orphan_seconds, monotonic=monotonic)
+        # In this order: devices go after their pushes. The margins are for clocks that differ.
+        self._purges: dict[str, tuple[_Purge, int]] = {
+            "outbox": (outbox.purge_settled, 7 * DAY_MS),
+            "events": (events.purge, lifetimes.event_days * DAY_MS),
+            "activations": (partial(expired_rows.erase, table="activations"), 2 * DAY_MS),
+            "idempotency": (partial(expired_rows.erase, table="idempotency"), HOUR_MS),
+            "credentials": (partial(expired_rows.erase, table="credentials"), HOUR_MS),
+            "refresh_tokens": (partial(expired_rows.erase, table="refresh_tokens"), HOUR_MS),
+            "budgets": (partial(expired_rows.erase, table="budgets"), HOUR_MS),
+            "devices": (devices.purge_ended, 30 * DAY_MS),
+            "messages": (messages.purge, lifetimes.message_days * DAY_MS),
+        }
+        self._ending: Steps = {"expired": self._expire, "files": self._remove_files}
+        self._erasing: Steps = {
+            "accounts": partial(finish_all, db, clock),
+            **{name: partial(self._erase, *purge) for name, purge in self._purges.items()},
+        }
+        self._scanning: Steps = {
+            "orphan_files": orphans.sweep,
+            "stray_files": partial(store.remove_strays, STRAY_SECONDS),
+        }
+        self._lease = Lease(db, "retention", seconds=lease_seconds, monotonic=monotonic) if db.shared else None
+        self._counts_stored = counts_stored
+        self._moving = asyncio.Lock()
+        self._woken = asyncio.Event()
+        self._signs = [self._woken]
+        self._stopping = False
+        self._running: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Say that an image has ended. Called on the event loop's thread; never waits."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Remove until `stop`. Outlives whatever the database or the disk does."""
+        self._running = asyncio.current_task()
+        leading = None if self._lease is None else asyncio.create_task(self._lease.pursue(self._wake_all))
+        try:
+            async with asyncio.TaskGroup() as loops:
+                loops.create_task(self._repeat(self._ending, self._interval_seconds, self._woken))
+                loops.create_task(self._repeat(self._erasing, ERASE_SECONDS, self._sign()))
+                loops.create_task(self._repeat(self._scanning, SCAN_SECONDS, self._sign()))
+                if self._counts_stored:
+                    loops.create_task(self._count_by_and_by(self._sign()))
+        finally:
+            if leading is not None:
+                leading.cancel()
+        await self._give_way()
+
+    async def stop(self, *, within: float = 25) -> None:
+        """Begin nothing more and wait for what is under way, cutting it off after `within` seconds."""
+        self._stopping = True
+        self._wake_all()
+        if self._running is not None:
+            _, late = await asyncio.wait([self._running], timeout=within)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    async def run_once(self, on_step: Callable[[str], None] | None = None) -> Counts:
+        """Do all of it now, telling `on_step` what comes next; what was removed.
+
+        Of files without a row this notes the first sight only: they go in a later round of the same Retention.
+        """
+        counts = Counts()
+        for steps in (self._ending, self._erasing, self._scanning):
+            await self._take(steps, counts, on_step)
+        return counts
+
+    async def foresee(self) -> Counts:
+        """What `run_once` would remove, nothing removed: files in the store without a row are not looked for."""
+        now = self._clock()
+        expired = await expired_rows.count_expired(self._db, now=now)
+        counts = Counts({"expired": expired, "files": expired + await expired_rows.count_files(self._db, now=now)})
+        counts.removed["accounts"] = await erasure.count_leaving(self._db)
+        for table, (_, age_ms) in self._purges.items():
+            counts.removed[table] = await expired_rows.count(self._db, table=table, before=now - age_ms)
+        return counts
+
+    async def count_stored(self) -> int:
+        """Tell the store how many bytes its images have by the database; what the store goes by then.
+
+        Only when nothing comes or goes meanwhile: a file and its row are not there at the same moment. Where other
+        machines use the store too, that might never be: there it is off by what is on its way, until the next time.
+        """
+        async with self._moving:
+            before, receiving = self._store.stored_bytes, self._store.receiving
+            counted = await image_files.stored_bytes(self._db)
+            still = not receiving and not self._store.receiving and self._store.stored_bytes == before
+            if still or self._db.shared:
+                self._store.set_stored_bytes(counted)
+        return self._store.stored_bytes
+
+    def _sign(self) -> asyncio.Event:
+        self._signs.append(asyncio.Event())
+        return self._signs[-1]
+
+    def _wake_all(self) -> None:
+        for sign in self._signs:
+            sign.set()
+
+    async def _give_way(self) -> None:
+        """Let another process go on at once."""
+        if self._lease is not None:
+            with suppress(DatabaseError):
+                await self._lease.release()
+
+    async def _repeat(self, steps: Steps, seconds: float, sign: asyncio.Event) -> None:
+        while not self._stopping:
+            sign.clear()
+            if self._lease is None or self._lease.held:
+                await self._take(steps, Counts())
+            await _wait(sign, seconds)
+
+    async def _count_by_and_by(self, sign: asyncio.Event) -> None:
+        while not self._stopping:
+            sign.clear()
+            await self._take({"stored_bytes": self.count_stored}, Counts())
+            await _wait(sign, COUNT_SECONDS if self._db.shared else SCAN_SECONDS)
+
+    async def _take(self, steps: Steps, counts: Counts, on_step: Callable[[str], None] | None = None) -> None:
+        for name, step in steps.items():
+            if self._stopping:
+                return
+            if on_step is not None:
+                on_step(name)
+            try:
+                counts.removed[name] = await step()
+            except Exception as error:  # noqa: BLE001 - one kind's fault must not keep the others
+                log.error("retention failed", extra={"step": name, "error": type(error).__name__})
+                counts.failed.append(name)
+                metrics.RETENTION_FAILURES.inc()
+
+    async def _expire(self) -> int:
+        """End images past their time; how many nobody waits for any more."""
+        now, total = self._clock(), 0
+        while not self._stopping and (waits := await messages.list_overdue(self._db, now, BATCH_WAITS)):
+
+            async def unit(tx: Transaction, waits: list[messages.Waiting] = waits) -> int:
+                return await expire(tx, waits, now)
+
+            ended = await self._db.write(unit)
+            if not ended and all(wait.receiver_uid is None for wait in waits):
+                log.error("images past their time cannot be ended", extra={"first": waits[0].message_id})
+                break
+            total += ended
+        return total
+
+    async def _remove_files(self) -> int:
+        total = 0
+        while not self._stopping:
+            due = await image_files.list_purgeable(self._db, self._clock(), BATCH_ROWS)
+            if not due:
+                break
+            async with self._moving:
+                total += await self._remove(due)
+        return total
+
+    async def _remove(self, due: Due) -> int:
+        """Remove these files and then say so; those that the disk does not let go are put off. How many are gone."""
+        stuck = await self._unlink(due)
+        gone = [message_id for message_id, _ in due if message_id not in stuck]
+        fault.point("before_mark_removed")
+
+        async def unit(tx: Transaction) -> None:
+            await image_files.mark_removed(tx, gone)
+            if stuck:
+                await image_files.put_off_removal(tx, stuck, self._clock() + RETRY_MS)
+
+        await self._db.write(unit)
+        return len(gone)
+
+    async def _unlink(self, due: Due) -> list[MessageId]:
+        """The images whose files are still there."""
+        try:
+            await self._store.remove_many(key for _, key in due)
+        except (AppError, ValueError):
+            return [message_id for message_id, key in due if not await self._unlink_one(message_id, key)]
+        return []
+
+    async def _unlink_one(self, message_id: MessageId, key: str) -> bool:
+        try:
+            await self._store.remove(key)
+        except (AppError, ValueError) as error:
+            log.error("file not removed", extra={"message_id": message_id, "error": type(error).__name__})
+            return False
+        return True
+
+    async def _erase(self, purge: _Purge, age_ms: int) -> int:
+        before, total = self._clock() - age_ms, 0
+        while not self._stopping:
+            erased = await self._db.write(partial(purge, before=before, limit=BATCH_ROWS))
+            if not erased:
+                break
+            total += erased
+        return total
+
+
+async def _wait(sign: asyncio.Event, seconds: float) -> None:
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await sign.wait()
