@@ -16,10 +16,10 @@ from functools import partial
 
 import uvloop
 
-from app.build import Ending, build, prepare
+from app.build import DrainDeadline, build, prepare
 from app.listen import Listener, Sockets, bare_host, open_shared_sockets, open_sockets, serve_http, serve_rooms
 from app.providers import outbox_log
-from app.supervisor import Reins, Supervisor
+from app.supervisor import Supervisor, WorkerHandle
 from config.exposure import banner, guard
 from config.load import Config, ConfigError, from_command_line
 from handlers.docs import page
@@ -28,10 +28,10 @@ from handlers.openapi import document_bytes
 from handlers.shared import Activity
 from models.db.database import DatabaseError
 from models.db.engine import bring_up_to_date
-from models.db.sqlite.engine import migrate
+from models.db.sqlite import migrate
 from models.keys import KeyRingError
-from models.shared_counters import Tallies, shared_tallies
-from services.worker_bus import Neighbours, introduce
+from models.shared_counters import SharedCounters, map_shared_counters
+from services.worker_bus import WorkerBus, connect_workers
 from storage.ownership import NotYours, owned
 from telemetry import logs
 
@@ -46,8 +46,8 @@ class Place:
     """Where a process serves: what it listens on, what it shares with those beside it, whom it tells that it serves."""
 
     sockets: Callable[[], Sockets]
-    tallies: Tallies
-    neighbours: Neighbours
+    counters: SharedCounters
+    worker_bus: WorkerBus
     on_serving: Callable[[Sockets], None]
 
 
@@ -78,7 +78,7 @@ def explaining(run: Callable[[], int]) -> int:
 
 def serve_alone(config: Config) -> int:
     """Serve with this process."""
-    place = Place(partial(open_sockets, config), Tallies(), Neighbours(), partial(greet, config))
+    place = Place(partial(open_sockets, config), SharedCounters(), WorkerBus(), partial(greet, config))
 
     async def run() -> None:
         await serve(config, place, stopped_by(signal.SIGTERM, signal.SIGINT))
@@ -97,12 +97,12 @@ def supervise(config: Config) -> int:
     with owned(config.data_dir):
         asyncio.run(prepare(config))
         document_bytes(), page()  # which every worker then has, also one that takes a dead one's place
-        sockets, tallies, neighbours = open_shared_sockets(config), shared_tallies(count), introduce(count)
+        sockets, counters, worker_bus = open_shared_sockets(config), map_shared_counters(count), connect_workers(count)
 
-        def work(reins: Reins) -> int:
-            number = reins.number
-            here = Place(lambda: sockets[number], tallies[number], neighbours[number], lambda _: reins.say_serving())
-            return explaining(partial(serve_as_worker, config, here, reins))
+        def work(worker: WorkerHandle) -> int:
+            number = worker.number
+            here = Place(lambda: sockets[number], counters[number], worker_bus[number], lambda _: worker.say_serving())
+            return explaining(partial(serve_as_worker, config, here, worker))
 
         def stop_listening() -> None:
             """Or a client would wait in a queue that no worker serves any more."""
@@ -114,25 +114,25 @@ def supervise(config: Config) -> int:
             work,
             end_seconds=config.server.drain_seconds + KILL_AFTER_SECONDS,
             on_serving=partial(greet, config, sockets[0]),
-            on_death=lambda number: tallies[number].forget(),
+            on_death=lambda number: counters[number].forget(),
             on_end=stop_listening,
         ).run()
 
 
-def serve_as_worker(config: Config, place: Place, reins: Reins) -> int:
+def serve_as_worker(config: Config, place: Place, worker: WorkerHandle) -> int:
     """Serve beside others, until SIGTERM or the supervisor's death."""
 
     async def run() -> None:
         stopping, loop = stopped_by(signal.SIGTERM), asyncio.get_running_loop()
 
         def supervisor_died() -> None:
-            loop.remove_reader(reins.lost)
+            loop.remove_reader(worker.lost)
             stopping.set()
 
-        loop.add_reader(reins.lost, supervisor_died)
+        loop.add_reader(worker.lost, supervisor_died)
         await serve(config, place, stopping)
 
-    logs.configure(config.log.level, config.log.format, worker=reins.number)
+    logs.configure(config.log.level, config.log.format, worker=worker.number)
     uvloop.run(run())
     return 0
 
@@ -149,12 +149,12 @@ async def serve(config: Config, place: Place, stopping: asyncio.Event) -> None:
     """Everything between a checked configuration and the end of the last request."""
     if not await has_database(config, stopping):
         return
-    ending = Ending(config.server.drain_seconds)
+    ending = DrainDeadline(config.server.drain_seconds)
     async with AsyncExitStack() as stack:
-        services = await stack.enter_async_context(build(config, ending, place.tallies, place.neighbours))
+        services = await stack.enter_async_context(build(config, ending, place.counters, place.worker_bus))
         sockets = place.sockets()
-        listener = serve_http(config, services, sockets, place.tallies.connections)
-        await stack.enter_async_context(scraped(sockets.metrics, services, lambda: place.tallies.connections.own))
+        listener = serve_http(config, services, sockets, place.counters.connections)
+        await stack.enter_async_context(scraped(sockets.metrics, services, lambda: place.counters.connections.own))
         await stack.enter_async_context(serve_rooms(config, services, sockets, listener.max_own, ending.left))
         place.on_serving(sockets)
         log.info("started", extra={"host": config.server.host, "port": sockets.port, "pid": os.getpid()})

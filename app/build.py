@@ -18,21 +18,21 @@ from models.db.engine import bring_up_to_date, open_database
 from models.db.tables import users
 from models.keys import KeyRing, open_key_ring
 from models.phone import phone_hash
-from models.shared_counters import Tallies
+from models.shared_counters import SharedCounters
 from push.relay import Relay
 from push.sms.queue import SmsQueue
 from services.accounts.password_hashing import Hashing
 from services.device_tokens import DeviceTokens
 from services.events import Events
-from services.maintenance.keyring_sync import KeyWatch
+from services.maintenance.keyring_sync import KeyringSync
 from services.maintenance.retention import Lifetimes, Retention
-from services.worker_bus import Neighbours
+from services.worker_bus import WorkerBus
 from storage.disk import DiskStore
 
 KEY_RING_FILE = "keys.json"
 
 
-class Ending:
+class DrainDeadline:
     """How long the end may still take: `seconds`, counted from `begin`."""
 
     def __init__(self, seconds: float) -> None:
@@ -62,10 +62,12 @@ async def prepare(config: Config) -> None:
 
 
 @asynccontextmanager
-async def build(config: Config, ending: Ending, tallies: Tallies, neighbours: Neighbours) -> AsyncIterator[Services]:
+async def build(
+    config: Config, ending: DrainDeadline, counters: SharedCounters, worker_bus: WorkerBus
+) -> AsyncIterator[Services]:
     """The parts, running, in the order in which they need each other; ended in the other order, within `ending`.
 
-    The database is up to date. `tallies` and `neighbours` lead to the processes that serve beside this one.
+    The database is up to date. `counters` and `neighbours` lead to the processes that serve beside this one.
     """
     async with AsyncExitStack() as stack:
         db = open_database(config.database_location)
@@ -75,7 +77,7 @@ async def build(config: Config, ending: Ending, tallies: Tallies, neighbours: Ne
             config.images_directory,
             min_free_bytes=config.storage.min_free_bytes,
             max_bytes=config.storage.max_bytes,
-            tallies=tallies,
+            counters=counters,
         )
         stack.callback(store.close)
         sms = SmsQueue(sms_provider(config))
@@ -91,7 +93,7 @@ async def build(config: Config, ending: Ending, tallies: Tallies, neighbours: Ne
         hosted = chat_services(config)
         for service in hosted.values():
             stack.push_async_callback(service.close)
-        first = tallies.number == 0
+        first = counters.number == 0
         retention = Retention(db, store, lifetimes=lifetimes(config), clock=now_ms, counts_stored=first)
         if first:
             await retention.count_stored()
@@ -113,8 +115,8 @@ async def build(config: Config, ending: Ending, tallies: Tallies, neighbours: Ne
             relay=relay,
             relaying=relaying,
             retention=retention,
-            tallies=tallies,
-            neighbours=neighbours,
+            counters=counters,
+            worker_bus=worker_bus,
         )
         services = wire(config, parts)
         stack.enter_context(hearing(parts, services.events))
@@ -126,7 +128,7 @@ async def followed_keys(config: Config, db: Database) -> AsyncIterator[KeyRing]:
     """The key ring, which becomes whatever its file becomes until the end of the block."""
     path = config.data_dir / KEY_RING_FILE
     keys = open_key_ring(path, sealed=await users.find_phone_cipher(db))
-    watch = KeyWatch(db=db, keys=keys, path=path, clock=now_ms)
+    watch = KeyringSync(db=db, keys=keys, path=path, clock=now_ms)
     await watch.enter()
     watching = asyncio.create_task(watch.run())
     try:
@@ -139,12 +141,12 @@ async def followed_keys(config: Config, db: Database) -> AsyncIterator[KeyRing]:
 @contextmanager
 def hearing(parts: Parts, events: Events) -> Iterator[None]:
     """For the length of a block be woken by what the processes beside this one and other machines commit."""
-    parts.neighbours.listen(wake_readers=events.wake, wake_relay=parts.relay.wake, wake_retention=parts.retention.wake)
+    parts.worker_bus.listen(wake_readers=events.wake, wake_relay=parts.relay.wake, wake_retention=parts.retention.wake)
     following = asyncio.create_task(events.follow_elsewhere()) if parts.db.shared else None
     try:
         yield
     finally:
-        parts.neighbours.close()
+        parts.worker_bus.close()
         if following is not None:
             following.cancel()
 

@@ -19,7 +19,7 @@ from config.load import Config
 from handlers.routes import application
 from handlers.samples import room_socket
 from handlers.shared import Services
-from models.shared_counters import Tally
+from models.shared_counters import SharedCounter
 
 CHUNK_BYTES = 128 * 1024
 MAX_HEADER_BYTES = 16 * 1024
@@ -73,24 +73,24 @@ class Sockets:
 class Listener(HTTPServer):
     """An HTTPServer with a bound on its connections: one too many is closed at once, and accepting goes on.
 
-    `max_connections` of all processes that share `tally`, `max_own` of this one.
+    `max_connections` of all processes that share `counter`, `max_own` of this one.
     """
 
     max_connections = 1024
     max_own = 1024
-    tally = Tally()
+    counter = SharedCounter()
 
     def handle_stream(self, stream: IOStream, address: tuple[str, int]) -> None:
-        self.tally.add(1)
-        if self.tally.total > self.max_connections or self.tally.own > self.max_own:
-            self.tally.add(-1)
+        self.counter.add(1)
+        if self.counter.total > self.max_connections or self.counter.own > self.max_own:
+            self.counter.add(-1)
             stream.close()
         else:
             super().handle_stream(stream, address)
 
     def on_close(self, server_conn: object) -> None:
         super().on_close(server_conn)
-        self.tally.add(-1)
+        self.counter.add(-1)
 
 
 def open_sockets(config: Config) -> Sockets:
@@ -131,7 +131,7 @@ def _bound(port: int, host: str, purpose: str) -> list[socket.socket]:
         raise OSError(f"cannot listen{purpose} on {host}, port {port}: {error.strerror}") from error
 
 
-def serve_http(config: Config, services: Services, sockets: Sockets, connections: Tally) -> Listener:
+def serve_http(config: Config, services: Services, sockets: Sockets, connections: SharedCounter) -> Listener:
     """A listener on the public sockets, which counts its connections there."""
     server = config.server
     listener = Listener(
@@ -146,7 +146,7 @@ def serve_http(config: Config, services: Services, sockets: Sockets, connections
     )
     listener.max_connections = server.max_connections
     listener.max_own = connections_at_most(server.max_connections, own_files(config))
-    listener.tally = connections
+    listener.counter = connections
     listener.add_sockets(sockets.public)
     return listener
 

@@ -17,18 +17,18 @@ from models.clock import DAY_MS, HOUR_MS, now_ms
 from models.db.database import Database
 from models.keys import KeyRing
 from models.rules import SendPolicy
-from models.shared_counters import Tallies
+from models.shared_counters import SharedCounters
 from push.base import Provider
 from push.relay import Relay
 from push.sms.queue import SmsQueue
-from services.accounts.account_deletion import Leaving
-from services.accounts.account_issuing import Enrolment
+from services.accounts.account_deletion import AccountDeletion
+from services.accounts.account_issuing import AccountIssuing
 from services.accounts.activation import Activation
 from services.accounts.export import Export
 from services.accounts.password_hashing import Hashing
 from services.accounts.passwords import Passwords
 from services.accounts.profile import Accounts
-from services.accounts.session_ids import LastingSessions
+from services.accounts.session_ids import SessionIds
 from services.accounts.sessions import Tokens
 from services.accounts.sms_budgets import SmsBudgets
 from services.authentication import Authentication
@@ -37,7 +37,7 @@ from services.device_tokens import DeviceTokens
 from services.devices import Devices
 from services.discovery import Discovery
 from services.events import Events
-from services.gauges import Measuring
+from services.gauges import Gauges
 from services.groups import Groups
 from services.health import Health
 from services.history import History
@@ -49,7 +49,7 @@ from services.reading import Reading
 from services.reports import Reports
 from services.rooms import Rooms
 from services.sending import Sending
-from services.worker_bus import Neighbours
+from services.worker_bus import WorkerBus
 from storage.disk import DiskStore
 
 MEGABYTE = 1024 * 1024
@@ -70,18 +70,18 @@ class Parts:
     relay: Relay
     relaying: asyncio.Task[None]
     retention: Retention
-    tallies: Tallies
-    neighbours: Neighbours
+    counters: SharedCounters
+    worker_bus: WorkerBus
 
     def wake_relay(self) -> None:
         """Here and beside: whoever has room sends."""
         self.relay.wake()
-        self.neighbours.tell_of_pushes()
+        self.worker_bus.tell_of_pushes()
 
     def wake_retention(self) -> None:
         """Here and beside: one process alone removes what has ended."""
         self.retention.wake()
-        self.neighbours.tell_of_ended_image()
+        self.worker_bus.tell_of_ended_image()
 
 
 def wire(config: Config, parts: Parts) -> Services:
@@ -107,8 +107,8 @@ def wire(config: Config, parts: Parts) -> Services:
         db=db,
         authentication=authentication,
         most=config.events.max_readers,
-        readers=parts.tallies.readers,
-        tell_neighbours=parts.neighbours.tell_of_events,
+        readers=parts.counters.readers,
+        tell_workers=parts.worker_bus.tell_of_events,
         clock=now_ms,
     )
     groups = Groups(db=db, policy=send_policy(config), wake_retention=parts.wake_retention, clock=now_ms)
@@ -126,11 +126,11 @@ def wire(config: Config, parts: Parts) -> Services:
         authentication=authentication,
         accounts=accounts,
         activation=activation,
-        leaving=Leaving(db=db, keys=keys, wake_retention=parts.wake_retention, clock=now_ms),
+        account_deletion=AccountDeletion(db=db, keys=keys, wake_retention=parts.wake_retention, clock=now_ms),
         export=Export(db=db, keys=keys, clock=now_ms),
         passwords=passwords,
         tokens=tokens,
-        lasting_sessions=LastingSessions(db=db, clock=now_ms),
+        session_ids=SessionIds(db=db, clock=now_ms),
         limits=limits,
         discovery=discovery,
         people=People(db=db, clock=now_ms),
@@ -155,19 +155,19 @@ def wire(config: Config, parts: Parts) -> Services:
         chat=Chat(db=db, services=parts.hosted, clock=now_ms),
         devices=Devices(db=db, tokens=parts.device_tokens, providers=parts.providers, limits=limits, clock=now_ms),
         health=Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done()),
-        measuring=Measuring(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=now_ms),
+        gauges=Gauges(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=now_ms),
         proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
         activity=Activity(),
         drain=Drain(max_bytes=2 * config.images.max_bytes + MEGABYTE),  # who sends twice too much can still read so
-        buffers=BufferBudget(config.uploads.buffer_bytes, parts.tallies.buffers),
-        unknown_callers=BufferBudget(config.uploads.unknown_caller_max_bytes, parts.tallies.unknown_callers),
+        buffers=BufferBudget(config.uploads.buffer_bytes, parts.counters.buffers),
+        unknown_callers=BufferBudget(config.uploads.unknown_caller_max_bytes, parts.counters.unknown_callers),
         settings=http_settings(config),
     )
 
 
 def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts, Activation]:
     """How accounts begin, with proof of the phone and without."""
-    enrolment = Enrolment(
+    account_issuing = AccountIssuing(
         keys=parts.keys,
         recycled_after_days=config.activation.recycled_after_days,
         push_give_up_ms=config.push.give_up_hours * HOUR_MS,
@@ -176,7 +176,7 @@ def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts
     activation = Activation(
         db=parts.db,
         keys=parts.keys,
-        enrolment=enrolment,
+        account_issuing=account_issuing,
         limits=limits,
         sms=parts.sms,
         budgets=SmsBudgets(parts.keys, config.activation.budgets.model_dump()),
@@ -189,7 +189,7 @@ def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts
         db=parts.db,
         keys=parts.keys,
         limits=limits,
-        enrolment=enrolment,
+        account_issuing=account_issuing,
         activation=activation,
         activation_required=config.activation.required,
         default_provider=config.push.default_provider,

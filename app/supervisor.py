@@ -24,7 +24,7 @@ log = logging.getLogger("glimpse.supervisor")
 
 
 @dataclass(frozen=True, slots=True)
-class Reins:
+class WorkerHandle:
     """What a worker has of its supervisor. `number` counts from 0; `lost` reads its end when there is none any more."""
 
     number: int
@@ -36,7 +36,7 @@ class Reins:
 
 
 @dataclass(slots=True)
-class Seat:
+class WorkerSlot:
     """A worker's place. `pid` is 0 while it is empty; times are of the monotonic clock."""
 
     number: int
@@ -57,14 +57,14 @@ class Supervisor:
     def __init__(
         self,
         count: int,
-        work: Callable[[Reins], int],
+        work: Callable[[WorkerHandle], int],
         *,
         end_seconds: float,
         on_serving: Callable[[], None],
         on_death: Callable[[int], None],
         on_end: Callable[[], None],
     ) -> None:
-        self._seats = [Seat(number) for number in range(count)]
+        self._slots = [WorkerSlot(number) for number in range(count)]
         self._work = work
         self._end_seconds = end_seconds
         self._on_serving, self._on_death, self._on_end = on_serving, on_death, on_end
@@ -85,12 +85,12 @@ class Supervisor:
         return self._code
 
     def _start_due(self) -> None:
-        for seat in self._seats:
-            if not seat.pid and seat.due <= time.monotonic():
-                self._start(seat)
+        for slot in self._slots:
+            if not slot.pid and slot.due <= time.monotonic():
+                self._start(slot)
 
     def _next_due(self) -> float | None:
-        empty = [seat.due for seat in self._seats if not seat.pid]
+        empty = [slot.due for slot in self._slots if not slot.pid]
         return min(empty) if empty else None
 
     def _wait(self, until: float | None) -> None:
@@ -106,48 +106,48 @@ class Supervisor:
     def _hear(self) -> None:
         with suppress(BlockingIOError):
             for number in os.read(self._heard, 512):
-                self._seats[number].serving = True
-        if not self._serves and not self._stopping and all(seat.serving for seat in self._seats):
+                self._slots[number].serving = True
+        if not self._serves and not self._stopping and all(slot.serving for slot in self._slots):
             self._serves = True
             self._on_serving()
 
     def _reap(self) -> None:
         with suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG))[0]:
-                for seat in self._seats:
-                    if seat.pid == ended[0]:
-                        self._bury(seat, os.waitstatus_to_exitcode(ended[1]))
+                for slot in self._slots:
+                    if slot.pid == ended[0]:
+                        self._bury(slot, os.waitstatus_to_exitcode(ended[1]))
 
-    def _bury(self, seat: Seat, code: int) -> None:
+    def _bury(self, slot: WorkerSlot, code: int) -> None:
         """Its worker has ended with this code, or by a signal whose number is negative here."""
-        pid, seat.pid = seat.pid, 0
-        self._on_death(seat.number)
+        pid, slot.pid = slot.pid, 0
+        self._on_death(slot.number)
         if self._stopping:
             self._code = self._code or max(0, code)
             return
         if code > 0 and not self._serves:
             self._stopping, self._code = True, code
             return
-        young = time.monotonic() - seat.began < YOUNG_SECONDS
-        seat.young_deaths = seat.young_deaths + 1 if young else 0
-        pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** (seat.young_deaths - 1)) if young else 0.0
-        seat.due, seat.serving = time.monotonic() + pause, False
-        told = {"worker": seat.number, "pid": pid, "exit": code, "pause_seconds": pause}
+        young = time.monotonic() - slot.began < YOUNG_SECONDS
+        slot.young_deaths = slot.young_deaths + 1 if young else 0
+        pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** (slot.young_deaths - 1)) if young else 0.0
+        slot.due, slot.serving = time.monotonic() + pause, False
+        told = {"worker": slot.number, "pid": pid, "exit": code, "pause_seconds": pause}
         log.log(logging.ERROR if code else logging.WARNING, "a worker ended", extra=told)
 
-    def _start(self, seat: Seat) -> None:
-        seat.began = time.monotonic()
+    def _start(self, slot: WorkerSlot) -> None:
+        slot.began = time.monotonic()
         previous = signal.pthread_sigmask(signal.SIG_BLOCK, {*ENDS, signal.SIGCHLD})
         sys.stdout.flush()
         sys.stderr.flush()
         try:
-            seat.pid = os.fork()
-            if not seat.pid:
-                self._become(seat.number, previous)
+            slot.pid = os.fork()
+            if not slot.pid:
+                self._become(slot.number, previous)
         except OSError as error:
-            seat.young_deaths += 1
-            seat.due = time.monotonic() + min(LONGEST_PAUSE_SECONDS, 2.0 ** (seat.young_deaths - 1))
-            log.error("a worker cannot be started", extra={"worker": seat.number, "reason": error.strerror})
+            slot.young_deaths += 1
+            slot.due = time.monotonic() + min(LONGEST_PAUSE_SECONDS, 2.0 ** (slot.young_deaths - 1))
+            log.error("a worker cannot be started", extra={"worker": slot.number, "reason": error.strerror})
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
@@ -163,7 +163,7 @@ class Supervisor:
             for descriptor in (self._woken, self._wakes, self._heard, self._held):
                 os.close(descriptor)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            code = self._work(Reins(number, self._lost, self._reports))
+            code = self._work(WorkerHandle(number, self._lost, self._reports))
         except Exception:
             log.exception("a worker failed")
         finally:
@@ -190,7 +190,7 @@ class Supervisor:
             os.kill(pid, number)  # not reaped, so the number is still its own
 
     def _running(self) -> list[int]:
-        return [seat.pid for seat in self._seats if seat.pid]
+        return [slot.pid for slot in self._slots if slot.pid]
 
     @contextmanager
     def _signals(self) -> Iterator[None]:

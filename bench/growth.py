@@ -26,8 +26,8 @@ from bench.targets import busy_cores
 from models.clock import DAY_MS, now_ms
 from models.db.database import Transaction
 from models.db.engine import Location, bring_up_to_date, open_database, parse_url
-from models.db.mysql.engine import table_sets as mysql_tables
-from models.db.sqlite.engine import copy as sqlite_copy
+from models.db.mysql import table_sets as mysql_tables
+from models.db.sqlite import copy as sqlite_copy
 from models.db.tables import outbox
 from tests.harness import Server, running
 from tests.mariadb import MariaDB

@@ -15,7 +15,7 @@ from httpclient.endpoints import Endpoints
 from models.clock import DAY_MS, now_ms
 from models.db.database import Statement, Transaction
 from models.db.schema import deliveries, messages, users
-from models.db.sqlite.engine import migrate
+from models.db.sqlite import migrate
 from models.db.sqlite.engine import SqliteDatabase
 from models.db.tables import devices, outbox
 from models.db.tables.outbox import Kind, LaneKey

@@ -54,7 +54,7 @@ class MeHandler(BaseHandler):
         self.reply(200, await self.services.accounts.patch_me(self.uid, self.fields()))
 
     async def delete(self) -> None:
-        await self.services.leaving.leave(self.uid)
+        await self.services.account_deletion.leave(self.uid)
         self.reply(204)
 
 

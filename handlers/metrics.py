@@ -35,7 +35,7 @@ class MetricsHandler(RequestHandler):
             raise HTTPError(404)
 
     async def get(self) -> None:
-        await self._services.measuring.measure()
+        await self._services.gauges.measure()
         metrics.HTTP_CONNECTIONS.set(self._open_connections())
         metrics.HTTP_RUNNING.set(self._services.activity.running)
         self.finish(await asyncio.to_thread(metrics.exposition))

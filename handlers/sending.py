@@ -11,7 +11,7 @@ from handlers.uploads import FORM_OVERHEAD_BYTES, HashOnly, Upload
 from models.errors import AppError, ImageTooLarge, MalformedRequest, Unauthenticated, Unavailable, UnsupportedType
 from services.authentication import Caller
 from services.delivery import Sent
-from storage.disk import DiskWriter, Room
+from storage.disk import DiskWriter, Reservation
 
 LONGEST_UPLOAD_SECONDS = 900
 
@@ -24,7 +24,7 @@ class SendImageHandler(BaseHandler):
     confirmed_by_service = ("POST",)
     upload: Upload | None = None
     writer: DiskWriter | None = None
-    room: Room | None = None
+    room: Reservation | None = None
     key: str | None = None
     repeats = False
     refusal_unless_repeat: AppError | None = None

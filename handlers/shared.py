@@ -9,19 +9,19 @@ from enum import Enum, auto
 from handlers.address import Proxies
 from handlers.refusing import Drain
 from handlers.uploads import BufferBudget
-from services.accounts.account_deletion import Leaving
+from services.accounts.account_deletion import AccountDeletion
 from services.accounts.activation import Activation
 from services.accounts.export import Export
 from services.accounts.passwords import Passwords
 from services.accounts.profile import Accounts
-from services.accounts.session_ids import LastingSessions
+from services.accounts.session_ids import SessionIds
 from services.accounts.sessions import Tokens
 from services.authentication import Authentication
 from services.chat import Chat
 from services.devices import Devices
 from services.discovery import Discovery
 from services.events import Events
-from services.gauges import Measuring
+from services.gauges import Gauges
 from services.groups import Groups
 from services.health import Health
 from services.history import History
@@ -87,11 +87,11 @@ class Services:
     authentication: Authentication
     accounts: Accounts
     activation: Activation
-    leaving: Leaving
+    account_deletion: AccountDeletion
     export: Export
     passwords: Passwords
     tokens: Tokens
-    lasting_sessions: LastingSessions
+    session_ids: SessionIds
     limits: Limits
     discovery: Discovery
     people: People
@@ -106,7 +106,7 @@ class Services:
     devices: Devices
     events: Events
     health: Health
-    measuring: Measuring
+    gauges: Gauges
     proxies: Proxies
     activity: Activity
     drain: Drain

@@ -15,7 +15,7 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
 from models.errors import ImageTooLarge, InvalidField, MalformedRequest, TooLarge
 from models.imagefile import HeaderReader
-from models.shared_counters import Tally
+from models.shared_counters import SharedCounter
 
 IMAGE_FIELD = "img_file"
 FIELDS = frozenset(
@@ -67,11 +67,11 @@ class BufferBudget:
     """Bytes that all uploads together may have at one time, those of the processes beside this one included."""
 
     limit: int
-    tally: Tally = field(default_factory=Tally)
+    counter: SharedCounter = field(default_factory=SharedCounter)
 
     @property
     def used(self) -> int:
-        return self.tally.total
+        return self.counter.total
 
     @property
     def spent(self) -> bool:
@@ -84,13 +84,13 @@ class BufferBudget:
 
     def add(self, n_bytes: int) -> None:
         """Bytes that are there by now, whatever the limit; negative when they have gone."""
-        self.tally.add(n_bytes)
+        self.counter.add(n_bytes)
 
     def take(self, n_bytes: int) -> bool:
         """Bytes that are to come; whether the limit allows them. If not, none are taken."""
-        self.tally.add(n_bytes)
+        self.counter.add(n_bytes)
         if self.used > self.limit:
-            self.tally.add(-n_bytes)
+            self.counter.add(-n_bytes)
             return False
         return True
 

@@ -14,7 +14,7 @@ from models.clock import now_ms
 from models.db.database import DatabaseError
 from models.db.engine import Location, inspect, open_database
 from models.db.mysql.connection import MysqlLocation
-from models.db.sqlite.engine import migrate
+from models.db.sqlite import migrate
 from ops import checks, push_checks, server_checks
 from ops.checks import FAIL, OK, Check
 from ops.opening import as_json, explained, of_a_server, print_json, progress, settings

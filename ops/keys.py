@@ -74,7 +74,7 @@ def rotate(
 
 async def _foresee(config: Config, wanted: Collection[Kind]) -> Foreseen:
     async with opened_database(config) as db:
-        return await _rotation(config, db, lambda _step, _done, _total: None).foresee(wanted)
+        return await _rotation(config, db, lambda _step, _done, _total: None).dry_run(wanted)
 
 
 async def _rotate(config: Config, wanted: Collection[Kind], say: Say, *, at_once: bool) -> Rotated:
@@ -89,11 +89,11 @@ async def _alone(db: Database) -> AsyncIterator[None]:
         yield  # who has the file alone has the database alone
         return
     lease, until = Lease(db, "keys", seconds=LEASE_SECONDS), monotonic() + 2 * LEASE_SECONDS
-    while not await lease.hold():
+    while not await lease.renew():
         if monotonic() > until:
             raise RingInUse("keys are being rotated on another machine: wait for its end")
         await asyncio.sleep(1)
-    keeping = asyncio.create_task(lease.pursue(lambda: None))
+    keeping = asyncio.create_task(lease.run(lambda: None))
     try:
         yield
     finally:

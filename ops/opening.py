@@ -14,7 +14,7 @@ from rich.console import Console
 from config.load import Config, ConfigError, load
 from models.db.database import Database, DatabaseError
 from models.db.engine import inspect, open_database
-from models.db.sqlite.engine import migrate
+from models.db.sqlite import migrate
 from models.errors import AppError
 from models.keys import KeyRingError
 from ops.config import config_file

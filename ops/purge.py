@@ -39,7 +39,7 @@ async def _purge(config: Config, *, dry_run: bool) -> Counts:
     async with opened(config) as (db, store):
         retention = Retention(db, store, lifetimes=lifetimes(config), clock=now_ms)
         with progress("Counting" if dry_run else "Removing") as say:
-            return await (retention.foresee() if dry_run else retention.run_once(say))
+            return await (retention.dry_run() if dry_run else retention.run_once(say))
 
 
 def _print(counts: Counts, *, dry_run: bool) -> None:

@@ -3,7 +3,7 @@
 
 from collections.abc import AsyncIterator, Iterator
 
-from models.db.mysql.engine import server_settings as mysql_server
+from models.db.mysql import server_settings as mysql_server
 from models.db.mysql.connection import MysqlLocation
 from models.db.mysql.server_settings import ServerFacts
 from ops.checks import FAIL, OK, WARN, Check

@@ -25,7 +25,7 @@ from ops.opening import (
     settings,
     when,
 )
-from services.accounts.account_deletion import Leaving
+from services.accounts.account_deletion import AccountDeletion
 from services.accounts.export import Export
 from services.operating import About, describe, find_by_phone, set_disabled
 
@@ -132,7 +132,7 @@ async def _foresee(config: Config, who: str) -> tuple[int, dict[str, int]]:
     """Who is meant, and what would go."""
     async with opened_database(config) as db:
         uid = await _uid(config, db, who)
-        return uid, await _leaving(db, await _keys(config, db)).foresee(uid)
+        return uid, await _leaving(db, await _keys(config, db)).dry_run(uid)
 
 
 async def _delete(config: Config, uid: int) -> None:
@@ -147,9 +147,9 @@ async def _export(config: Config, who: str) -> None:
             click.echo(piece, nl=False)
 
 
-def _leaving(db: Database, keys: KeyRing) -> Leaving:
+def _leaving(db: Database, keys: KeyRing) -> AccountDeletion:
     # A server that runs looks for files every few seconds.
-    return Leaving(db=db, keys=keys, wake_retention=lambda: None, clock=now_ms)
+    return AccountDeletion(db=db, keys=keys, wake_retention=lambda: None, clock=now_ms)
 
 
 async def _keys(config: Config, db: Database) -> KeyRing:

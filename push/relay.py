@@ -216,7 +216,7 @@ class Relay:
         outcomes: list[Answer] = [next(answers) if isinstance(push, Push) else push for push in built]
         now = self._clock()
         return [
-            settlement.judge(row, outcome, now, probing=probing) for row, outcome in zip(rows, outcomes, strict=True)
+            settlement.decide(row, outcome, now, probing=probing) for row, outcome in zip(rows, outcomes, strict=True)
         ]
 
     async def _pass_over(self, lane: Lane, device_id: int) -> None:

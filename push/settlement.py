@@ -41,7 +41,7 @@ class Verdict:
     gone_at: int | None = None
 
 
-def judge(row: Claimed, outcome: Answer, now: int, *, probing: bool = False) -> Verdict:
+def decide(row: Claimed, outcome: Answer, now: int, *, probing: bool = False) -> Verdict:
     """What to write for a row that was tried at `now`.
 
     One that was `probing` whether its provider is back, in vain, is as it was: its wait must not outlast the outage.

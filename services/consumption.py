@@ -18,7 +18,7 @@ class TooLate(Exception):
     """The image does not wait for its receiver any more: the transaction is to be undone."""
 
 
-async def consume(tx: Transaction, delivery: Delivery, *, now: int, until: int) -> None:
+async def mark_consumed(tx: Transaction, delivery: Delivery, *, now: int, until: int) -> None:
     """The receiver has the image, and may fetch it again until then; its sender is told. Of racing calls one does it.
 
     Raises TooLate.

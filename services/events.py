@@ -14,7 +14,7 @@ from models.db.database import Database, DatabaseError
 from models.db.tables import events
 from models.errors import CursorExpired, InvalidField, RateLimited, Unauthenticated, Unavailable
 from models.event import Event
-from models.shared_counters import Tally
+from models.shared_counters import SharedCounter
 from services.authentication import Authentication, Caller
 
 BATCH = 100
@@ -78,8 +78,8 @@ class Reader:
 class Events:
     """The readers of this process. `clock` gives milliseconds.
 
-    `most` bounds the readers of all people together, in all processes that share the tally `readers`;
-    `tell_neighbours` is called, after each commit here, with the people whose logs have grown.
+    `most` bounds the readers of all people together, in all processes that share the counter `readers`;
+    `tell_workers` is called, after each commit here, with the people whose logs have grown.
     """
 
     def __init__(
@@ -89,8 +89,8 @@ class Events:
         authentication: Authentication,
         most: int,
         clock: Callable[[], int],
-        readers: Tally | None = None,
-        tell_neighbours: Callable[[set[int]], None] | None = None,
+        readers: SharedCounter | None = None,
+        tell_workers: Callable[[set[int]], None] | None = None,
     ) -> None:
         self._db = db
         self._authentication = authentication
@@ -98,22 +98,22 @@ class Events:
         self._clock = clock
         self._readers: defaultdict[int, set[Reader]] = defaultdict(set)
         self._newest: dict[int, int] = {}
-        self._tally = readers or Tally()
-        self._tell_neighbours = tell_neighbours
+        self._counter = readers or SharedCounter()
+        self._tell_neighbours = tell_workers
         self._stopped = False
         db.tell(self._grown_by_commit)
 
     @property
     def readers(self) -> int:
         """How many follow their log in this process now."""
-        return self._tally.own
+        return self._counter.own
 
     async def open(self, caller: Caller, after: int | None) -> Reader:
         """A reader behind the event `after`: None from now on, 0 from the oldest kept.
 
         Raises CursorExpired, InvalidField for an event that has not been, RateLimited, Unavailable.
         """
-        if self._stopped or self._tally.total >= self._most:
+        if self._stopped or self._counter.total >= self._most:
             raise Unavailable("Too many follow their events here.", retry_after=BUSY_RETRY_SECONDS)
         if len(self._readers.get(caller.uid, ())) >= READERS_PER_PERSON:
             raise RateLimited(f"One account has at most {READERS_PER_PERSON} at once.", retry_after=BUSY_RETRY_SECONDS)
@@ -121,7 +121,7 @@ class Events:
         reader = Reader(self, caller, _start(after, newest, oldest))
         self._readers[caller.uid].add(reader)
         self._newest.setdefault(caller.uid, newest)
-        self._tally.add(1)
+        self._counter.add(1)
         return reader
 
     async def read(self, reader: Reader, limit: int) -> list[Event]:
@@ -159,7 +159,7 @@ class Events:
         """The reader has ended."""
         of_person = self._readers[reader.caller.uid]
         of_person.discard(reader)
-        self._tally.add(-1)
+        self._counter.add(-1)
         if not of_person:
             del self._readers[reader.caller.uid], self._newest[reader.caller.uid]
 

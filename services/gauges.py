@@ -9,7 +9,7 @@ from storage.disk import DiskStore
 from telemetry import metrics
 
 
-class Measuring:
+class Gauges:
     """Asks the storage, the relay and the database. `breakers` gives each one's state by provider and app."""
 
     def __init__(

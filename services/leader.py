@@ -24,7 +24,7 @@ DEAD_SECONDS = 30.0
 log = logging.getLogger("glimpse.leases")
 
 
-class Silence:
+class FailureDetector:
     """How long each of some things has looked the same. `monotonic` gives seconds.
 
     A pause between two looks counts for a third of `seconds` at most: the database may have been away for everybody,
@@ -49,7 +49,7 @@ class Silence:
 
 
 class Lease:
-    """A process's share in one lease. It is lost after `seconds` without a `hold`; `monotonic` gives seconds.
+    """A process's share in one lease. It is lost after `seconds` without a `renew`; `monotonic` gives seconds.
 
     Two processes may both believe that they hold it for a moment, when one was stopped in the middle of its work: what
     is done under it must bear that.
@@ -62,7 +62,7 @@ class Lease:
         self._name = name
         self._seconds = seconds
         self._monotonic = monotonic
-        self._silence = Silence(seconds, monotonic)
+        self._failures = FailureDetector(seconds, monotonic)
         self._holder = ""
         self._until = 0.0
 
@@ -71,7 +71,7 @@ class Lease:
         """Whether nobody else can have it at this moment."""
         return self._monotonic() < self._until
 
-    async def hold(self) -> bool:
+    async def renew(self) -> bool:
         """Keep the lease, or take it if it is free or its holder has died: to be called several times in `seconds`.
 
         Whether it is held. Raises DatabaseError: then it is held as long as it was to be.
@@ -83,12 +83,12 @@ class Lease:
             self._until = 0.0
         return self.held
 
-    async def pursue(self, taken: Callable[[], None]) -> None:
+    async def run(self, taken: Callable[[], None]) -> None:
         """Keep it, or wait for it, until cancelled; `taken` is told each time that it has become held."""
         while True:
             before = self.held
             try:
-                await self.hold()
+                await self.renew()
             except DatabaseError as error:
                 log.warning(
                     "a lease could not be asked for", extra={"lease": self._name, "error": type(error).__name__}
@@ -109,7 +109,7 @@ class Lease:
 
     async def _take(self) -> bool:
         found = await leases.find(self._db, name=self._name)
-        is_silent = bool(self._silence.of({} if found is None else {self._name: found}))
+        is_silent = bool(self._failures.of({} if found is None else {self._name: found}))
         if found is not None and not is_silent:
             self._holder = ""
             return False

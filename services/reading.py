@@ -200,7 +200,7 @@ class Reading:
     async def _consume(self, delivery: Delivery, grace_ms: int) -> None:
         async def first(tx: Transaction) -> None:
             now = self._clock()
-            await consumption.consume(tx, delivery, now=now, until=now + grace_ms)
+            await consumption.mark_consumed(tx, delivery, now=now, until=now + grace_ms)
             fault.point("before_consumption_commit")
 
         async def again(tx: Transaction) -> None:

@@ -30,7 +30,7 @@ from services.authentication import Caller, check_live
 from services.delivery import Draft, Sent, Stored
 from services.discovery import Discovery
 from services.limits import Limits
-from storage.disk import DiskStore, DiskWriter, Room
+from storage.disk import DiskStore, DiskWriter, Reservation
 from storage.keys import message_key
 from telemetry import metrics
 
@@ -68,7 +68,7 @@ class Sending:
         """Raises RateLimited when this person has sent enough."""
         await self._limits.check("send", address=None, uid=uid)
 
-    def reserve(self, size: int) -> Room:
+    def reserve(self, size: int) -> Reservation:
         """Room on the disk for an image on its way. Raises StorageFull."""
         return self._store.reserve(size)
 
@@ -76,7 +76,7 @@ class Sending:
         """Whether this person has used this Idempotency-Key for an image within a day."""
         return key is not None and await self._earlier(uid, key) is not None
 
-    async def create(self, room: Room) -> DiskWriter:
+    async def create(self, room: Reservation) -> DiskWriter:
         """A place for the bytes of an image on its way."""
         return await self._store.create(room)
 

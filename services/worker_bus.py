@@ -19,7 +19,7 @@ LONGEST_DATAGRAM = 65_536
 MOST_AT_ONCE = 64
 
 
-class Neighbours:
+class WorkerBus:
     """`inbox` is this worker's own socket, `others` lead to the rest. Without arguments: nobody is there."""
 
     def __init__(self, inbox: socket.socket | None = None, others: Sequence[socket.socket] = ()) -> None:
@@ -95,12 +95,12 @@ def _heard(inbox: socket.socket) -> Iterator[dict[str, Any]]:
             yield json.loads(inbox.recv(LONGEST_DATAGRAM))
 
 
-def introduce(count: int) -> list[Neighbours]:
+def connect_workers(count: int) -> list[WorkerBus]:
     """As many workers that hear each other, to be forked after this; who takes a dead one's place takes its sockets."""
     pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(count)]
     for end in (end for pair in pairs for end in pair):
         end.setblocking(False)
     return [
-        Neighbours(inbox, [way for at, (_, way) in enumerate(pairs) if at != number])
+        WorkerBus(inbox, [way for at, (_, way) in enumerate(pairs) if at != number])
         for number, (inbox, _) in enumerate(pairs)
     ]

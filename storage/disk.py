@@ -9,15 +9,15 @@ from collections.abc import AsyncIterator, Iterable
 from pathlib import Path
 
 from models.errors import AppError
-from models.shared_counters import Tallies
+from models.shared_counters import SharedCounters
 from storage.blob import Blob
-from storage.space import Room, Space
+from storage.space import Reservation, Space
 from storage.threads import DiskThreads
 from storage.tree import Taken, Tree
 from storage.writer import DiskWriter
 from telemetry import metrics
 
-__all__ = ["Blob", "DiskStore", "DiskWriter", "Room"]
+__all__ = ["Blob", "DiskStore", "DiskWriter", "Reservation"]
 
 FIRST_BYTES = 128 * 1024
 BATCH_KEYS = 500
@@ -27,15 +27,15 @@ class DiskStore:
     """One directory of images under their keys. Belongs to one event loop; blocking calls run in its own threads.
 
     `min_free_bytes` (or 5 % of the filesystem, if that is less) stays free; `max_bytes` is the ceiling on what is
-    stored, 0 for none; `tallies` are shared by the processes for which both hold together. Every method that takes a
+    stored, 0 for none; `counters` are shared by the processes for which both hold together. Every method that takes a
     key raises ValueError for what is no key, and StorageError where the disk fails.
     """
 
     def __init__(
-        self, root: Path, *, min_free_bytes: int = 1 << 30, max_bytes: int = 0, tallies: Tallies | None = None
+        self, root: Path, *, min_free_bytes: int = 1 << 30, max_bytes: int = 0, counters: SharedCounters | None = None
     ) -> None:
         self._tree = Tree(root)
-        self._space = Space(root, min_free_bytes=min_free_bytes, max_bytes=max_bytes, tallies=tallies)
+        self._space = Space(root, min_free_bytes=min_free_bytes, max_bytes=max_bytes, counters=counters)
         self._threads = DiskThreads()
 
     @property
@@ -50,18 +50,18 @@ class DiskStore:
 
     def set_stored_bytes(self, n_bytes: int) -> None:
         """Say how many bytes the images have; the ceiling counts from there. One process alone may say so."""
-        self._space.tallies.stored.add(n_bytes - self._space.tallies.stored.total)
+        self._space.counters.stored.add(n_bytes - self._space.counters.stored.total)
 
     @property
     def receiving(self) -> bool:
         """Whether an upload is on its way, here or beside: from its reservation until it gives its room back."""
         return self._space.rooms > 0
 
-    def reserve(self, n_bytes: int) -> Room:
+    def reserve(self, n_bytes: int) -> Reservation:
         """Promise room for one upload; `with` gives back what is not stored. Raises StorageFull."""
         return self._space.reserve(n_bytes)
 
-    async def create(self, room: Room) -> DiskWriter:
+    async def create(self, room: Reservation) -> DiskWriter:
         """A writer for one image, into this room. Touches nothing yet."""
         return DiskWriter(self._tree, self._threads, room)
 

@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 
 from models.errors import StorageFull
-from models.shared_counters import Tallies
+from models.shared_counters import SharedCounters
 
 FLOOR_SHARE = 0.05
 
@@ -20,38 +20,40 @@ class Space:
     Free space never falls under `min_free_bytes` or 5 % of the filesystem, whichever is less.
     """
 
-    def __init__(self, root: Path, *, min_free_bytes: int, max_bytes: int, tallies: Tallies | None = None) -> None:
+    def __init__(
+        self, root: Path, *, min_free_bytes: int, max_bytes: int, counters: SharedCounters | None = None
+    ) -> None:
         self._root = root
         self._min_free_bytes = min_free_bytes
         self._max_bytes = max_bytes
-        self.tallies = tallies or Tallies()
+        self.counters = counters or SharedCounters()
 
     @property
     def stored(self) -> int:
-        return max(0, self.tallies.stored.total)
+        return max(0, self.counters.stored.total)
 
     @property
     def reserved(self) -> int:
-        return self.tallies.reserved.total
+        return self.counters.reserved.total
 
     @property
     def unwritten(self) -> int:
-        return self.tallies.unwritten.total
+        return self.counters.unwritten.total
 
     @property
     def rooms(self) -> int:
-        return self.tallies.rooms.total
+        return self.counters.rooms.total
 
-    def reserve(self, n_bytes: int) -> "Room":
+    def reserve(self, n_bytes: int) -> "Reservation":
         """Promise room for an upload. Raises StorageFull."""
-        room = Room(self)
+        room = Reservation(self)
         room.grow(n_bytes)
         room.open()
         return room
 
     def forget(self, n_bytes: int) -> None:
         """So many stored bytes have gone."""
-        self.tallies.stored.add(-min(n_bytes, self.stored))
+        self.counters.stored.add(-min(n_bytes, self.stored))
 
     def check(self) -> None:
         """Raise StorageFull if more is promised than there is room for. One statvfs, about 2 µs."""
@@ -63,7 +65,7 @@ class Space:
             raise StorageFull
 
 
-class Room:
+class Reservation:
     """What one upload may write. As a context manager it gives back at its end what is not stored."""
 
     __slots__ = ("_open", "_reserved", "_space", "_unwritten")
@@ -77,9 +79,9 @@ class Room:
     def open(self) -> None:
         """Count among the rooms that somebody holds, until `release`."""
         self._open = True
-        self._space.tallies.rooms.add(1)
+        self._space.counters.rooms.add(1)
 
-    def __enter__(self) -> "Room":
+    def __enter__(self) -> "Reservation":
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -105,7 +107,7 @@ class Room:
 
     def stored(self, n_bytes: int) -> None:
         """These bytes, written before, are an image now."""
-        self._space.tallies.stored.add(n_bytes)
+        self._space.counters.stored.add(n_bytes)
         self._add(-n_bytes, 0)
 
     def release(self) -> None:
@@ -113,10 +115,10 @@ class Room:
         self._add(-self._reserved, -self._unwritten)
         if self._open:
             self._open = False
-            self._space.tallies.rooms.add(-1)
+            self._space.counters.rooms.add(-1)
 
     def _add(self, reserved: int, unwritten: int) -> None:
         self._reserved += reserved
         self._unwritten += unwritten
-        self._space.tallies.reserved.add(reserved)
-        self._space.tallies.unwritten.add(unwritten)
+        self._space.counters.reserved.add(reserved)
+        self._space.counters.unwritten.add(unwritten)

@@ -6,7 +6,7 @@ import threading
 
 from models.errors import StorageError
 from storage.keys import path_of
-from storage.space import Room
+from storage.space import Reservation
 from storage.threads import DiskThreads
 from storage.tree import TemporaryFile, Tree, write_all
 
@@ -17,7 +17,7 @@ class DiskWriter:
     Call `abort` in the end, whatever happened: after a `commit` that returned it does nothing.
     """
 
-    def __init__(self, tree: Tree, threads: DiskThreads, room: Room) -> None:
+    def __init__(self, tree: Tree, threads: DiskThreads, room: Reservation) -> None:
         self._tree = tree
         self._threads = threads
         self._room = room

@@ -75,7 +75,7 @@ class AgoraTokenHandler(AgoraHandler):
             scheme, _, session_id = self.request.headers.get("Authorization", "").partition(" ")
             if scheme.lower() != "bearer":
                 raise Unauthenticated
-            self.caller = await self.services.lasting_sessions.caller(session_id.strip())
+            self.caller = await self.services.session_ids.caller(session_id.strip())
 
 
 def shown(given: Pass) -> dict[str, Any]:

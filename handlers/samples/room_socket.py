@@ -117,7 +117,7 @@ class RoomSocket:
             await self.services.limits.check("default", address=address)
             async with asyncio.timeout(HELLO_SECONDS):
                 session_id, room_gid = await introduction(stream)
-            caller = await self.services.lasting_sessions.caller(session_id)
+            caller = await self.services.session_ids.caller(session_id)
             reader = await self.services.rooms.follow(caller, room_gid)
             try:
                 self._introduced()

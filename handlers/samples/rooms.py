@@ -44,7 +44,7 @@ class RoomMemberHandler(RoomHandler):
 
     async def admit(self) -> None:
         self.check_request()
-        self.caller = await self.services.lasting_sessions.caller(self.request.headers.get("user", ""))
+        self.caller = await self.services.session_ids.caller(self.request.headers.get("user", ""))
         await self.check_rate()
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from httpclient.http1 import Answer
 from push.base import Delivered, Gone, Outcome, Rejected, Retry
-from push.providers.blame import Refusals
+from push.providers.blame import Blame
 
 EXPIRED_TOKEN = "ExpiredProviderToken"  # noqa: S105 - a reason's name
 UNREGISTERED = {"Unregistered", "ExpiredToken"}
@@ -111,7 +111,7 @@ class Doubt:
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._in_a_row = 0
-        self._refusals = Refusals(clock)
+        self._refusals = Blame(clock)
 
     def judge(self, token: str, outcome: Outcome) -> Outcome:
         """The outcome, or a fault of ours in its place."""

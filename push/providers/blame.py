@@ -13,7 +13,7 @@ LIMITED_MS = 60_000
 FEW = 20
 
 
-class Refusals:
+class Blame:
     """Those since the last push that was taken. `clock` is in milliseconds."""
 
     def __init__(self, clock: Callable[[], int]) -> None:

@@ -12,7 +12,7 @@ from typing import Any
 
 from httpclient.http1 import HttpClient, NoAnswer
 from push.base import Delivered, Outcome, Push, Rejected, Retry, VisibleText
-from push.providers.blame import Limited, Refusals
+from push.providers.blame import Blame, Limited
 from push.providers.fcm_auth import FcmAuth, FcmCredentials
 from push.providers.fcm_codes import Failure, outcome_of, read_answer
 
@@ -50,7 +50,7 @@ class FcmProvider:
         self._send_seconds = send_seconds
         self._auth = FcmAuth(credentials, http, clock)
         self._turn = asyncio.Semaphore(AT_ONCE)
-        self._refusals = Refusals(clock)
+        self._refusals = Blame(clock)
         self._limited = Limited(clock)
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:

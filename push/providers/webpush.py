@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
-from push.providers.blame import Refusals
+from push.providers.blame import Blame
 from push.providers.per_host_breaker import BATCH_SIZE, Origins, origin_of
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, encrypt, parse_subscription
 from push.providers.webpush_vapid import Vapid, VapidKey
@@ -34,7 +34,7 @@ class WebpushProvider:
     ) -> None:
         self._vapid = Vapid(key, subject, clock)
         self._origins = Origins(http, clock)
-        self._refusals = Refusals(clock)
+        self._refusals = Blame(clock)
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
         return list(await asyncio.gather(*map(self._send, pushes)))

@@ -23,7 +23,7 @@ BATCH_ROWS = 200
 log = logging.getLogger("glimpse.leaving")
 
 
-class Leaving:
+class AccountDeletion:
     """Ends accounts. `clock` gives milliseconds."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Leaving:
             self._wake_retention()
         return closed
 
-    async def foresee(self, uid: int) -> dict[str, int]:
+    async def dry_run(self, uid: int) -> dict[str, int]:
         """What would go, by table and column. Raises NotFound."""
         user = await users.get(self._db, uid)
         return {rule.name: await erasure.count(self._db, rule, uid=user.uid) for rule in erasure.RULES}

@@ -78,7 +78,7 @@ async def write(db: Database, unit: Unit[T]) -> T:
     raise Unavailable
 
 
-class Enrolment:
+class AccountIssuing:
     """What registration and activation do to accounts. `clock` gives milliseconds."""
 
     def __init__(

@@ -31,7 +31,7 @@ from models.keys import KeyRing
 from models.phone import Phone, country_of, from_e164, phone_hash
 from push.sms.base import SmsMessage
 from push.sms.queue import Place, SmsQueue
-from services.accounts.account_issuing import Enrolment, Issued, Request, Started, write
+from services.accounts.account_issuing import AccountIssuing, Issued, Request, Started, write
 from services.accounts.registration import Newcomer
 from services.accounts.sms_budgets import SmsBudgets
 from services.limits import Limits
@@ -58,7 +58,7 @@ class Activation:
         *,
         db: Database,
         keys: KeyRing,
-        enrolment: Enrolment,
+        account_issuing: AccountIssuing,
         limits: Limits,
         sms: SmsQueue,
         budgets: SmsBudgets,
@@ -69,7 +69,7 @@ class Activation:
     ) -> None:
         self._db = db
         self._keys = keys
-        self._enrolment = enrolment
+        self._account_issuing = account_issuing
         self._limits = limits
         self._sms = sms
         self._budgets = budgets
@@ -91,7 +91,7 @@ class Activation:
         activation_id, code = secrets.token_hex(16), self._new_code(e164)
 
         async def unit(tx: Transaction) -> Issued | Started:
-            earlier = await self._enrolment.repeat(tx, request)
+            earlier = await self._account_issuing.repeat(tx, request)
             if earlier is not None:
                 return earlier
             pending = self._pending(activation_id, newcomer, code)
@@ -99,7 +99,7 @@ class Activation:
             await self._check_spacing(tx, e164)
             await activations.insert_one(tx, pending)
             started = Started(activation_id, pending.expires_at, pending.resend_at)
-            await self._enrolment.remember(tx, request, started)
+            await self._account_issuing.remember(tx, request, started)
             return started
 
         with self._place(e164) as place:
@@ -150,10 +150,10 @@ class Activation:
             raise InvalidField(fields=[("code", "must be the digits of the code")])
         if not _ID.fullmatch(activation_id):
             raise ActivationGone
-        request = self._enrolment.request("confirm", activation_id, key, f"{activation_id} {code}")
+        request = self._account_issuing.request("confirm", activation_id, key, f"{activation_id} {code}")
 
         async def unit(tx: Transaction) -> Issued | AppError:
-            earlier = await self._enrolment.repeat(tx, request)
+            earlier = await self._account_issuing.repeat(tx, request)
             if isinstance(earlier, Issued):
                 return earlier
             return await self._take_code(tx, activation_id, code, request)
@@ -176,10 +176,10 @@ class Activation:
         if not compare_digest(pending.code_hmac, self._keys.code_hmac(activation_id, e164, code)):
             return CodeIncorrect(extra={"attempts_left": pending.attempts_left})
         await activations.mark_used(tx, activation_id=activation_id, now=now)
-        issued = await self._enrolment.admit(tx, _newcomer(pending, e164))
+        issued = await self._account_issuing.admit(tx, _newcomer(pending, e164))
         if issued is None:
             return Forbidden(DISABLED)
-        await self._enrolment.remember(tx, request, issued)
+        await self._account_issuing.remember(tx, request, issued)
         return issued
 
     def _pending(self, activation_id: str, newcomer: Newcomer, code: str) -> Pending:

@@ -13,7 +13,7 @@ from models.keys import KeyRing, new_ukey, ukey_digest
 from models.login import NameKind, parse_name
 from models.phone import phone_hash
 from models.user import User, UserId
-from services.accounts.account_issuing import Enrolment, Issued, Request, Started, write
+from services.accounts.account_issuing import AccountIssuing, Issued, Request, Started, write
 from services.accounts.activation import Activation
 from services.accounts.registration import Newcomer, Problems, read_newcomer, read_nickname
 from services.authentication import Caller, is_live
@@ -37,7 +37,7 @@ class Accounts:
         db: Database,
         keys: KeyRing,
         limits: Limits,
-        enrolment: Enrolment,
+        account_issuing: AccountIssuing,
         activation: Activation,
         activation_required: bool,
         default_provider: str,
@@ -48,7 +48,7 @@ class Accounts:
         self._db = db
         self._keys = keys
         self._limits = limits
-        self._enrolment = enrolment
+        self._account_issuing = account_issuing
         self._activation = activation
         self._activation_required = activation_required
         self._default_provider = default_provider
@@ -69,7 +69,7 @@ class Accounts:
         if newcomer.cid is not None:
             cid = await self._device_tokens.check(newcomer.push_provider, newcomer.cid, field="cid")
             newcomer = replace(newcomer, cid=cid)
-        request = self._enrolment.request("register", "", key, newcomer.canonical())
+        request = self._account_issuing.request("register", "", key, newcomer.canonical())
         if not self._activation_required:
             answer = await self._create(newcomer, request)
             if answer is not None:
@@ -137,14 +137,14 @@ class Accounts:
         hashed = phone_hash(newcomer.phone.e164)
 
         async def unit(tx: Transaction) -> Issued | Started | None:
-            earlier = await self._enrolment.repeat(tx, request)
+            earlier = await self._account_issuing.repeat(tx, request)
             if earlier is not None:
                 return earlier
             digest = self._keys.phone_digest(hashed)  # here, by the key ring of this moment
             if await users.find_uid_by_phone(tx, digest) is not None:
                 return None
-            issued = await self._enrolment.create(tx, newcomer)
-            await self._enrolment.remember(tx, request, issued)
+            issued = await self._account_issuing.create(tx, newcomer)
+            await self._account_issuing.remember(tx, request, issued)
             return issued
 
         return await write(self._db, unit)

@@ -26,7 +26,7 @@ def new_session_id() -> str:
     return str(uuid4())
 
 
-class LastingSessions:
+class SessionIds:
     """Turns session ids into callers. `clock` gives milliseconds."""
 
     def __init__(self, *, db: Database, clock: Callable[[], int]) -> None:

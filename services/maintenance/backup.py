@@ -16,10 +16,10 @@ from pathlib import Path
 from models import fault
 from models.db import engine
 from models.db.database import Database
-from models.db.mysql.engine import copy as mysql_copy
-from models.db.mysql.engine import table_sets as mysql_tables
+from models.db.mysql import copy as mysql_copy
+from models.db.mysql import table_sets as mysql_tables
 from models.db.mysql.connection import MysqlLocation
-from models.db.sqlite.engine import copy as sqlite_copy
+from models.db.sqlite import copy as sqlite_copy
 from models.db.tables import image_files, integrity, users
 from models.db.tables.image_files import Kept
 from models.key_lock import RingInUse, held

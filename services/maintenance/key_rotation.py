@@ -23,7 +23,7 @@ from models.key_rotation import NUMBERS, Kind
 from models.keys import ID_BYTES, KeyRing, KeyRingError, read_key_ring, replace_key_ring
 from models.phone import phone_hash
 from models.user import UserId
-from services.leader import DEAD_SECONDS, Silence
+from services.leader import DEAD_SECONDS, FailureDetector
 
 BATCH_ROWS = 200
 PAUSE_SECONDS = 0.05  # as long as a server at most waits between two tries to write
@@ -86,9 +86,9 @@ class Rotation:
         self._at_once = at_once
         self._confirm_seconds = confirm_seconds
         self._monotonic = monotonic
-        self._silence = Silence(DEAD_SECONDS, monotonic)
+        self._failures = FailureDetector(DEAD_SECONDS, monotonic)
 
-    async def foresee(self, wanted: Collection[Kind]) -> Foreseen:
+    async def dry_run(self, wanted: Collection[Kind]) -> Foreseen:
         """What `run` would do. Changes nothing. Raises KeyRingError, DatabaseError, OSError."""
         ring = read_key_ring(self._path)
         left = await self._under_way(ring)
@@ -227,7 +227,7 @@ class Rotation:
     async def _count_behind(self, ring: KeyRing) -> int:
         found = await heartbeats.list_all(self._db)
         if self._db.shared:
-            dead = self._silence.of({server.server_id: server.beats for server in found})
+            dead = self._failures.of({server.server_id: server.beats for server in found})
             return sum(server.key_generation != ring.generation for server in found if server.server_id not in dead)
         return int(self._server_runs() and [server.key_generation for server in found] != [ring.generation])
 

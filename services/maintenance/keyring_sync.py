@@ -16,7 +16,7 @@ from pathlib import Path
 from models.db.database import Database, DatabaseError, Transaction
 from models.db.tables import heartbeats
 from models.keys import KeyRing, KeyRingError, read_key_ring
-from services.leader import DEAD_SECONDS, Silence
+from services.leader import DEAD_SECONDS, FailureDetector
 
 POLL_SECONDS = 0.5
 BEAT_SECONDS = 2.0
@@ -24,7 +24,7 @@ BEAT_SECONDS = 2.0
 log = logging.getLogger("glimpse.keys")
 
 
-class KeyWatch:
+class KeyringSync:
     """Follows one file for one ring. `clock` gives milliseconds, `monotonic` seconds that never jump."""
 
     def __init__(
@@ -45,7 +45,7 @@ class KeyWatch:
         self._seen: tuple[int, int, int] | None = None
         self._told = 0
         self._beat_at = 0.0
-        self._silence = Silence(DEAD_SECONDS, monotonic)
+        self._failures = FailureDetector(DEAD_SECONDS, monotonic)
         self._complaint = ""
 
     async def enter(self) -> None:
@@ -107,7 +107,7 @@ class KeyWatch:
         if not await self._db.write(unit):
             log.warning("this server was taken for dead")
         found = {server.server_id: server for server in await heartbeats.list_all(self._db)}
-        for server_id in self._silence.of({name: server.beats for name, server in found.items()}):
+        for server_id in self._failures.of({name: server.beats for name, server in found.items()}):
             await self._db.write(partial(heartbeats.remove_silent, server=found[server_id]))
             log.warning("another server has died", extra={"server": server_id})
 

@@ -18,7 +18,7 @@ from models.db.tables.image_files import Kept
 from models.errors import StorageError
 from models.keys import open_key_ring
 from services.maintenance.manifest import IMAGES, KEYS, VAPID, Manifest, Places, Unusable, read, sync_directory
-from services.maintenance.restore_target import StagedDatabase, set_aside, staged, staged_database, take
+from services.maintenance.restore_target import StagedDatabase, copy_verified, set_aside, staged, staged_database
 from storage.disk import DiskStore
 from storage.keys import path_of
 from storage.ownership import LOCK, RESTORING
@@ -77,7 +77,7 @@ async def _begin(database: StagedDatabase, data_dir: Path, *, force: bool) -> No
 def _stage_files(folder: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
     _remove_staged(files)
     for name, place in files.items():
-        take(folder / name, staged(place), manifest.files[name])
+        copy_verified(folder / name, staged(place), manifest.files[name])
 
 
 async def _fill(folder: Path, manifest: Manifest, database: StagedDatabase, places: Places, say: Say) -> Restored:

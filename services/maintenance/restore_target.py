@@ -11,10 +11,10 @@ from typing import Protocol
 from models import fault
 from models.db import engine
 from models.db.engine import Location
-from models.db.mysql.engine import copy as mysql_copy
-from models.db.mysql.engine import table_sets as mysql_tables
+from models.db.mysql import copy as mysql_copy
+from models.db.mysql import table_sets as mysql_tables
 from models.db.mysql.connection import MysqlLocation
-from models.db.sqlite.engine import copy as sqlite_copy
+from models.db.sqlite import copy as sqlite_copy
 from services.maintenance.manifest import (
     DATABASE,
     DUMP,
@@ -77,7 +77,7 @@ class StagedFile:
     async def stage(self, folder: Path, manifest: Manifest, say: Say) -> None:
         say("database")
         await self.undo()
-        await asyncio.to_thread(take, folder / DATABASE, self.location, _facts(manifest, DATABASE))
+        await asyncio.to_thread(copy_verified, folder / DATABASE, self.location, _facts(manifest, DATABASE))
         await engine.bring_up_to_date(self.location)
 
     async def finish(self) -> None:
@@ -160,7 +160,7 @@ def staged(path: Path) -> Path:
     return path.with_name(path.name + STAGED)
 
 
-def take(source: Path, target: Path, said: FileFacts) -> None:
+def copy_verified(source: Path, target: Path, said: FileFacts) -> None:
     """Copy one file of a backup. Raises Unusable when it is not what its manifest says."""
     if copy_file(source, target) != said:
         raise Unusable(f"{source} is damaged: it is not what the manifest says")

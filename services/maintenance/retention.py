@@ -126,7 +126,7 @@ class Retention:
     async def run(self) -> None:
         """Remove until `stop`. Outlives whatever the database or the disk does."""
         self._running = asyncio.current_task()
-        leading = None if self._lease is None else asyncio.create_task(self._lease.pursue(self._wake_all))
+        leading = None if self._lease is None else asyncio.create_task(self._lease.run(self._wake_all))
         try:
             async with asyncio.TaskGroup() as loops:
                 loops.create_task(self._repeat(self._ending, self._interval_seconds, self._woken))
@@ -159,7 +159,7 @@ class Retention:
             await self._take(steps, counts, on_step)
         return counts
 
-    async def foresee(self) -> Counts:
+    async def dry_run(self) -> Counts:
         """What `run_once` would remove, nothing removed: files in the store without a row are not looked for."""
         now = self._clock()
         expired = await expired_rows.count_expired(self._db, now=now)

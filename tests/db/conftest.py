@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from models.db.sqlite.engine import group_commit
+from models.db.sqlite import group_commit
 from models.db.sqlite.engine import SqliteDatabase
 from tests.db import notes
 from tests.db.faulty_disk import FaultyDisk

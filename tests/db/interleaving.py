@@ -11,7 +11,7 @@ from sqlalchemy import text
 from models.db.database import Changed, Database, DatabaseError, Row, Statement, Transaction, Unit, Value
 from models.db.tables import users
 from models.errors import AppError
-from services.accounts.account_deletion import Leaving
+from services.accounts.account_deletion import AccountDeletion
 from services.accounts.account_issuing import Issued
 from services.authentication import Caller
 from tests.engines import Engine
@@ -139,8 +139,8 @@ def of(kind: type[T], answers: Iterable[object]) -> list[T]:
     return [answer for answer in answers if isinstance(answer, kind)]
 
 
-def leaving(world: World) -> Leaving:
-    return Leaving(db=world.db, keys=world.keys, wake_retention=lambda: None, clock=world.clock)
+def leaving(world: World) -> AccountDeletion:
+    return AccountDeletion(db=world.db, keys=world.keys, wake_retention=lambda: None, clock=world.clock)
 
 
 def phone(number: int) -> dict[str, Any]:

@@ -24,7 +24,7 @@ from models.errors import (
 )
 from models.user import UserId
 from services.accounts.account_issuing import Issued, Started
-from services.accounts.session_ids import LastingSessions
+from services.accounts.session_ids import SessionIds
 from services.accounts.sessions import TokenPair
 from services.authentication import Caller
 from tests.db.interleaving import at_once, begin, caller_of, cutting_in, later, newcomers, of, open_interleaving, unused
@@ -256,7 +256,7 @@ async def test_a_lasting_session_that_is_ended_while_it_is_used_has_ended(world:
     for session in sessions:
         await world.passwords.log_in({"login": "anna", "password": OLD}, ADDRESS, partial(str, session))
     world.clock.now += DAY_MS
-    lasting = LastingSessions(db=world.db, clock=world.clock)
+    lasting = SessionIds(db=world.db, clock=world.clock)
     change = world.passwords.change(caller, {"current_password": OLD, "password": NEW}, ADDRESS)
     await at_once([*(lasting.caller(session) for session in sessions), change])
     assert unused(world) == [(caller.family,)]

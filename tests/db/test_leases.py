@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import pytest
 
 from models.db.database import CommitUnknown, Database, Row, Statement, T, Unit, Value
-from services.leader import Lease, Silence
+from services.leader import FailureDetector, Lease
 from tests.engines import Engine
 from tests.interposed import Interposed
 
@@ -79,13 +79,13 @@ async def looked(machines: list[Machine], seconds: float, *waiting: Lease) -> li
     for _ in range(round(seconds / LOOK)):
         passes(machines, LOOK)
         for lease in waiting:
-            await lease.hold()
+            await lease.renew()
     return [lease for lease in waiting if lease.held]
 
 
 async def test_of_many_at_once_one_has_it(machines: list[Machine]) -> None:
     leases = [machine.lease() for machine in machines * 5]
-    held = await asyncio.gather(*(lease.hold() for lease in leases))
+    held = await asyncio.gather(*(lease.renew() for lease in leases))
 
     assert sum(held) == 1
     assert [lease.held for lease in leases] == held
@@ -93,40 +93,40 @@ async def test_of_many_at_once_one_has_it(machines: list[Machine]) -> None:
 
 async def test_who_holds_it_on_time_keeps_it(machines: list[Machine]) -> None:
     first, *others = [machine.lease() for machine in machines]
-    assert await first.hold()
+    assert await first.renew()
 
     assert await looked(machines, 100, first, *others) == [first]
 
 
 async def test_who_is_silent_loses_it_before_another_has_it(machines: list[Machine]) -> None:
     first, second, third = [machine.lease() for machine in machines]
-    await first.hold()
-    assert not await second.hold()
+    await first.renew()
+    assert not await second.renew()
 
     assert await looked(machines, SECONDS - LOOK, second, third) == []
     before = first.held
     assert len(await looked(machines, 2 * LOOK, second, third)) == 1
-    assert (before, first.held, await first.hold()) == (True, False, False)
+    assert (before, first.held, await first.renew()) == (True, False, False)
 
 
 async def test_who_holds_it_again_at_the_last_moment_keeps_it(machines: list[Machine]) -> None:
     first, second, _ = machines
     lease = first.lease()
     waiting = second.lease(meanwhile := Meanwhile(second.db))
-    await lease.hold()
-    await waiting.hold()
+    await lease.renew()
+    await waiting.renew()
     assert await looked(machines, SECONDS - LOOK, waiting) == []
 
-    meanwhile.happens = lease.hold
+    meanwhile.happens = lease.renew
     assert await looked(machines, LOOK, waiting) == []
     assert lease.held
 
 
 async def test_of_many_that_wait_at_once_one_takes_it_over(machines: list[Machine]) -> None:
     first, *others = [machine.lease() for machine in machines * 4]
-    await first.hold()
+    await first.renew()
     for _ in range(8):
-        held = await asyncio.gather(*(lease.hold() for lease in others))
+        held = await asyncio.gather(*(lease.renew() for lease in others))
         assert sum(held) <= 1
         passes(machines, LOOK)
 
@@ -135,31 +135,31 @@ async def test_of_many_that_wait_at_once_one_takes_it_over(machines: list[Machin
 
 async def test_what_is_given_back_is_another_s_at_once(machines: list[Machine]) -> None:
     first, second, _ = [machine.lease() for machine in machines]
-    await first.hold()
-    assert not await second.hold()
+    await first.renew()
+    assert not await second.renew()
     await first.release()
 
     assert not first.held
-    assert await second.hold()
+    assert await second.renew()
     await first.release()
-    assert await second.hold()
+    assert await second.renew()
 
 
 async def test_each_name_is_a_lease_of_its_own(machines: list[Machine]) -> None:
     first, second, _ = machines
-    assert await first.lease().hold()
-    assert await Lease(second.db, "other work", seconds=SECONDS, monotonic=second.clock).hold()
+    assert await first.lease().renew()
+    assert await Lease(second.db, "other work", seconds=SECONDS, monotonic=second.clock).renew()
 
 
 async def test_who_never_heard_that_it_was_taken_finds_out(machines: list[Machine]) -> None:
     first, second, _ = machines
     lease = first.lease(LostAnswer(first.db))
     with pytest.raises(CommitUnknown):
-        await lease.hold()
+        await lease.renew()
 
     assert not lease.held
-    assert not await second.lease().hold()
-    assert await lease.hold()
+    assert not await second.lease().renew()
+    assert await lease.renew()
 
 
 async def test_a_hold_whose_answer_is_lost_shortens_nothing(machines: list[Machine]) -> None:
@@ -167,11 +167,11 @@ async def test_a_hold_whose_answer_is_lost_shortens_nothing(machines: list[Machi
     answering = LostAnswer(first.db)
     answering.lost = True
     lease, other = first.lease(answering), second.lease()
-    await lease.hold()
+    await lease.renew()
     await looked(machines, 4, other)
     answering.lost = False
     with pytest.raises(CommitUnknown):
-        await lease.hold()
+        await lease.renew()
 
     assert lease.held
     assert await looked(machines, 8, other) == []
@@ -179,27 +179,27 @@ async def test_a_hold_whose_answer_is_lost_shortens_nothing(machines: list[Machi
 
 async def test_a_pause_of_everybody_is_nobody_s_end(machines: list[Machine]) -> None:
     first, second, _ = [machine.lease() for machine in machines]
-    await first.hold()
+    await first.renew()
     assert await looked(machines, 2, first, second) == [first]
     passes(machines, 600)
 
     assert not first.held
-    assert not await second.hold()
-    assert await first.hold()
+    assert not await second.renew()
+    assert await first.renew()
     assert await looked(machines, 20, first, second) == [first]
 
 
 @pytest.fixture
-def silence() -> tuple[Silence, Callable[[float], None]]:
+def silence() -> tuple[FailureDetector, Callable[[float], None]]:
     now = [1000.0]
 
     def passes(seconds: float) -> None:
         now[0] += seconds
 
-    return Silence(30.0, lambda: now[0]), passes
+    return FailureDetector(30.0, lambda: now[0]), passes
 
 
-async def test_silence_is_each_one_s_own(silence: tuple[Silence, Callable[[float], None]]) -> None:
+async def test_silence_is_each_one_s_own(silence: tuple[FailureDetector, Callable[[float], None]]) -> None:
     look, passes = silence
     for beat in range(15):
         assert look.of({"alive": beat, "silent": 7}) == set()

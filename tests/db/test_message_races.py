@@ -29,7 +29,7 @@ from models.errors import (
     Unauthenticated,
 )
 from models.user import UserId
-from services.accounts.account_deletion import Leaving, finish_all
+from services.accounts.account_deletion import AccountDeletion, finish_all
 from services.authentication import Caller
 from services.delivery import Sent
 from tests.db.town import MAX_PENDING, TTL_SECONDS, Town, all_well, at_once, no_deadlock, of, open_town
@@ -264,7 +264,7 @@ async def test_whatever_people_do_at_once_adds_up(town: Town) -> None:
 async def test_what_somebody_sends_while_their_account_ends_does_not_outlive_it(town: Town) -> None:
     ann, ben = await town.newcomers(2)
     group = await town.group(ann, ben)
-    leaving = Leaving(db=town.db, keys=town.keys, wake_retention=lambda: None, clock=town.clock)
+    leaving = AccountDeletion(db=town.db, keys=town.keys, wake_retention=lambda: None, clock=town.clock)
     sent = [town.send(ann, receiver_uid=ben), town.send(ann, group_id=group)]
     said = [town.say(ann, receiver_uid=ben), town.say(ann, group_id=group)]
     results = await at_once([*sent, leaving.leave(ann), *said])

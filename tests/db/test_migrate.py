@@ -15,7 +15,7 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from models.db.database import Busy, DatabaseError
 from models.db.schema import metadata
-from models.db.sqlite.engine import migrate
+from models.db.sqlite import migrate
 from models.db.sqlite.migrate import FOLDER, Progress, SchemaTooNew
 
 ROOT = Path(__file__).parents[2]

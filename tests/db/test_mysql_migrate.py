@@ -12,10 +12,10 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from models.db.database import DatabaseError
 from models.db.engine import bring_up_to_date, inspect, parse_url
-from models.db.mysql.engine import migrate as mysql_migrate
+from models.db.mysql import migrate as mysql_migrate
 from models.db.mysql.connection import MysqlLocation
 from models.db.schema import metadata
-from models.db.sqlite.engine import migrate
+from models.db.sqlite import migrate
 from models.db.sqlite.migrate import Progress, SchemaTooNew
 from tests.engines import ON_MARIADB, Engine, database_of
 

@@ -9,7 +9,7 @@ from pkgutil import iter_modules
 
 import pytest
 
-import models.db
+import models.db.tables
 from models.db.database import Statement
 from models.db.schema import metadata
 
@@ -19,13 +19,13 @@ CLOCK = re.compile(
     re.IGNORECASE,
 )
 MIGRATIONS = sorted((Path(models.db.__path__[0]) / "migrations").glob("*.sql"))
-MODULES = [found.name for found in iter_modules(models.db.__path__)]
+MODULES = [found.name for found in iter_modules(models.db.tables.__path__)]
 
 
 def statements() -> Iterator[tuple[str, Statement]]:
     """Every statement that stands in a module."""
     for name in MODULES:
-        for attribute, value in vars(import_module(f"models.db.{name}")).items():
+        for attribute, value in vars(import_module(f"models.db.tables.{name}")).items():
             if isinstance(value, Statement):
                 yield f"{name}.{attribute}", value
 

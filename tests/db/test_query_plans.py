@@ -19,11 +19,11 @@ from sqlalchemy import BindParameter, LargeBinary, String, bindparam, select
 from sqlalchemy.dialects import mysql
 from sqlalchemy.sql.compiler import SQLCompiler
 
-import models.db
+import models.db.tables
 from models.db.database import Compiled, Database, InList, Row, Statement, Value, as_list
 from models.db.engine import Location, bring_up_to_date, open_database, parse_url
 from models.db.schema import users
-from models.db.sqlite.engine import migrate
+from models.db.sqlite import migrate
 from tests import mariadb
 from tests.db.many import FILL, NOW
 from tests.mariadb import MariaDB
@@ -32,12 +32,12 @@ from tests.mariadb import MariaDB
 SMALL_SCAN = re.compile(r"SCAN (CONSTANT ROW|\(.*|anon_\d+|.* VIRTUAL TABLE .*)")
 
 # Runs off the event loop for the number of its searches, and must search all the same.
-SEARCHES_THOUGH_BULK = {"models.db.users._LIST_DISCOVERABLE"}
+SEARCHES_THOUGH_BULK = {"models.db.tables.users._LIST_DISCOVERABLE"}
 
 
 def _statements() -> Iterator[tuple[str, Statement]]:
-    """Every statement that a module of models.db keeps, by its name there."""
-    for module in pkgutil.iter_modules(models.db.__path__, "models.db."):
+    """Every statement that a module of models.db.tables keeps, by its name there."""
+    for module in pkgutil.iter_modules(models.db.tables.__path__, "models.db.tables."):
         for name, value in vars(importlib.import_module(module.name)).items():
             for statement in _inside(value):
                 yield f"{module.name}.{name}", statement
@@ -97,7 +97,7 @@ def test_a_read_of_a_whole_table_would_be_seen(connection: apsw.Connection) -> N
 
 
 # Only SQLite has it, and only its operators ask.
-OF_SQLITE = {"models.db.integrity._SQLITE_VERSION"}
+OF_SQLITE = {"models.db.tables.integrity._SQLITE_VERSION"}
 MANY_ROWS = 200
 SAMPLES: dict[str, Value] = {"now": NOW, "before": NOW, "after": 0, "version": 1}
 SAMPLES |= dict.fromkeys(("families", "keys"), as_list(["x"]))
@@ -174,7 +174,7 @@ async def test_no_statement_reads_a_whole_table_of_a_large_mariadb(many: Databas
 @pytest.mark.anyio
 async def test_every_statement_is_one_that_mariadb_understands(many: Database) -> None:
     for name, statement in _statements():
-        if statement.bulk and not name.startswith("models.db.integrity."):
+        if statement.bulk and not name.startswith("models.db.tables.integrity."):
             await _long_reads(many, statement)
 
 

@@ -19,7 +19,7 @@ from models.keys import KeyRing, KeyRingError, open_key_ring, read_key_ring, rep
 from models.user import UserId
 from services.leader import DEAD_SECONDS
 from services.maintenance.key_rotation import Rotated, Rotation
-from services.maintenance.keyring_sync import BEAT_SECONDS, KeyWatch
+from services.maintenance.keyring_sync import BEAT_SECONDS, KeyringSync
 from tests.engines import Engine, SqliteEngine, mariadb_server
 from tests.interposed import Interposed
 
@@ -44,7 +44,7 @@ class Machine:
     path: Path
     booted: float
     keys: KeyRing = field(init=False)
-    watch: KeyWatch = field(init=False)
+    watch: KeyringSync = field(init=False)
     passed: float = 0.0
 
     def __post_init__(self) -> None:
@@ -52,7 +52,7 @@ class Machine:
 
     def start(self) -> None:
         self.keys = open_key_ring(self.path, sealed=None)
-        self.watch = KeyWatch(db=self.db, keys=self.keys, path=self.path, clock=now_ms, monotonic=self.clock)
+        self.watch = KeyringSync(db=self.db, keys=self.keys, path=self.path, clock=now_ms, monotonic=self.clock)
 
     def clock(self) -> float:
         return self.booted + self.passed

@@ -16,7 +16,7 @@ from models.db.schema import users
 from models.keys import KeyRing, new_key_ring
 from push.sms.base import Sent, SmsMessage, SmsOutcome
 from push.sms.queue import SmsQueue
-from services.accounts.account_issuing import Enrolment, Issued, Started
+from services.accounts.account_issuing import AccountIssuing, Issued, Started
 from services.accounts.activation import Activation
 from services.accounts.password_hashing import Hashing
 from services.accounts.passwords import Passwords
@@ -175,11 +175,11 @@ async def open_world(
     limits = Limits(db=rates or db, keys=keys, enabled=limited, clock=clock, monotonic=clock.seconds)
     queue = SmsQueue(sms)
     woken: list[int] = []
-    enrolment = Enrolment(keys=keys, recycled_after_days=90, push_give_up_ms=72 * HOUR_MS, clock=clock)
+    account_issuing = AccountIssuing(keys=keys, recycled_after_days=90, push_give_up_ms=72 * HOUR_MS, clock=clock)
     activation = Activation(
         db=db,
         keys=keys,
-        enrolment=enrolment,
+        account_issuing=account_issuing,
         limits=limits,
         sms=queue,
         budgets=SmsBudgets(keys, budgets),
@@ -194,7 +194,7 @@ async def open_world(
         db=db,
         keys=keys,
         limits=limits,
-        enrolment=enrolment,
+        account_issuing=account_issuing,
         activation=activation,
         activation_required=required,
         default_provider="log",

@@ -43,7 +43,7 @@ async def rotate(data_dir: Path, url: str, number: int) -> None:
 
 async def is_under_way(data_dir: Path, url: str) -> bool:
     db = open_database(parse_url(url))
-    foreseen = await turning(data_dir, db).foresee(list(Kind))
+    foreseen = await turning(data_dir, db).dry_run(list(Kind))
     await db.close()
     return foreseen.resumed
 

@@ -14,7 +14,7 @@ from emulators.fcm import running as running_fcm
 from emulators.getui import running as running_getui
 from emulators.keys import pem
 from emulators.webhook import running as running_webhook
-from models.db.sqlite.engine import migrate
+from models.db.sqlite import migrate
 from ops.doctor import doctor
 from tests.engines import ON_SQLITE, database_of
 from tests.harness import Server

@@ -16,7 +16,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from models.db.sqlite.engine import migrate as migrations
+from models.db.sqlite import migrate as migrations
 from ops.fsck import fsck
 from ops.migrate import migrate
 from ops.purge import purge

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Refusals before a body has ended: whoever sends it all first can read them, and they cost the server little."""
+"""Blame before a body has ended: whoever sends it all first can read them, and they cost the server little."""
 
 import subprocess
 from collections.abc import Iterator

@@ -134,7 +134,7 @@ async def test_a_dry_run_foresees_what_a_round_removes(world: World) -> None:
     await world.reading().acknowledge(ben, (await world.send(ann, ben)).key)
     world.execute(IDEMPOTENCY, b"key", 0, 1)
     world.clock.passes(TTL_SECONDS)
-    foreseen = (await world.retention().foresee()).removed
+    foreseen = (await world.retention().dry_run()).removed
     assert (foreseen["expired"], foreseen["files"], foreseen["events"], foreseen["idempotency"]) == (3, 4, 5, 1)
     assert world.count("idempotency") == 1
     removed = await _round(world)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import StorageFull
-from storage.disk import DiskStore, Room
+from storage.disk import DiskStore, Reservation
 from storage.keys import message_key
 from storage.space import FLOOR_SHARE, Space
 
@@ -59,7 +59,7 @@ def test_parallel_reservations_stop_at_the_floor_of_free_space(tmp_path: Path) -
     floor = min(1 << 20, int(disk.f_blocks * disk.f_frsize * FLOOR_SHARE))
     each = (disk.f_bavail * disk.f_frsize - floor) // 20
     space = Space(tmp_path, min_free_bytes=1 << 20, max_bytes=0)
-    rooms: list[Room] = []
+    rooms: list[Reservation] = []
     for _ in range(50):
         try:
             rooms.append(space.reserve(each))

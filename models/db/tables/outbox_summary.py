@@ -44,7 +44,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
-class Heap:
+class OutboxSummary:
     """How many notifications of one provider's app stand in one state, and when the oldest was written."""
 
     provider: str
@@ -182,9 +182,9 @@ async def list_some(reader: Reader, wanted: Wanted, *, before: int = NEWEST, lim
     return [Waiting(*row) for row in await reader.read(_LIST, **chosen, before=before, at_most=limit)]
 
 
-async def list_heaps(reader: Reader) -> list[Heap]:
+async def list_heaps(reader: Reader) -> list[OutboxSummary]:
     """What is due and what is dead, by provider and app."""
-    return [Heap(*row) for row in await reader.read(_HEAPS)]
+    return [OutboxSummary(*row) for row in await reader.read(_HEAPS)]
 
 
 async def count_due(reader: Reader, *, uid: UserId) -> int:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is kept about a person, section by section as they may see it, and what they are not shown and why.
 
-A test holds both against the schema: every column of a table that names people is shown or stands in `KEPT_BACK`.
+A test holds both against the schema: every column of a table that names people is shown or stands in `NOT_EXPORTED`.
 """
 
 from collections.abc import Sequence
@@ -210,7 +210,7 @@ ACTIVATIONS = _section(
 )
 """Of the person's number, which `person` stands for here by its digest."""
 
-KEPT_BACK: dict[Column[Any], str] = {
+NOT_EXPORTED: dict[Column[Any], str] = {
     users.c.phone_cipher: "the number itself is shown",
     users.c.password_hash: SECRET,
     users.c.event_seq: INTERNAL,

@@ -12,12 +12,12 @@ from models.clock import now_ms
 from models.db.database import Database, Transaction
 from models.db.tables import events
 from models.keys import new_key_ring
-from models.shared_counters import Tally
+from models.shared_counters import SharedCounter
 from models.user import UserId
 from services.authentication import Authentication, Caller
 from services.events import Events, Reader
 from services.limits import Limits
-from services.worker_bus import MOST_UIDS, Neighbours, introduce
+from services.worker_bus import MOST_UIDS, WorkerBus, connect_workers
 from tests.engines import Engine
 from tests.rows import insert
 
@@ -43,7 +43,7 @@ class Process:
 
 
 @asynccontextmanager
-async def process(engine: Engine, neighbours: Neighbours | None = None) -> AsyncIterator[Process]:
+async def process(engine: Engine, worker_bus: WorkerBus | None = None) -> AsyncIterator[Process]:
     db, keys = await engine.open(), new_key_ring()
     limits = Limits(db=db, keys=keys, enabled=False)
     made = Events(
@@ -51,8 +51,8 @@ async def process(engine: Engine, neighbours: Neighbours | None = None) -> Async
         authentication=Authentication(db=db, keys=keys, limits=limits, clock=now_ms),
         most=100,
         clock=now_ms,
-        readers=Tally(),
-        tell_neighbours=neighbours.tell_of_events if neighbours else None,
+        readers=SharedCounter(),
+        tell_workers=worker_bus.tell_of_events if worker_bus else None,
     )
     try:
         yield Process(db, made)
@@ -68,9 +68,9 @@ def people(engine: Engine) -> None:
 
 
 @contextmanager
-def neighbourhood(count: int) -> Iterator[list[Neighbours]]:
-    """So many neighbours, whose sockets end with the block: else they do with their processes."""
-    found = introduce(count)
+def neighbourhood(count: int) -> Iterator[list[WorkerBus]]:
+    """So many worker_bus, whose sockets end with the block: else they do with their processes."""
+    found = connect_workers(count)
     yield found
     for each in found:
         each.close()
@@ -132,13 +132,13 @@ def nothing() -> None:
 class Ear:
     """What a neighbour hears from here on. `enough` is set when it has heard of `last`."""
 
-    def __init__(self, neighbours: Neighbours, last: int) -> None:
+    def __init__(self, worker_bus: WorkerBus, last: int) -> None:
         self.uids: set[int] = set()
         self.pushes_due = False
         self.image_ended = False
         self.enough = asyncio.Event()
         self._last = last
-        neighbours.listen(wake_readers=self._of, wake_relay=self._push, wake_retention=self._end)
+        worker_bus.listen(wake_readers=self._of, wake_relay=self._push, wake_retention=self._end)
 
     def _of(self, uids: Iterable[int]) -> None:
         self.uids.update(uids)
@@ -180,7 +180,7 @@ async def test_a_neighbour_that_hears_nothing_holds_nobody_up() -> None:
 
 
 async def test_who_has_no_neighbours_says_nothing() -> None:
-    alone = Neighbours()
+    alone = WorkerBus()
     Ear(alone, 1)
     alone.tell_of_events([1])
     alone.tell_of_pushes()

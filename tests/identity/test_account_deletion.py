@@ -17,7 +17,7 @@ from models.db.tables import erasure, personal_data
 from models.errors import NotFound
 from models.group import Group
 from models.rules import SendPolicy
-from services.accounts.account_deletion import Leaving, finish_all
+from services.accounts.account_deletion import AccountDeletion, finish_all
 from services.groups import Groups
 from tests.engines import NewFolder
 from tests.harness import BROKEN, Person, Server, phone_number, running, wait_until
@@ -52,17 +52,22 @@ def test_every_table_that_hangs_on_erased_rows_has_a_rule_too() -> None:
 def test_every_column_of_a_table_that_names_people_is_exported_or_kept_back() -> None:
     sections = (*personal_data.SECTIONS, personal_data.ACTIVATIONS)
     whose = {section.whose for section in sections}
-    assert {str(column) for column in mentions() if column not in whose | personal_data.KEPT_BACK.keys()} == set()
+    assert {str(column) for column in mentions() if column not in whose | personal_data.NOT_EXPORTED.keys()} == set()
     tables = {column.table for column in mentions()} | {outbox, users, metadata.tables["activations"]}
     shown = whose | set(personal_data.PROFILE) | {column for section in sections for column in section.columns}
     missing = [
-        column for table in tables for column in table.columns if column not in shown | personal_data.KEPT_BACK.keys()
+        column
+        for table in tables
+        for column in table.columns
+        if column not in shown | personal_data.NOT_EXPORTED.keys()
     ]
     assert [str(column) for column in missing] == []
 
 
-def leaving(world: World) -> Leaving:
-    return Leaving(db=world.db, keys=world.keys, wake_retention=lambda: world.woken.append(0), clock=world.clock)
+def leaving(world: World) -> AccountDeletion:
+    return AccountDeletion(
+        db=world.db, keys=world.keys, wake_retention=lambda: world.woken.append(0), clock=world.clock
+    )
 
 
 @pytest.mark.anyio
@@ -71,7 +76,7 @@ async def test_nothing_names_who_has_left_and_others_keep_theirs(world: World) -
     assert (ann.uid, ben.uid) == (LEAVER, OTHER)
     assert await fill(world.db) > len(mentions())
     assert set(left_of(world.engine, ann.uid)) == {str(column) for column in (*mentions(), users.c.uid)}
-    foreseen = await leaving(world).foresee(ann.uid)
+    foreseen = await leaving(world).dry_run(ann.uid)
     assert all(foreseen.values())
 
     assert await leaving(world).leave(ann.uid)
@@ -138,7 +143,7 @@ async def test_a_big_account_goes_in_short_steps_of_which_the_first_lets_nobody_
     events = [(ann.uid, number, "image", 0, "{}") for number in range(1000)]
     insert(world.engine, "events", "uid, event_id, type, at, data", events)
     steps = Steps(world)
-    await Leaving(db=steps, keys=world.keys, wake_retention=lambda: None, clock=world.clock).leave(ann.uid)
+    await AccountDeletion(db=steps, keys=world.keys, wake_retention=lambda: None, clock=world.clock).leave(ann.uid)
     assert sum(steps.sizes) > 1000
     assert max(steps.sizes) <= 200
     assert set(steps.ways_in) == {(0,)}
@@ -156,7 +161,7 @@ async def test_a_group_begun_by_a_last_request_while_its_owner_leaves_finds_anot
             late.append(asyncio.create_task(groups.create(ann.uid, {"name": "Late", "members": [ben.uid]})))
         return world.clock()
 
-    await Leaving(db=world.db, keys=world.keys, wake_retention=lambda: None, clock=clock).leave(ann.uid)
+    await AccountDeletion(db=world.db, keys=world.keys, wake_retention=lambda: None, clock=clock).leave(ann.uid)
     group = await late[0]
     assert world.rows("SELECT group_id, uid, role FROM group_members") == [(group.group_id, ben.uid, "owner")]
     told = world.rows(f"SELECT data FROM events WHERE uid = {ben.uid} ORDER BY event_id")

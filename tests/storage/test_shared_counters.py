@@ -8,7 +8,7 @@ import pytest
 
 from handlers.uploads import BATCH_BYTES, BufferBudget
 from models.errors import StorageFull
-from models.shared_counters import Tally, shared_tallies
+from models.shared_counters import SharedCounter, map_shared_counters
 from storage.disk import DiskStore
 from storage.space import Space
 
@@ -16,7 +16,7 @@ PIECE = 1000
 
 
 def test_one_process_sees_what_another_adds() -> None:
-    here, there = shared_tallies(2)
+    here, there = map_shared_counters(2)
     child = os.fork()
     if child == 0:
         there.reserved.add(7)
@@ -28,7 +28,9 @@ def test_one_process_sees_what_another_adds() -> None:
 
 
 def test_room_is_promised_once_among_all(tmp_path: Path) -> None:
-    one, other = (Space(tmp_path, min_free_bytes=0, max_bytes=10 * PIECE, tallies=each) for each in shared_tallies(2))
+    one, other = (
+        Space(tmp_path, min_free_bytes=0, max_bytes=10 * PIECE, counters=each) for each in map_shared_counters(2)
+    )
     room = one.reserve(6 * PIECE)
     with pytest.raises(StorageFull):
         other.reserve(5 * PIECE)
@@ -41,9 +43,9 @@ def test_room_is_promised_once_among_all(tmp_path: Path) -> None:
 
 
 def test_what_a_dead_process_held_is_free_and_what_it_stored_is_not(tmp_path: Path) -> None:
-    mine, dead = shared_tallies(2)
-    one = Space(tmp_path, min_free_bytes=0, max_bytes=10 * PIECE, tallies=mine)
-    other = Space(tmp_path, min_free_bytes=0, max_bytes=10 * PIECE, tallies=dead)
+    mine, dead = map_shared_counters(2)
+    one = Space(tmp_path, min_free_bytes=0, max_bytes=10 * PIECE, counters=mine)
+    other = Space(tmp_path, min_free_bytes=0, max_bytes=10 * PIECE, counters=dead)
     stored = other.reserve(4 * PIECE)
     stored.wrote(4 * PIECE)
     stored.stored(4 * PIECE)
@@ -56,7 +58,7 @@ def test_what_a_dead_process_held_is_free_and_what_it_stored_is_not(tmp_path: Pa
 
 
 def test_what_is_stored_is_counted_by_one_and_known_to_all(tmp_path: Path) -> None:
-    first, second = (DiskStore(tmp_path / "images", max_bytes=PIECE, tallies=each) for each in shared_tallies(2))
+    first, second = (DiskStore(tmp_path / "images", max_bytes=PIECE, counters=each) for each in map_shared_counters(2))
     with second.reserve(300) as room:
         receiving = [first.receiving]
         room.wrote(300)
@@ -71,7 +73,7 @@ def test_what_is_stored_is_counted_by_one_and_known_to_all(tmp_path: Path) -> No
 
 
 def test_a_budget_is_of_all_together() -> None:
-    here, there = shared_tallies(2)
+    here, there = map_shared_counters(2)
     mine, theirs = BufferBudget(100, here.buffers), BufferBudget(100, there.buffers)
     assert mine.take(60)
     assert not theirs.take(41)
@@ -82,6 +84,6 @@ def test_a_budget_is_of_all_together() -> None:
 
 
 def test_a_process_that_is_alone_has_tallies_of_its_own() -> None:
-    tally, another = Tally(), Tally()
-    tally.add(3)
-    assert (tally.total, another.total) == (3, 0)
+    counter, another = SharedCounter(), SharedCounter()
+    counter.add(3)
+    assert (counter.total, another.total) == (3, 0)
