@@ -17,7 +17,7 @@ from bench import load
 from bench.load import Request
 from bench.requests import call
 from bench.targets import Target
-from tests.harness import Server, running
+from tests.support.harness import Server, running
 
 CONNECTIONS = 16
 AIM_MICROSECONDS = 60

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.targets import Target
-from tests.mariadb import MariaDB
+from tests.support.mariadb import MariaDB
 
 DATABASE = "glimpse_bench"
 OPTIONS = ("--innodb-buffer-pool-size=1G", "--innodb-log-file-size=256M")

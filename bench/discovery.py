@@ -23,7 +23,7 @@ from bench.load import Connection
 from bench.requests import call
 from bench.targets import Target, busy_cores
 from models.keys import KeyRing, open_key_ring
-from tests.harness import Person, Server
+from tests.support.harness import Person, Server
 
 SETTINGS = {
     "discovery": {"per_day": 10**9},

@@ -22,9 +22,9 @@ from bench.databases import DATABASE, Used, mariadb, used
 from bench.load import Load, Request
 from bench.requests import fetch, inbox, send
 from bench.targets import busy_cores, glimpse_settings, python_module
-from tests.harness import Server, running
-from tests.mariadb import MariaDB
-from tests.pictures import jpeg
+from tests.support.harness import Server, running
+from tests.support.mariadb import MariaDB
+from tests.support.pictures import jpeg
 
 IMAGE_BYTES = 350_000
 CONNECTIONS = 16

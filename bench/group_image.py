@@ -21,9 +21,9 @@ from bench.load import Load, Request
 from bench.requests import send, send_to_group
 from bench.targets import Target, glimpse_settings, python_module
 from services.membership import MAX_MEMBERS
-from tests.harness import Person, Server, running, wait_until
-from tests.pictures import jpeg
 from tests.process.invariants import pushes_due, rows
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import jpeg
 
 IMAGE_BYTES = 350_000
 LONGEST_WAIT_SECONDS = 300

@@ -29,9 +29,9 @@ from models.db.engine import Location, bring_up_to_date, open_database, parse_ur
 from models.db.mysql import table_sets as mysql_tables
 from models.db.sqlite import copy as sqlite_copy
 from models.db.tables import outbox
-from tests.harness import Server, running
-from tests.mariadb import MariaDB
-from tests.pictures import jpeg
+from tests.support.harness import Server, running
+from tests.support.mariadb import MariaDB
+from tests.support.pictures import jpeg
 
 IMAGE_BYTES = 20_000
 CONNECTIONS = 4

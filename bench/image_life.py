@@ -25,8 +25,8 @@ from bench.report import Numbers, Run
 from bench.requests import acknowledge, fetch, get, inbox, put, send
 from bench.targets import ROOT, Target, busy_cores, glimpse_settings, nginx, nginx_path, python_module
 from storage.keys import path_of
-from tests.harness import Server, running, wait_until
-from tests.pictures import jpeg
+from tests.support.harness import Server, running, wait_until
+from tests.support.pictures import jpeg
 
 IMAGE_BYTES = 350_000
 CONCURRENCIES = (1, 16, 64)

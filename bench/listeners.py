@@ -18,8 +18,8 @@ from typing import Any
 import click
 import uvloop
 
-from tests.harness import Person, Server, running, wait_until
-from tests.pictures import png
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import png
 
 GROUP, CONNECTIONS_EACH = 256, 4
 FIRST_PORT_RANGE = 20_000

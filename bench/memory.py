@@ -10,8 +10,8 @@ from pathlib import Path
 from bench import load
 from bench.requests import fetch, send
 from bench.targets import Target, glimpse_settings, python_module
-from tests.harness import running
-from tests.pictures import jpeg
+from tests.support.harness import running
+from tests.support.pictures import jpeg
 
 LARGE_BYTES = 20_000_000
 UPLOADS = READERS = 100

@@ -20,7 +20,7 @@ from bench import load
 from bench.load import Load, Request
 from bench.requests import call, get
 from bench.targets import Target, python_module
-from tests.harness import Person, running
+from tests.support.harness import Person, running
 
 CONCURRENCIES = (1, 16, 64)
 SETTINGS = {"limits": {"enabled": False}}

@@ -20,9 +20,9 @@ import uvloop
 
 from bench.outbox import fill
 from models.clock import HOUR_MS
-from tests.harness import Person, Server, running, wait_until
-from tests.pictures import jpeg
-from tests.push_vendors import PushVendor, emulated
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import jpeg
+from tests.support.push_vendors import PushVendor, emulated
 
 HOURS = 6
 DEVICES = 1000

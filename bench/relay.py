@@ -21,7 +21,7 @@ from bench.outbox import fill, path_of, relay_over
 from config.load import Config, load
 from models.db.sqlite.engine import SqliteDatabase
 from models.db.tables import measures
-from tests.push_vendors import TITLES, PushVendor, emulated
+from tests.support.push_vendors import TITLES, PushVendor, emulated
 
 DEVICES = 1000
 ROUTES = ("getui batch", "getui single", "fcm", "apns", "webpush", "ntfy", "webhook")

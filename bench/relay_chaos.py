@@ -25,7 +25,7 @@ from bench.relay import device_tokens
 from config.load import Config, load
 from models.db.sqlite.engine import SqliteDatabase
 from models.db.tables import measures
-from tests.push_vendors import LIMITED, PushVendor, PushVendors, Received, emulated
+from tests.support.push_vendors import LIMITED, PushVendor, PushVendors, Received, emulated
 
 FAULTS = {"fail": 30, "hang": 10, "reset": 10}
 DEVICES = 500

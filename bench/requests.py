@@ -2,7 +2,7 @@
 """The requests that are sent, as bytes on the wire."""
 
 from bench.load import Request
-from tests.harness import Person
+from tests.support.harness import Person
 
 
 def call(person: Person, line: str, rest: str = "") -> str:

@@ -24,7 +24,7 @@ from services.authentication import Authentication, Caller
 from services.delivery import Sent
 from services.history import Conversation, History
 from tests.db.town import Town, open_town
-from tests.engines import SqliteEngine
+from tests.support.engines import SqliteEngine
 
 T = TypeVar("T")
 

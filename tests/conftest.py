@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests import engines
-from tests.engines import Engine, NewFolder
+from tests.support import engines
+from tests.support.engines import Engine, NewFolder
 
 MISSING = "" if "mariadb" in engines.NAMES else "No mariadbd is installed (make test-deps): its half is skipped"
 

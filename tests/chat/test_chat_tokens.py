@@ -8,9 +8,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.engines import NewFolder
-from tests.harness import Person, Server, running
-from tests.vendors import Vendor, vendor
+from tests.support.engines import NewFolder
+from tests.support.harness import Person, Server, running
+from tests.support.vendors import Vendor, vendor
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ import pytest
 from models.keys import dump_key_ring, new_key_ring
 from tests.cluster import galera
 from tests.cluster.galera import Cluster, Node
-from tests.harness import Server
+from tests.support.harness import Server
 
 DATABASE = "glimpse_cluster"
 

@@ -8,8 +8,8 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.harness import wait_until
-from tests.mariadb import MariaDB
+from tests.support.harness import wait_until
+from tests.support.mariadb import MariaDB
 
 PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so", "/usr/lib/libgalera_smm.so")
 JOINING_SECONDS = 60

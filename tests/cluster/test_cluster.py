@@ -12,8 +12,8 @@ from dataclasses import dataclass, field, replace
 import httpx
 
 from tests.cluster.conftest import World
-from tests.harness import BROKEN, Person, Server, wait_until
-from tests.pictures import png
+from tests.support.harness import BROKEN, Person, Server, wait_until
+from tests.support.pictures import png
 
 ROUNDS = 20
 BURST = 30

@@ -14,8 +14,8 @@ from models.errors import AppError
 from services.accounts.account_deletion import AccountDeletion
 from services.accounts.account_issuing import Issued
 from services.authentication import Caller
-from tests.engines import Engine
 from tests.identity.world import PHONE, World, open_world
+from tests.support.engines import Engine
 
 T = TypeVar("T")
 

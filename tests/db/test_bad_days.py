@@ -21,10 +21,10 @@ import pymysql
 import pytest
 
 from tests.db.cutting import Way
-from tests.engines import NEEDS_MARIADBD
-from tests.harness import Person, Server, running, wait_until
-from tests.mariadb import PASSWORD, USER, MariaDB
-from tests.pictures import png
+from tests.support.engines import NEEDS_MARIADBD
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.mariadb import PASSWORD, USER, MariaDB
+from tests.support.pictures import png
 
 DATABASE = "glimpse_bad_days"
 PICTURE = png(3, 3)

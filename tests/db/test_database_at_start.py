@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import NEEDS_MARIADBD, mariadb_server
-from tests.harness import ROOT, Server, wait_until
-from tests.mariadb import MariaDB
+from tests.support.engines import NEEDS_MARIADBD, mariadb_server
+from tests.support.harness import ROOT, Server, wait_until
+from tests.support.mariadb import MariaDB
 
 DATABASE = "glimpse_at_start"
 

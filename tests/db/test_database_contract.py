@@ -39,7 +39,7 @@ from models.db.database import (
     as_list,
 )
 from models.db.engine import parse_url
-from tests.engines import Engine
+from tests.support.engines import Engine
 
 pytestmark = pytest.mark.anyio
 

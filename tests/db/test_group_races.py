@@ -12,7 +12,7 @@ import pytest
 from models.errors import GroupTooLarge, NotFound, RecipientUnavailable
 from services.membership import MAX_MEMBERS
 from tests.db.town import MAX_PENDING, Town, all_well, at_once, no_deadlock, of, open_town
-from tests.engines import Engine
+from tests.support.engines import Engine
 
 pytestmark = pytest.mark.anyio
 

@@ -28,8 +28,8 @@ from services.accounts.session_ids import SessionIds
 from services.accounts.sessions import TokenPair
 from services.authentication import Caller
 from tests.db.interleaving import at_once, begin, caller_of, cutting_in, later, newcomers, of, open_interleaving, unused
-from tests.engines import Engine
 from tests.identity.world import OTHER, PHONE, World
+from tests.support.engines import Engine
 
 pytestmark = pytest.mark.anyio
 

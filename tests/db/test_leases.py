@@ -10,8 +10,8 @@ import pytest
 
 from models.db.database import CommitUnknown, Database, Row, Statement, T, Unit, Value
 from services.leader import FailureDetector, Lease
-from tests.engines import Engine
-from tests.interposed import Interposed
+from tests.support.engines import Engine
+from tests.support.interposed import Interposed
 
 pytestmark = pytest.mark.anyio
 

@@ -10,7 +10,7 @@ from models.db.tables.outbox import REASON_CHARACTERS
 from models.rules import MAX_CAPTION_CHARACTERS
 from services.messaging import MAX_TEXT
 from tests.db.town import open_town
-from tests.engines import Engine
+from tests.support.engines import Engine
 
 WIDEST = ["\x01", "\U0001f600", '"', "\\", "%"]
 """In JSON, in UTF-8, or in a statement's text."""

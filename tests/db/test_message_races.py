@@ -33,7 +33,7 @@ from services.accounts.account_deletion import AccountDeletion, finish_all
 from services.authentication import Caller
 from services.delivery import Sent
 from tests.db.town import MAX_PENDING, TTL_SECONDS, Town, all_well, at_once, no_deadlock, of, open_town
-from tests.engines import ON_MARIADB, Engine, mariadb_server
+from tests.support.engines import ON_MARIADB, Engine, mariadb_server
 
 pytestmark = pytest.mark.anyio
 

@@ -16,8 +16,8 @@ from pymysql.cursors import Cursor
 
 from models.db.database import DatabaseError
 from models.db.mysql.connection import Connection, Lost, MysqlLocation, connect, is_open, run_text
-from tests import mariadb
-from tests.engines import NEEDS_MARIADBD, mariadb_server
+from tests.support import mariadb
+from tests.support.engines import NEEDS_MARIADBD, mariadb_server
 
 SECRET = "not-for-them"
 FOX = "\N{FOX FACE}"

@@ -17,7 +17,7 @@ from models.db.mysql.connection import MysqlLocation
 from models.db.schema import metadata
 from models.db.sqlite import migrate
 from models.db.sqlite.migrate import Progress, SchemaTooNew
-from tests.engines import ON_MARIADB, Engine, database_of
+from tests.support.engines import ON_MARIADB, Engine, database_of
 
 pytestmark = [pytest.mark.anyio, ON_MARIADB]
 

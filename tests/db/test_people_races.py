@@ -45,9 +45,9 @@ from tests.db.interleaving import (
     open_interleaving,
     phone,
 )
-from tests.engines import Engine
 from tests.identity.mentions import left_of
 from tests.identity.world import World
+from tests.support.engines import Engine
 
 pytestmark = pytest.mark.anyio
 

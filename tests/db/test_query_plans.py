@@ -24,9 +24,9 @@ from models.db.database import Compiled, Database, InList, Row, Statement, Value
 from models.db.engine import Location, bring_up_to_date, open_database, parse_url
 from models.db.schema import users
 from models.db.sqlite import migrate
-from tests import mariadb
 from tests.db.many import FILL, NOW
-from tests.mariadb import MariaDB
+from tests.support import mariadb
+from tests.support.mariadb import MariaDB
 
 # Reads of a list that travels as a parameter, of a constant, or of rows that an indexed search has found.
 SMALL_SCAN = re.compile(r"SCAN (CONSTANT ROW|\(.*|anon_\d+|.* VIRTUAL TABLE .*)")

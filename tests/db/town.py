@@ -29,7 +29,7 @@ from services.people import People
 from services.reading import Reading
 from services.sending import Sending
 from storage.disk import DiskStore
-from tests.engines import Engine
+from tests.support.engines import Engine
 
 T = TypeVar("T")
 

@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from tests.devices.conftest import Phone
-from tests.engines import NewFolder
-from tests.harness import Person, Server, running, wait_until
-from tests.pictures import jpeg
+from tests.support.engines import NewFolder
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import jpeg
 
 SECRET = "whsec_" + "MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 ENDPOINT = "https://93.184.216.34/wpush/v2/gAAA"

@@ -19,8 +19,8 @@ from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from services.device_tokens import DeviceTokens
 from services.devices import Devices
 from services.limits import Limits
-from tests.engines import Engine
 from tests.push.fakes import FakeClock, ScriptedProvider
+from tests.support.engines import Engine
 
 pytestmark = pytest.mark.anyio
 

@@ -17,7 +17,7 @@ from handlers.errors import STATUS
 from handlers.openapi import ERRORS, document, resolve
 from handlers.routes import ROUTES
 from handlers.shared import Who
-from tests import contract
+from tests.support import contract
 
 HEADERS: list[Any] = [{"ukey": []}, {"access_token": []}]
 SECURITY: dict[Who, list[Any]] = {

@@ -18,11 +18,11 @@ from websockets.sync.client import ClientConnection, connect
 
 from models.clock import now_ms
 from services.events import READERS_PER_PERSON
-from tests.engines import ON_SQLITE, NewFolder
 from tests.groups.world import alter
-from tests.harness import Person, Server, running, wait_until
-from tests.pictures import png
-from tests.rows import insert
+from tests.support.engines import ON_SQLITE, NewFolder
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import png
+from tests.support.rows import insert
 
 SETTINGS = {"limits": {"enabled": False}, "inbox": {"max_pending": 100_000}}
 PICTURE = png(1, 1)

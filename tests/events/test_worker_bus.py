@@ -18,8 +18,8 @@ from services.authentication import Authentication, Caller
 from services.events import Events, Reader
 from services.limits import Limits
 from services.worker_bus import MOST_UIDS, WorkerBus, connect_workers
-from tests.engines import Engine
-from tests.rows import insert
+from tests.support.engines import Engine
+from tests.support.rows import insert
 
 pytestmark = pytest.mark.anyio
 

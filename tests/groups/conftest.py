@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engines import NewFolder
-from tests.harness import Person, Server, running
 from tests.process.invariants import check_database
+from tests.support.engines import NewFolder
+from tests.support.harness import Person, Server, running
 
 SETTINGS = {"limits": {"enabled": False}, "inbox": {"max_pending": 4}, "retention": {"interval_seconds": 1}}
 

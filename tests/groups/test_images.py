@@ -24,9 +24,9 @@ from tests.groups.world import (
     sent,
     states,
 )
-from tests.harness import Person, Server, wait_until
-from tests.pictures import jpeg
 from tests.process.invariants import logged_pushes
+from tests.support.harness import Person, Server, wait_until
+from tests.support.pictures import jpeg
 
 NOBODY = 10**15
 UNKNOWN_KEY = "0" * 64

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from tests.groups.world import alter, ask, begin, code, crowd, events, join, put, remove, roles, room_of
-from tests.harness import Person, Server
+from tests.support.harness import Person, Server
 
 NOBODY = 10**15
 

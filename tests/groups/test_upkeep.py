@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import Engine
 from tests.retention.world import DAY, TTL_SECONDS, Image, World, new_world
+from tests.support.engines import Engine
 
 pytestmark = pytest.mark.anyio
 

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import httpx
 
-from tests.harness import Person, Server
-from tests.rows import insert
+from tests.support.harness import Person, Server
+from tests.support.rows import insert
 
 
 def begin(owner: Person, *others: Person, join: str = "invite", name: str = "Climbing") -> int:

@@ -5,8 +5,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.engines import Engine
 from tests.identity.world import World, open_world
+from tests.support.engines import Engine
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from sqlalchemy import Column, LargeBinary, Table, insert, select
 
 from models.db.database import Database, Statement, Transaction
 from models.db.schema import devices, metadata, outbox, users
-from tests.engines import Engine
+from tests.support.engines import Engine
 
 LEAVER, OTHER = 1, 2
 WORDS = {"role": "member", "join_policy": "open"}

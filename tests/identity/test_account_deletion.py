@@ -19,12 +19,12 @@ from models.group import Group
 from models.rules import SendPolicy
 from services.accounts.account_deletion import AccountDeletion, finish_all
 from services.groups import Groups
-from tests.engines import NewFolder
-from tests.harness import BROKEN, Person, Server, phone_number, running, wait_until
 from tests.identity.mentions import LEAVER, OTHER, fill, left_of, mentions
 from tests.identity.world import PHONE, CountingDatabase, T, World
-from tests.pictures import jpeg
-from tests.rows import insert
+from tests.support.engines import NewFolder
+from tests.support.harness import BROKEN, Person, Server, phone_number, running, wait_until
+from tests.support.pictures import jpeg
+from tests.support.rows import insert
 
 POLICY = SendPolicy(
     max_pixels=1, max_ttl_seconds=60, allow_opaque=False, max_pending=9, max_pending_bytes=9, friends_only=False

@@ -18,8 +18,8 @@ from models.errors import (
     Unavailable,
 )
 from services.accounts.account_issuing import Started
-from tests.engines import Engine
 from tests.identity.world import PHONE, TEST_NUMBER, World, open_world
+from tests.support.engines import Engine
 
 pytestmark = pytest.mark.anyio
 

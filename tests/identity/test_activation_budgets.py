@@ -15,9 +15,9 @@ import pytest
 from models.errors import AppError, InvalidPhone, RegionNotAllowed, SmsLimited
 from services.accounts.account_issuing import Started
 from services.accounts.sms_budgets import RATES, address_block
-from tests.engines import Engine, NewFolder, database_of
-from tests.harness import Server, phone_number, running, wait_until
 from tests.identity.world import PHONE, TEST_NUMBER, World, open_world
+from tests.support.engines import Engine, NewFolder, database_of
+from tests.support.harness import Server, phone_number, running, wait_until
 
 anyio = pytest.mark.anyio
 

@@ -14,8 +14,8 @@ from models.db.sqlite.engine import SqliteDatabase
 from models.errors import RateLimited, Unauthenticated
 from models.keys import new_ukey
 from models.phone import phone_hash
-from tests.engines import ON_SQLITE, Engine, SqliteEngine, mariadb_server
 from tests.identity.world import E164, OTHER, World
+from tests.support.engines import ON_SQLITE, Engine, SqliteEngine, mariadb_server
 
 pytestmark = pytest.mark.anyio
 

@@ -5,8 +5,8 @@ import pytest
 
 from models.errors import CodeIncorrect
 from services.accounts.account_issuing import Started
-from tests.harness import phone_number
 from tests.identity.world import World
+from tests.support.harness import phone_number
 
 pytestmark = pytest.mark.anyio
 

@@ -12,11 +12,11 @@ from handlers.openapi import document
 from models.db.tables.personal_data import ACTIVATIONS, SECTIONS
 from models.errors import NotFound
 from services.accounts.export import PAGE_ROWS, Export
-from tests.engines import NewFolder
-from tests.harness import Person, Server, phone_number, running
 from tests.identity.world import World
-from tests.pictures import jpeg
-from tests.rows import insert
+from tests.support.engines import NewFolder
+from tests.support.harness import Person, Server, phone_number, running
+from tests.support.pictures import jpeg
+from tests.support.rows import insert
 
 
 @pytest.fixture(scope="module")

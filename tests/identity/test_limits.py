@@ -11,9 +11,9 @@ from models.db.database import Database, DatabaseError, T, Unit
 from models.errors import RateLimited
 from models.keys import new_key_ring
 from services.limits import IN_DATABASE, Limits, Window, network
-from tests.engines import Engine
 from tests.identity.world import Clock
-from tests.interposed import Interposed
+from tests.support.engines import Engine
+from tests.support.interposed import Interposed
 
 pytestmark = pytest.mark.anyio
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.engines import Engine
-from tests.harness import running
+from tests.support.engines import Engine
+from tests.support.harness import running
 
 
 @pytest.mark.usefixtures("engine")

@@ -20,8 +20,8 @@ from models.user import UserId
 from services.leader import DEAD_SECONDS
 from services.maintenance.key_rotation import Rotated, Rotation
 from services.maintenance.keyring_sync import BEAT_SECONDS, KeyringSync
-from tests.engines import Engine, SqliteEngine, mariadb_server
-from tests.interposed import Interposed
+from tests.support.engines import Engine, SqliteEngine, mariadb_server
+from tests.support.interposed import Interposed
 
 pytestmark = pytest.mark.anyio
 

@@ -10,12 +10,12 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.engines import NewFolder
-from tests.harness import Person, Server, running
-from tests.pictures import jpeg
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import CLOSE, JSON, provoke, request
 from tests.process.test_credentials import basic, told
+from tests.support.engines import NewFolder
+from tests.support.harness import Person, Server, running
+from tests.support.pictures import jpeg
 
 RIGHT = "correct horse"
 RATES = {"per_account": {"login_failure": "5/hour"}, "per_address": {"login_failure": "100000/hour"}}

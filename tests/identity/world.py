@@ -26,7 +26,7 @@ from services.accounts.sms_budgets import SmsBudgets
 from services.authentication import Authentication, Caller
 from services.device_tokens import DeviceTokens
 from services.limits import Limits
-from tests.engines import Engine
+from tests.support.engines import Engine
 
 T = TypeVar("T")
 

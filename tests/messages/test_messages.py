@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.engines import NewFolder
 from tests.groups.world import alter, send
-from tests.harness import Person, Server, running, wait_until
-from tests.pictures import png
+from tests.support.engines import NewFolder
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import png
 
 PNG = png(1, 1)
 TEXT = {"kind": "text", "text": "See you at eight."}

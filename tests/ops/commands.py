@@ -8,7 +8,7 @@ from typing import Any
 import click
 from click.testing import CliRunner, Result
 
-from tests.engines import environment_of
+from tests.support.engines import environment_of
 
 
 def invoke(command: click.Command, data_dir: Path, *arguments: object, typed: str | None = None) -> Result:

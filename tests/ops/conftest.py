@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import Engine, NewFolder, database_of
-from tests.harness import Server, running
-from tests.pictures import png
+from tests.support.engines import Engine, NewFolder, database_of
+from tests.support.harness import Server, running
+from tests.support.pictures import png
 
 
 @pytest.fixture(scope="module")

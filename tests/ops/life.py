@@ -15,9 +15,9 @@ from models.db.tables import activations, phone_index, users
 from models.db.tables.activations import Pending
 from models.keys import open_key_ring
 from models.phone import phone_hash
-from tests.engines import database_of
-from tests.harness import Person, Server
-from tests.pictures import png
+from tests.support.engines import database_of
+from tests.support.harness import Person, Server
+from tests.support.pictures import png
 
 STORED = 420  # numbers of three transactions
 RETURNING = "13700137000"

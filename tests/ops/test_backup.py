@@ -18,10 +18,10 @@ from models.keys import dump_key_ring, new_key_ring
 from ops.backup import backup
 from ops.fsck import fsck
 from ops.restore import restore
-from tests.engines import ON_SQLITE
-from tests.harness import ROOT, Person, Server, running, wait_until
 from tests.ops.commands import asked, invoke, refused
-from tests.pictures import jpeg, png
+from tests.support.engines import ON_SQLITE
+from tests.support.harness import ROOT, Person, Server, running, wait_until
+from tests.support.pictures import jpeg, png
 
 pytestmark = ON_SQLITE
 

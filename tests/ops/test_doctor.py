@@ -16,10 +16,10 @@ from emulators.keys import pem
 from emulators.webhook import running as running_webhook
 from models.db.sqlite import migrate
 from ops.doctor import doctor
-from tests.engines import ON_SQLITE, database_of
-from tests.harness import Server
 from tests.ops.commands import asked, invoke
-from tests.pictures import png
+from tests.support.engines import ON_SQLITE, database_of
+from tests.support.harness import Server
+from tests.support.pictures import png
 
 pytestmark = pytest.mark.anyio
 

@@ -15,11 +15,11 @@ from models.key_rotation import under_way
 from models.keys import KeyRing, read_key_ring
 from models.phone import phone_hash
 from ops.keys import keys
-from tests.engines import NewFolder, database_of
-from tests.harness import ROOT, Server, running, wait_until
 from tests.ops.commands import asked, refused
 from tests.ops.killing import RING, ROWS
 from tests.ops.life import CODE, RETURNING, STORED, Life, ok, start_session, store_people, whoami
+from tests.support.engines import NewFolder, database_of
+from tests.support.harness import ROOT, Server, running, wait_until
 
 
 def only(of: Mapping[int, bytes]) -> int:

@@ -21,8 +21,8 @@ from ops.restore import restore
 from ops.users import users as users_command
 from services.maintenance.backup import back_up
 from services.maintenance.key_rotation import TOKENS_MS, Rotated, Rotation
-from tests.engines import ON_SQLITE, Engine, database_of
 from tests.ops.commands import asked, invoke, refused
+from tests.support.engines import ON_SQLITE, Engine, database_of
 
 
 def show(data_dir: Path, who: str) -> int:

@@ -20,9 +20,9 @@ from models.db.sqlite import migrate as migrations
 from ops.fsck import fsck
 from ops.migrate import migrate
 from ops.purge import purge
-from tests.engines import database_of, environment_of
-from tests.launcher import launch
 from tests.retention.world import DAY, World, new_world
+from tests.support.engines import database_of, environment_of
+from tests.support.launcher import launch
 
 pytestmark = pytest.mark.anyio
 
@@ -164,7 +164,7 @@ MANY = 50
 SERVER = f"""
 import asyncio, signal, sys, time
 from pathlib import Path
-from tests.engines import engine_at
+from tests.support.engines import engine_at
 from tests.retention.world import new_world
 
 async def main():

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ops.outbox import outbox
-from tests.engines import Engine
-from tests.harness import Server, wait_until
 from tests.ops.commands import asked, invoke
-from tests.pictures import png
+from tests.support.engines import Engine
+from tests.support.harness import Server, wait_until
+from tests.support.pictures import png
 
 ROWS = 450
 

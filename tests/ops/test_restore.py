@@ -19,10 +19,10 @@ from ops.backup import backup
 from ops.restore import restore
 from services.maintenance import manifest
 from services.maintenance.manifest import facts
-from tests.engines import ON_SQLITE
-from tests.harness import ROOT, Person, Server, running
 from tests.ops.commands import asked, invoke, refused
-from tests.pictures import png
+from tests.support.engines import ON_SQLITE
+from tests.support.harness import ROOT, Person, Server, running
+from tests.support.pictures import png
 
 pytestmark = ON_SQLITE
 

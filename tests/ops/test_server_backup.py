@@ -19,11 +19,11 @@ from ops.doctor import doctor
 from ops.fsck import fsck
 from ops.restore import restore
 from services.maintenance.manifest import facts
-from tests.engines import ON_MARIADB, Engine, database_of, environment_of
-from tests.harness import ROOT, Person, Server, running, wait_until
-from tests.mariadb import PASSWORD
 from tests.ops.commands import asked, refused
-from tests.pictures import jpeg, png
+from tests.support.engines import ON_MARIADB, Engine, database_of, environment_of
+from tests.support.harness import ROOT, Person, Server, running, wait_until
+from tests.support.mariadb import PASSWORD
+from tests.support.pictures import jpeg, png
 
 pytestmark = ON_MARIADB
 

@@ -9,9 +9,9 @@ import pytest
 
 from ops.doctor import doctor
 from ops.migrate import migrate
-from tests.engines import ON_MARIADB, Engine, mariadb_server
-from tests.mariadb import PASSWORD
 from tests.ops.commands import asked, invoke, refused
+from tests.support.engines import ON_MARIADB, Engine, mariadb_server
+from tests.support.mariadb import PASSWORD
 
 pytestmark = ON_MARIADB
 

@@ -8,9 +8,9 @@ import pytest
 
 from models.phone import phone_hash
 from ops.users import users
-from tests.harness import Server, wait_until
 from tests.ops.commands import asked, invoke, refused
-from tests.pictures import png
+from tests.support.harness import Server, wait_until
+from tests.support.pictures import png
 
 NUMBER = "+8613912345678"
 

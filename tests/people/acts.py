@@ -6,7 +6,7 @@ from typing import Any
 
 import httpx
 
-from tests.harness import Person, Server
+from tests.support.harness import Person, Server
 
 
 def ask(one: Person, other: Person | int) -> httpx.Response:

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engines import NewFolder
-from tests.harness import Person, Server, running
+from tests.support.engines import NewFolder
+from tests.support.harness import Person, Server, running
 
 PER_DAY = 600
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from models.db.database import Database, Transaction
 from models.db.tables import budgets, expired_rows
-from tests.engines import Engine
-from tests.examples import examples
+from tests.support.engines import Engine
+from tests.support.examples import examples
 
 pytestmark = pytest.mark.anyio
 

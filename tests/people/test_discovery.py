@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from ops.users import users
-from tests.harness import Person, Server
 from tests.ops.commands import asked
 from tests.people.acts import block, discover
 from tests.people.conftest import PER_DAY
+from tests.support.harness import Person, Server
 
 
 def unknown(count: int) -> list[str]:

@@ -9,8 +9,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.harness import Person, Server
 from tests.people.acts import accept, alike, ask, block, part, standing, told, unblock
+from tests.support.harness import Person, Server
 
 NOBODY = 2**40
 

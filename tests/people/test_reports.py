@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from ops.reports import reports
-from tests.harness import Person, Server
 from tests.ops.commands import asked, invoke, refused
 from tests.people.acts import alike, report, rows, told
-from tests.pictures import png
+from tests.support.harness import Person, Server
+from tests.support.pictures import png
 
 
 def test_a_person_and_a_message_are_reported_listed_and_resolved(server: Server, ann: Person, ben: Person) -> None:

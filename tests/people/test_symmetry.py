@@ -18,8 +18,8 @@ from models.errors import Conflict, NotFound
 from models.ids import MAX_ID
 from models.user import FriendState, UserId
 from services.people import People
-from tests.engines import Engine, database_of, release
-from tests.examples import examples
+from tests.support.engines import Engine, database_of, release
+from tests.support.examples import examples
 
 SOMEBODY = st.integers(1, 3)
 Pair = tuple[int, int]

@@ -5,9 +5,9 @@ import secrets
 
 import httpx
 
-from tests.harness import Person, Server
 from tests.people.acts import accept, alike, ask, block, discover, part
-from tests.pictures import png
+from tests.support.harness import Person, Server
+from tests.support.pictures import png
 
 
 def send(one: Person, **receiver: object) -> httpx.Response:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from tests.pictures import jpeg
+from tests.support.pictures import jpeg
 
 NOBODY_HAS = {
     "image": "0" * 64,

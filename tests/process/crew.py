@@ -10,7 +10,7 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
-from tests.harness import Person, Server, errors, running, wait_until
+from tests.support.harness import Person, Server, errors, running, wait_until
 
 MOST_TRIES = 300
 HELD_BACK = 10

@@ -3,8 +3,8 @@
 
 from hypothesis import strategies as st
 
-from tests.pictures import jpeg
 from tests.process.hostile_wire import BOUNDARY, form, image_part, part
+from tests.support.pictures import jpeg
 
 HEADER = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="caption"\r\n'.encode()
 PICTURE = jpeg(120).replace(b"\n", b"x")

@@ -8,8 +8,8 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.harness import Server, errors, wait_until
 from tests.process.hostile_wire import read_answer, request
+from tests.support.harness import Server, errors, wait_until
 
 PATIENCE_SECONDS = 0.5
 """Of the server's own processor time: what others run beside it does not count."""

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tests.harness import Person, Server
+from tests.support.harness import Person, Server
 
 BOUNDARY = "frontier"
 FORM = f"Content-Type: multipart/form-data; boundary={BOUNDARY}"

@@ -15,8 +15,8 @@ from typing import Any
 from services.maintenance.orphans import Orphans
 from storage.disk import DiskStore
 from storage.keys import is_message_key
-from tests.engines import database_of
-from tests.harness import Person
+from tests.support.engines import database_of
+from tests.support.harness import Person
 
 ROWS_WITHOUT_FILE = "SELECT message_key, size, sha256 FROM messages WHERE exist = 1"
 KEPT = "SELECT message_key FROM messages WHERE stored = 1"

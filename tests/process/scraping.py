@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.harness import Server, running, wait_until
+from tests.support.harness import Server, running, wait_until
 
 Sample = tuple[str, frozenset[tuple[str, str]]]
 

@@ -19,10 +19,10 @@ from handlers.shared import Who
 from models.access_token import AccessTokens
 from models.keys import open_key_ring
 from models.user import UserId
-from tests.engines import NewFolder
-from tests.harness import Person, Server, running
-from tests.pictures import jpeg
 from tests.process.access import ACCESS, NO_ACTIVATION, NOBODY_HAS, OPEN, PEOPLE, TELLS_NOBODY, Access
+from tests.support.engines import NewFolder
+from tests.support.harness import Person, Server, running
+from tests.support.pictures import jpeg
 
 BY_NAME = {route.operation_id: route for route in ROUTES}
 VARYING = {"x-request-id", "date", "connection"}

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.address import Proxies
-from tests.engines import NewFolder
-from tests.harness import Server, phone_number, running
+from tests.support.engines import NewFolder
+from tests.support.harness import Server, phone_number, running
 
 OURS = ("127.0.0.1", "10.9.0.0/16", "2001:db8:9::/48")
 PROXY, PEER, CLIENT = "10.9.1.1", "198.51.100.7", "203.0.113.5"

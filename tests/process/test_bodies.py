@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from tests.harness import Person, Server
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import CLOSE, JSON, by, form, part, provoke, request
+from tests.support.harness import Person, Server
 
 WWW_FORM = "Content-Type: application/x-www-form-urlencoded"
 MULTIPART = "Content-Type: multipart/form-data; boundary=frontier"

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Person, Server, running, wait_until
-from tests.pictures import jpeg
 from tests.process.hostile_watch import statuses, unharmed
 from tests.process.hostile_wire import CLOSE, FORM, by, form, image_part, part, read_answer, request, reset
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import jpeg
 
 IMAGE_BYTES = 1_000_000
 ROOM = {"limits": {"enabled": False}, "storage": {"max_bytes": 2_000_000}}

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.engines import ON_SQLITE
-from tests.harness import Person, Server, phone_number, running, wait_until
-from tests.pictures import jpeg
+from tests.support.engines import ON_SQLITE
+from tests.support.harness import Person, Server, phone_number, running, wait_until
+from tests.support.pictures import jpeg
 
 pytestmark = pytest.mark.usefixtures("engine")
 

@@ -13,8 +13,6 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.harness import BROKEN, Person, Server, until_answered, wait_until
-from tests.pictures import jpeg
 from tests.process.invariants import (
     KEPT,
     Told,
@@ -29,6 +27,8 @@ from tests.process.invariants import (
     rows,
     sweep_orphans,
 )
+from tests.support.harness import BROKEN, Person, Server, until_answered, wait_until
+from tests.support.pictures import jpeg
 
 pytestmark = pytest.mark.usefixtures("engine")
 

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.engines import NewFolder
-from tests.harness import Person, Server, phone_number, running
-from tests.pictures import jpeg
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import CLOSE, FORM, JSON, Answer, by, form, image_part, part, provoke, request
+from tests.support.engines import NewFolder
+from tests.support.harness import Person, Server, phone_number, running
+from tests.support.pictures import jpeg
 
 HASH = "0" * 64
 KEY = "A" * 43

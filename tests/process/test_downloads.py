@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Person, Server
-from tests.pictures import jpeg
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import CLOSE, by, provoke, read_answer, request, reset
+from tests.support.harness import Person, Server
+from tests.support.pictures import jpeg
 
 PICTURE = jpeg(5000)
 NOT_THERE = {

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from emulators.getui_rules import Keys
-from tests.harness import Person, Server, running, wait_until
-from tests.pictures import jpeg
 from tests.process.invariants import Told, check_database, check_promises, let_leases_end, orphans, pushes_due
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import jpeg
 
 pytestmark = pytest.mark.usefixtures("engine")
 

@@ -5,10 +5,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.engines import ON_SQLITE
-from tests.harness import Server
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import CLOSE, JSON, Answer, provoke, request
+from tests.support.engines import ON_SQLITE
+from tests.support.harness import Server
 
 pytestmark = ON_SQLITE
 

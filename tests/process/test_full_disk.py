@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Person, Server, running, wait_until
-from tests.pictures import jpeg
 from tests.process.hostile_watch import statuses
 from tests.process.hostile_wire import CLOSE, FORM, by, form, image_part, part, read_answer, request
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import jpeg
 
 SETTINGS = {"limits": {"enabled": False}, "storage": {"min_free_bytes": 0}, "retention": {"interval_seconds": 1}}
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import NewFolder
-from tests.harness import Person, Server, running, wait_until
-from tests.pictures import jpeg
 from tests.process.certificates import own_certificate
 from tests.process.invariants import check_database, consumptions
+from tests.support.engines import NewFolder
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import jpeg
 
 SETTINGS = {"limits": {"enabled": False}}
 TRIES = 100

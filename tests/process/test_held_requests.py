@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Person, Server, phone_number, wait_until
-from tests.pictures import jpeg
 from tests.process.hostile_wire import Answer, read_answer
+from tests.support.harness import Person, Server, phone_number, wait_until
+from tests.support.pictures import jpeg
 
 
 def retrieve(server: Server, number: str) -> Person:

@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.harness import Person, Server, running, wait_until
-from tests.pictures import gif, jpeg, png
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import gif, jpeg, png
 
 pytestmark = pytest.mark.usefixtures("engine")
 

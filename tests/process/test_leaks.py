@@ -5,11 +5,11 @@ import json
 
 import pytest
 
-from tests.engines import ON_SQLITE
-from tests.harness import Person, Server
-from tests.pictures import jpeg
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import CLOSE, FORM, JSON, by, form, image_part, part, provoke, request
+from tests.support.engines import ON_SQLITE
+from tests.support.harness import Person, Server
+from tests.support.pictures import jpeg
 
 pytestmark = ON_SQLITE
 

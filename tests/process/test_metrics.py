@@ -11,10 +11,10 @@ import httpx
 import pytest
 
 from config.load import ConfigError, load
-from tests.engines import NewFolder
-from tests.harness import Person, Server, phone_number, running, wait_until
-from tests.pictures import jpeg
 from tests.process.scraping import Metered, Scraped, metered
+from tests.support.engines import NewFolder
+from tests.support.harness import Person, Server, phone_number, running, wait_until
+from tests.support.pictures import jpeg
 
 QUICK = {"delivery": {"grace_seconds": 0}, "retention": {"interval_seconds": 1}}
 

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from tests.harness import Person, Server, running
-from tests.pictures import gif, jpeg, png
 from tests.process.hostile_forms import HEADER, VALID, spoiled
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import (
@@ -27,6 +25,8 @@ from tests.process.hostile_wire import (
     read_answer,
     request,
 )
+from tests.support.harness import Person, Server, running
+from tests.support.pictures import gif, jpeg, png
 
 END = f"--{BOUNDARY}--\r\n".encode()
 PICTURE = jpeg(3000)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The running server answers its own description, and every operation of it answers as described.
 
-Every reply that `tests.harness` sees is judged by `tests.contract`; here each operation is called for its success.
+Every reply that the harness sees is judged by `tests.support.contract`; here each operation is called for its success.
 """
 
 from collections.abc import Iterator
@@ -11,9 +11,9 @@ import httpx
 import pytest
 
 from handlers.openapi import document
-from tests import contract
-from tests.harness import Person, Server, phone_number, running
-from tests.pictures import jpeg
+from tests.support import contract
+from tests.support.harness import Person, Server, phone_number, running
+from tests.support.pictures import jpeg
 
 CODE = "314159"
 ELSEWHERE = {

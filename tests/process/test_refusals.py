@@ -8,9 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import ON_SQLITE
-from tests.harness import Person, Server, running, wait_until
-from tests.pictures import jpeg
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import (
     CLOSE,
@@ -28,6 +25,9 @@ from tests.process.hostile_wire import (
     reset,
     say_it_all_then_listen,
 )
+from tests.support.engines import ON_SQLITE
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import jpeg
 
 pytestmark = ON_SQLITE
 

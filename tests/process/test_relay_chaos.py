@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Person, Server, running, until_answered, wait_until
-from tests.pictures import jpeg
 from tests.process.invariants import check_database, let_leases_end, pushes_due, rows
-from tests.push_vendors import LIMITED, PushVendors, Received, emulated
+from tests.support.harness import Person, Server, running, until_answered, wait_until
+from tests.support.pictures import jpeg
+from tests.support.push_vendors import LIMITED, PushVendors, Received, emulated
 
 pytestmark = pytest.mark.usefixtures("engine")
 

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import Person, Server, running, wait_until
-from tests.pictures import jpeg
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import CLOSE, FORM, JSON, by, form, image_part, part, read_answer, request
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import jpeg
 
 SETTINGS = {
     "limits": {"enabled": False},

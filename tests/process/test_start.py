@@ -16,9 +16,9 @@ import apsw
 import httpx
 import pytest
 
-from tests.harness import ROOT, Server, running
-from tests.pictures import jpeg
 from tests.process.certificates import own_certificate
+from tests.support.harness import ROOT, Server, running
+from tests.support.pictures import jpeg
 
 START_SECONDS = 20
 NEXT_VERSION = "INSERT INTO migrations (step, statement) VALUES (9999, 0)"

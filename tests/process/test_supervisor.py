@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import ROOT, wait_until
+from tests.support.harness import ROOT, wait_until
 
 PROGRAM = """
 import os, signal, sys

@@ -16,8 +16,8 @@ from models.db.tables.devices import DeviceId
 from models.db.tables.outbox import Kind
 from models.user import UserId
 from push.relay import Relay
-from tests.engines import Engine
 from tests.push.fakes import FakeClock, ScriptedProvider
+from tests.support.engines import Engine
 
 DAY = 86_400_000
 

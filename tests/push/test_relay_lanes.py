@@ -23,9 +23,9 @@ from push.breaker import BreakerState
 from push.relay import Relay
 from services.authentication import Caller
 from services.delivery import Draft, Stored, record
-from tests.engines import ON_SQLITE
 from tests.push.conftest import World
 from tests.push.fakes import ScriptedProvider
+from tests.support.engines import ON_SQLITE
 
 pytestmark = pytest.mark.anyio
 OTHER = ("other", "")

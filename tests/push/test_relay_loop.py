@@ -10,9 +10,9 @@ import pytest
 from models.db.database import Busy, Row, Statement, Unit, Value
 from push.base import Push
 from push.relay import Relay
-from tests.interposed import Interposed
 from tests.push.conftest import World
 from tests.push.fakes import ScriptedProvider
+from tests.support.interposed import Interposed
 
 pytestmark = pytest.mark.anyio
 T = TypeVar("T")

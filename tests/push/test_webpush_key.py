@@ -10,8 +10,8 @@ import pytest
 from emulators import ntfy, webhook, webpush
 from push.providers.webpush_vapid import new_key
 from push.vapid_file import open_vapid_key
-from tests.harness import Server, running, wait_until
-from tests.pictures import jpeg
+from tests.support.harness import Server, running, wait_until
+from tests.support.pictures import jpeg
 
 pytestmark = pytest.mark.anyio
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.engines import Engine
 from tests.retention.world import World, new_world
+from tests.support.engines import Engine
 
 
 @pytest.fixture

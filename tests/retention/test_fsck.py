@@ -8,9 +8,9 @@ from models.errors import ContentLost, StorageError
 from services.maintenance import fsck
 from services.maintenance.fsck import Report
 from storage.disk import DiskStore
-from tests.engines import ON_SQLITE
 from tests.retention.test_orphans import Between
 from tests.retention.world import DAY, TTL_SECONDS, World
+from tests.support.engines import ON_SQLITE
 
 pytestmark = pytest.mark.anyio
 

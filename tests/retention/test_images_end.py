@@ -11,9 +11,9 @@ import pytest
 from models.db.database import DatabaseError, Row, Statement, Value
 from models.errors import ImageConsumed, ImageExpired, ImageRecalled
 from storage.disk import DiskStore
-from tests.engines import ON_SQLITE
-from tests.interposed import Interposed
 from tests.retention.world import TTL_SECONDS, World
+from tests.support.engines import ON_SQLITE
+from tests.support.interposed import Interposed
 
 pytestmark = pytest.mark.anyio
 
@@ -196,7 +196,7 @@ async def test_two_processes_may_remove_at_the_same_time(world: World) -> None:
 CRASH = """
 import asyncio, sys
 from pathlib import Path
-from tests.engines import engine_at
+from tests.support.engines import engine_at
 from tests.retention.world import World, new_world
 
 async def main():

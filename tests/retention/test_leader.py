@@ -12,8 +12,8 @@ import pytest
 from models.db.database import Database, Row, Statement, T, Unit, Value
 from services.maintenance.retention import Retention
 from storage.disk import DiskStore
-from tests.interposed import Interposed
 from tests.retention.world import DAY, LIFETIMES, Clock, Image, World
+from tests.support.interposed import Interposed
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ import pytest
 
 from models.db.database import Row, Statement, Value
 from models.db.tables import image_files
-from tests.interposed import Interposed
 from tests.retention.world import DAY, HOUR, ORPHAN_SECONDS, World
+from tests.support.interposed import Interposed
 
 pytestmark = pytest.mark.anyio
 

@@ -8,8 +8,8 @@ from models.db.database import Transaction
 from models.db.sqlite.engine import SqliteDatabase
 from models.db.tables import devices, outbox
 from models.user import UserId
-from tests.engines import ON_SQLITE
 from tests.retention.world import DAY, HOUR, TTL_SECONDS, World
+from tests.support.engines import ON_SQLITE
 
 pytestmark = pytest.mark.anyio
 

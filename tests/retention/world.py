@@ -19,7 +19,7 @@ from services.maintenance.retention import Lifetimes, Retention
 from services.reading import Reading
 from storage.disk import DiskStore
 from storage.keys import message_key, path_of
-from tests.engines import Engine
+from tests.support.engines import Engine
 
 HOUR = 3600
 DAY = 24 * HOUR

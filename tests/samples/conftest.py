@@ -7,10 +7,10 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.engines import NewFolder
-from tests.harness import Server, running
 from tests.samples.world import Hosted
-from tests.vendors import vendor
+from tests.support.engines import NewFolder
+from tests.support.harness import Server, running
+from tests.support.vendors import vendor
 
 
 @pytest.fixture(scope="package")

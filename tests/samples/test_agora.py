@@ -6,9 +6,9 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.engines import NewFolder
-from tests.harness import Server, running
 from tests.samples.world import Hosted, new_name
+from tests.support.engines import NewFolder
+from tests.support.harness import Server, running
 
 REGISTER, LOGIN = "/app/user/register", "/app/user/login"
 HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}

@@ -5,8 +5,8 @@ from typing import Any
 
 import httpx
 
-from tests.harness import Server
 from tests.samples.world import new_name
+from tests.support.harness import Server
 
 KINDS: list[dict[str, Any]] = [
     {"kind": "text", "text": "hello"},

@@ -10,7 +10,7 @@ from app.services import sample_settings
 from config.exposure import guard
 from config.load import load
 from handlers.routes import ROUTES
-from tests.harness import running
+from tests.support.harness import running
 
 PUBLIC = "server: {host: 192.0.2.1}"
 LOCAL = "server: {host: 127.0.0.1}"

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from handlers.samples.room_socket import read_hello
 from models.errors import AppError, InvalidField, MalformedRequest
-from tests.engines import ON_SQLITE
-from tests.harness import Server, running, wait_until
 from tests.samples.world import Hosted, Listener, hello, listening, settle, talker
+from tests.support.engines import ON_SQLITE
+from tests.support.harness import Server, running, wait_until
 
 UUID, ROOM = "99f0e998-1360-41e9-ab6c-00e04c681690", "wjLJb3Jo"
 RESET = struct.pack("ii", 1, 0)

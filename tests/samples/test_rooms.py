@@ -9,8 +9,8 @@ from uuid import UUID
 
 import pytest
 
-from tests.harness import Server
 from tests.samples.world import Talker, new_name, talker
+from tests.support.harness import Server
 
 DAY_MS = 86_400_000
 

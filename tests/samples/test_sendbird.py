@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from tests.harness import Server
 from tests.samples.world import Hosted, new_name
+from tests.support.harness import Server
 
 
 def newcomer(**changes: Any) -> dict[str, Any]:

@@ -12,8 +12,8 @@ from uuid import uuid4
 
 import httpx
 
-from tests.harness import Server
-from tests.vendors import Vendor
+from tests.support.harness import Server
+from tests.support.vendors import Vendor
 
 _numbers = count(1)
 

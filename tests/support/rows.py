@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 
-from tests.engines import Engine
+from tests.support.engines import Engine
 
 AT_ONCE = 100
 """So many rows are one statement, which a server takes up to some megabytes of."""

@@ -5,7 +5,7 @@ from typing import Any
 
 from hypothesis import settings
 
-from tests.engines import Engine
+from tests.support.engines import Engine
 
 FEWER = 4
 

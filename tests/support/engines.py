@@ -25,8 +25,8 @@ from pymysql.err import OperationalError
 from models.db.database import Database
 from models.db.engine import bring_up_to_date, open_database, parse_url
 from models.db.mysql.connection import MysqlLocation
-from tests import mariadb
-from tests.mariadb import MariaDB
+from tests.support import mariadb
+from tests.support.mariadb import MariaDB
 
 NAMES = ["sqlite", "mariadb"] if mariadb.installed() else ["sqlite"]
 BUSY_MILLISECONDS = 5000
