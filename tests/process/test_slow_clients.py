@@ -142,8 +142,12 @@ def reader(server: Server, person: Person, key: str) -> socket.socket:
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
     connection.connect(("127.0.0.1", server.port))
+    connection.settimeout(30)
     connection.sendall(request("GET", f"/v1/images/{key}", by(person)))
     return connection
+
+
+STARTED = b"HTTP/1.1 200"
 
 
 def test_readers_that_stall_are_cut_and_the_image_waits(server: Server) -> None:
@@ -152,8 +156,8 @@ def test_readers_that_stall_are_cut_and_the_image_waits(server: Server) -> None:
     key = ann.send(ben, picture).headers["Message-Key"]
     before = memory_bytes(server)
     few = server.open_files() + 1  # the bystander's
-    with unharmed(server), crowd_of(20, lambda: reader(server, ben, key)):
-        wait_until(lambda: server.open_files() > few + 20, what="their downloads")
+    with unharmed(server), crowd_of(20, lambda: reader(server, ben, key)) as readers:
+        assert {connection.recv(len(STARTED), socket.MSG_PEEK) for connection in readers} == {STARTED}
         wait_until(lambda: server.open_files() <= few, seconds=5, what="the end of the patience with them")
         assert memory_bytes(server) - before < 20_000_000
     assert ann.status(key)["state"] == "pending"

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.harness import ROOT, wait_until
+from tests.support.launcher import DEFAULT_SIGNALS
 
 PROGRAM = """
 import os, signal, sys
@@ -72,7 +73,7 @@ class Run:
         self._said = folder / "said"
         with self._said.open("w") as said:
             self.process = subprocess.Popen(
-                [*command, sys.executable, "-c", PROGRAM, kind, str(end_seconds)],
+                [*DEFAULT_SIGNALS, *command, sys.executable, "-c", PROGRAM, kind, str(end_seconds)],
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
                 stdout=said,

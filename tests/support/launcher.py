@@ -25,6 +25,8 @@ from handlers.openapi import document_bytes
 
 ROOT = Path(__file__).parents[2]
 MESSAGE_BYTES = 256 * 1024
+DEFAULT_SIGNALS = ("env", "--default-signal=INT,HUP")
+"""Before a command: the signals do there what they do by themselves, however the tests were started (nohup, `&`)."""
 RAN_BEFORE = ("models.fault",)
 """Modules that read the environment when they are imported."""
 
@@ -83,7 +85,7 @@ def launch(module: str, arguments: Sequence[str], *, stderr: IO[Any], environmen
 def _parent_of(module: str) -> socket.socket:
     """The way to a process that has imported this module. It ends with this one."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    command = [sys.executable, "-m", "tests.support.launcher", module, str(theirs.fileno())]
+    command = [*DEFAULT_SIGNALS, sys.executable, "-m", "tests.support.launcher", module, str(theirs.fileno())]
     process = subprocess.Popen(command, cwd=ROOT, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL)
     theirs.close()
     atexit.register(process.wait)
