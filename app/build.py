@@ -61,13 +61,29 @@ async def prepare(config: Config) -> None:
         vapid_key(config)
 
 
+async def database_ready(config: Config, stopping: asyncio.Event) -> bool:
+    """Wait for the database and bring it up to date. False if `stopping` is set before that is done.
+
+    A migration interrupted by a signal is completed at the next start. Raises SchemaTooNew, DatabaseError.
+    """
+    coming = asyncio.create_task(bring_up_to_date(config.database_location))
+    leaving = asyncio.create_task(stopping.wait())
+    await asyncio.wait({coming, leaving}, return_when=asyncio.FIRST_COMPLETED)
+    leaving.cancel()
+    if coming.done():
+        coming.result()
+        return True
+    coming.cancel()
+    return False
+
+
 @asynccontextmanager
 async def build(
     config: Config, ending: DrainDeadline, counters: SharedCounters, worker_bus: WorkerBus
 ) -> AsyncIterator[Services]:
     """The parts, running, in the order in which they need each other; ended in the other order, within `ending`.
 
-    The database is up to date. `counters` and `neighbours` lead to the processes that serve beside this one.
+    The database is up to date. `counters` and `worker_bus` lead to the processes that serve beside this one.
     """
     async with AsyncExitStack() as stack:
         db = open_database(config.database_location)

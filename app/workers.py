@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What several worker processes need around `serve`: what they share, and how each starts and stops.
+
+`app.supervisor` keeps the processes alive and knows nothing of their work; here is what that work is.
+"""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from functools import partial
+
+import uvloop
+
+from app.build import prepare
+from app.greeting import print_greeting
+from app.listen import Sockets, open_shared_sockets
+from app.supervisor import Supervisor, WorkerHandle
+from config.load import Config
+from handlers.docs import page
+from handlers.openapi import document_bytes
+from models.db.database import DatabaseError
+from models.db.sqlite import migrate
+from models.keys import KeyRingError
+from models.shared_counters import SharedCounters, map_shared_counters
+from services.worker_bus import WorkerBus, connect_workers
+from storage.ownership import NotYours, owned
+from telemetry import logs
+
+KILL_AFTER_SECONDS = 3
+"""A worker may take this much longer than `server.drain_seconds` before it is killed."""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessContext:
+    """What a serving process is given from outside: its sockets, what it shares with the other workers, and what to
+    call once it serves.
+    """
+
+    open_sockets: Callable[[], Sockets]
+    counters: SharedCounters
+    worker_bus: WorkerBus
+    on_serving: Callable[[Sockets], None]
+
+
+Serve = Callable[[Config, ProcessContext, asyncio.Event], Awaitable[None]]
+"""Serves until the event is set, then drains."""
+
+
+def supervise(config: Config, serve: Serve) -> int:
+    """Run `serve` in several processes, forked from this one, which must have no thread and no event loop by then."""
+    count = config.server.workers
+    config.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing runs yet that Ctrl-C must not interrupt
+    with owned(config.data_dir):
+        asyncio.run(prepare(config))
+        document_bytes(), page()  # made before the fork, so that every worker has them from the start
+        sockets, counters, worker_bus = open_shared_sockets(config), map_shared_counters(count), connect_workers(count)
+
+        def work(worker: WorkerHandle) -> int:
+            number = worker.number
+            context = ProcessContext(
+                lambda: sockets[number], counters[number], worker_bus[number], lambda _: worker.say_serving()
+            )
+            return report_failure(partial(_serve_as_worker, config, serve, context, worker))
+
+        def stop_listening() -> None:
+            """Close the supervisor's copies too, or a client would wait in a queue that no worker serves any more."""
+            for each in sockets:
+                each.close()
+
+        return Supervisor(
+            count,
+            work,
+            end_seconds=config.server.drain_seconds + KILL_AFTER_SECONDS,
+            on_serving=partial(print_greeting, config, sockets[0]),
+            on_death=lambda number: counters[number].forget(),
+            on_end=stop_listening,
+        ).run()
+
+
+def _serve_as_worker(config: Config, serve: Serve, context: ProcessContext, worker: WorkerHandle) -> int:
+    """Serve beside other workers, until SIGTERM or the supervisor's death."""
+
+    async def run() -> None:
+        stopping, loop = stop_event(signal.SIGTERM), asyncio.get_running_loop()
+
+        def supervisor_died() -> None:
+            loop.remove_reader(worker.lost)
+            stopping.set()
+
+        loop.add_reader(worker.lost, supervisor_died)
+        await serve(config, context, stopping)
+
+    logs.configure(config.log.level, config.log.format, worker=worker.number)
+    uvloop.run(run())
+    return 0
+
+
+def stop_event(*signals: signal.Signals) -> asyncio.Event:
+    """An event that any of these signals sets, on the running event loop."""
+    stopping = asyncio.Event()
+    for number in signals:
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    return stopping
+
+
+def report_failure(run: Callable[[], int]) -> int:
+    """The exit code of `run`; or 1, after printing why it could not serve."""
+    try:
+        return run()
+    except (migrate.SchemaTooNew, KeyRingError, NotYours, DatabaseError, OSError) as error:
+        reason = error.cause if isinstance(error, DatabaseError) else error
+        print(f"Glimpse cannot start: {reason}", file=sys.stderr)
+        return 1
