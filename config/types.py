@@ -14,13 +14,14 @@ from pydantic_core import PydanticCustomError
 from httpclient.endpoints import parse_origin
 from models.db.engine import SQLITE, parse_url
 from models.db.mysql.connection import MysqlLocation
+from models.rates import names
+from models.rates import parse as parse_rate
 from push.providers.apns_auth import p256_key
 from push.providers.fcm_auth import read_service_account, rsa_key
 from push.providers.webpush_vapid import parse_key
 from push.webhook_signature import signing_key
 
 REGION = re.compile(r"[1-9][0-9]{0,2}|[A-Z]{2}")
-RATE = re.compile(r"[1-9][0-9]*/([1-9][0-9]* ?)?(second|minute|hour|day)s?")
 
 
 def address_of(host: str) -> IPv4Address | IPv6Address | None:
@@ -147,8 +148,7 @@ def _one_of(*keys: str) -> AfterValidator:
 
 
 def _rate(text: str) -> str:
-    if not RATE.fullmatch(text):
-        raise ValueError("must be a number per period, like 20/minute, 5/10 minutes or 100/day")
+    parse_rate(text)
     return text
 
 
@@ -220,28 +220,10 @@ Workers = Annotated[int, Field(ge=1, le=64)]
 PasswordBytes = Annotated[int, Field(ge=1, le=1024)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 Rate = Annotated[str, AfterValidator(_rate)]
-AddressClass = Annotated[str, _one_of("default", "register", "code", "login", "login_failure")]
-AddressRates = Annotated[dict[AddressClass, Rate], BeforeValidator(_json)]
-AccountClass = Annotated[
-    str,
-    _one_of(
-        "default",
-        "send",
-        "login_failure",
-        "password",
-        "chat_token",
-        "message",
-        "device",
-        "test_push",
-        "befriend",
-        "group",
-        "report",
-        "export",
-    ),
-]
-AccountRates = Annotated[dict[AccountClass, Rate], BeforeValidator(_json)]
-PhoneRates = Annotated[dict[Annotated[str, _one_of("register", "test_number")], Rate], BeforeValidator(_json)]
-DeviceRates = Annotated[dict[Annotated[str, _one_of("test_push")], Rate], BeforeValidator(_json)]
+AddressRates = Annotated[dict[Annotated[str, _one_of(*names("address"))], Rate], BeforeValidator(_json)]
+AccountRates = Annotated[dict[Annotated[str, _one_of(*names("account"))], Rate], BeforeValidator(_json)]
+PhoneRates = Annotated[dict[Annotated[str, _one_of(*names("phone"))], Rate], BeforeValidator(_json)]
+DeviceRates = Annotated[dict[Annotated[str, _one_of(*names("device"))], Rate], BeforeValidator(_json)]
 ReadableFile = Annotated[str, AfterValidator(_readable)]
 Secret = Annotated[SecretStr, Field(validate_default=True), BeforeValidator(_from_file)]
 SecretHexDigits = Annotated[Secret, AfterValidator(_secret_hex)]

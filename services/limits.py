@@ -1,12 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How often an address, an account, a number and a device may do what.
 
-Two ways to count. What guards accounts and money, and what is rare and dear, is counted in the database, for all
-processes and over restarts (`IN_DATABASE`): where that is away, nobody is let in. All else is counted in this process,
-each of several having its share: it cannot be away, and costs no statement. docs/limits.md has them all.
-
-Rates are written as the `limits` library reads them ("600/minute", "1000/day"). Its own memory is not used: it
-starts a thread that walks over every key up to a hundred times a second.
+`models.rates` has the classes, and which of them are counted in the database. All else is counted in this process, each
+of several having its share: it cannot be away, and costs no statement. docs/limits.md has them all.
 """
 
 from collections import OrderedDict
@@ -16,52 +12,15 @@ from ipaddress import IPv6Address, ip_address
 from math import ceil
 from time import monotonic
 
-from limits import parse
-
 from models.clock import now_ms
 from models.db.database import Database
 from models.errors import RateLimited
 from models.keys import KeyRing
+from models.rates import CLASSES, parse
 from services.shared_counts import SharedCounts, SharedWindow, Slot
 
 DEFAULT = "default"
 LOGIN_FAILURE = "login_failure"
-
-# Generous where many people share one address; tight where one request costs money, is a guess, or has a password
-# computed: right ones cost as much as wrong ones, and two threads compute everybody's.
-PER_ADDRESS = {
-    "default": "12000/minute",
-    "register": "600/hour",
-    "code": "600/hour",
-    "login": "600/minute",
-    "login_failure": "3000/hour",
-}
-PER_ACCOUNT = {
-    "default": "6000/minute",
-    "send": "1000/day",
-    "login_failure": "300/hour",  # per phone or login from one address
-    "password": "60/hour",
-    "chat_token": "120/hour",
-    "message": "600/minute",
-    "device": "300/hour",
-    "test_push": "20/hour",
-    "befriend": "500/day",
-    "group": "500/day",
-    "report": "100/day",
-    "export": "10/hour",
-}
-
-PER_PHONE = {
-    "register": "30/hour",  # from one address: nobody uses up what a stranger needs to get in
-    "test_number": "30/hour",  # five guesses each, at a code that never changes
-}
-PER_DEVICE = {
-    "test_push": "10/hour",
-}
-
-IN_DATABASE = frozenset(
-    {"register", "code", "login", "login_failure", "test_number", "password", "export", "test_push"}
-)
 
 MAX_KEYS = 100_000
 
@@ -73,9 +32,8 @@ class Window:
     """
 
     def __init__(self, rate: str, clock: Callable[[], float], *, share: int = 1, max_keys: int = MAX_KEYS) -> None:
-        item = parse(rate)
-        self.amount = max(1, item.amount // share)
-        self.seconds = item.get_expiry()
+        amount, self.seconds = parse(rate)
+        self.amount = max(1, amount // share)
         self._clock = clock
         self._max_keys = max_keys
         self._number = 0
@@ -113,10 +71,10 @@ class Limits:
         *,
         db: Database,
         keys: KeyRing,
-        per_address: Mapping[str, str] | None = None,
-        per_account: Mapping[str, str] | None = None,
-        per_phone: Mapping[str, str] | None = None,
-        per_device: Mapping[str, str] | None = None,
+        per_address: Mapping[str, str],
+        per_account: Mapping[str, str],
+        per_phone: Mapping[str, str],
+        per_device: Mapping[str, str],
         enabled: bool = True,
         share: int = 1,
         clock: Callable[[], int] = now_ms,
@@ -127,20 +85,19 @@ class Limits:
         """
         self.enabled = enabled
         self._counts = SharedCounts(db, keys, clock)
-        addresses, accounts = PER_ADDRESS | dict(per_address or {}), PER_ACCOUNT | dict(per_account or {})
-        phones, devices = PER_PHONE | dict(per_phone or {}), PER_DEVICE | dict(per_device or {})
+        in_database = {each.name for each in CLASSES if each.in_database}
 
         def window(whose: str, name: str, rate: str) -> Window | SharedWindow:
-            if name in IN_DATABASE:
+            if name in in_database:
                 return SharedWindow(self._counts, f"{whose} {name}", rate)
             return Window(rate, monotonic, share=share)
 
-        self._per_address = {name: window("address", name, rate) for name, rate in addresses.items()}
-        self._per_account = {name: window("account", name, rate) for name, rate in accounts.items()}
-        self._per_phone = {name: window("phone", name, rate) for name, rate in phones.items()}
-        self._per_device = {name: window("device", name, rate) for name, rate in devices.items()}
-        self._failures_of_address = SharedWindow(self._counts, "failure of address", addresses[LOGIN_FAILURE])
-        self._failures_of_account = SharedWindow(self._counts, "failure of account", accounts[LOGIN_FAILURE])
+        self._per_address = {name: window("address", name, rate) for name, rate in per_address.items()}
+        self._per_account = {name: window("account", name, rate) for name, rate in per_account.items()}
+        self._per_phone = {name: window("phone", name, rate) for name, rate in per_phone.items()}
+        self._per_device = {name: window("device", name, rate) for name, rate in per_device.items()}
+        self._failures_of_address = SharedWindow(self._counts, "failure of address", per_address[LOGIN_FAILURE])
+        self._failures_of_account = SharedWindow(self._counts, "failure of account", per_account[LOGIN_FAILURE])
 
     async def check(self, class_name: str, *, address: str | None, uid: int | None = None) -> None:
         """Count one request against its address and its account, whichever are given.

@@ -10,11 +10,10 @@ from collections.abc import Callable
 from math import ceil
 from typing import NamedTuple
 
-from limits import parse
-
 from models.db.database import Database, Transaction
 from models.db.tables import budgets
 from models.keys import KeyRing
+from models.rates import parse
 
 MAX_SPENT = 10_000
 
@@ -90,14 +89,12 @@ async def _count(tx: Transaction, slot: Slot) -> bool:
 
 
 class SharedWindow:
-    """A rate as `limits` reads it ("600/hour"), per key, counted under a name of its own."""
+    """A rate ("600/hour"), per key, counted under a name of its own."""
 
     def __init__(self, counts: SharedCounts, name: str, rate: str) -> None:
-        item = parse(rate)
         self._counts = counts
         self._name = name
-        self._amount = item.amount
-        self._seconds = item.get_expiry()
+        self._amount, self._seconds = parse(rate)
 
     def slot(self, key: str | int) -> Slot:
         return self._counts.slot(self._name, key, amount=self._amount, seconds=self._seconds)

@@ -11,32 +11,23 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 
-from limits import parse
-
 from models import phone
 from models.db.database import Transaction
 from models.db.tables import budgets
 from models.errors import SmsLimited
 from models.keys import KeyRing
+from models.rates import parse
 
 IPV4_BLOCK, IPV6_BLOCK = 24, 48
 PER_BLOCK = "per_address_block"
 
-RATES = {
-    "per_number": "5/day",
-    "per_prefix": "20/hour",
-    PER_BLOCK: "60/hour",
-    "per_country": "1000/day",
-    "total": "2000/day",
-}
-
 
 class SmsBudgets:
-    """Rates by kind, as `limits` reads them ("20/hour"); a kind that is not named has its rate of RATES."""
+    """`rates` by kind ("20/hour"), each kind of `activation.budgets`. Raises ValueError for an invalid rate."""
 
-    def __init__(self, keys: KeyRing, rates: Mapping[str, str] | None = None) -> None:
+    def __init__(self, keys: KeyRing, rates: Mapping[str, str]) -> None:
         self._keys = keys
-        self._rates = {kind: parse(rate) for kind, rate in (RATES | dict(rates or {})).items()}
+        self._rates = {kind: parse(rate) for kind, rate in rates.items()}
 
     async def spend(self, tx: Transaction, e164: str, address: str | None, now: int) -> None:
         """Count one SMS to this number, asked for from this address (None: by nobody's), at `now` in milliseconds.
@@ -45,13 +36,13 @@ class SmsBudgets:
         """
         block = None if address is None else address_block(address)
         for kind, subject in _subjects(e164, block):
-            most = self._rates[kind].amount
+            most, _ = self._rates[kind]
             await self._count(tx, kind, subject, most, now)
             if block is not None and kind != PER_BLOCK:
                 await self._count(tx, kind, f"{subject} from {block}", most // 2 + 1, now)
 
     async def _count(self, tx: Transaction, kind: str, subject: str, most: int, now: int) -> None:
-        window_ms = self._rates[kind].get_expiry() * 1000
+        window_ms = self._rates[kind][1] * 1000
         window = now // window_ms
         ends_at = (window + 1) * window_ms
         digest = self._keys.request_hmac("sms budget", f"{kind} {subject}").hex()

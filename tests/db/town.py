@@ -29,6 +29,7 @@ from services.people import People
 from services.reading import Reading
 from services.sending import Sending
 from storage.disk import DiskStore
+from tests.support import shipped
 from tests.support.engines import Engine
 
 T = TypeVar("T")
@@ -72,7 +73,7 @@ class Town:
 
     @cached_property
     def limits(self) -> Limits:
-        return Limits(db=self.db, keys=self.keys, enabled=False)
+        return Limits(db=self.db, keys=self.keys, enabled=False, **shipped.rates())
 
     @cached_property
     def discovery(self) -> Discovery:

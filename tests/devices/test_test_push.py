@@ -20,6 +20,7 @@ from services.device_tokens import DeviceTokens
 from services.devices import Devices
 from services.limits import Limits
 from tests.push.fakes import FakeClock, ScriptedProvider
+from tests.support import shipped
 from tests.support.engines import Engine
 
 pytestmark = pytest.mark.anyio
@@ -48,7 +49,7 @@ async def world(engine: Engine, anyio_backend: str) -> AsyncIterator[World]:
     db, clock, provider = await engine.open(), FakeClock(), ScriptedProvider()
     pairs = (("log", ""), ("log", "gone"))
     tokens = DeviceTokens(pairs, default_provider="log", endpoints=Endpoints())
-    limits = Limits(db=db, keys=new_key_ring())
+    limits = Limits(db=db, keys=new_key_ring(), **shipped.rates())
     service = Devices(
         db=db, tokens=tokens, providers={pairs[0]: provider}, limits=limits, clock=clock, test_seconds=0.2
     )

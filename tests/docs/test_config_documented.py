@@ -11,6 +11,7 @@ from pydantic import TypeAdapter
 from config.load import SHIPPED, Config
 from config.sources import flat
 from config.types import Rate
+from models.rates import names
 from services import limits
 
 LINES = SHIPPED.read_text("utf-8").splitlines()
@@ -41,10 +42,7 @@ def test_a_rate_that_may_be_written_here_is_one_that_limits_reads(rate: str) -> 
     assert limits.Window(rate, lambda: 0.0).amount == int(rate.partition("/")[0])
 
 
-def test_the_rates_are_those_that_limits_come_with() -> None:
-    assert DEFAULTS["limits"]["rates"] == {
-        "per_address": limits.PER_ADDRESS,
-        "per_account": limits.PER_ACCOUNT,
-        "per_phone": limits.PER_PHONE,
-        "per_device": limits.PER_DEVICE,
-    }
+@pytest.mark.parametrize("scope", ["address", "account", "phone", "device"])
+def test_each_class_of_requests_has_a_rate(scope: str) -> None:
+    prefix = f"limits.rates.per_{scope}."
+    assert {key.removeprefix(prefix) for key in shipped() if key.startswith(prefix)} == set(names(scope))

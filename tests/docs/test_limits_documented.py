@@ -7,10 +7,10 @@ from pathlib import Path
 from config.load import Config
 from config.sources import keys_of
 from handlers.routes import ROUTES
-from services import limits
+from models.rates import names
 
 PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text("utf-8")
-COLUMNS = (limits.PER_ADDRESS, limits.PER_ACCOUNT, limits.PER_PHONE, limits.PER_DEVICE)
+COLUMNS = [names(scope) for scope in ("address", "account", "phone", "device")]
 
 
 def test_each_class_stands_in_the_columns_that_count_it() -> None:

@@ -18,6 +18,7 @@ from services.authentication import Authentication, Caller
 from services.events import Events, Reader
 from services.limits import Limits
 from services.worker_bus import MOST_UIDS, WorkerBus, connect_workers
+from tests.support import shipped
 from tests.support.engines import Engine
 from tests.support.rows import insert
 
@@ -45,7 +46,7 @@ class Process:
 @asynccontextmanager
 async def process(engine: Engine, worker_bus: WorkerBus | None = None) -> AsyncIterator[Process]:
     db, keys = await engine.open(), new_key_ring()
-    limits = Limits(db=db, keys=keys, enabled=False)
+    limits = Limits(db=db, keys=keys, enabled=False, **shipped.rates())
     made = Events(
         db=db,
         authentication=Authentication(db=db, keys=keys, limits=limits, clock=now_ms),

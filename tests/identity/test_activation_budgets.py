@@ -14,14 +14,15 @@ import pytest
 
 from models.errors import AppError, InvalidPhone, RegionNotAllowed, SmsLimited
 from services.accounts.account_issuing import Started
-from services.accounts.sms_budgets import RATES, address_block
+from services.accounts.sms_budgets import address_block
 from tests.identity.world import PHONE, TEST_NUMBER, World, open_world
+from tests.support import shipped
 from tests.support.engines import Engine, NewFolder, database_of
 from tests.support.harness import Server, phone_number, running, wait_until
 
 anyio = pytest.mark.anyio
 
-OPEN = dict.fromkeys(RATES, "1000/day")
+OPEN = dict.fromkeys(shipped.SMS_BUDGETS, "1000/day")
 
 
 Opened = Callable[..., AbstractAsyncContextManager[World]]
@@ -147,7 +148,7 @@ async def test_many_at_once_get_no_more_than_there_is(opened: Opened) -> None:
 
 @anyio
 async def test_a_test_number_spends_nothing_and_is_asked_of_no_region(opened: Opened) -> None:
-    async with opened(budgets=dict.fromkeys(RATES, "1/day"), regions=["86"]) as world:
+    async with opened(budgets=dict.fromkeys(shipped.SMS_BUDGETS, "1/day"), regions=["86"]) as world:
         for _ in range(5):
             assert await outcome(world, TEST_NUMBER, "192.0.2.1") == "sent"
         assert world.rows("SELECT count(*) FROM budgets") == [(0,)]

@@ -2,16 +2,18 @@
 """How often an address and an account may do what: by one process, and by several over one database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from functools import partial
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
 
 import pytest
 
 from models.db.database import Database, DatabaseError, T, Unit
 from models.errors import RateLimited
 from models.keys import new_key_ring
-from services.limits import IN_DATABASE, Limits, Window, network
+from models.rates import CLASSES
+from services.limits import Limits, Window, network
 from tests.identity.world import Clock
+from tests.support import shipped
 from tests.support.engines import Engine
 from tests.support.interposed import Interposed
 
@@ -50,7 +52,17 @@ async def db(engine: Engine, anyio_backend: str) -> AsyncIterator[Written]:
 
 @pytest.fixture
 def process(db: Database, clock: Clock) -> Process:
-    return partial(Limits, db=db, keys=KEYS, clock=clock, monotonic=clock.seconds)
+    def make(
+        *,
+        per_address: Mapping[str, str] | None = None,
+        per_account: Mapping[str, str] | None = None,
+        clock: Clock = clock,
+        **others: Any,
+    ) -> Limits:
+        allowed = shipped.rates(per_address=per_address, per_account=per_account)
+        return Limits(db=db, keys=KEYS, clock=clock, monotonic=clock.seconds, **allowed, **others)
+
+    return make
 
 
 async def _allowed(attempt: Callable[[], Awaitable[object]], tries: int) -> int:
@@ -115,7 +127,7 @@ async def test_switched_off_nothing_is_counted(process: Process, db: Written) ->
     assert db.writes == 0
 
 
-@pytest.mark.parametrize("name", sorted(IN_DATABASE - {"login_failure"}))
+@pytest.mark.parametrize("name", sorted({each.name for each in CLASSES if each.in_database} - {"login_failure"}))
 async def test_processes_share_what_is_counted_in_the_database(process: Process, name: str) -> None:
     first, second, *_ = several = [process(per_address={name: "5/hour"}) for _ in range(2)]
     await first.check(name, address="192.0.2.1")
@@ -204,7 +216,7 @@ async def test_the_next_window_is_not_credited_for_the_one_before(process: Proce
 async def test_where_the_database_is_away_nobody_is_let_in(engine: Engine) -> None:
     away = await engine.open()
     await away.close()
-    limits = Limits(db=away, keys=KEYS)
+    limits = Limits(db=away, keys=KEYS, **shipped.rates())
 
     for attempt in (
         lambda: limits.check("register", address="192.0.2.1"),
@@ -266,5 +278,5 @@ def test_an_ended_window_is_forgotten(clock: Clock) -> None:
 @pytest.mark.parametrize("rate", ["", "often", "10", "10/fortnight"])
 async def test_a_rate_that_cannot_be_read_is_refused(process: Process, rate: str) -> None:
     for name in ("register", "default"):
-        with pytest.raises(ValueError, match=r"parse|granularity"):
+        with pytest.raises(ValueError, match="must be a number per period"):
             process(per_address={name: rate})

@@ -26,6 +26,7 @@ from services.accounts.sms_budgets import SmsBudgets
 from services.authentication import Authentication, Caller
 from services.device_tokens import DeviceTokens
 from services.limits import Limits
+from tests.support import shipped
 from tests.support.engines import Engine
 
 T = TypeVar("T")
@@ -172,7 +173,7 @@ async def open_world(
 ) -> AsyncIterator[World]:
     """`rates` is where rates are counted, if not where everything is."""
     db, keys, clock, sms = CountingDatabase(await engine.open()), new_key_ring(), Clock(), FakeSms()
-    limits = Limits(db=rates or db, keys=keys, enabled=limited, clock=clock, monotonic=clock.seconds)
+    limits = Limits(db=rates or db, keys=keys, enabled=limited, **shipped.rates(), clock=clock, monotonic=clock.seconds)
     queue = SmsQueue(sms)
     woken: list[int] = []
     account_issuing = AccountIssuing(keys=keys, recycled_after_days=90, push_give_up_ms=72 * HOUR_MS, clock=clock)
@@ -182,7 +183,7 @@ async def open_world(
         account_issuing=account_issuing,
         limits=limits,
         sms=queue,
-        budgets=SmsBudgets(keys, budgets),
+        budgets=SmsBudgets(keys, shipped.SMS_BUDGETS | dict(budgets or {})),
         regions=regions,
         test_numbers={"+12015550123": "424242"},
         wake_relay=lambda: woken.append(clock()),
