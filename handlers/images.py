@@ -10,7 +10,7 @@ from tornado.iostream import StreamClosedError
 from handlers import paging
 from handlers.base import BaseHandler
 from handlers.ranges import requested_range
-from handlers.tcp_delivery import HandOver
+from handlers.tcp_delivery import TcpDelivery
 from models.errors import AppError, InvalidField, RangeNotSatisfiable
 from models.imagefile import CONTENT_TYPES, EXTENSIONS
 from models.message import Delivery, Message
@@ -67,7 +67,7 @@ class ServesImage(BaseHandler):
         stream, stall_seconds = self.connection.stream, self.services.settings.stall_seconds
         if stream.closed():
             return  # while the file was opened; a closed stream has no socket to ask
-        hand_over = HandOver(stream)
+        delivery = TcpDelivery(stream)
         try:
             while start < end:
                 data = await image.blob.read(start, min(CHUNK_BYTES, end - start))
@@ -83,7 +83,7 @@ class ServesImage(BaseHandler):
                     await asyncio.shield(stream.write(b""))  # Tornado logs an error for a write that is cancelled
                 start += len(data)
             if consumes:
-                if not await hand_over.completed(stall_seconds):
+                if not await delivery.completed(stall_seconds):
                     self.connection.close()
                     return
                 await self._consume(image)
@@ -95,7 +95,7 @@ class ServesImage(BaseHandler):
         except (TimeoutError, StreamClosedError):
             self.connection.close()
         finally:
-            hand_over.close()
+            delivery.close()
 
     async def _consume(self, image: OpenImage) -> None:
         try:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Does the receiver have the last byte? The kernel knows: what is not acknowledged stands in the send queue.
+"""Tell whether the peer's TCP has acknowledged the last byte, from the length of the kernel's send queue.
 
-A flush only says that the kernel has the bytes, and a close may hide a reset: so the question is put to a duplicate
-of the socket, which outlives the connection. See tcp(7), SIOCOUTQ.
+A flush only means that the kernel has the bytes, and closing the connection may hide a reset. So the state is read
+from a duplicate of the socket, which outlives the connection. See tcp(7), SIOCOUTQ.
 """
 
 import asyncio
@@ -14,12 +14,15 @@ import termios
 
 from tornado.iostream import IOStream
 
+# The queue is polled, as nothing signals that it is empty: at first often, since most peers acknowledge within
+# milliseconds, then less often, so that a slow peer costs little.
 FIRST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.05
 TCP_CLOSE = 7
+"""The state after a reset, in the first byte of TCP_INFO (linux/tcp.h); Python's socket module does not name it."""
 
 
-class HandOver:
+class TcpDelivery:
     """Watches one connection until its peer has acknowledged everything that was written to it."""
 
     def __init__(self, stream: IOStream) -> None:

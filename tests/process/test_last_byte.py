@@ -9,13 +9,13 @@ from contextlib import closing
 import pytest
 from tornado.iostream import IOStream
 
-from handlers.tcp_delivery import HandOver
+from handlers.tcp_delivery import TcpDelivery
 
 pytestmark = pytest.mark.anyio
 SIZE = 100_000
 
 
-class CutIn(HandOver):
+class CutIn(TcpDelivery):
     """The receiver acts between the question how much is left and the question whether it is still there."""
 
     def __init__(self, stream: IOStream, act: Callable[[], None]) -> None:
@@ -62,5 +62,5 @@ async def test_a_receiver_that_resets_at_once_has_what_it_has_acknowledged(
         take(receiver, taken)
         reset(receiver)
 
-    with closing(IOStream(sender)) as stream, closing(CutIn(stream, act)) as hand_over:
-        assert await hand_over.completed(5) is has_all
+    with closing(IOStream(sender)) as stream, closing(CutIn(stream, act)) as delivery:
+        assert await delivery.completed(5) is has_all
