@@ -21,7 +21,7 @@ from config.load import Config
 from handlers.docs import page
 from handlers.openapi import document_bytes
 from models.db.database import DatabaseError
-from models.db.sqlite import migrate
+from models.db.migration_steps import SchemaTooNew
 from models.keys import KeyRingError
 from models.shared_counters import SharedCounters, map_shared_counters
 from services.worker_bus import WorkerBus, connect_workers
@@ -110,7 +110,7 @@ def report_failure(run: Callable[[], int]) -> int:
     """The exit code of `run`; or 1, after printing why it could not serve."""
     try:
         return run()
-    except (migrate.SchemaTooNew, KeyRingError, NotYours, DatabaseError, OSError) as error:
+    except (SchemaTooNew, KeyRingError, NotYours, DatabaseError, OSError) as error:
         reason = error.cause if isinstance(error, DatabaseError) else error
         print(f"Glimpse cannot start: {reason}", file=sys.stderr)
         return 1

@@ -14,7 +14,7 @@ from config.exposure import banner, guard
 from config.load import Config
 from models.clock import MINUTE_MS, now_ms
 from models.db.database import Database
-from models.db.sqlite.migrate import Progress
+from models.db.migration_steps import Progress
 from models.db.tables import image_files, integrity, outbox_summary, users
 from models.db.tables.outbox import State
 from models.key_rotation import under_way

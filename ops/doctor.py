@@ -11,10 +11,10 @@ import click
 
 from config.load import Config, ConfigError, load
 from models.clock import now_ms
+from models.db import migration_steps
 from models.db.database import DatabaseError
 from models.db.engine import Location, inspect, open_database
 from models.db.mysql.connection import MysqlLocation
-from models.db.sqlite import migrate
 from ops import checks, push_checks, server_checks
 from ops.checks import FAIL, OK, Check
 from ops.opening import as_json, explained, of_a_server, print_json, progress, settings
@@ -108,7 +108,7 @@ async def _inside(config: Config, say: Say) -> list[Check]:
     try:
         async for check in _database(location, config):
             found.append(check)  # noqa: PERF401 - what was found before an error is kept
-    except migrate.SchemaTooNew as error:
+    except migration_steps.SchemaTooNew as error:
         found.append(Check("schema", FAIL, str(error), "start the newer version, or restore an older backup"))
     except DatabaseError as error:
         advice = (

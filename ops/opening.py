@@ -12,9 +12,9 @@ import click
 from rich.console import Console
 
 from config.load import Config, ConfigError, load
+from models.db import migration_steps
 from models.db.database import Database, DatabaseError
 from models.db.engine import inspect, open_database
-from models.db.sqlite import migrate
 from models.errors import AppError
 from models.keys import KeyRingError
 from ops.config import config_file
@@ -56,7 +56,7 @@ def explained() -> Iterator[None]:
         yield
     except DatabaseError as error:
         raise CannotRun(f"the database: {error.cause or error}") from None
-    except (migrate.SchemaTooNew, KeyRingError, NotYours, Unusable, AppError) as error:
+    except (migration_steps.SchemaTooNew, KeyRingError, NotYours, Unusable, AppError) as error:
         raise CannotRun(str(error)) from None
     except OSError as error:
         raise CannotRun(f"{error.filename or 'the disk'}: {error.strerror}") from None

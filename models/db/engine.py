@@ -8,13 +8,13 @@ from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from models.db.database import Database, DatabaseError
+from models.db.migration_steps import Progress
 from models.db.mysql import migrate as mysql_migrate
 from models.db.mysql import server_settings as mysql_server
 from models.db.mysql.connection import Lost, MysqlLocation
 from models.db.mysql.engine import MySqlDatabase
 from models.db.sqlite import migrate
 from models.db.sqlite.engine import SqliteDatabase
-from models.db.sqlite.migrate import Progress
 
 log = logging.getLogger("glimpse.database")
 

@@ -13,20 +13,22 @@ import pytest
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from models.db import migration_steps
 from models.db.database import Busy, DatabaseError
+from models.db.migration_steps import FOLDER, Progress, SchemaTooNew
 from models.db.schema import metadata
 from models.db.sqlite import migrate
-from models.db.sqlite.migrate import FOLDER, Progress, SchemaTooNew
 
 ROOT = Path(__file__).parents[2]
-STATEMENTS = sum(len(step.statements) for step in migrate.steps("sqlite"))
-LAST = migrate.steps("sqlite")[-1]
+STATEMENTS = sum(len(step.statements) for step in migration_steps.steps("sqlite"))
+LAST = migration_steps.steps("sqlite")[-1]
 # One process that has imported everything dies at each statement, in a child of its own.
 KILLED_EVERYWHERE = """
 import importlib, os, sys
 from pathlib import Path
 import apsw
 from models import fault
+from models.db import migration_steps
 from models.db.sqlite import migrate
 
 path, count = Path(sys.argv[1]), int(sys.argv[2])
@@ -96,13 +98,13 @@ def test_the_migrations_build_the_schema_that_the_statements_are_compiled_from(t
 
 
 def test_steps_are_numbered_from_one_without_a_gap() -> None:
-    numbers = [step.number for step in migrate.steps("sqlite")]
+    numbers = [step.number for step in migration_steps.steps("sqlite")]
     assert numbers == list(range(1, len(numbers) + 1))
 
 
 def test_inspect_tells_what_run_would_do_and_changes_nothing(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
-    pending = tuple(step.name for step in migrate.steps("sqlite"))
+    pending = tuple(step.name for step in migration_steps.steps("sqlite"))
     assert migrate.inspect(path) == Progress(0, pending)
     assert not path.exists()
     assert migrate.run(path) == Progress(LAST.number, ())
@@ -183,5 +185,5 @@ def test_a_run_that_meets_another_transaction_for_too_long_is_refused(tmp_path: 
 
 def test_sqlite_and_mysql_steps_do_not_mix() -> None:
     files = {file.name for file in FOLDER.iterdir()}
-    named = {f"{step.name}.{dialect}.sql" for dialect in ("sqlite", "mysql") for step in migrate.steps(dialect)}
+    named = {f"{step.name}.{dialect}.sql" for dialect in ("sqlite", "mysql") for step in migration_steps.steps(dialect)}
     assert files == named

@@ -10,19 +10,19 @@ import pytest
 from sqlalchemy.dialects import mysql
 from sqlalchemy.schema import CreateIndex, CreateTable
 
+from models.db import migration_steps
 from models.db.database import DatabaseError
 from models.db.engine import bring_up_to_date, inspect, parse_url
+from models.db.migration_steps import Progress, SchemaTooNew
 from models.db.mysql import migrate as mysql_migrate
 from models.db.mysql.connection import MysqlLocation
 from models.db.schema import metadata
-from models.db.sqlite import migrate
-from models.db.sqlite.migrate import Progress, SchemaTooNew
 from tests.support.engines import ON_MARIADB, Engine, database_of
 
 pytestmark = [pytest.mark.anyio, ON_MARIADB]
 
 ROOT = Path(__file__).parents[2]
-STEPS = migrate.steps("mysql")
+STEPS = migration_steps.steps("mysql")
 STATEMENTS = sum(len(step.statements) for step in STEPS)
 NAMES = tuple(step.name for step in STEPS)
 # One process that has imported everything dies at each boundary of each statement, in a child of its own.

@@ -10,8 +10,8 @@ from pathlib import Path
 
 from models import fault
 from models.db.database import Busy, DatabaseError
+from models.db.migration_steps import FOLDER, Progress, Record, Step, progress, steps
 from models.db.mysql.connection import Connection, MysqlLocation, code_of, connect, is_mariadb, run_text
-from models.db.sqlite.migrate import FOLDER, Progress, Record, Step, progress, steps
 
 LOCK_SECONDS = 60
 DDL_SECONDS = 24 * 3600.0

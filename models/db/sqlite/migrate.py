@@ -2,67 +2,22 @@
 """Brings a SQLite file to the schema that this code needs, one recorded statement after the other.
 
 A step is a file `migrations/NNNN_name.sqlite.sql`. Each statement is committed together with its record in the
-table `migrations`, so a run that is killed goes on where it was. Released steps are never edited.
+table `migrations`, so a run that is killed goes on where it was.
 """
 
-import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import apsw
 
 from models import fault
+from models.db.migration_steps import FOLDER, Progress, Record, progress, steps
 from models.db.sqlite.connection import connect, translated
 
-FOLDER = Path(__file__).parents[1] / "migrations"
 BUSY_SECONDS = 30.0
 RECORDS = "CREATE TABLE IF NOT EXISTS migrations (step INTEGER, statement INTEGER, PRIMARY KEY (step, statement))"
 RECORD = "INSERT INTO migrations (step, statement) VALUES (?, ?)"
 RECORDED = "SELECT step, statement FROM migrations"
-
-Record = tuple[int, int]
-
-
-class SchemaTooNew(Exception):
-    """The database was migrated by a newer version of this program, which alone understands it."""
-
-    def __init__(self, where: object) -> None:
-        super().__init__(f"{where} was migrated by a newer version of this program; run that version")
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One migration: its number, its file's name without the ending, its statements in order."""
-
-    number: int
-    name: str
-    statements: tuple[str, ...]
-
-    def records(self) -> set[Record]:
-        return {(self.number, index) for index in range(len(self.statements))}
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """The number of the last step that is done (0: none), and the names of those that are not."""
-
-    version: int
-    pending: tuple[str, ...]
-
-
-def steps(dialect: str, folder: Path = FOLDER) -> list[Step]:
-    """The steps that ship for "sqlite" or "mysql", in order. A statement ends with a semicolon at a line's end."""
-    ending = f".{dialect}.sql"
-    return [
-        Step(int(file.name[:4]), file.name.removesuffix(ending), _statements(file.read_text("utf-8")))
-        for file in sorted(folder.glob(f"[0-9][0-9][0-9][0-9]_*{ending}"))
-    ]
-
-
-def _statements(text: str) -> tuple[str, ...]:
-    without_comments = re.sub(r"(?m)^\s*--.*\n?", "", text)
-    return tuple(part.strip() for part in re.split(r";[ \t]*(?:\n|$)", without_comments) if part.strip())
 
 
 def inspect(path: Path, folder: Path = FOLDER) -> Progress:
@@ -125,11 +80,3 @@ def _recorded(connection: apsw.Connection) -> set[Record]:
         return set()
     rows: list[Any] = connection.execute(RECORDED).fetchall()
     return {(step, index) for step, index in rows}
-
-
-def progress(where: object, shipped: list[Step], recorded: set[Record]) -> Progress:
-    """What these records say of the steps that ship. Raises SchemaTooNew, which names `where` they stand."""
-    if not recorded <= {record for step in shipped for record in step.records()}:
-        raise SchemaTooNew(where)
-    done = [step.number for step in shipped if step.records() <= recorded]
-    return Progress(max(done, default=0), tuple(step.name for step in shipped if step.number not in done))
