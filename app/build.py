@@ -6,8 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from time import monotonic
 
-from app.hosted import chat_services, sms_provider
-from app.providers import push_providers, vapid_key
+from app.providers import chat_services, push_providers, sms_provider, vapid_key
 from app.services import Parts, wire
 from config.load import Config
 from handlers.shared import Services

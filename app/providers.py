@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The push providers, made from the configuration."""
+"""What speaks to vendors, made from the configuration: push providers, SMS gateways, hosted chat services."""
 
 from pathlib import Path
 
+from chat.agora import Agora, AgoraCredentials
+from chat.base import ChatService
+from chat.sendbird import Sendbird, SendbirdCredentials
 from config.exposure import is_public
 from config.load import Config
 from config.push import ApnsApp, FcmApp, GetuiApp, configured_apps
 from httpclient.endpoints import Endpoints
+from httpclient.http1 import HttpClient
+from models.clock import now_ms
 from push.base import Provider, VisibleText
 from push.providers.apns_auth import ApnsCredentials
 from push.providers.fcm_auth import FcmCredentials, read_service_account
 from push.providers.getui_auth import GetuiCredentials
 from push.providers.webpush_vapid import VapidKey, parse_key
 from push.registry import Vendors, build
+from push.sms.aliyun import AliyunCredentials, AliyunSms
+from push.sms.base import SmsProvider
+from push.sms.log import LogSms
+from push.sms.twilio import TwilioCredentials, TwilioSms
+from push.sms.webhook import WebhookSms
 from push.vapid_file import open_vapid_key
 
 VAPID_FILE = "vapid.pem"
@@ -62,6 +72,38 @@ def _has_key(config: Config) -> bool:
 def outbox_log(config: Config) -> Path:
     """Where the `log` providers of push and SMS write."""
     return config.data_dir / "outbox.log"
+
+
+def sms_provider(config: Config) -> SmsProvider:
+    if config.sms.provider == "log":
+        return LogSms(outbox_log(config))
+    if config.sms.provider == "twilio":
+        twilio = config.sms.twilio
+        token = twilio.auth_token.get_secret_value()
+        return TwilioSms(TwilioCredentials(twilio.base_url, twilio.account_sid, token, twilio.sender), HttpClient())
+    if config.sms.provider == "aliyun":
+        aliyun = config.sms.aliyun
+        secret = aliyun.access_key_secret.get_secret_value()
+        return AliyunSms(
+            AliyunCredentials(aliyun.base_url, aliyun.access_key_id, secret, aliyun.sign_name, aliyun.template_code),
+            HttpClient(),
+        )
+    webhook = config.sms.webhook
+    return WebhookSms(webhook.url, webhook.secret.get_secret_value(), HttpClient())
+
+
+def chat_services(config: Config) -> dict[str, ChatService]:
+    """The hosted chat services that there are credentials for, by name."""
+    agora, sendbird = config.chat.agora, config.chat.sendbird
+    found: list[ChatService] = []
+    if agora.app_id:
+        certificate = agora.app_certificate.get_secret_value()
+        credentials = AgoraCredentials(agora.base_url, agora.app_id, certificate, agora.org_name, agora.app_name)
+        found.append(Agora(credentials, HttpClient(), clock=now_ms))
+    if sendbird.base_url:
+        token = sendbird.api_token.get_secret_value()
+        found.append(Sendbird(SendbirdCredentials(sendbird.base_url, token), HttpClient(), clock=now_ms))
+    return {service.name: service for service in found}
 
 
 def _getui(app: GetuiApp) -> GetuiCredentials:
