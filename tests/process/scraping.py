@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server with a metrics port, and what a scrape of it says."""
 
+import random
 import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,17 @@ from tests.support.harness import Server, running, wait_until
 Sample = tuple[str, frozenset[tuple[str, str]]]
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port(in_a_row: int = 1) -> int:
+    """The first of so many ports that nobody listens on. They are below the range (RFC 6056) that the kernel gives to
+    outgoing connections, one of which could take a port before the server does.
+    """
+    lowest_given = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("ascii").split()[0])
+    while True:
+        first = random.randrange(10_000, lowest_given - in_a_row)
+        with ExitStack() as held, suppress(OSError):
+            for port in range(first, first + in_a_row):
+                held.enter_context(socket.create_server(("127.0.0.1", port)))
+            return first
 
 
 class Scraped:

@@ -67,7 +67,7 @@ def test_every_worker_serves_and_one_greeting_is_printed(tmp_path: Path) -> None
 
 
 def test_each_worker_has_a_metrics_port(tmp_path: Path) -> None:
-    first = free_port()
+    first = free_port(2)
     with crew(tmp_path, {"metrics": {"port": first}}) as both:
         scraped = [Metered(both.server, first + number) for number in range(2)]
         before = [each.scrape()("http_connections") for each in scraped]
