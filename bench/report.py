@@ -43,7 +43,7 @@ NAMES = {
 PLOTS = {
     "ratios": "Bars: each ratio of the table below at every concurrency, under the line of its aim",
     "images": "Lines: images per second at every concurrency, nginx dashed, as in the table below",
-    "processor": "Bars: milliseconds of processor time that one operation costs its server, as in the table below",
+    "processor": "Bars: milliseconds of processor time that an operation costs its server, as in the table",
 }
 INTRODUCTION = """# Benchmarks
 

@@ -160,17 +160,17 @@ def _keys(path: Path, sealed: bytes | None) -> Check:
 
 
 async def _outbox(db: Database, config: Config, now: int) -> AsyncIterator[Check]:
-    heaps = await outbox_summary.list_heaps(db)
+    summaries = await outbox_summary.list_summaries(db)
     known = lane_names(config)
     well = True
-    for heap in heaps:
-        lane = f"{heap.provider}/{heap.app}" if heap.app else heap.provider
-        said = f"{heap.count} {lane} {heap.state}, the oldest of {when(heap.oldest_at)}"
-        if heap.state == State.DEAD:
+    for summary in summaries:
+        lane = f"{summary.provider}/{summary.app}" if summary.app else summary.provider
+        said = f"{summary.count} {lane} {summary.state}, the oldest of {when(summary.oldest_at)}"
+        if summary.state == State.DEAD:
             advice = "see why: python -m ops outbox list --state dead"
-        elif (heap.provider, heap.app) not in known:
+        elif (summary.provider, summary.app) not in known:
             advice = f"{lane} is not configured"
-        elif heap.oldest_at < now - LATE_MS:
+        elif summary.oldest_at < now - LATE_MS:
             advice = "see why: python -m ops outbox list --state due"
         else:
             continue

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which layer wins, and what each may hold."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -56,6 +57,14 @@ def test_a_rate_can_be_set_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load().limits.rates.per_account == Config.model_construct().limits.rates.per_account | {
         "send": "5/10 minutes"
     }
+
+
+def test_rates_given_as_one_mapping_leave_the_others_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = load().limits.rates
+    for scope, rates in shipped.model_dump().items():
+        for name in rates:
+            monkeypatch.setenv(f"GLIMPSE_LIMITS__RATES__{scope.upper()}", json.dumps({name: "7/day"}))
+            assert getattr(load().limits.rates, scope) == rates | {name: "7/day"}
 
 
 def test_fault_injection_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:

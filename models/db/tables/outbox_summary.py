@@ -100,7 +100,7 @@ _LIST = Statement(
     .limit(bindparam("at_most")),
     bulk=True,
 )
-_HEAPS = Statement(
+_SUMMARIES = Statement(
     select(outbox.c.provider, outbox.c.app, outbox.c.state, func.count(), func.min(outbox.c.created_at))
     .where(or_(outbox.c.state == State.DUE.value, outbox.c.state == State.DEAD.value))
     .group_by(outbox.c.provider, outbox.c.app, outbox.c.state)
@@ -182,9 +182,9 @@ async def list_some(reader: Reader, wanted: Wanted, *, before: int = NEWEST, lim
     return [Waiting(*row) for row in await reader.read(_LIST, **chosen, before=before, at_most=limit)]
 
 
-async def list_heaps(reader: Reader) -> list[OutboxSummary]:
+async def list_summaries(reader: Reader) -> list[OutboxSummary]:
     """What is due and what is dead, by provider and app."""
-    return [OutboxSummary(*row) for row in await reader.read(_HEAPS)]
+    return [OutboxSummary(*row) for row in await reader.read(_SUMMARIES)]
 
 
 async def count_due(reader: Reader, *, uid: UserId) -> int:
