@@ -16,7 +16,7 @@ from tornado.netutil import bind_sockets
 
 from app.services import sample_settings
 from config.load import Config
-from handlers.routes import application
+from handlers.application import application
 from handlers.samples import room_socket
 from handlers.shared import Services
 from models.shared_counters import SharedCounter

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""GET /docs: the OpenAPI document as a page that needs no script and nothing from elsewhere.
+"""The OpenAPI document as a page that needs no script and nothing from elsewhere.
 
 The page's frame and look are `docs.html`; every text of the document is escaped on its way into it.
 """
@@ -15,13 +15,9 @@ from typing import Any
 from tornado.escape import xhtml_escape
 from tornado.template import Template
 
-from handlers.base import BaseHandler
 from handlers.openapi import document, resolve
 
 TEMPLATE = Path(__file__).with_name("docs.html")
-CONTENT_SECURITY_POLICY = (
-    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 BOUNDS = {
     "minimum": "at least {}",
     "maximum": "at most {}",
@@ -40,15 +36,6 @@ class Field:
     kind: str
     required: bool
     text: str
-
-
-class DocsHandler(BaseHandler):
-    """GET /docs."""
-
-    async def get(self) -> None:
-        self.set_header("Content-Type", "text/html; charset=utf-8")
-        self.set_header("Content-Security-Policy", CONTENT_SECURITY_POLICY)
-        self.finish(page())
 
 
 @cache

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP interface described: one OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.1.html).
 
-What each operation takes and answers stands in `operations/*.yaml`. Here is only what all of them have in common:
-the refusals of the catalogue and the headers of every reply. `refused_with` of an operation refers to the schema of
-its refusals where those are no problem documents.
+Method, path, operation id and who may call an operation come from the route table; what it takes and answers stands
+under its id in `operations/*.yaml`. Added here is what all operations have in common: the refusals of the catalogue and
+the headers of every reply. `refused_with` of an operation refers to the schema of its refusals where those are no
+problem documents.
 """
 
 import json
@@ -15,7 +16,8 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
 from handlers import errors
-from handlers.base import BaseHandler
+from handlers.routes import ROUTES, Route
+from handlers.shared import Who
 from models import errors as catalogue
 from models.errors import AppError
 
@@ -29,11 +31,13 @@ EXAMPLE_REQUEST_ID = "58ecf3c0ecd192ac"
 ALWAYS = ("malformed_request", "too_large", "unsupported_type", "rate_limited", "internal_error", "unavailable")
 WITH_CALLER = ("unauthenticated",)
 WRITING = ("storage_full",)
-READING = {"get", "head"}
+READING = {"GET", "HEAD"}
 
 ERRORS: dict[str, type[AppError]] = {
     error.code: error for error in vars(catalogue).values() if isinstance(error, type) and issubclass(error, AppError)
 }
+
+BY_ID = {route.operation_id: route for route in ROUTES}
 
 
 @cache
@@ -44,11 +48,12 @@ def document() -> dict[str, Any]:
     components = found["components"]
     components["examples"] = {code: _example(ERRORS[code]) for code in sorted(ERRORS)}
     components["schemas"]["Problem"]["properties"]["code"]["enum"] = sorted(ERRORS)
-    for file in sorted(OPERATIONS.glob("*.yaml")):
-        if file.name != SHARED:
-            part = _read(file)
-            components["schemas"] |= part["schemas"]
-            found["paths"] |= {path: _path(operations, found["security"]) for path, operations in part["paths"].items()}
+    for part in map(_read, _subjects()):
+        components["schemas"] |= part["schemas"]
+        for operation_id, described in part["operations"].items():
+            route = BY_ID[operation_id]
+            operations = found["paths"].setdefault(route.path, {})
+            operations[route.method.lower()] = _operation(route, described, found["security"])
     return found
 
 
@@ -67,11 +72,8 @@ def resolve(thing: dict[str, Any]) -> dict[str, Any]:
     return resolve(found) | {name: value for name, value in thing.items() if name != "$ref"}
 
 
-class DescriptionHandler(BaseHandler):
-    """GET /openapi.json."""
-
-    async def get(self) -> None:
-        self.finish(document_bytes())
+def _subjects() -> list[Path]:
+    return sorted(file for file in OPERATIONS.glob("*.yaml") if file.name != SHARED)
 
 
 def _read(file: Path) -> dict[str, Any]:
@@ -80,19 +82,24 @@ def _read(file: Path) -> dict[str, Any]:
     return found
 
 
-def _path(operations: dict[str, Any], security: list[Any]) -> dict[str, Any]:
-    return {method: _operation(method, operation, security) for method, operation in operations.items()}
+def _operation(route: Route, described: dict[str, Any], header_credentials: list[Any]) -> dict[str, Any]:
+    """One operation with everything that it may answer. `header_credentials` holds where the operation says nothing."""
+    knows_caller, writes = route.who is not Who.ANYBODY, route.method not in READING
+    usual = (*ALWAYS, *(WITH_CALLER if knows_caller else ()), *(WRITING if writes else ()))
+    codes = tuple(dict.fromkeys((*described.get("problems", ()), *usual)))
+    found = {name: value for name, value in described.items() if name not in ("problems", "refused_with")}
+    if route.who is not Who.PERSON:
+        found["security"] = _security(route.who, header_credentials)
+    shape = described.get("refused_with")
+    found["responses"] = _replies(described["responses"], [ERRORS[code] for code in codes], shape)
+    return {"operationId": route.operation_id, **found}
 
 
-def _operation(method: str, operation: dict[str, Any], security: list[Any]) -> dict[str, Any]:
-    """The operation with everything that it may answer."""
-    knows_caller = bool(operation.get("security", security))
-    usual = (*ALWAYS, *(WITH_CALLER if knows_caller else ()), *(() if method in READING else WRITING))
-    codes = tuple(dict.fromkeys((*operation.get("problems", ()), *usual)))
-    found = {name: value for name, value in operation.items() if name not in ("problems", "refused_with")}
-    shape = operation.get("refused_with")
-    found["responses"] = _replies(operation["responses"], [ERRORS[code] for code in codes], shape)
-    return found
+def _security(who: Who, header_credentials: list[Any]) -> list[Any]:
+    """The credentials that an operation takes, any one of them; `{}` is none (OAS 3.1.1, section 4.8.30)."""
+    if who is Who.ANYBODY:
+        return []
+    return [{"session": []}] if who is Who.SESSION else [*header_credentials, {}]
 
 
 def _replies(described: dict[str, Any], refusals: Iterable[type[AppError]], shape: str | None) -> dict[str, Any]:

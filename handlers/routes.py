@@ -3,14 +3,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
-from urllib.parse import urlsplit
-
-from tornado.escape import url_unescape
-from tornado.httputil import HTTPServerRequest
-from tornado.routing import Matcher
-from tornado.routing import Rule as TornadoRule
-from tornado.web import Application
 
 from handlers.accounts import (
     ActivationHandler,
@@ -24,12 +16,10 @@ from handlers.accounts import (
 from handlers.base import BaseHandler
 from handlers.chat import ChatTokenHandler
 from handlers.devices import DeviceHandler, DevicePushesHandler, DevicesHandler, TestPushHandler
-from handlers.docs import DocsHandler, page
 from handlers.events import EventsHandler, EventStreamHandler
 from handlers.groups import GroupHandler, GroupJoinHandler, GroupMemberHandler, GroupsHandler
 from handlers.images import AcknowledgeHandler, ImageHandler, ImageStatusHandler, InboxHandler, OldestImageHandler
 from handlers.messages import MessageHandler, MessagesHandler
-from handlers.openapi import DescriptionHandler, document_bytes
 from handlers.people import (
     BlockHandler,
     BlocksHandler,
@@ -49,9 +39,16 @@ from handlers.samples.rooms import (
 )
 from handlers.samples.sendbird import SendbirdSignupHandler
 from handlers.sending import SendImageHandler
-from handlers.shared import Rule, Services, Who
-from handlers.socket import MAX_FRAME_BYTES, EventSocketHandler
-from handlers.system import HealthHandler, NothingHereHandler, ReadyHandler, RootHandler, VapidHandler
+from handlers.shared import Who
+from handlers.socket import EventSocketHandler
+from handlers.system import (
+    DescriptionHandler,
+    DocsHandler,
+    HealthHandler,
+    ReadyHandler,
+    RootHandler,
+    VapidHandler,
+)
 from handlers.tokens import (
     CredentialsHandler,
     LoginHandler,
@@ -67,7 +64,9 @@ ANYBODY, PERSON, FORM, FRAME, SESSION = Who
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation. `limit` names a class of `services.limits`; `operation_id` is for generated clients.
+    """One operation. `limit` names a class of `services.limits`.
+
+    `operation_id` names its description in `operations/*.yaml`, and its method in generated clients.
 
     A `sample` is there only where `samples.enabled` is on.
     """
@@ -158,49 +157,3 @@ ROUTES = (
     Route("POST", "/send-message", RoomMessageHandler, SESSION, "default", "sendRoomMessage", sample=True),
     Route("GET", "/get-room-history", RoomHistoryHandler, SESSION, "default", "roomHistory", sample=True),
 )
-
-
-class OperationMatches(Matcher):
-    """Matches one method of one path; the path's variables become arguments of the handler's method."""
-
-    def __init__(self, route: Route) -> None:
-        self._method = route.method
-        self._pattern = route.pattern
-
-    def match(self, request: HTTPServerRequest) -> dict[str, dict[str, bytes]] | None:
-        if request.method != self._method:
-            return None
-        found = self._pattern.fullmatch(request.path)
-        if found is None:
-            return None
-        return {
-            "path_kwargs": {name: url_unescape(value, None, plus=False) for name, value in found.groupdict().items()}
-        }
-
-
-class Table(Application):
-    """The table as a Tornado application."""
-
-    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        """As Tornado's, also for a target in absolute form (RFC 9112, section 3.2.2)."""
-        if request.path.startswith(("http://", "https://")):
-            request.path = urlsplit(request.path).path or "/"
-        return super().find_handler(request, **kwargs)
-
-
-def application(services: Services) -> Application:
-    """The table, ready to be listened on."""
-    document_bytes(), page()  # made now, that no request waits for it
-    routes = [route for route in ROUTES if services.settings.samples.enabled or not route.sample]
-    patterns = [(route.method, route.pattern) for route in routes]
-    return Table(
-        [_rule(route, services) for route in routes],
-        websocket_max_message_size=MAX_FRAME_BYTES,
-        default_handler_class=NothingHereHandler,
-        default_handler_args={"services": services, "rule": Rule("", ANYBODY, "default"), "patterns": patterns},
-    )
-
-
-def _rule(route: Route, services: Services) -> TornadoRule:
-    rule = Rule(route.path, route.who, route.limit)
-    return TornadoRule(OperationMatches(route), route.handler, {"services": services, "rule": rule})

@@ -7,6 +7,10 @@ from handlers.base import BaseHandler
 from models.errors import MethodNotAllowed, NotFound
 
 UNKNOWN_METHOD = "UNKNOWN"
+DOCS_POLICY = (
+    "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+"""The page at /docs runs no script and loads nothing."""
 
 
 class RootHandler(BaseHandler):
@@ -47,6 +51,22 @@ class ReadyHandler(BaseHandler):
 
     async def head(self) -> None:
         await self.get()
+
+
+class DescriptionHandler(BaseHandler):
+    """GET /openapi.json: the description that the application was made with."""
+
+    async def get(self) -> None:
+        self.finish(self.settings["openapi_document"])
+
+
+class DocsHandler(BaseHandler):
+    """GET /docs: the same as a page."""
+
+    async def get(self) -> None:
+        self.set_header("Content-Type", "text/html; charset=utf-8")
+        self.set_header("Content-Security-Policy", DOCS_POLICY)
+        self.finish(self.settings["docs_page"])
 
 
 class VapidHandler(BaseHandler):
