@@ -10,12 +10,14 @@ from chat.base import ChatService
 from config.load import Config
 from config.types import is_loopback
 from handlers.address import Proxies
+from handlers.origins import Origins
 from handlers.refusing import Drain
 from handlers.shared import Activity, HttpSettings, SampleSettings, Services
 from handlers.uploads import BufferBudget
 from models.clock import DAY_MS, HOUR_MS, now_ms
 from models.db.database import Database
 from models.keys import KeyRing
+from models.origin import normal_origin
 from models.rules import SendPolicy
 from models.shared_counters import SharedCounters
 from push.base import Provider
@@ -157,6 +159,7 @@ def wire(config: Config, parts: Parts) -> Services:
         health=Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done()),
         gauges=Gauges(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=now_ms),
         proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
+        origins=Origins(frozenset(config.server.cors_origins), normal_origin(config.server.public_url)),
         activity=Activity(),
         drain=Drain(max_bytes=2 * config.images.max_bytes + MEGABYTE),  # who sends twice too much can still read so
         buffers=BufferBudget(config.uploads.buffer_bytes, parts.counters.buffers),
@@ -224,7 +227,6 @@ def http_settings(config: Config) -> HttpSettings:
         proxy_grace_seconds=config.delivery.proxy_grace_seconds,
         rate_window_seconds=config.server.body_timeout_seconds,
         vapid_public_key=vapid_key(config).public if config.push.webpush.enabled else "",
-        allowed_origins=config.events.allowed_origins,
         samples=sample_settings(config),
     )
 

@@ -14,11 +14,13 @@ from config.types import (
     HexDigits,
     HttpUrl,
     Lifetime,
+    PageOrigins,
     PasswordBytes,
     PhoneRates,
     Port,
     Positive,
     Proxies,
+    PublicUrl,
     Rate,
     ReadableFile,
     Regions,
@@ -27,7 +29,6 @@ from config.types import (
     SecretUrl,
     TestNumbers,
     Text,
-    Texts,
     Workers,
 )
 
@@ -53,6 +54,8 @@ class Server(_Section):
     idle_timeout_seconds: Positive = 20
     body_timeout_seconds: Positive = 30
     max_connections: Positive = 1024
+    public_url: PublicUrl = ""
+    cors_origins: PageOrigins = ()
 
 
 class Database(_Section):
@@ -152,7 +155,6 @@ class Messages(_Section):
 class Events(_Section):
     retention_days: Positive = 7
     max_readers: Positive = 20_000
-    allowed_origins: Texts = ()
 
 
 class Retention(_Section):

@@ -14,6 +14,7 @@ from pydantic_core import PydanticCustomError
 from httpclient.endpoints import parse_origin
 from models.db.engine import SQLITE, parse_url
 from models.db.mysql.connection import MysqlLocation
+from models.origin import is_page_origin, normal_origin
 from models.rates import names
 from models.rates import parse as parse_rate
 from push.providers.apns_auth import p256_key
@@ -75,6 +76,21 @@ def _http_url(url: str) -> str:
 def _origin(text: str) -> str:
     parse_origin(text)
     return text
+
+
+def _public_url(url: str) -> str:
+    if url and (normal_origin(url) is None or not url.startswith(("http://", "https://"))):
+        raise ValueError("must be the address that clients call this server by, as in https://glimpse.example.org")
+    return url.rstrip("/")
+
+
+def _page_origin(text: str) -> str:
+    origin = normal_origin(text)
+    if origin is None:
+        raise ValueError("must be one origin, as in https://app.example.org, with no path behind it")
+    if not is_page_origin(origin):
+        raise ValueError("must begin with https://, or be http://localhost, capacitor://localhost or ionic://localhost")
+    return origin
 
 
 def _secret_url(url: str) -> str:
@@ -237,12 +253,13 @@ ServiceAccount = Annotated[Secret, AfterValidator(_service_account)]
 AppName = Annotated[str, AfterValidator(_app_name)]
 Apps = Annotated[dict[AppName, Of], BeforeValidator(_json)]
 VendorOptions = Annotated[dict[str, dict[str, Any]], BeforeValidator(_json)]
+PublicUrl = Annotated[str, AfterValidator(_public_url)]
+PageOrigins = Annotated[tuple[Annotated[str, AfterValidator(_page_origin)], ...], BeforeValidator(_json)]
 SecretUrl = Annotated[HttpUrl, AfterValidator(_secret_url)]
 Phone = Annotated[str, AfterValidator(_phone)]
 Code = Annotated[SecretStr, AfterValidator(_code)]
 TestNumbers = Annotated[dict[Phone, Code], BeforeValidator(_json)]
 Proxies = Annotated[tuple[Annotated[str, AfterValidator(_proxy)], ...], BeforeValidator(_json)]
 Regions = Annotated[tuple[Annotated[str, BeforeValidator(_region)], ...], BeforeValidator(_json)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_json)]
 Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_json)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url), PlainSerializer(_without_password, when_used="json")]

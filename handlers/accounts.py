@@ -11,6 +11,7 @@ from handlers.base import BaseHandler
 from models.errors import NotFound
 from models.ids import parse_id
 from services.accounts.account_issuing import Issued
+from services.accounts.login_fields import read_flag
 
 MIN_KEY_CHARACTERS = 22
 
@@ -86,7 +87,10 @@ class UkeyHandler(BaseHandler):
         # A repeat is safe without the key, which is only held to its form.
         self.idempotency_key(MIN_KEY_CHARACTERS)
         assert self.caller
-        ukey = await self.services.accounts.renew_ukey(self.caller)
+        fields = self.fields()
+        end_other_sessions = read_flag(fields, "end_other_sessions")
+        await self.services.passwords.prove(self.caller, fields.get("password"), self.address)
+        ukey = await self.services.accounts.renew_ukey(self.caller, end_other_sessions=end_other_sessions)
         self.reply(201, {"uid": self.caller.uid, "ukey": ukey, "phone_hash": self.caller.phone_hash})
 
 

@@ -22,6 +22,7 @@ from handlers.refusing import RefusingHandler
 from handlers.shared import Rule, Services, Who
 from models.errors import (
     AppError,
+    CrossSite,
     InternalError,
     InvalidField,
     MalformedRequest,
@@ -30,6 +31,7 @@ from models.errors import (
     Unavailable,
     UnsupportedType,
 )
+from models.origin import normal_origin
 from models.user import UserId
 from services.authentication import Caller
 from telemetry import logs, metrics
@@ -56,6 +58,7 @@ class BaseHandler(RefusingHandler):
         self._body: list[bytes] = []
         self._closed = False
         self._ended = False
+        self._set_origin_headers()
         services.activity.begin()
 
     def set_default_headers(self) -> None:
@@ -66,6 +69,12 @@ class BaseHandler(RefusingHandler):
         self.set_header("Content-Type", "application/json")
         self.set_header("Cache-Control", "no-store")
         self.set_header("X-Content-Type-Options", "nosniff")
+        if hasattr(self, "services"):  # Tornado calls this once before `initialize`
+            self._set_origin_headers()
+
+    def _set_origin_headers(self) -> None:
+        for name, value in self.services.origins.reply_headers(self.request.headers.get("Origin")).items():
+            self.set_header(name, value)
 
     # -- who is calling, and may they --
 
@@ -77,6 +86,15 @@ class BaseHandler(RefusingHandler):
     def address(self) -> str:
         """The address that limits are counted by."""
         return self.services.proxies.client(self.peer, self.request.headers.get("X-Forwarded-For"))
+
+    @property
+    def reached_as(self) -> str | None:
+        """The origin that the client called us by; scheme and port as a trusted proxy names them."""
+        headers, scheme, port = self.request.headers, self.request.protocol, None
+        if self.services.proxies.trusts(self.peer):
+            scheme, port = headers.get("X-Forwarded-Proto", "https").lower(), headers.get("X-Forwarded-Port")
+        named = normal_origin(f"{scheme}://{headers.get('Host', '')}")
+        return normal_origin(f"{named}:{port}") if named and port else named
 
     @property
     def uid(self) -> UserId:
@@ -116,11 +134,13 @@ class BaseHandler(RefusingHandler):
         await self.check_rate()
 
     def check_request(self) -> None:
-        """Refuse what cannot be taken from anybody. Raises MalformedRequest, UnsupportedType, TooLarge."""
+        """Refuse what cannot be taken from anybody. Raises MalformedRequest, UnsupportedType, CrossSite, TooLarge."""
         if not self.well_framed():
             raise MalformedRequest("Where the body ends cannot be told.")
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise UnsupportedType("Send the body without a Content-Encoding.")
+        if self.services.origins.is_cross_site(self.request.method or "", self.request.headers, self.reached_as):
+            raise CrossSite
         self.check_length()
 
     async def check_rate(self) -> None:

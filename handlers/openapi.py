@@ -30,7 +30,7 @@ EXAMPLE_REQUEST_ID = "58ecf3c0ecd192ac"
 # What any operation may answer, and what one that knows its caller, or writes to the database, may add.
 ALWAYS = ("malformed_request", "too_large", "unsupported_type", "rate_limited", "internal_error", "unavailable")
 WITH_CALLER = ("unauthenticated",)
-WRITING = ("storage_full",)
+WRITING = ("cross_site", "storage_full")
 READING = {"GET", "HEAD"}
 
 ERRORS: dict[str, type[AppError]] = {

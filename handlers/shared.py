@@ -2,11 +2,11 @@
 """What all handlers of a process share, and what the route table says of each: plain data, made once at start."""
 
 import asyncio
-from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum, auto
 
 from handlers.address import Proxies
+from handlers.origins import Origins
 from handlers.refusing import Drain
 from handlers.uploads import BufferBudget
 from services.accounts.account_deletion import AccountDeletion
@@ -54,7 +54,6 @@ class HttpSettings:
     proxy_grace_seconds: float
     rate_window_seconds: float
     vapid_public_key: str
-    allowed_origins: Collection[str]
     samples: SampleSettings
 
 
@@ -108,6 +107,7 @@ class Services:
     health: Health
     gauges: Gauges
     proxies: Proxies
+    origins: Origins
     activity: Activity
     drain: Drain
     buffers: BufferBudget

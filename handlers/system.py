@@ -97,4 +97,12 @@ class NothingHereHandler(BaseHandler):
         if not allowed:
             raise NotFound
         self.set_header("Allow", ", ".join(sorted(allowed)))
-        raise MethodNotAllowed
+        if self.request.method != "OPTIONS" or "Access-Control-Request-Method" not in self.request.headers:
+            raise MethodNotAllowed
+        origin = self.request.headers.get("Origin")
+        for name, value in self.services.origins.preflight_headers(origin, allowed).items():
+            self.set_header(name, value)
+
+    async def options(self, *_: str) -> None:
+        """What a browser asks before a page of another origin may call (the Fetch standard, CORS-preflight)."""
+        self.reply(204)

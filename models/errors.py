@@ -76,6 +76,16 @@ class Forbidden(AppError):
     kind, code, message = Kind.FORBIDDEN, "forbidden", "This is not allowed."
 
 
+class CrossSite(AppError):
+    kind, code = Kind.FORBIDDEN, "cross_site"
+    message = "Pages of other sites may not do this in your name."
+
+
+class ProofRequired(AppError):
+    kind, code = Kind.FORBIDDEN, "proof_required"
+    message = "This needs the ukey or the password, not a token."
+
+
 class CodeIncorrect(AppError):
     kind, code, message = Kind.FORBIDDEN, "code_incorrect", "The code is wrong."
 

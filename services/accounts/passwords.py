@@ -13,7 +13,7 @@ from typing import Any
 from models.db.database import Database, Transaction, UniqueViolation
 from models.db.tables import devices, passwords, refresh_tokens, users
 from models.db.tables.passwords import Password
-from models.errors import AppError, Conflict, Forbidden, Taken, Unauthenticated
+from models.errors import AppError, Conflict, Forbidden, ProofRequired, Taken, Unauthenticated
 from models.keys import new_secret
 from models.login import Name, parse_name
 from models.user import UserId
@@ -21,13 +21,14 @@ from services.accounts.account_issuing import write
 from services.accounts.login_fields import (
     MIN_PASSWORD_BYTES,
     Signup,
+    read_flag,
     read_login_name,
     read_name_text,
     read_password,
     read_signup,
 )
 from services.accounts.password_hashing import Hashing
-from services.accounts.sessions import Grant, TokenPair, Tokens
+from services.accounts.sessions import Grant, TokenPair, Tokens, end_others
 from services.authentication import Caller, is_live
 from services.device_tokens import DeviceTokens
 from services.limits import Limits
@@ -106,14 +107,30 @@ class Passwords:
                 return grant.uid, self._tokens.sign(grant)
         raise Unauthenticated
 
+    async def prove(self, caller: Caller, password: object, address: str) -> None:
+        """That a person asks who holds a ukey or knows the password: what a token alone must not be enough for.
+
+        Raises ProofRequired, InvalidField, Forbidden when the password is wrong, RateLimited, Unavailable.
+        """
+        if caller.credential_id is not None:
+            return
+        if password is None:
+            raise ProofRequired
+        before = await self._of(caller)
+        if before.password_hash is None:
+            raise ProofRequired
+        await self._prove(before, address, read_password("password", password))
+
     async def change(self, caller: Caller, fields: Mapping[str, Any], address: str) -> None:
         """Set the password and end every session but the caller's; the current one is needed where there is one.
 
         Who repeats it after a lost reply has shown that they know the current one, which is the new one by now.
-        Raises InvalidField, Forbidden when the current password is wrong, RateLimited, Conflict, Unauthenticated.
+        The first one needs the ukey. Raises InvalidField, ProofRequired, Forbidden when the current password is
+        wrong, RateLimited, Conflict, Unauthenticated.
         """
         password = read_password("password", fields.get("password"), MIN_PASSWORD_BYTES)
         before = await self._of(caller)
+        _check_first(before, caller)
         if before.password_hash is not None:
             current = read_password("current_password", fields.get("current_password"))
             await self._prove(before, address, current, password)
@@ -131,10 +148,13 @@ class Passwords:
     async def add_name(self, caller: Caller, fields: Mapping[str, Any], address: str) -> None:
         """Give the account an email or login, and the password where it has none; where it has one, it must be right.
 
-        Raises InvalidField, Taken, Forbidden when the password is wrong, RateLimited, Conflict, Unauthenticated.
+        The first one needs the ukey. With `end_other_sessions` every other ukey, session and device ends. Raises
+        InvalidField, ProofRequired, Taken, Forbidden when the password is wrong, RateLimited, Conflict,
+        Unauthenticated.
         """
-        name = read_login_name(fields)
+        name, end_other_sessions = read_login_name(fields), read_flag(fields, "end_other_sessions")
         before = await self._of(caller)
+        _check_first(before, caller)
         first = before.password_hash is None
         password = read_password("password", fields.get("password"), MIN_PASSWORD_BYTES if first else 1)
         password_hash = None
@@ -153,6 +173,9 @@ class Passwords:
                 return Taken()
             if password_hash is not None:
                 await passwords.set_hash(tx, uid=caller.uid, password_hash=password_hash)
+            if end_other_sessions:
+                kept, now = caller.credential_id, self._clock()
+                await end_others(tx, uid=caller.uid, credential_id=kept, family=caller.family, now=now)
             return None
 
         _raise(await self._db.write(unit))
@@ -223,6 +246,12 @@ class Passwords:
                 device_type=signup.device_type,
                 now=now,
             )
+
+
+def _check_first(before: Password, caller: Caller) -> None:
+    """Who has an account's token for a quarter of an hour must not come to own it. Raises ProofRequired."""
+    if before.password_hash is None and caller.credential_id is None:
+        raise ProofRequired
 
 
 def _subject(kind: str, text: str) -> str:

@@ -16,6 +16,7 @@ from models.user import User, UserId
 from services.accounts.account_issuing import AccountIssuing, Issued, Request, Started, write
 from services.accounts.activation import Activation
 from services.accounts.registration import Newcomer, Problems, read_newcomer, read_nickname
+from services.accounts.sessions import end_others
 from services.authentication import Caller, is_live
 from services.device_tokens import DeviceTokens
 from services.limits import Limits
@@ -93,8 +94,10 @@ class Accounts:
 
         return self._profile(await write(self._db, unit))
 
-    async def renew_ukey(self, caller: Caller) -> str:
+    async def renew_ukey(self, caller: Caller, *, end_other_sessions: bool = False) -> str:
         """A new ukey. The one that asked lives until the new one is used, at most a day; every other ends now.
+
+        With `end_other_sessions` so does every session but the one that asked, and every device.
 
         A repeat after a lost reply needs no Idempotency-Key to be safe: the ukey that did not arrive is such another.
         Who came with a token asks for the oldest: the one that is in use, since a first use ends those before.
@@ -111,8 +114,12 @@ class Accounts:
             await users.mark_seen(tx, uid=caller.uid, now=now)
             if not await is_live(tx, caller, now):
                 raise Unauthenticated
-            kept = caller.credential_id or await credentials.find_oldest(tx, uid=caller.uid, now=now)
-            await credentials.delete_others(tx, uid=caller.uid, credential_id=kept or 0)
+            kept = caller.credential_id
+            if end_other_sessions:
+                await end_others(tx, uid=caller.uid, credential_id=kept, family=caller.family, now=now)
+            else:
+                kept = kept or await credentials.find_oldest(tx, uid=caller.uid, now=now)
+                await credentials.delete_others(tx, uid=caller.uid, credential_id=kept or 0)
             await credentials.expire_all(tx, uid=caller.uid, expires_at=now + DAY_MS)
             await credentials.insert_ukey(tx, uid=caller.uid, digest=ukey_digest(ukey), now=now)
 

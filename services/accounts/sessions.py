@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from models.access_token import AccessTokens
 from models.clock import DAY_MS, MINUTE_MS
 from models.db.database import Database, Transaction
-from models.db.tables import refresh_tokens, users
+from models.db.tables import credentials, devices, refresh_tokens, users
 from models.db.tables.refresh_tokens import RefreshToken
 from models.errors import AppError, Forbidden, TokenReused, Unauthenticated
 from models.keys import KeyRing, new_secret, secret_digest
@@ -153,3 +153,13 @@ class Tokens:
             tx, uid=uid, family=family, digest=secret_digest(token), now=now, expires_at=now + REFRESH_MS
         )
         return Grant(uid, family, token)
+
+
+async def end_others(tx: Transaction, *, uid: UserId, credential_id: int | None, family: str | None, now: int) -> None:
+    """End every ukey, session and device of the person but this ukey and this family of tokens.
+
+    No device says which credential is on it, so that the one in the person's hand registers itself again.
+    """
+    await credentials.delete_others(tx, uid=uid, credential_id=credential_id or 0)
+    await refresh_tokens.end_all(tx, uid=uid, except_family=family)
+    await devices.end_all(tx, uid=uid, now=now)

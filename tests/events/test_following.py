@@ -32,7 +32,7 @@ HELD = ("01", "08")
 
 @pytest.fixture(scope="module")
 def server(new_folder: NewFolder) -> Iterator[Server]:
-    settings = {**SETTINGS, "events": {"allowed_origins": ["https://app.example"]}}
+    settings = {**SETTINGS, "server": {"cors_origins": ["https://app.example"]}}
     with running(new_folder("events"), settings) as server:
         yield server
         assert server.failures() == []

@@ -72,7 +72,8 @@ def test_an_account_with_a_password_lives(server: Server, ann: Person) -> None:
     assert by_token(server, phone, "PUT", "/v1/me/password", json=change).status_code == 204
     assert log_in(server, email="ben@example.org").status_code == 401
     assert log_in(server, email="ben@example.org", password="battery staple").status_code == 200
-    assert by_token(server, phone, "POST", "/v1/me/ukey").json()["code"] == "forbidden"
+    proof = {"password": "battery staple"}
+    assert by_token(server, phone, "POST", "/v1/me/ukey", json=proof).json()["code"] == "forbidden"
 
 
 def test_a_phone_account_has_both_ways_in(server: Server, ann: Person) -> None:
@@ -83,14 +84,51 @@ def test_a_phone_account_has_both_ways_in(server: Server, ann: Person) -> None:
     sign_up(server, "taken@example.org")
     names = [({"email": "taken@example.org"}, 409), ({"login": "Ann.1"}, 204), ({"email": "ann@example.org"}, 204)]
     for name, status in names:
-        reply = by_token(server, tokens, "PUT", "/v1/me/credentials", json={**name, "password": RIGHT})
+        reply = ann.request("PUT", "/v1/me/credentials", json={**name, "password": RIGHT})
         assert reply.status_code == status, reply.text
     me = ann.request("GET", "/v1/me").json()
     assert (me["login"], me["email"], me["phone_hash"]) == ("ann.1", "ann@example.org", ann.phone_hash)
     assert log_in(server, login="ANN.1").status_code == 200
-    key = by_token(server, tokens, "POST", "/v1/me/ukey").json()
+    key = by_token(server, tokens, "POST", "/v1/me/ukey", json={"password": RIGHT}).json()
     assert (key["phone_hash"], key["uid"]) == (ann.phone_hash, ann.uid)
     assert ann.request("GET", "/v1/me").status_code == 200
+
+
+def test_a_token_alone_makes_nobody_the_owner(server: Server) -> None:
+    eve = server.register("Eve")
+    tokens = eve.request("POST", "/v1/tokens").json()
+    first = {"login": f"eve{eve.uid}", "password": RIGHT}
+    wanted = [
+        ("POST", "/v1/me/ukey", {}),
+        ("POST", "/v1/me/ukey", {"password": RIGHT}),
+        ("PUT", "/v1/me/credentials", first),
+        ("PUT", "/v1/me/password", {"password": RIGHT}),
+    ]
+    for method, path, body in wanted:
+        reply = by_token(server, tokens, method, path, json=body)
+        assert (reply.status_code, reply.json()["code"]) == (403, "proof_required"), path
+    assert eve.request("PUT", "/v1/me/credentials", json=first).status_code == 204
+    wrong = by_token(server, tokens, "POST", "/v1/me/ukey", json={"password": "guess"})
+    assert (wrong.status_code, wrong.json()["code"]) == (403, "forbidden")
+    assert by_token(server, tokens, "POST", "/v1/me/ukey", json={"password": RIGHT}).status_code == 201
+
+
+@pytest.mark.parametrize("path", ["/v1/me/ukey", "/v1/me/credentials"])
+def test_all_other_sessions_end_where_that_is_wanted(server: Server, path: str) -> None:
+    owner = server.register("Owner", cid="c" * 32)
+    stolen = owner.request("POST", "/v1/tokens").json()
+    spare = owner.request("POST", "/v1/me/ukey").json()["ukey"]
+    wish = {"end_other_sessions": True}
+    if path.endswith("ukey"):
+        assert owner.request("POST", path, json={"end_other_sessions": "maybe"}).status_code == 422
+        reply = owner.request("POST", path, json=wish)
+    else:
+        reply = owner.request("PUT", path, json={"login": f"owner{owner.uid}", "password": RIGHT, **wish})
+    assert reply.status_code in (201, 204), reply.text
+    assert by_token(server, stolen, "GET", "/v1/me").status_code == 401
+    assert server.client.get("/v1/me", auth=(owner.phone_hash, spare)).status_code == 401
+    assert owner.request("GET", "/v1/devices").json()["items"] == []
+    assert owner.request("GET", "/v1/me").status_code == 200
 
 
 def test_reuse_ends_the_session_in_words_of_its_own(server: Server) -> None:

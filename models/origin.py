@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Web origins (RFC 6454): whose page a request comes from, in one normal form, so that two can be compared."""
+
+import re
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
+LONGEST_ORIGIN = 300
+APP_ORIGINS = ("capacitor://localhost", "ionic://localhost")
+"""What the web views of mobile frameworks say: their pages come out of the app itself."""
+
+_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?\.?")
+
+
+def normal_origin(text: str) -> str | None:
+    """`scheme://host` in lower case, with the port where it is not the scheme's own; None for what is no origin.
+
+    Never raises, whatever a stranger sends. `null` is no origin: a page that hides where it comes from.
+    """
+    if len(text) > LONGEST_ORIGIN or not text.isascii() or not text.isprintable():
+        return None
+    try:
+        url = urlsplit(text)
+        port = url.port
+    except ValueError:
+        return None
+    host = url.hostname or ""
+    if url.path not in ("", "/") or url.query or url.fragment or "@" in url.netloc or not _is_host(host):
+        return None
+    shown = f"[{host}]" if ":" in host else host
+    return f"{url.scheme}://{shown}" + ("" if port in (None, DEFAULT_PORTS.get(url.scheme)) else f":{port}")
+
+
+def is_page_origin(origin: str) -> bool:
+    """Whether pages of this origin, in its normal form, can be trusted to be whose they say: nobody else on the
+    network can answer in their name.
+    """
+    if origin in APP_ORIGINS:
+        return True
+    scheme, _, rest = origin.partition("://")
+    return scheme == "https" or (scheme == "http" and _is_local(urlsplit(f"//{rest}").hostname or ""))
+
+
+def _is_host(host: str) -> bool:
+    return bool(_HOST.fullmatch(host)) or _is_address(host)
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_local(host: str) -> bool:
+    return host == "localhost" or (_is_address(host) and ip_address(host).is_loopback)
