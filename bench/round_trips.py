@@ -23,7 +23,7 @@ from models.user import UserId
 from services.authentication import Authentication, Caller
 from services.delivery import Sent
 from services.history import Conversation, History
-from tests.db.town import Town, open_town
+from tests.services.town import Town, open_town
 from tests.support.engines import SqliteEngine
 
 T = TypeVar("T")

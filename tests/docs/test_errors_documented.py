@@ -3,12 +3,12 @@
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 from handlers.errors import STATUS
 from models import errors
+from tests.support import ROOT
 
-PAGE = Path(__file__).parents[2] / "docs" / "errors.md"
+PAGE = ROOT / "docs" / "errors.md"
 
 
 def catalogue(error: type[errors.AppError] = errors.AppError) -> Iterator[tuple[int, str]]:

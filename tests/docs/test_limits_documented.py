@@ -2,14 +2,14 @@
 """docs/limits.md has each class of rates in the column of whom it is counted for, and names settings that exist."""
 
 import re
-from pathlib import Path
 
 from config.load import Config
 from config.sources import keys_of
 from handlers.routes import ROUTES
 from models.rates import names
+from tests.support import ROOT
 
-PAGE = (Path(__file__).parents[2] / "docs" / "limits.md").read_text("utf-8")
+PAGE = (ROOT / "docs" / "limits.md").read_text("utf-8")
 COLUMNS = [names(scope) for scope in ("address", "account", "phone", "device")]
 
 

@@ -4,7 +4,6 @@
 import json
 import re
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,8 +14,9 @@ from config.load import Config
 from handlers.routes import ROUTES
 from models import errors
 from telemetry import metrics
+from tests.support import ROOT
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = ROOT / "docs"
 [GROUP] = yaml.safe_load((DOCS / "monitoring/alerts.yaml").read_text())["groups"]
 ALERTS = GROUP["rules"]
 DASHBOARD = json.loads((DOCS / "monitoring/grafana.json").read_text())

@@ -19,8 +19,9 @@ from ops.backup import backup
 from ops.fsck import fsck
 from ops.restore import restore
 from tests.ops.commands import asked, invoke, refused
+from tests.support import ROOT
 from tests.support.engines import ON_SQLITE
-from tests.support.harness import ROOT, Person, Server, running, wait_until
+from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg, png
 
 pytestmark = ON_SQLITE

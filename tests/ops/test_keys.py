@@ -18,8 +18,9 @@ from ops.keys import keys
 from tests.ops.commands import asked, refused
 from tests.ops.killing import RING, ROWS
 from tests.ops.life import CODE, RETURNING, STORED, Life, ok, start_session, store_people, whoami
+from tests.support import ROOT
 from tests.support.engines import NewFolder, database_of
-from tests.support.harness import ROOT, Server, running, wait_until
+from tests.support.harness import Server, running, wait_until
 
 
 def only(of: Mapping[int, bytes]) -> int:

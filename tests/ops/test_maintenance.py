@@ -20,13 +20,12 @@ from models.db.sqlite import migrate as migrations
 from ops.fsck import fsck
 from ops.migrate import migrate
 from ops.purge import purge
-from tests.retention.world import DAY, World, new_world
+from tests.services.maintenance.world import DAY, World, new_world
+from tests.support import ROOT
 from tests.support.engines import database_of, environment_of
 from tests.support.launcher import launch
 
 pytestmark = pytest.mark.anyio
-
-ROOT = Path(__file__).parents[2]
 
 
 class Ended(NamedTuple):
@@ -165,7 +164,7 @@ SERVER = f"""
 import asyncio, signal, sys, time
 from pathlib import Path
 from tests.support.engines import engine_at
-from tests.retention.world import new_world
+from tests.services.maintenance.world import new_world
 
 async def main():
     stopping = asyncio.Event()

@@ -20,8 +20,9 @@ from ops.restore import restore
 from services.maintenance import manifest
 from services.maintenance.manifest import facts
 from tests.ops.commands import asked, invoke, refused
+from tests.support import ROOT
 from tests.support.engines import ON_SQLITE
-from tests.support.harness import ROOT, Person, Server, running
+from tests.support.harness import Person, Server, running
 from tests.support.pictures import png
 
 pytestmark = ON_SQLITE

@@ -20,8 +20,9 @@ from ops.fsck import fsck
 from ops.restore import restore
 from services.maintenance.manifest import facts
 from tests.ops.commands import asked, refused
+from tests.support import ROOT
 from tests.support.engines import ON_MARIADB, Engine, database_of, environment_of
-from tests.support.harness import ROOT, Person, Server, running, wait_until
+from tests.support.harness import Person, Server, running, wait_until
 from tests.support.mariadb import PASSWORD
 from tests.support.pictures import jpeg, png
 

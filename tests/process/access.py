@@ -53,7 +53,7 @@ ACCESS: dict[str, tuple[Access, ...]] = {
     **dict.fromkeys(
         ("sendbirdSignUp", "agoraRegister", "agoraLogIn", "agoraToken", "roomRegister", "roomLogIn"), (OPEN,)
     ),
-    # A room_gid lets in whoever has it, and without a session of the sample's nobody has any way in: tests/samples.
+    # A room_gid lets in whoever has it, and without a session of the sample's nobody has any way in: process/samples.
     **dict.fromkeys(("createRoom", "sendRoomMessage", "roomHistory"), (OWN,)),
     **dict.fromkeys(
         (

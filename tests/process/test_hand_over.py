@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.certificates import own_certificate
 from tests.process.invariants import check_database, consumptions
+from tests.support.certificates import own_certificate
 from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg

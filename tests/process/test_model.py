@@ -18,8 +18,9 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
+from tests.support import ROOT
 from tests.support.engines import NewFolder
-from tests.support.harness import ROOT, Person, Server, phone_number, running, wait_until
+from tests.support.harness import Person, Server, phone_number, running, wait_until
 from tests.support.pictures import jpeg
 
 GRACE_SECONDS = 1

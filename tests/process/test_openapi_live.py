@@ -19,8 +19,8 @@ CODE = "314159"
 ELSEWHERE = {
     "resendCode",  # a new code may be asked for after a minute
     "socketEvents",  # is no HTTP any more when it succeeds
-    "chatToken",  # needs a vendor: tests/chat
-    # tests/samples
+    "chatToken",  # needs a vendor: test_chat_tokens.py
+    # tests/process/samples
     "sendbirdSignUp",
     "agoraRegister",
     "agoraLogIn",
@@ -30,7 +30,7 @@ ELSEWHERE = {
     "createRoom",
     "sendRoomMessage",
     "roomHistory",
-    "vapidKey",  # Web Push is off: tests/push/test_webpush_key.py
+    "vapidKey",  # Web Push is off: test_webpush_key.py
 }
 
 

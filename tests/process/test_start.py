@@ -16,8 +16,9 @@ import apsw
 import httpx
 import pytest
 
-from tests.process.certificates import own_certificate
-from tests.support.harness import ROOT, Server, running
+from tests.support import ROOT
+from tests.support.certificates import own_certificate
+from tests.support.harness import Server, running
 from tests.support.pictures import jpeg
 
 START_SECONDS = 20

@@ -22,8 +22,9 @@ from tests.process.crew import Crew, Line, crew
 from tests.process.invariants import Told, check_database, check_promises, let_leases_end, orphans, pushes_due
 from tests.process.scraping import Metered, free_port
 from tests.process.test_drain import read_answer, refuses_connections
+from tests.support import ROOT
 from tests.support.engines import NEEDS_MARIADBD, ON_MARIADB, Engine
-from tests.support.harness import ROOT, Person, running, wait_until
+from tests.support.harness import Person, running, wait_until
 from tests.support.pictures import jpeg
 
 pytestmark = [

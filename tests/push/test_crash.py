@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.push.conftest import World
+from tests.support import ROOT
 
 pytestmark = pytest.mark.anyio
-ROOT = Path(__file__).parents[2]
 
 RELAY = """
 import asyncio, sys

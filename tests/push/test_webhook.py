@@ -7,7 +7,6 @@ import os
 import re
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from pathlib import Path
 
 import httpx
 import pytest
@@ -20,9 +19,9 @@ from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from push.providers.webhook import WebhookProvider
 from push.webhook_signature import signed_headers, signing_key
+from tests.support import ROOT
 
 pytestmark = pytest.mark.anyio
-ROOT = Path(__file__).parents[2]
 PAYLOAD = '{"message_id":1,"sender_phone":"é"}'
 
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from storage.keys import path_of
+from tests.support import ROOT
 
 KEY = "abcd" + "0" * 60
-PROJECT = Path(__file__).parents[2]
 
 SEND = """
 import asyncio, sys
@@ -87,7 +87,7 @@ asyncio.run(main())
 
 def run(script: str, *args: str, fault: str = "") -> int:
     environment = {**os.environ, "GLIMPSE_FAULT": fault} if fault else dict(os.environ)
-    return subprocess.run([sys.executable, "-c", script, *args], cwd=PROJECT, env=environment, check=False).returncode
+    return subprocess.run([sys.executable, "-c", script, *args], cwd=ROOT, env=environment, check=False).returncode
 
 
 @pytest.mark.parametrize(
@@ -113,4 +113,4 @@ def test_a_disk_that_fills_up_refuses_and_keeps_what_it_took(tmp_path: Path) -> 
     if unshare is None or subprocess.run([unshare, "-rm", "true"], check=False, capture_output=True).returncode:
         pytest.skip("needs user namespaces")
     command = [unshare, "-rm", "sh", "-c", inside, "sh", str(tmp_path), sys.executable, FILL]
-    assert subprocess.run(command, cwd=PROJECT, check=False).returncode == 0
+    assert subprocess.run(command, cwd=ROOT, check=False).returncode == 0

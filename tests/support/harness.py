@@ -21,7 +21,6 @@ import httpx
 from tests.support import contract, engines
 from tests.support.launcher import Launched, launch
 
-ROOT = Path(__file__).parents[2]
 ONE_PORT = {"samples": {"room_socket_port": 0}}
 """The room socket has a port of its own, which the servers of tests that run at once would take from each other."""
 BROKEN = (httpx.TransportError, RuntimeError)

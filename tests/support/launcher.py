@@ -17,13 +17,12 @@ import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from functools import cache
-from pathlib import Path
 from typing import IO, Any
 
 from handlers.docs import page
 from handlers.openapi import document_bytes
+from tests.support import ROOT
 
-ROOT = Path(__file__).parents[2]
 MESSAGE_BYTES = 256 * 1024
 DEFAULT_SIGNALS = ("env", "--default-signal=INT,HUP")
 """Before a command: the signals do there what they do by themselves, however the tests were started (nohup, `&`)."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import httpx
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
-from tests.support.harness import ROOT
+from tests.support import ROOT
 
 TITLES = {
     "getui": "GeTui",

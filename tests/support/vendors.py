@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
-from tests.support.harness import ROOT
+from tests.support import ROOT
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""docs/operations.md and the unit file speak of commands, options and settings that exist."""
+
+import configparser
+import re
+import shlex
+
+import click
+import pytest
+
+from config.load import Config, from_command_line
+from config.sources import keys_of
+from ops.__main__ import main
+from tests.support import ROOT
+
+DOCS = ROOT / "docs"
+PAGE = (DOCS / "operations.md").read_text("utf-8")
+COMMANDS = re.findall(r"python -m ops ([^`\n]+)", PAGE)
+
+
+def problem(words: list[str]) -> str | None:
+    """Why click would not take this command line; None when it would."""
+    command: click.Command = main
+    context = click.Context(main)
+    # A group that does something itself may be given options in place of a command.
+    while isinstance(command, click.Group) and not (
+        command.invoke_without_command and (not words or words[0].startswith("-"))
+    ):
+        name, words = words[0], words[1:]
+        found = command.get_command(context, name)
+        if found is None:
+            return f"there is no command {name}"
+        command = found
+    try:
+        command.make_context(command.name, words)
+    except click.UsageError as error:
+        return error.message
+    return None
+
+
+def test_the_page_names_many_commands() -> None:
+    assert {command.split()[0] for command in COMMANDS} == set(main.commands)
+
+
+@pytest.mark.parametrize("line", COMMANDS)
+def test_each_command_of_the_page_is_one_that_exists(line: str) -> None:
+    assert problem(shlex.split(line)) is None
+
+
+def test_a_command_that_does_not_exist_would_be_seen() -> None:
+    assert problem(["users", "rename"]) == "there is no command rename"
+    assert "No such option" in str(problem(["backup", "DIR", "--with-keys"]))
+
+
+def test_each_setting_of_the_page_is_one_that_exists() -> None:
+    known = keys_of(Config.model_construct().model_dump())
+    sections = {key.partition(".")[0] for key in known}
+    named = [name for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)\b", PAGE) if name.partition(".")[0] in sections]
+    assert len(named) > 15
+    assert [name for name in named if name not in known] == []
+
+
+def test_the_page_is_short() -> None:
+    assert PAGE.count("\n") <= 200
+
+
+def test_the_unit_starts_the_server_with_arguments_that_it_takes() -> None:
+    unit = configparser.RawConfigParser(strict=False)
+    unit.optionxform = str  # type: ignore[assignment,method-assign]  # the documented way to keep the case
+    unit.read(DOCS / "systemd" / "glimpse.service")
+    words = shlex.split(unit["Service"]["ExecStart"])
+    assert words[1].rpartition("/")[2] == "server.py"
+    arguments = dict(zip(words[2::2], words[3::2], strict=True))
+    assert set(arguments) == {"--config", "--data-dir"}
+    assert str(from_command_line(["--data-dir", arguments["--data-dir"]]).data_dir) == "/var/lib/glimpse"
+    assert int(unit["Service"]["LimitNOFILE"]) >= 4096
+    assert (unit["Service"]["UMask"], unit["Service"]["NoNewPrivileges"]) == ("0077", "yes")

@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The migrations that ship: what they build, and that a run may be killed, repeated and shared."""
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import apsw
+import pytest
+from sqlalchemy.dialects import sqlite
+from sqlalchemy.schema import CreateIndex, CreateTable
+
+from models.db import migration_steps
+from models.db.database import Busy, DatabaseError
+from models.db.migration_steps import FOLDER, Progress, SchemaTooNew
+from models.db.schema import metadata
+from models.db.sqlite import migrate
+from tests.support import ROOT
+
+STATEMENTS = sum(len(step.statements) for step in migration_steps.steps("sqlite"))
+LAST = migration_steps.steps("sqlite")[-1]
+# One process that has imported everything dies at each statement, in a child of its own.
+KILLED_EVERYWHERE = """
+import importlib, os, sys
+from pathlib import Path
+import apsw
+from models import fault
+from models.db import migration_steps
+from models.db.sqlite import migrate
+
+path, count = Path(sys.argv[1]), int(sys.argv[2])
+
+def records_after_dying(where):
+    child = os.fork()
+    if child == 0:
+        os.environ["GLIMPSE_FAULT"] = where
+        importlib.reload(fault)
+        migrate.run(path)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
+    connection = apsw.Connection(str(path))
+    records = connection.execute("SELECT count(*) FROM migrations").fetchall()[0][0]
+    connection.close()
+    return records
+
+for n in range(count):
+    assert records_after_dying("before_commit") == n
+    assert records_after_dying("after_commit") == n + 1
+"""
+
+
+def _shape(connection: apsw.Connection) -> dict[str, object]:
+    """Everything that SQLite knows of each table but our own records."""
+    names = connection.execute("SELECT name, sql FROM sqlite_schema WHERE type = 'table' ORDER BY name").fetchall()
+    return {
+        str(name): {
+            "columns": connection.execute(f"PRAGMA table_xinfo({name})").fetchall(),
+            "foreign keys": sorted(map(str, connection.execute(f"PRAGMA foreign_key_list({name})"))),
+            "indexes": sorted(_indexes(connection, str(name))),
+            "never reuses ids": "AUTOINCREMENT" in str(sql),
+        }
+        for name, sql in names
+        if name not in {"migrations", "sqlite_sequence"}
+    }
+
+
+def _indexes(connection: apsw.Connection, table: str) -> Iterator[str]:
+    for _, name, unique, origin, partial in connection.execute(f"PRAGMA index_list({table})").fetchall():
+        yield f"{name} {unique} {origin} {partial} {connection.execute(f'PRAGMA index_xinfo({name})').fetchall()}"
+
+
+def _described() -> dict[str, object]:
+    connection = apsw.Connection(":memory:")
+    for table in metadata.sorted_tables:
+        connection.execute(str(CreateTable(table).compile(dialect=sqlite.dialect())))
+        for index in table.indexes:
+            connection.execute(str(CreateIndex(index).compile(dialect=sqlite.dialect())))
+    return _shape(connection)
+
+
+def _found(path: Path) -> dict[str, object]:
+    connection = apsw.Connection(str(path))
+    try:
+        return _shape(connection)
+    finally:
+        connection.close()
+
+
+def test_the_migrations_build_the_schema_that_the_statements_are_compiled_from(tmp_path: Path) -> None:
+    migrate.run(tmp_path / "new.db")
+    found, described = _found(tmp_path / "new.db"), _described()
+    assert found.keys() == described.keys()
+    for table, shape in described.items():
+        assert found[table] == shape, table
+
+
+def test_steps_are_numbered_from_one_without_a_gap() -> None:
+    numbers = [step.number for step in migration_steps.steps("sqlite")]
+    assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_inspect_tells_what_run_would_do_and_changes_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    pending = tuple(step.name for step in migration_steps.steps("sqlite"))
+    assert migrate.inspect(path) == Progress(0, pending)
+    assert not path.exists()
+    assert migrate.run(path) == Progress(LAST.number, ())
+    assert migrate.inspect(path) == Progress(LAST.number, ())
+    assert migrate.run(path) == Progress(LAST.number, ())
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_runs_killed_at_every_statement_end_at_the_schema(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    arguments = [sys.executable, "-c", KILLED_EVERYWHERE, str(path), str(STATEMENTS)]
+    subprocess.run(arguments, env={"PYTHONPATH": str(ROOT)}, check=True)
+    assert migrate.run(path) == Progress(LAST.number, ())
+    assert _found(path) == _described()
+
+
+def test_runs_at_the_same_time_share_the_work(tmp_path: Path) -> None:
+    together = threading.Barrier(4)
+
+    def run(_: int) -> Progress:
+        together.wait()
+        return migrate.run(tmp_path / "new.db")
+
+    with ThreadPoolExecutor(4) as threads:
+        assert list(threads.map(run, range(4))) == [Progress(LAST.number, ())] * 4
+    assert _found(tmp_path / "new.db") == _described()
+
+
+def test_a_database_from_a_newer_version_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    connection = apsw.Connection(str(path))
+    connection.execute(f"{migrate.RECORDS}; INSERT INTO migrations VALUES (9999, 0)")
+    with pytest.raises(SchemaTooNew, match="newer"):
+        migrate.inspect(path)
+    with pytest.raises(SchemaTooNew, match="newer"):
+        migrate.run(path)
+    assert connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall() == [("migrations",)]
+    connection.close()
+
+
+def test_a_migrated_database_is_not_written_to(tmp_path: Path) -> None:
+    path = tmp_path / "new.db"
+    migrate.run(path)
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    assert migrate.run(path) == Progress(LAST.number, ())
+    other.close()
+
+
+def test_a_statement_that_fails_leaves_those_before_it_and_is_run_again(tmp_path: Path) -> None:
+    folder, path = tmp_path / "migrations", tmp_path / "new.db"
+    folder.mkdir()
+    step = folder / "0001_two.sqlite.sql"
+    step.write_text("-- why; it is so\nCREATE TABLE a (\n  x TEXT DEFAULT ';'\n);\nCREATE TABL b (y);\n")
+    with pytest.raises(DatabaseError):
+        migrate.run(path, folder)
+    assert migrate.inspect(path, folder) == Progress(0, ("0001_two",))
+    step.write_text(step.read_text().replace("TABL b", "TABLE b"))
+    assert migrate.run(path, folder) == Progress(1, ())
+    assert list(_found(path)) == ["a", "b"]
+
+
+def test_a_run_that_meets_another_transaction_for_too_long_is_refused(tmp_path: Path) -> None:
+    folder, path = tmp_path / "migrations", tmp_path / "new.db"
+    folder.mkdir()
+    (folder / "0001_a.sqlite.sql").write_text("CREATE TABLE a (x);")
+    migrate.run(path, folder)
+    (folder / "0002_b.sqlite.sql").write_text("CREATE TABLE b (x);")
+    other = apsw.Connection(str(path))
+    other.execute("BEGIN IMMEDIATE")
+    with pytest.raises(Busy):
+        migrate.run(path, folder, busy_seconds=0.02)
+    other.execute("ROLLBACK")
+    other.close()
+    assert migrate.inspect(path, folder) == Progress(1, ("0002_b",))
+    assert migrate.run(path, folder) == Progress(2, ())
+
+
+def test_sqlite_and_mysql_steps_do_not_mix() -> None:
+    files = {file.name for file in FOLDER.iterdir()}
+    named = {f"{step.name}.{dialect}.sql" for dialect in ("sqlite", "mysql") for step in migration_steps.steps(dialect)}
+    assert files == named

@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: Apache-2.0
+"""No statement on a request's way reads a whole table: each engine is asked how it would run each one, MariaDB over
+200,000 messages.
+"""
+
+import asyncio
+import importlib
+import pkgutil
+import re
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import fields, is_dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+import apsw
+import pytest
+from sqlalchemy import BindParameter, LargeBinary, String, bindparam, select
+from sqlalchemy.dialects import mysql
+from sqlalchemy.sql.compiler import SQLCompiler
+
+import models.db.tables
+from models.db.database import Compiled, Database, InList, Row, Statement, Value, as_list
+from models.db.engine import Location, bring_up_to_date, open_database, parse_url
+from models.db.schema import users
+from models.db.sqlite import migrate
+from tests.models.db.many import FILL, NOW
+from tests.support import mariadb
+from tests.support.mariadb import MariaDB
+
+# Reads of a list that travels as a parameter, of a constant, or of rows that an indexed search has found.
+SMALL_SCAN = re.compile(r"SCAN (CONSTANT ROW|\(.*|anon_\d+|.* VIRTUAL TABLE .*)")
+
+# Runs off the event loop for the number of its searches, and must search all the same.
+SEARCHES_THOUGH_BULK = {"models.db.tables.users._LIST_DISCOVERABLE"}
+
+
+def _statements() -> Iterator[tuple[str, Statement]]:
+    """Every statement that a module of models.db.tables keeps, by its name there."""
+    for module in pkgutil.iter_modules(models.db.tables.__path__, "models.db.tables."):
+        for name, value in vars(importlib.import_module(module.name)).items():
+            for statement in _inside(value):
+                yield f"{module.name}.{name}", statement
+
+
+def _inside(value: object) -> Iterable[Statement]:
+    if isinstance(value, Statement):
+        return [value]
+    if isinstance(value, Mapping):
+        return [item for item in value.values() if isinstance(item, Statement)]
+    if isinstance(value, list | tuple):
+        return [statement for item in value for statement in _inside(item)]
+    if is_dataclass(value) and not isinstance(value, type):
+        return [item for field in fields(value) for item in _inside(getattr(value, field.name))]
+    return []
+
+
+@pytest.fixture(scope="module")
+def connection(tmp_path_factory: pytest.TempPathFactory) -> Iterator[apsw.Connection]:
+    path: Path = tmp_path_factory.mktemp("plans") / "new.db"
+    migrate.run(path)
+    connection = apsw.Connection(str(path))
+    yield connection
+    connection.close()
+
+
+def _searches(name: str, statement: Statement) -> bool:
+    return not statement.bulk or name in SEARCHES_THOUGH_BULK
+
+
+def _full_scans(connection: apsw.Connection, statement: Statement) -> list[str]:
+    compiled = statement.sql("sqlite")
+    params = compiled.constants | dict.fromkeys(compiled.required)
+    plan = [str(row[3]) for row in connection.execute(f"EXPLAIN QUERY PLAN {compiled.text}", params)]
+    return [line for line in plan if line.startswith("SCAN") and not SMALL_SCAN.fullmatch(line)]
+
+
+def test_no_statement_reads_a_whole_table(connection: apsw.Connection) -> None:
+    scans = {
+        name: _full_scans(connection, statement) for name, statement in _statements() if _searches(name, statement)
+    }
+    assert {name: lines for name, lines in scans.items() if lines} == {}
+
+
+def test_every_statement_is_one_that_sqlite_understands(connection: apsw.Connection) -> None:
+    for _, statement in _statements():
+        _full_scans(connection, statement)
+
+
+def test_a_read_of_a_whole_table_would_be_seen(connection: apsw.Connection) -> None:
+    by_name = Statement(select(users.c.uid).where(users.c.nickname == bindparam("nickname")))
+    by_uid = Statement(select(users.c.nickname).where(users.c.uid == bindparam("uid")))
+    by_uids = Statement(select(users.c.nickname).where(InList(users.c.uid, bindparam("uids"))))
+    assert as_list([1]) == "[1]"
+    assert _full_scans(connection, by_name) == ["SCAN users"]
+    assert _full_scans(connection, by_uid) == _full_scans(connection, by_uids) == []
+
+
+# Only SQLite has it, and only its operators ask.
+OF_SQLITE = {"models.db.tables.integrity._SQLITE_VERSION"}
+MANY_ROWS = 200
+SAMPLES: dict[str, Value] = {"now": NOW, "before": NOW, "after": 0, "version": 1}
+SAMPLES |= dict.fromkeys(("families", "keys"), as_list(["x"]))
+SAMPLES |= dict.fromkeys(("limit", "at_most", "enough"), 50)
+SAMPLES |= dict.fromkeys(("me", "person", "uid", "this", "receiver_uid", "of_uid"), 77)
+FAST = ("--innodb-buffer-pool-size=512M", "--innodb-log-file-size=512M", "--innodb-doublewrite=0")
+
+
+class Explained(Statement):
+    """How MariaDB would run a statement. https://mariadb.com/docs/server/reference/sql-statements/explain"""
+
+    def _compile(self, dialect: str) -> Compiled:
+        compiled = super()._compile(dialect)
+        return replace(compiled, text=f"EXPLAIN {compiled.text}")
+
+
+@pytest.fixture(scope="module")
+def filled() -> Iterator[Location]:
+    if not mariadb.installed():
+        pytest.skip("no mariadbd is installed")
+    server = MariaDB(*FAST)
+    with closing(server.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("CREATE DATABASE glimpse_plans")
+        location = parse_url(server.url("glimpse_plans"))
+        asyncio.run(bring_up_to_date(location))
+        cursor.execute("USE glimpse_plans")
+        for statement in FILL:
+            cursor.execute(statement)
+    yield location
+    server.close()
+
+
+@pytest.fixture
+async def many(filled: Location) -> AsyncIterator[Database]:
+    db = open_database(filled)
+    yield db
+    await db.close()
+
+
+def _samples(statement: Statement) -> dict[str, Value]:
+    """A value of the right type for each of its parameters: of somebody who has been sent some, where it is a uid."""
+    clause = cast(SQLCompiler, statement.clause.compile(dialect=mysql.dialect(paramstyle="pyformat")))
+    compiled = statement.sql("mysql")
+    return {name: _sample(name, bind, compiled) for bind, name in clause.bind_names.items() if bind.required}
+
+
+def _sample(name: str, bind: BindParameter[Any], compiled: Compiled) -> Value:
+    if name in compiled.lists:
+        items = [bytes(32)] if compiled.lists[name] is bytes else [77, 78, 5000]
+        return SAMPLES.get(name, as_list(items))
+    if isinstance(bind.type, LargeBinary):
+        return bytes(32)
+    return "x" if isinstance(bind.type, String) else SAMPLES.get(name, 78)
+
+
+async def _long_reads(db: Database, statement: Statement) -> list[str]:
+    """The steps of a plan that read all of a table or of an index, and many rows of it."""
+    plan = await db.read(Explained(statement.clause), **_samples(statement))
+    return [f"{row[2]}: {row[3]}, {row[8]} rows" for row in plan if row[1] != "INSERT" and _reads_all(row)]
+
+
+def _reads_all(step: Row) -> bool:
+    _, _, _, access, _, _, _, _, rows, _ = step
+    return access in ("ALL", "index") and int(rows or 0) > MANY_ROWS
+
+
+@pytest.mark.anyio
+async def test_no_statement_reads_a_whole_table_of_a_large_mariadb(many: Database) -> None:
+    for name, statement in _statements():
+        if _searches(name, statement) and name not in OF_SQLITE:
+            assert (name, await _long_reads(many, statement)) == (name, [])
+
+
+@pytest.mark.anyio
+async def test_every_statement_is_one_that_mariadb_understands(many: Database) -> None:
+    for name, statement in _statements():
+        if statement.bulk and not name.startswith("models.db.tables.integrity."):
+            await _long_reads(many, statement)
+
+
+@pytest.mark.anyio
+async def test_a_read_of_a_whole_table_would_be_seen_on_mariadb(many: Database) -> None:
+    by_name = Statement(select(users.c.uid).where(users.c.nickname == bindparam("nickname")))
+    by_uids = Statement(select(users.c.nickname).where(InList(users.c.uid, bindparam("uids"))))
+    assert len(await _long_reads(many, by_name)) == 1
+    assert await _long_reads(many, by_uids) == []

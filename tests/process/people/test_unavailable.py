@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""To whom an image cannot be sent: unknown, blocking and unfriendly receivers look the same and cost the same."""
+
+import secrets
+
+import httpx
+
+from tests.process.people.acts import accept, alike, ask, block, discover, part
+from tests.support.harness import Person, Server
+from tests.support.pictures import png
+
+
+def send(one: Person, **receiver: object) -> httpx.Response:
+    data = {name: str(value) for name, value in receiver.items()}
+    return one.request("POST", "/v1/images", data=data, files={"img_file": ("x.png", png(), "image/png")})
+
+
+def test_blocked_and_unknown_look_the_same(server: Server, ann: Person, ben: Person) -> None:
+    assert send(ben, receiver_uid=ann.uid).status_code == 201
+    block(ann, ben)
+    files = len(server.stored_files())
+    blocked = [send(ben, receiver_uid=ann.uid), send(ben, receiver_phone=ann.phone_hash)]
+    unknown = [send(ben, receiver_uid=2**40), send(ben, receiver_phone=secrets.token_hex(32))]
+    assert blocked[0].status_code == 403
+    assert blocked[0].json()["code"] == "recipient_unavailable"
+    assert alike(*blocked, *unknown)
+    assert len(server.stored_files()) == files
+    assert send(ann, receiver_uid=ben.uid).status_code == 201, "a block has one direction"
+
+
+def test_among_friends_three_reasons_look_the_same(friends_only: Server) -> None:
+    ann, ben, eve = (friends_only.register(name) for name in ("Ann", "Ben", "Eve"))
+    ask(ann, ben)
+    asked = send(ann, receiver_uid=ben.uid)
+    accept(ben, ann)
+    assert send(ann, receiver_uid=ben.uid).status_code == send(ben, receiver_phone=ann.phone_hash).status_code == 201
+    block(ben, ann)
+    blocked = send(ann, receiver_phone=ben.phone_hash)
+    stranger, unknown = send(ann, receiver_uid=eve.uid), send(ann, receiver_phone=secrets.token_hex(32))
+    assert blocked.status_code == 403
+    assert alike(asked, blocked, stranger, unknown)
+
+
+def test_a_friend_no_more_is_a_stranger(friends_only: Server) -> None:
+    ann, ben = friends_only.register("Ann"), friends_only.register("Ben")
+    ask(ann, ben)
+    accept(ben, ann)
+    part(ben, ann)
+    assert alike(send(ann, receiver_uid=ben.uid), send(ann, receiver_uid=2**40))
+
+
+def test_each_distinct_receiver_who_is_not_available_spends_of_the_budget(friends_only: Server) -> None:
+    ann, ben = friends_only.register("Ann"), friends_only.register("Ben")
+    block(ben, ann)
+    tries: list[dict[str, object]] = [
+        {"receiver_phone": secrets.token_hex(32)},
+        {"receiver_phone": ben.phone_hash},
+        {"receiver_uid": ben.uid},
+        {"receiver_uid": 2**40},
+    ]
+    for receiver in [*tries, *tries]:
+        assert send(ann, **receiver).status_code == 403
+    assert discover(ann, ben.phone_hash, "0" * 64).json()["code"] == "discovery_budget", "1 is left"
+    assert discover(ann, ben.phone_hash).json() == {"matches": []}
+    for receiver in tries:
+        assert send(ann, **receiver).status_code == 403, "these are paid for"
+    refused = [
+        send(ann, receiver_phone=secrets.token_hex(32)),
+        send(ann, receiver_phone=friends_only.register().phone_hash),
+        send(ann, receiver_uid=2**41),
+    ]
+    assert refused[0].json()["code"] == "discovery_budget"
+    assert int(refused[0].headers["Retry-After"]) > 0
+    assert {reply.status_code for reply in refused} == {429}
+    ask(ann, ben)
+    friend = friends_only.register()
+    ask(friend, ann)
+    ask(ann, friend)
+    assert send(ann, receiver_phone=friend.phone_hash).status_code == 201, "who is available costs nothing"
