@@ -50,8 +50,6 @@ class GetuiHandler(VendorHandler):
         self.state.check_token(self.request.headers.get("token", ""))
         if call == "user/status":
             return self.state.presence(self.path_args[2].split(","))
-        if call == "task":
-            return self.state.revoke(self.path_args[2])
         return self.state.push_single(body) if call == "push/single/cid" else self.state.push_batch(body)
 
     async def answer(self) -> tuple[int, Any]:
@@ -77,13 +75,6 @@ class StatusHandler(GetuiHandler):
     """`GET /user/status/{cids}`."""
 
     async def get(self, *path: str) -> None:
-        await self.post(*path)
-
-
-class TaskHandler(GetuiHandler):
-    """`DELETE /task/{task}`."""
-
-    async def delete(self, *path: str) -> None:
         await self.post(*path)
 
 
@@ -120,16 +111,12 @@ class Control(ControlHandler):
             "violations": state.violations,
             "calls": state.calls,
             "repeated": state.repeated,
-            "tasks": state.tasks,
         }
 
     def _set_cid(self, cid: str, state: str) -> None:
         if state not in CID_STATES:
             raise ValueError(f"state is one of {', '.join(CID_STATES)}")
         self.state.cids[cid] = state
-
-    def _set_task(self, task: str) -> None:
-        self.state.tasks[task] = "running"
 
     def _set_strict(self, *, on: bool) -> None:
         self.state.strict = bool(on)
@@ -148,7 +135,6 @@ def application(state: GetuiState) -> Application:
             (r"/v2/([^/]+)/(auth)(?:/([0-9a-f]+))?", SignInHandler, own),
             (r"/v2/([^/]+)/(push/single/cid|push/single/batch/cid)", GetuiHandler, own),
             (r"/v2/([^/]+)/(user/status)/([^/]+)", StatusHandler, own),
-            (r"/v2/([^/]+)/(task)/([^/]+)", TaskHandler, own),
             (r"/__([a-z_]+)", Control, own),
             (r"/", PageHandler, own | {"title": "GeTui"}),
         ],

@@ -60,7 +60,6 @@ class GetuiState:
     tokens: dict[str, int] = field(default_factory=dict)
     auth_times: deque[int] = field(default_factory=deque)
     cids: dict[str, str] = field(default_factory=dict)
-    tasks: dict[str, str] = field(default_factory=dict)
     strict: bool = False
     leave_out_dead: bool = False
     inbox: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
@@ -122,13 +121,6 @@ class GetuiState:
                 last = self.clock.now() - days * TOKEN_MS
                 data[cid] = {"last_login_time": str(last), "status": "online" if state == "online" else "offline"}
         return 200, {"code": 0, "msg": "", "data": data}
-
-    def revoke(self, task: str) -> Answer:
-        """`DELETE /task/{task}`: stops a list or app task, and none to a single target."""
-        if task not in self.tasks:
-            raise Refused(400, 22002, "invalid task")
-        self.tasks[task] = "revoked"
-        return 200, {"code": 0, "msg": ""}
 
     def _count_sign_in(self, now: int) -> None:
         while self.auth_times and self.auth_times[0] <= now - 60_000:

@@ -7,15 +7,12 @@ from pathlib import Path
 
 import click
 
-from app.providers import vendors
 from config.load import Config
-from httpclient.http1 import HttpClient
 from models.clock import HOUR_MS, now_ms
 from models.db.tables import outbox_summary
 from models.db.tables.outbox import State
 from models.db.tables.outbox_summary import Waiting, Wanted
 from ops.opening import (
-    CannotRun,
     Command,
     as_json,
     explained,
@@ -26,8 +23,6 @@ from ops.opening import (
     settings,
     when,
 )
-from push.base import Delivered, Outcome
-from push.providers.getui import GetuiProvider
 from services.operating import drop_pushes, list_pushes, retry_pushes
 
 those = click.argument("ids", metavar="ID...", nargs=-1, type=click.IntRange(min=1))
@@ -150,26 +145,6 @@ def drop(
     _tell(len(chosen) if ids else done, done, "dropped", as_json=as_json)
 
 
-@outbox.command()
-@click.argument("tasks", metavar="TASK...", nargs=-1, required=True)
-@of_a_server
-@click.option("--app", metavar="A", default="", help="Of this app of push.getui; without it of the plain one.")
-@as_json
-def revoke(file: Path | None, data_dir: Path | None, *, tasks: tuple[str, ...], app: str, as_json: bool) -> None:
-    """Stop tasks at GeTui that go to many phones: from its console, or from another program with the same keys.
-
-    No push of ours is such a task. Exit status 0, 1 when GeTui does not stop one, 2 when it could not run.
-    """
-    config = settings(file, data_dir)
-    with explained(), progress("Revoking"):
-        outcomes = asyncio.run(_revoke(config, app, tasks))
-    refused = {task: outcome.reason for task, outcome in outcomes.items() if not isinstance(outcome, Delivered)}
-    if not as_json:
-        for task, reason in refused.items():
-            click.echo(f"{task!r}: {reason!r}", err=True)
-    _tell(len(outcomes), len(outcomes) - len(refused), "revoked", as_json=as_json)
-
-
 def _wanted(state: State | None, provider: str | None, app: str | None, device: int | None) -> Wanted:
     if app is not None and provider is None:
         raise click.UsageError("--app needs --provider")
@@ -198,17 +173,6 @@ async def _due(config: Config, wanted: Wanted) -> list[int]:
 async def _drop(config: Config, ids: list[int]) -> int:
     async with opened_database(config) as db:
         return await drop_pushes(db, ids, now=now_ms())
-
-
-async def _revoke(config: Config, app: str, tasks: tuple[str, ...]) -> dict[str, Outcome]:
-    credentials = vendors(config, may_make=False, webpush=False).getui.get(app)
-    if credentials is None:
-        raise CannotRun(f"push.getui has no app {app!r}" if app else "push.getui is not configured")
-    provider = GetuiProvider(credentials, HttpClient())
-    try:
-        return {task: await provider.revoke(task) for task in tasks}
-    finally:
-        await provider.close()
 
 
 def _tell(asked: int, done: int, verb: str, *, as_json: bool) -> None:

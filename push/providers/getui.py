@@ -82,13 +82,6 @@ class GetuiProvider:
             return Rejected("it says nothing of this target")
         return Presence(found["status"] == "online", milliseconds(found.get("last_login_time"), 0))
 
-    async def revoke(self, task: str) -> Outcome:
-        """Stop a list or app task, and what of it has not left yet; Delivered where it is done."""
-        answer = await self._ask("DELETE", f"task/{quote(task, safe='')}")
-        if isinstance(answer, Retry):
-            return answer
-        return Delivered() if answer.code == OK else outcome_of(answer.code, answer.message, self._clock())
-
     async def close(self) -> None:
         await self._http.close()
 

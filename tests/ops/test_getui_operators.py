@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What operators ask GeTui by command: whether a phone is connected, and to stop a task to many phones."""
+"""What operators ask GeTui by command: whether a phone is connected."""
 
 import asyncio
 import json
@@ -12,8 +12,7 @@ import pytest
 
 from emulators.getui import Running, running
 from ops.doctor import doctor
-from ops.outbox import outbox
-from tests.ops.commands import asked, invoke, refused
+from tests.ops.commands import asked
 
 pytestmark = pytest.mark.anyio
 
@@ -29,7 +28,7 @@ async def vendor(anyio_backend: str) -> AsyncIterator[Running]:
 def config(vendor: Running, tmp_path: Path) -> Path:
     path = tmp_path / "config.yaml"
     getui = {"base_url": vendor.base_url, **asdict(vendor.state.keys)}
-    path.write_text(json.dumps({"push": {"getui": {**getui, "apps": {"other": getui}}}}))
+    path.write_text(json.dumps({"push": {"getui": getui}}))
     return path
 
 
@@ -46,18 +45,3 @@ async def test_the_doctor_says_since_when_a_phone_is_away(vendor: Running, confi
     status, found = await said(config, "away")
     assert status == "warn"
     assert found.startswith("took the test, and the app has not been connected since 20")
-
-
-async def test_a_task_to_many_phones_is_stopped(vendor: Running, config: Path) -> None:
-    vendor.state.tasks.update(RASL_1="running", RASL_2="running")
-    stop = ("revoke", "--config", config)
-    done = await asyncio.to_thread(asked, outbox, config.parent, *stop, "RASL_1")
-    assert (done["asked"], done["done"]) == (1, 1)
-    result = await asyncio.to_thread(invoke, outbox, config.parent, *stop, "--app", "other", "RASL_2", "RASS_3")
-    assert (result.exit_code, result.stdout) == (1, "1 of 2 revoked\n")
-    assert "'RASS_3': '22002" in result.stderr
-    assert vendor.state.tasks == {"RASL_1": "revoked", "RASL_2": "revoked"}
-
-
-def test_revoking_needs_an_app_that_there_is(config: Path, tmp_path: Path) -> None:
-    assert "no app 'third'" in refused(outbox, tmp_path, "revoke", "--config", config, "--app", "third", "RASL_1")

@@ -321,19 +321,8 @@ async def test_presence_of_a_target(vendor: Running, getui: GetuiProvider) -> No
     ("kind", "outcome"),
     [("10005", Retry("10005: per-minute limit", after=60.0)), ("502", Retry("HTTP 502 without a code"))],
 )
-async def test_presence_and_revoking_meet_faults_as_a_push_does(
+async def test_presence_meets_faults_as_a_push_does(
     vendor: Running, getui: GetuiProvider, kind: str, outcome: Outcome
 ) -> None:
-    meet(vendor, kind, times=2)
+    meet(vendor, kind)
     assert await getui.presence("here") == outcome
-    assert await getui.revoke("task") == outcome
-
-
-async def test_revoking_stops_a_list_task_and_no_push_of_ours(vendor: Running, getui: GetuiProvider) -> None:
-    vendor.state.tasks["RASL_1"] = "running"
-    await getui.send([a_push(1)])
-    vendor.state.tokens.clear()
-    assert await getui.revoke("RASL_1") == Delivered()
-    assert vendor.state.tasks == {"RASL_1": "revoked"}
-    [item] = vendor.state.inbox["cid1"]
-    assert isinstance(await getui.revoke(item["task_id"]), Retry)
