@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from chat.base import ChatFailed, ChatService, ChatToken, ChatUser
-from models.db.database import Database, Transaction
+from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import chat_accounts, users
 from models.db.tables.chat_accounts import ChatAccount
 from models.errors import InvalidField, ProviderNotConfigured, Unavailable
 from models.user import UserId
-from services.accounts.account_issuing import write
 from services.accounts.registration import Problems
 
 PROVIDERS = ("agora", "sendbird")
@@ -127,7 +126,7 @@ class Chat:
 
         found = await chat_accounts.find(self._db, uid=uid, provider=provider)
         if found is None:
-            found = await write(self._db, unit)
+            found = await write_retrying(self._db, unit)
         return found
 
     async def _mark_created(self, uid: UserId, provider: str) -> None:

@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
 
-from models.db.database import Database, Transaction
+from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import devices, push_history
 from models.db.tables.devices import Address, Device, DeviceId
 from models.db.tables.push_history import PastPush
 from models.errors import InvalidField, NotFound
 from models.user import UserId
 from push.base import Delivered, Gone, Outcome, Provider, Push, Rejected, Retry
-from services.accounts.account_issuing import write
 from services.accounts.registration import DEVICE_TYPES, Problems, read_one_of
 from services.device_tokens import DeviceTokens
 from services.limits import Limits
@@ -81,7 +80,7 @@ class Devices:
             await devices.end(tx, device_ids=_excess(await devices.list_active(tx, uid=uid), device_id), now=now)
             return device_id
 
-        return await write(self._db, unit)
+        return await write_retrying(self._db, unit)
 
     async def list_devices(self, uid: UserId) -> list[Device]:
         """The person's devices that get pushes, oldest first."""
@@ -111,7 +110,7 @@ class Devices:
                 )
             return found is not None
 
-        if not await write(self._db, unit):
+        if not await write_retrying(self._db, unit):
             raise NotFound
 
     async def end(self, uid: UserId, device_id: int) -> None:

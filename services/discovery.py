@@ -11,13 +11,12 @@ from math import ceil
 from typing import Any
 
 from models.clock import DAY_MS
-from models.db.database import Database, Transaction
+from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import budgets, users
 from models.errors import DiscoveryBudget, InvalidField
 from models.keys import KeyRing
 from models.phone import is_phone_hash
 from models.user import UserId
-from services.accounts.account_issuing import write
 
 MAX_HASHES = 500
 
@@ -46,7 +45,7 @@ class Discovery:
             await self._spend(tx, uid, len(wanted))
 
         if self._enabled:
-            await write(self._db, unit)
+            await write_retrying(self._db, unit)
         digests = {self._keys.phone_digest(phone_hash): phone_hash for phone_hash in wanted}
         hashes = {digest.digest: phone_hash for digest, phone_hash in digests.items()}
         found = await users.list_discoverable(self._db, list(digests), asker_uid=uid)
@@ -68,7 +67,7 @@ class Discovery:
                 await self._spend(tx, uid, 1)
 
         if self._enabled:
-            await write(self._db, unit)
+            await write_retrying(self._db, unit)
 
     async def _spend(self, tx: Transaction, uid: UserId, amount: int) -> None:
         now = self._clock()

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from models import rules
-from models.db.database import Database, Transaction
+from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import group_members, groups, users
 from models.errors import GroupTooLarge, InvalidField, NotFound
 from models.group import Group, GroupId, JoinPolicy, Role
 from models.ids import read_id
 from models.user import UserId
 from services import membership
-from services.accounts.account_issuing import write
 from services.accounts.registration import Problems, read_name, read_one_of
 from services.membership import MAX_MEMBERS
 
@@ -82,7 +81,7 @@ class Groups:
             await membership.tell(tx, [uid, *others], group_id, "created", now=now, by=uid)
             return Group(group_id, room_gid, wanted.name, wanted.join, now)
 
-        return await write(self._db, unit)
+        return await write_retrying(self._db, unit)
 
     async def list_groups(self, uid: UserId, *, after: int, before: int, limit: int) -> Page:
         """The groups that the caller is in, oldest first."""

@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from models.db.database import Database, Transaction
+from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import blocks, events, friendships, users
 from models.db.tables.blocks import Blocked
 from models.db.tables.friendships import Friend
 from models.errors import Conflict, InvalidField, NotFound
 from models.user import FriendState, UserId
-from services.accounts.account_issuing import write
 
 FRIENDS, INCOMING, OUTGOING = FriendState.FRIENDS, FriendState.INCOMING, FriendState.OUTGOING
 
@@ -53,7 +52,7 @@ class People:
                 return await self._make_friends(tx, uid, other)
             return await self._request(tx, uid, other, mine, theirs)
 
-        return await write(self._db, unit)
+        return await write_retrying(self._db, unit)
 
     async def accept(self, uid: UserId, other: int) -> FriendState:
         """Become friends with somebody who has asked; FRIENDS also when they are. Raises NotFound."""
@@ -67,7 +66,7 @@ class People:
                 raise NotFound
             return mine
 
-        return await write(self._db, unit)
+        return await write_retrying(self._db, unit)
 
     async def part(self, uid: UserId, other: int) -> None:
         """Be friends no more; also withdraws and declines. Nobody is told."""
@@ -77,7 +76,7 @@ class People:
                 await users.lock(tx, uid, other)
             await friendships.delete_pair(tx, *sorted((uid, other)))
 
-        await write(self._db, unit)
+        await write_retrying(self._db, unit)
 
     async def list_friends(self, uid: UserId, state: str, *, after: int, before: int, limit: int) -> Page:
         """Those who stand so with the caller, by ascending uid. Raises InvalidField."""
@@ -100,7 +99,7 @@ class People:
             await blocks.insert_block(tx, uid=uid, blocked_uid=other, now=self._clock())
             await friendships.delete_pair(tx, *sorted((uid, other)))
 
-        await write(self._db, unit)
+        await write_retrying(self._db, unit)
 
     async def unblock(self, uid: UserId, other: int) -> None:
         """A request that was made meanwhile stays unseen until it is made again."""
@@ -108,7 +107,7 @@ class People:
         async def unit(tx: Transaction) -> None:
             await blocks.delete_block(tx, uid=uid, blocked_uid=other)
 
-        await write(self._db, unit)
+        await write_retrying(self._db, unit)
 
     async def list_blocked(self, uid: UserId, *, after: int, before: int, limit: int) -> Page:
         """Whom the caller blocks, by ascending uid."""

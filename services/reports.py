@@ -4,13 +4,12 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from models.db.database import Database, Transaction
+from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import reports, users
 from models.db.tables.reports import Report
 from models.errors import InvalidField, NotFound
 from models.ids import read_id
 from models.user import UserId
-from services.accounts.account_issuing import write
 
 MAX_REASON_CHARACTERS = 2000
 MAX_NOTE_CHARACTERS = 255
@@ -48,7 +47,7 @@ class Reports:
                 now=self._clock(),
             )
 
-        return await write(self._db, unit)
+        return await write_retrying(self._db, unit)
 
 
 async def list_reports(db: Database, *, only_open: bool, before: int, limit: int) -> list[Report]:

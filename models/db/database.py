@@ -216,6 +216,23 @@ class Database(Protocol):
     async def close(self) -> None: ...
 
 
+WRITE_TRIES = 3
+"""The loser of one race finds the winner's row on its second try; a third is for who meets another request there."""
+
+
+async def write_retrying(db: Database, unit: Unit[T]) -> T:
+    """Run the unit, and again from its start when another request was quicker to the same number, name or key.
+
+    Raises what the unit and the database raise, and Unavailable when others were quicker every time.
+    """
+    for _ in range(WRITE_TRIES):
+        try:
+            return await db.write(unit)
+        except UniqueViolation:
+            continue
+    raise Unavailable
+
+
 def drive(unit: Coroutine[Any, Any, T], run: Callable[[Call], list[Row] | Changed]) -> T:
     """Run a unit to its end on an engine that answers at once.
 

@@ -1,16 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """How somebody becomes an account, gets theirs back, or takes over a number that was given up.
 
-All but `write` is part of a caller's transaction: whether the number was proved is decided there.
+All of it is part of a caller's transaction: whether the number was proved is decided there.
 """
 
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from models.clock import DAY_MS, MINUTE_MS
-from models.db.database import Database, Transaction, UniqueViolation, Unit
+from models.db.database import Transaction
 from models.db.tables import (
     credentials,
     devices,
@@ -24,17 +23,14 @@ from models.db.tables import (
     users,
 )
 from models.db.tables.devices import DeviceId
-from models.errors import IdempotencyConflict, Unavailable
+from models.errors import IdempotencyConflict
 from models.keys import KeyRing, new_ukey, ukey_digest
 from models.phone import phone_hash
 from models.user import User, UserId
 from services.accounts.registration import Newcomer
 from services.expiry import expire
 
-T = TypeVar("T")
-
 REPEAT_MS = 10 * MINUTE_MS
-RACES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +59,6 @@ class Request:
 
     key_digest: bytes
     request_digest: bytes
-
-
-async def write(db: Database, unit: Unit[T]) -> T:
-    """Run the unit, and again from its start when another request was quicker to the same number or key.
-
-    Raises what the unit and the database raise, and Unavailable when others were quicker every time.
-    """
-    for _ in range(RACES):
-        try:
-            return await db.write(unit)
-        except UniqueViolation:
-            continue
-    raise Unavailable
 
 
 class AccountIssuing:

@@ -14,7 +14,7 @@ from math import ceil
 from typing import Any
 
 from models.clock import MINUTE_MS
-from models.db.database import Database, Transaction
+from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import activations
 from models.db.tables.activations import Pending
 from models.errors import (
@@ -31,7 +31,7 @@ from models.keys import KeyRing
 from models.phone import Phone, country_of, from_e164, phone_hash
 from push.sms.base import SmsMessage
 from push.sms.queue import Place, SmsQueue
-from services.accounts.account_issuing import AccountIssuing, Issued, Request, Started, write
+from services.accounts.account_issuing import AccountIssuing, Issued, Request, Started
 from services.accounts.registration import Newcomer
 from services.accounts.sms_budgets import SmsBudgets
 from services.limits import Limits
@@ -103,7 +103,7 @@ class Activation:
             return started
 
         with self._place(e164) as place:
-            answer = await write(self._db, unit)
+            answer = await write_retrying(self._db, unit)
             if isinstance(answer, Started) and answer.activation_id == activation_id:
                 _send(place, e164, code)
         return answer
@@ -135,7 +135,7 @@ class Activation:
             return Started(activation_id, current.expires_at, resend_at)
 
         with self._place(e164) as place:
-            started = await write(self._db, unit)
+            started = await write_retrying(self._db, unit)
             _send(place, e164, code)
         return started
 
@@ -158,7 +158,7 @@ class Activation:
                 return earlier
             return await self._take_code(tx, activation_id, code, request)
 
-        answer = await write(self._db, unit)
+        answer = await write_retrying(self._db, unit)
         if isinstance(answer, AppError):
             raise answer
         if answer.retrieved:

@@ -10,14 +10,13 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import Any
 
-from models.db.database import Database, Transaction, UniqueViolation
+from models.db.database import Database, Transaction, UniqueViolation, write_retrying
 from models.db.tables import devices, passwords, refresh_tokens, users
 from models.db.tables.passwords import Password
 from models.errors import AppError, Conflict, Forbidden, ProofRequired, Taken, Unauthenticated
 from models.keys import new_secret
 from models.login import Name, parse_name
 from models.user import UserId
-from services.accounts.account_issuing import write
 from services.accounts.login_fields import (
     MIN_PASSWORD_BYTES,
     Signup,
@@ -86,7 +85,7 @@ class Passwords:
             await self._add_device(tx, uid, signup, now)
             return await self._tokens.start(tx, uid)
 
-        grant = await write(self._db, unit)
+        grant = await write_retrying(self._db, unit)
         if grant is None:
             raise Taken
         return grant.uid, self._tokens.sign(grant)

@@ -6,14 +6,14 @@ from dataclasses import replace
 from typing import Any
 
 from models.clock import DAY_MS
-from models.db.database import Database, Transaction
+from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import credentials, passwords, users
 from models.errors import Forbidden, InvalidField, NotFound, Unauthenticated
 from models.keys import KeyRing, new_ukey, ukey_digest
 from models.login import NameKind, parse_name
 from models.phone import phone_hash
 from models.user import User, UserId
-from services.accounts.account_issuing import AccountIssuing, Issued, Request, Started, write
+from services.accounts.account_issuing import AccountIssuing, Issued, Request, Started
 from services.accounts.activation import Activation
 from services.accounts.registration import Newcomer, Problems, read_newcomer, read_nickname
 from services.accounts.sessions import end_others
@@ -92,7 +92,7 @@ class Accounts:
             )
             return await users.get(tx, uid)
 
-        return self._profile(await write(self._db, unit))
+        return self._profile(await write_retrying(self._db, unit))
 
     async def renew_ukey(self, caller: Caller, *, end_other_sessions: bool = False) -> str:
         """A new ukey. The one that asked lives until the new one is used, at most a day; every other ends now.
@@ -123,7 +123,7 @@ class Accounts:
             await credentials.expire_all(tx, uid=caller.uid, expires_at=now + DAY_MS)
             await credentials.insert_ukey(tx, uid=caller.uid, digest=ukey_digest(ukey), now=now)
 
-        await write(self._db, unit)
+        await write_retrying(self._db, unit)
         return ukey
 
     async def get_user(self, uid: int) -> dict[str, Any]:
@@ -154,7 +154,7 @@ class Accounts:
             await self._account_issuing.remember(tx, request, issued)
             return issued
 
-        return await write(self._db, unit)
+        return await write_retrying(self._db, unit)
 
     def _profile(self, user: User) -> dict[str, Any]:
         e164 = self._keys.decrypt_phone(user.phone_cipher) if user.phone_cipher else None
