@@ -103,9 +103,5 @@ class Agora:
 
 def _error(answer: Answer) -> str:
     """Agora's word for what went wrong."""
-    try:
-        found = json.loads(answer.body)
-    except ValueError:
-        return ""
-    error = found.get("error") if isinstance(found, dict) else None
+    error = answer.json_object().get("error")
     return error[:64] if isinstance(error, str) else ""

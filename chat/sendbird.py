@@ -62,11 +62,7 @@ class Sendbird:
         answer = await self._http.post(url, content=json.dumps(body).encode(), headers=headers)
         if isinstance(answer, NoAnswer):
             raise ChatFailed(f"sendbird: {answer.reason}")
-        try:
-            found = json.loads(answer.body)
-        except ValueError:
-            found = None
-        return answer.status, found if isinstance(found, dict) else {}
+        return answer.status, answer.json_object()
 
 
 def _failed(status: int, answer: dict[str, Any]) -> ChatFailed:

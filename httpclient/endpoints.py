@@ -163,6 +163,8 @@ def _parse(text: str) -> httpx.URL:
         raise NotAllowed("is no URL") from None
     if url.scheme not in DEFAULT_PORTS or not url.raw_host:
         raise NotAllowed("must begin with https://")
+    if b"%" in url.raw_host:  # what httpx makes of a bracket without its other half, and of whatever no name has
+        raise NotAllowed("is no URL")
     if "@" in AUTHORITY_END.split(text.split("://", 1)[1], maxsplit=1)[0]:
         raise NotAllowed("must not carry a user or password")
     return url

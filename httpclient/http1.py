@@ -7,6 +7,7 @@ only ever means: try again.
 """
 
 import asyncio
+import json
 import socket
 import ssl
 from collections.abc import Mapping
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import lru_cache
 from time import time
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import h11
 import httpx
@@ -49,6 +50,14 @@ class Answer:
             return max(parsedate_to_datetime(value).timestamp() - time(), 0.0)
         except (ValueError, OverflowError):
             return None
+
+    def json_object(self) -> dict[str, Any]:
+        """The JSON object that the body is; an empty one where it is anything else, or nested too deeply to read."""
+        try:
+            document = json.loads(self.body)
+        except (ValueError, RecursionError):
+            return {}
+        return document if isinstance(document, dict) else {}
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,10 +6,8 @@ A device is given up on APNs' explicit word about its token alone; what speaks o
 again and counts against the provider.
 """
 
-import json
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from httpclient.http1 import Answer
 from push.base import Delivered, Gone, Outcome, Rejected, Retry
@@ -79,7 +77,7 @@ def read_answer(answer: Answer) -> Delivered | Failure:
     """What the answer says."""
     if answer.status == 200:
         return Delivered()
-    document = _object(answer.body)
+    document = answer.json_object()
     reason, timestamp = document.get("reason"), document.get("timestamp")
     return Failure(
         answer.status,
@@ -126,11 +124,3 @@ class Doubt:
             return outcome
         reason = f"{outcome.reason} for every device: is it the right sandbox and topic?"
         return Retry(reason, provider_fault=of_all)
-
-
-def _object(body: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}

@@ -8,7 +8,6 @@ import asyncio
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
 from urllib.parse import urlencode
 
 import jwt
@@ -130,7 +129,7 @@ class FcmAuth:
     def _accept(self, answer: Answer | NoAnswer, now: int) -> str | Retry:
         if isinstance(answer, NoAnswer):
             return Retry(f"auth: {answer.reason}")
-        document = read_object(answer.body)
+        document = answer.json_object()
         token = document.get("access_token")
         if answer.status != 200 or not isinstance(token, str) or not token.isascii() or not token.isprintable():
             said = document.get("error") if document.get("error") in OAUTH_ERRORS else ""
@@ -152,15 +151,6 @@ OAUTH_ERRORS = (
     "unsupported_grant_type",
     "invalid_scope",
 )
-
-
-def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object of an answer; an empty one when it has none."""
-    try:
-        document = json.loads(body)
-    except (ValueError, RecursionError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def rsa_key(pem: str) -> RSAPrivateKey:

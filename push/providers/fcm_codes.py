@@ -13,7 +13,6 @@ from typing import Any
 
 from httpclient.http1 import Answer
 from push.base import Delivered, Gone, Outcome, Rejected, Retry
-from push.providers.fcm_auth import read_object
 
 MALFORMED_TOKEN = "not a valid fcm registration token"  # noqa: S105 - FCM's words
 TOKEN_FIELD = "message.token"  # noqa: S105 - a field's name
@@ -65,7 +64,7 @@ class Failure:
 
 def read_answer(answer: Answer) -> Delivered | Failure:
     """What the answer says. A 200 without a message's name is a failure: somebody else has spoken."""
-    document = read_object(answer.body)
+    document = answer.json_object()
     if answer.status == 200 and isinstance(document.get("name"), str):
         return Delivered()
     error = document.get("error")

@@ -44,11 +44,8 @@ class Envelope:
 
 def read_envelope(answer: Answer) -> Envelope | None:
     """The answer's envelope; None when it has none."""
-    try:
-        document = json.loads(answer.body)
-    except (ValueError, RecursionError):
-        return None
-    if not isinstance(document, dict) or type(document.get("code")) is not int:
+    document = answer.json_object()
+    if type(document.get("code")) is not int:
         return None
     message = document.get("msg")
     return Envelope(document["code"], message if isinstance(message, str) else "", document.get("data"))

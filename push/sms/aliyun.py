@@ -94,11 +94,7 @@ def _number(e164: str) -> str:
 
 def _outcome(answer: Answer) -> SmsOutcome:
     """Business errors come with status 200: the code in the body decides."""
-    try:
-        found = json.loads(answer.body)
-    except ValueError:
-        found = None
-    code = found.get("Code") if isinstance(found, dict) else None
+    code = answer.json_object().get("Code")
     if code == OK and answer.status == 200:
         return Sent()
     said = code if isinstance(code, str) and _CODE.fullmatch(code) else f"HTTP {answer.status}"

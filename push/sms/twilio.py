@@ -4,12 +4,11 @@
 Source: https://www.twilio.com/docs/messaging/api/message-resource
 """
 
-import json
 from base64 import b64encode
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
-from httpclient.http1 import HttpClient, NoAnswer
+from httpclient.http1 import Answer, HttpClient, NoAnswer
 from push.sms.base import NOTHING_LEFT, NotSent, Sent, SmsMessage, SmsOutcome
 
 TOO_MANY = 429
@@ -47,18 +46,14 @@ class TwilioSms:
             return NotSent(answer.reason, temporary=answer.reason in NOTHING_LEFT)
         if 200 <= answer.status < 300:
             return Sent()
-        reason = f"HTTP {answer.status}, twilio error {_code(answer.body)}"
+        reason = f"HTTP {answer.status}, twilio error {_code(answer)}"
         return NotSent(reason, temporary=answer.status >= 500 or answer.status == TOO_MANY)
 
     async def close(self) -> None:
         await self._http.close()
 
 
-def _code(body: bytes) -> int:
+def _code(answer: Answer) -> int:
     """Twilio's number for what went wrong, 0 where it gives none: https://www.twilio.com/docs/api/errors."""
-    try:
-        found = json.loads(body)
-    except ValueError:
-        return 0
-    code = found.get("code") if isinstance(found, dict) else None
+    code = answer.json_object().get("code")
     return code if isinstance(code, int) else 0
