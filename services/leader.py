@@ -7,6 +7,7 @@ neither the clocks of machines nor the database's have to agree.
 
 import asyncio
 import logging
+import math
 import secrets
 import time
 from collections.abc import Callable, Hashable, Mapping
@@ -20,6 +21,9 @@ HOLDS = 5
 
 DEAD_SECONDS = 30.0
 """A server that has not shown for so long that it lives does not count any more."""
+
+NEVER = -math.inf
+"""Before every moment of a monotonic clock, whose zero means nothing."""
 
 log = logging.getLogger("glimpse.leases")
 
@@ -64,7 +68,7 @@ class Lease:
         self._monotonic = monotonic
         self._failures = FailureDetector(seconds, monotonic)
         self._holder = ""
-        self._until = 0.0
+        self._until = NEVER
 
     @property
     def held(self) -> bool:
@@ -80,7 +84,7 @@ class Lease:
         if await self._keep() or await self._take():
             self._until = began + self._seconds
         else:
-            self._until = 0.0
+            self._until = NEVER
         return self.held
 
     async def run(self, taken: Callable[[], None]) -> None:
@@ -100,7 +104,7 @@ class Lease:
 
     async def release(self) -> None:
         """Let another have it at once. Raises DatabaseError: then they wait for its end."""
-        self._until = 0.0
+        self._until = NEVER
         if self._holder:
             await self._db.write(partial(leases.release, name=self._name, holder=self._holder))
 

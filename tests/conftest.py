@@ -9,6 +9,9 @@ import pytest
 
 from tests.support import engines
 from tests.support.engines import Engine, NewFolder
+from tests.support.own_config import no_settings_in_the_environment, write
+
+__all__ = ["no_settings_in_the_environment", "write"]
 
 MISSING = "" if "mariadb" in engines.NAMES else "No mariadbd is installed (make test-deps): its half is skipped"
 

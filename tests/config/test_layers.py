@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from config.load import Config, from_command_line, load
+from tests.support.own_config import Write
 
 Configured = Callable[[str], Config]
-Write = Callable[[str], Path]
 
 
 def test_the_shipped_file_alone_is_a_configuration_that_runs_on_loopback() -> None:

@@ -4,10 +4,8 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
-from pathlib import Path
 
-Write = Callable[[str], Path]
+from tests.support.own_config import Write
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:

@@ -91,6 +91,18 @@ async def test_of_many_at_once_one_has_it(machines: list[Machine]) -> None:
     assert [lease.held for lease in leases] == held
 
 
+async def test_who_was_refused_holds_nothing_though_its_clock_shows_less_than_zero(machines: list[Machine]) -> None:
+    first, second = machines[0].lease(), Machine(machines[1].db, booted=-1000.0).lease()
+    assert not second.held
+    assert await first.renew()
+
+    assert not await second.renew()
+    await first.release()
+    assert await second.renew()
+    await second.release()
+    assert not second.held
+
+
 async def test_who_holds_it_on_time_keeps_it(machines: list[Machine]) -> None:
     first, *others = [machine.lease() for machine in machines]
     assert await first.renew()

@@ -18,7 +18,7 @@ from tests.support.interposed import Interposed
 pytestmark = pytest.mark.anyio
 
 SHORT_LEASE = 1.0
-LONG_LEASE = 60.0  # which no load of the machine lets anybody lose
+LONG_LEASE = float(DAY)  # which no load of the machine lets anybody lose
 LIMIT_SECONDS = 60
 
 
