@@ -16,13 +16,14 @@ import uvloop
 
 from models.db.database import Changed, Database, Row, Statement, Transaction, Unit, Value
 from models.db.tables import credentials, phone_index
-from models.ids import MAX_ID, IdRange
+from models.ids import MAX_ID
 from models.keys import new_ukey, ukey_digest
+from models.paging import IdRange
 from models.phone import phone_hash
 from models.user import UserId
 from services.authentication import Authentication, Caller
-from services.delivery import Sent
 from services.history import Conversation, History
+from services.sending import SentImage
 from tests.services.town import Town, open_town
 from tests.support.engines import SqliteEngine
 
@@ -108,20 +109,20 @@ class Requests:
         self._keys += 1
         return f"key {self._keys}"
 
-    async def image(self, key: str | None = None, **addressee: Any) -> Sent:
+    async def image(self, key: str | None = None, **addressee: Any) -> SentImage:
         await self._caller(self.ann)
         if key is not None:
             assert not await self._town.sending.find_earlier(self.ann, key)
         return await self._town.send(self.ann, key=key, **addressee)
 
-    async def image_by_phone(self, key: str | None = None) -> Sent:
+    async def image_by_phone(self, key: str | None = None) -> SentImage:
         return await self.image(key, receiver_phone=_phone(self.ben))
 
     async def text(self, key: str | None = None, **addressee: Any) -> None:
         await self._caller(self.ann)
         await self._town.say(self.ann, key=key, **addressee)
 
-    async def fetch(self, image: Sent) -> None:
+    async def fetch(self, image: SentImage) -> None:
         await self._caller(self.ben)
         reading = self._town.reading
         opened = await reading.open_image(await reading.find_image(self.ben, image.message_key))
@@ -135,17 +136,17 @@ class Requests:
         await reading.finish_image(opened, 60_000)
         reading.close_image(opened)
 
-    async def delete(self, uid: UserId, image: Sent) -> None:
+    async def delete(self, uid: UserId, image: SentImage) -> None:
         await self._caller(uid)
         await self._town.reading.acknowledge(uid, image.message_key)
 
-    async def status(self, image: Sent) -> None:
+    async def status(self, image: SentImage) -> None:
         await self._caller(self.ann)
         await self._town.reading.status(self.ann, image.message_key)
 
     async def inbox(self) -> None:
         await self._caller(self.ben)
-        await self._town.reading.inbox(self.ben, after=0, before=MAX_ID, limit=50)
+        await self._town.reading.inbox(self.ben, PAGE)
 
     async def history(self, conversation: Conversation) -> None:
         await self._caller(self.ann)

@@ -34,6 +34,7 @@ from models.errors import (
 from models.origin import normal_origin
 from models.user import UserId
 from services.authentication import Caller
+from services.fields import check, unknown
 from telemetry import logs, metrics
 
 log = logging.getLogger("glimpse.http")
@@ -210,9 +211,9 @@ class BaseHandler(RefusingHandler):
     def query(self, *allowed: str) -> dict[str, str]:
         """The query's fields. Raises InvalidField for one that is not allowed, given twice, or no text."""
         found: dict[str, str] = {}
-        for name, values in self.request.query_arguments.items():
-            if name not in allowed:
-                raise InvalidField(fields=[(name[:64], "unknown")])
+        given = self.request.query_arguments
+        check(unknown(given, allowed))
+        for name, values in given.items():
             if len(values) > 1:
                 raise InvalidField(fields=[(name, "given more than once")])
             try:

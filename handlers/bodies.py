@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl
 from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
 
 from models.errors import InvalidField, MalformedRequest, UnsupportedType
+from services.fields import shown
 
 MAX_BODY_BYTES = 256 * 1024
 MAX_FIELDS = 64
@@ -52,7 +53,7 @@ def unique(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in pairs:
         if name in found:
-            raise InvalidField(fields=[(name[:64], "given more than once")])
+            raise InvalidField(fields=[(shown(name), "given more than once")])
         found[name] = value
     return found
 

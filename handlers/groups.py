@@ -5,18 +5,19 @@ from handlers import paging
 from handlers.base import BaseHandler
 from models.errors import NotFound
 from models.ids import parse_id
+from services.groups import read_changes, read_new_group, read_role, read_room_gid
 
 
 class GroupsHandler(BaseHandler):
     """POST and GET /v1/groups."""
 
     async def post(self) -> None:
-        group = await self.services.groups.create(self.uid, self.fields())
+        group = await self.services.groups.create(self.uid, read_new_group(self.fields(), self.uid))
         self.reply(201, {"group_id": group.group_id, "room_gid": group.room_gid})
 
     async def get(self) -> None:
-        at = paging.cursor(self.query("after", "before", "limit"))
-        page = await self.services.groups.list_groups(self.uid, after=at.after, before=at.before, limit=at.limit)
+        wanted = paging.cursor(self.query("after", "before", "limit"))
+        page = await self.services.groups.list_groups(self.uid, wanted)
         self.reply(200, {"items": page.items, "next": page.next})
 
 
@@ -27,7 +28,7 @@ class GroupHandler(BaseHandler):
         self.reply(200, await self.services.groups.get(self.uid, _id(group_id)))
 
     async def patch(self, group_id: str) -> None:
-        self.reply(200, await self.services.groups.update(self.uid, _id(group_id), self.fields()))
+        self.reply(200, await self.services.groups.update(self.uid, _id(group_id), read_changes(self.fields())))
 
     async def delete(self, group_id: str) -> None:
         await self.services.groups.delete(self.uid, _id(group_id))
@@ -38,7 +39,7 @@ class GroupMemberHandler(BaseHandler):
     """PUT and DELETE /v1/groups/{group_id}/members/{uid}."""
 
     async def put(self, group_id: str, uid: str) -> None:
-        await self.services.groups.put_member(self.uid, _id(group_id), _id(uid), self.fields())
+        await self.services.groups.put_member(self.uid, _id(group_id), _id(uid), read_role(self.fields()))
         self.reply(204)
 
     async def delete(self, group_id: str, uid: str) -> None:
@@ -50,7 +51,7 @@ class GroupJoinHandler(BaseHandler):
     """POST /v1/groups/join."""
 
     async def post(self) -> None:
-        self.reply(200, await self.services.groups.join(self.uid, self.fields()))
+        self.reply(200, await self.services.groups.join(self.uid, read_room_gid(self.fields())))
 
 
 def _id(text: str) -> int:

@@ -182,6 +182,6 @@ class InboxHandler(BaseHandler):
     """GET /v1/inbox: the caller's pending images, oldest first."""
 
     async def get(self) -> None:
-        cursor = paging.cursor(self.query("after", "before", "limit"))
-        page = await self.services.reading.inbox(self.uid, after=cursor.after, before=cursor.before, limit=cursor.limit)
+        wanted = paging.cursor(self.query("after", "before", "limit"))
+        page = await self.services.reading.inbox(self.uid, wanted)
         self.reply(200, {"items": page.items, "next": page.next})

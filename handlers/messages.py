@@ -7,8 +7,10 @@ from typing import Any
 from handlers.base import BaseHandler
 from handlers.paging import DEFAULT_LIMIT, MAX_LIMIT, cursor, number
 from models.errors import InvalidField, NotFound
-from models.ids import MAX_ID, IdRange, parse_id
+from models.ids import MAX_ID, parse_id
+from models.paging import IdRange
 from services.history import Conversation
+from services.messaging import read_draft
 
 MAX_PAGE = 1_000_000
 PAGED = {"page", "per_page"}
@@ -25,7 +27,7 @@ class MessagesHandler(BaseHandler):
     async def post(self) -> None:
         assert self.caller
         key = self.idempotency_key()
-        sent = await self.services.messaging.send(self.caller, self.fields(), key)
+        sent = await self.services.messaging.send(self.caller, read_draft(self.fields()), key)
         self.reply(201, {"message_id": sent.message_id, "send_time": sent.send_time})
 
     async def get(self) -> None:

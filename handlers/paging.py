@@ -1,27 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The cursor of a list, as it stands in the query."""
+"""Which part of a list is wanted, as it stands in the query."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from models.errors import InvalidField
 from models.ids import MAX_ID
+from models.paging import IdRange
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
 
 
-@dataclass(frozen=True, slots=True)
-class Cursor:
-    """Of ids greater than `after` and less than `before`, at most `limit`."""
-
-    after: int
-    before: int
-    limit: int
-
-
-def cursor(query: Mapping[str, str]) -> Cursor:
-    """Raises InvalidField."""
-    return Cursor(
+def cursor(query: Mapping[str, str]) -> IdRange:
+    """The part of a list that is wanted. Raises InvalidField."""
+    return IdRange(
         after=number(query, "after", default=0, least=0, most=MAX_ID),
         before=number(query, "before", default=MAX_ID, least=0, most=MAX_ID),
         limit=number(query, "limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT),

@@ -2,19 +2,20 @@
 """Friends, blocks, reports and discovery: section 7 of the HTTP contract, but for groups."""
 
 from dataclasses import asdict
+from typing import Any
 
 from handlers import paging
 from handlers.base import BaseHandler
 from models.errors import InvalidField, NotFound
 from models.ids import parse_id, read_id
+from models.paging import Page
 from models.user import FriendState
-from services.people import Page
 
 
 class ListsPeople(BaseHandler):
     """How a page of people is answered."""
 
-    def reply_page(self, page: Page) -> None:
+    def reply_page(self, page: Page[Any]) -> None:
         self.reply(200, {"items": [asdict(item) for item in page.items], "next": page.next})
 
 
@@ -34,11 +35,9 @@ class FriendsHandler(ListsPeople):
 
     async def get(self) -> None:
         query = self.query("state", "after", "before", "limit")
-        at = paging.cursor(query)
+        wanted = paging.cursor(query)
         state = query.get("state", FriendState.FRIENDS)
-        self.reply_page(
-            await self.services.people.list_friends(self.uid, state, after=at.after, before=at.before, limit=at.limit)
-        )
+        self.reply_page(await self.services.people.list_friends(self.uid, state, wanted))
 
 
 class FriendAcceptHandler(BaseHandler):
@@ -61,10 +60,8 @@ class BlocksHandler(ListsPeople):
     """GET /v1/blocks."""
 
     async def get(self) -> None:
-        at = paging.cursor(self.query("after", "before", "limit"))
-        self.reply_page(
-            await self.services.people.list_blocked(self.uid, after=at.after, before=at.before, limit=at.limit)
-        )
+        wanted = paging.cursor(self.query("after", "before", "limit"))
+        self.reply_page(await self.services.people.list_blocked(self.uid, wanted))
 
 
 class BlockHandler(BaseHandler):

@@ -10,7 +10,7 @@ from handlers.base import BaseHandler
 from handlers.uploads import FORM_OVERHEAD_BYTES, HashOnly, Upload
 from models.errors import AppError, ImageTooLarge, MalformedRequest, Unauthenticated, Unavailable, UnsupportedType
 from services.authentication import Caller
-from services.delivery import Sent
+from services.sending import SentImage, read_content
 from storage.disk import DiskWriter, Reservation
 
 LONGEST_UPLOAD_SECONDS = 900
@@ -119,18 +119,18 @@ class SendImageHandler(BaseHandler):
                 room.release()
         self._tell(sent)
 
-    def _tell(self, sent: Sent) -> None:
+    def _tell(self, sent: SentImage) -> None:
         self.set_header("Location", f"/v1/images/{sent.message_key}")
         self.set_header("Message-Id", str(sent.message_id))
         self.set_header("Message-Key", sent.message_key)
         self.set_header("Send-Time", str(sent.send_time))
         self.reply(201)
 
-    async def _finish(self, caller: Caller, upload: Upload, rest: bytes) -> Sent:
+    async def _finish(self, caller: Caller, upload: Upload, rest: bytes) -> SentImage:
         sending = self.services.sending
         if self.repeats and self.key:
             await upload.sink.write(rest)
-            return await sending.repeat(caller, self.key, upload.fields, upload.sink.sha256)
+            return await sending.repeat(caller, self.key, read_content(upload.fields), upload.sink.sha256)
         if self.refusal_unless_repeat:
             raise self.refusal_unless_repeat
         assert self.writer

@@ -16,10 +16,14 @@ from multipart import MultipartError, MultipartSegment, PushMultipartParser
 from models.errors import ImageTooLarge, InvalidField, MalformedRequest, TooLarge
 from models.imagefile import HeaderReader
 from models.shared_counters import SharedCounter
+from services.fields import check, unknown
 
 IMAGE_FIELD = "img_file"
 FIELDS = frozenset(
-    {"phone_hash", "ukey", "receiver_uid", "receiver_phone", "group_id", "ttl_seconds", "caption", "filetype"}
+    {
+        *("phone_hash", "ukey", "receiver_uid", "receiver_phone", "group_id", "ttl_seconds", "caption", "filetype"),
+        IMAGE_FIELD,
+    }
 )
 MAX_FIELD_BYTES = 4096
 MAX_SEGMENTS = 16
@@ -168,8 +172,7 @@ class Upload:
 
     def _start(self, segment: MultipartSegment) -> None:
         name = segment.name
-        if name != IMAGE_FIELD and name not in FIELDS:
-            raise InvalidField(fields=[(name[:64], "unknown")])
+        check(unknown([name], FIELDS))
         if name in self._seen:
             raise InvalidField(fields=[(name, "given more than once")])
         self._seen.add(name)

@@ -1,19 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ids as they stand in requests: positive integers that every database can hold."""
 
-from dataclasses import dataclass
-
 MAX_ID = 2**63 - 1
-
-
-@dataclass(frozen=True, slots=True)
-class IdRange:
-    """Of ids greater than `after` and less than `before`: `limit` of them, behind the first `offset`."""
-
-    after: int
-    before: int
-    limit: int
-    offset: int = 0
 
 
 def read_id(value: object) -> int | None:

@@ -39,26 +39,22 @@ class SendPolicy:
     friends_only: bool
 
 
-def check_can_write_to(recipient: Recipient | None, policy: SendPolicy) -> Recipient:
-    """The recipient, if the sender may send to them at all. Raises RecipientUnavailable."""
-    if recipient is None or not is_reachable(recipient):
+def check_can_send(recipient: Recipient | None, size: int | None, policy: SendPolicy) -> None:
+    """Whether an image of `size` bytes may go to this person, or with None a text, which takes no room in an inbox.
+
+    Raises RecipientUnavailable, InboxFull.
+    """
+    if recipient is None or not _is_reachable(recipient):
         raise RecipientUnavailable
     if policy.friends_only and not recipient.is_friend:
         raise RecipientUnavailable
-    return recipient
-
-
-def check_can_send(recipient: Recipient | None, size: int, policy: SendPolicy) -> Recipient:
-    """The recipient, if an image of `size` bytes may go to them. Raises RecipientUnavailable, InboxFull."""
-    recipient = check_can_write_to(recipient, policy)
     if not _has_room(recipient, size, policy):
         raise InboxFull
-    return recipient
 
 
-def can_receive_in_group(recipient: Recipient, size: int, policy: SendPolicy) -> bool:
+def can_receive_in_group(recipient: Recipient, size: int | None, policy: SendPolicy) -> bool:
     """Whether a member gets what another member sends to their group. They need not be friends: see `can_be_added`."""
-    return is_reachable(recipient) and _has_room(recipient, size, policy)
+    return _is_reachable(recipient) and _has_room(recipient, size, policy)
 
 
 def can_be_added(recipient: Recipient, policy: SendPolicy) -> bool:
@@ -66,15 +62,17 @@ def can_be_added(recipient: Recipient, policy: SendPolicy) -> bool:
 
     Where friendship is required it is required here: a group must not be the way around it.
     """
-    return is_reachable(recipient) and (recipient.is_friend or not policy.friends_only)
+    return _is_reachable(recipient) and (recipient.is_friend or not policy.friends_only)
 
 
-def is_reachable(recipient: Recipient) -> bool:
+def _is_reachable(recipient: Recipient) -> bool:
     """Whether anything that this sender sends gets to them."""
     return recipient.has_way_in and recipient.disabled_at is None and not recipient.blocks_sender
 
 
-def _has_room(recipient: Recipient, size: int, policy: SendPolicy) -> bool:
+def _has_room(recipient: Recipient, size: int | None, policy: SendPolicy) -> bool:
+    if size is None:
+        return True
     return recipient.pending_count < policy.max_pending and recipient.pending_bytes + size <= policy.max_pending_bytes
 
 

@@ -11,9 +11,9 @@ from chat.base import ChatFailed, ChatService, ChatToken, ChatUser
 from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import chat_accounts, users
 from models.db.tables.chat_accounts import ChatAccount
-from models.errors import InvalidField, ProviderNotConfigured, Unavailable
+from models.errors import ProviderNotConfigured, Unavailable
 from models.user import UserId
-from services.accounts.registration import Problems
+from services.fields import check, unknown
 
 PROVIDERS = ("agora", "sendbird")
 USERNAME_BYTES = 12
@@ -35,7 +35,7 @@ class Wanted:
 
 def read_wanted(fields: Mapping[str, Any]) -> Wanted:
     """Raises InvalidField with every field that is wrong."""
-    problems: Problems = [(name[:64], "unknown") for name in fields.keys() - {"provider", "channel", "publisher"}]
+    problems = unknown(fields, {"provider", "channel", "publisher"})
     provider, channel, publisher = fields.get("provider"), fields.get("channel"), fields.get("publisher", False)
     if provider not in PROVIDERS:
         problems.append(("provider", "must be one of " + ", ".join(PROVIDERS)))
@@ -43,8 +43,7 @@ def read_wanted(fields: Mapping[str, Any]) -> Wanted:
         problems.append(("channel", f"must be 1 to {MAX_CHANNEL_BYTES} visible ASCII characters"))
     if not isinstance(publisher, bool):
         problems.append(("publisher", "must be true or false"))
-    if problems:
-        raise InvalidField(fields=sorted(problems))
+    check(problems)
     assert isinstance(provider, str)
     return Wanted(provider, channel, publisher)
 

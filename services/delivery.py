@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The rows of an image that is being sent: to one person, or to everybody in a group at that moment.
+"""The rows of a message that is being sent: to one person, or to everybody in a group at that moment.
 
 All of it is part of the sender's transaction, which first locks the rows on whose facts it decides; one of the facts
-is that the sender's credential has not ended since the request began. What a group image costs in statements does not
-depend on how many people are in the group.
+is that the sender's credential has not ended since the request began. What a message to a group costs in statements
+does not depend on how many people are in the group.
 """
 
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import ClassVar
 
 from models import rules
+from models.addressee import Receiver, ToGroup, ToPerson
 from models.db.database import Transaction
 from models.db.tables import deliveries, events, group_members, messages, outbox, users
 from models.errors import EmptyGroup, RecipientUnavailable, Unauthenticated
-from models.group import GroupId
 from models.message import DeliveryState, MessageId
 from models.user import Recipient, UserId
 from services.authentication import Caller, check_live
@@ -20,105 +23,101 @@ from services.authentication import Caller, check_live
 EMPTY = [("group_id", "a group with somebody else in it")]
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
-    """The reply to an accepted image. `send_time` is in milliseconds."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outgoing(ABC):
+    """A message of which no row speaks yet, and all in which an image differs from a text.
 
-    message_id: MessageId
-    message_key: str
-    send_time: int
+    `size` is how many bytes of a receiver's inbox it takes, None for what takes no room there; `lifetime_ms` is how
+    long it is worth telling anybody of it; `needs_others` is false where one may speak to a group that nobody else is
+    in yet.
+    """
 
+    event: ClassVar[str]
+    """The type of its receivers' events."""
+    reached: ClassVar[DeliveryState]
+    """How those whom it reaches stand with it."""
 
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """An image as its sender described it, checked but for what only the database knows. `size` is in bytes."""
-
-    fields: dict[str, str]
-    filetype: str
-    ttl_seconds: int
-    caption: str
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """An image whose bytes are durable and of which no row speaks yet: to one receiver, or else to a group."""
-
-    draft: Draft
     sender: Caller
-    receiver_uid: UserId | None
-    group_id: GroupId | None
-    message_key: str
-    sha256: bytes
-    idempotency_key: str | None
+    to: Receiver
+    size: int | None
+    lifetime_ms: int
+    needs_others: bool = True
+
+    @abstractmethod
+    async def insert(self, tx: Transaction, now: int) -> MessageId:
+        """Write the message itself."""
+
+    @abstractmethod
+    def told(self, message_id: MessageId, now: int) -> Mapping[str, object]:
+        """What its receivers' events say; `message_id` comes first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """Under which rules an image is sent, when, and until when its pushes are tried. Times are in milliseconds."""
+    """Under which rules a message is sent, when, and until when its pushes are tried. Times are in milliseconds."""
 
     policy: rules.SendPolicy
     now: int
     give_up_at: int
 
 
-async def record(tx: Transaction, image: Stored, policy: rules.SendPolicy, *, now: int, push_give_up_ms: int) -> Sent:
+async def record(
+    tx: Transaction, message: Outgoing, policy: rules.SendPolicy, *, now: int, push_give_up_ms: int
+) -> MessageId:
     """Write message, deliveries, events, counters and one outbox row for each device, if this sender may send so.
 
     Raises Unauthenticated, RecipientUnavailable, InboxFull, EmptyGroup.
     """
-    terms = Terms(policy, now, now + min(image.draft.ttl_seconds * 1000, push_give_up_ms))
-    if image.receiver_uid is not None:
-        return await _to_person(tx, image, image.receiver_uid, terms)
-    assert image.group_id is not None
-    return await _to_group(tx, image, image.group_id, terms)
+    terms = Terms(policy, now, now + min(message.lifetime_ms, push_give_up_ms))
+    if isinstance(message.to, ToPerson):
+        return await _to_person(tx, message, message.to.receiver_uid, terms)
+    return await _to_group(tx, message, message.to, terms)
 
 
-async def _to_person(tx: Transaction, image: Stored, uid: UserId, terms: Terms) -> Sent:
-    size, sender_uid, now = image.draft.size, image.sender.uid, terms.now
-    rules.check_can_send(await receiver(tx, uid, image.sender, now), size, terms.policy)
-    sent = await _insert_message(tx, image, now)
-    await deliveries.insert_one(tx, message_id=sent.message_id, receiver_uid=uid, sender_uid=sender_uid)
-    data = {"message_id": sent.message_id, "message_key": sent.message_key, "sender_uid": sender_uid}
-    await events.append(tx, uid=uid, kind="image", at=now, data=data, pending_count=1, pending_bytes=size)
-    await outbox.insert_for_person(
-        tx, kind=outbox.Kind.MESSAGE, message_id=sent.message_id, uid=uid, now=now, give_up_at=terms.give_up_at
+async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Terms) -> MessageId:
+    now, sender = terms.now, message.sender
+    rules.check_can_send(await _receiver(tx, uid, sender, now), message.size, terms.policy)
+    message_id = await message.insert(tx, now)
+    await deliveries.insert_one(
+        tx, message_id=message_id, receiver_uid=uid, sender_uid=sender.uid, state=message.reached
     )
-    return sent
+    told, counted = message.told(message_id, now), _counted(message)
+    await events.append(tx, uid=uid, kind=message.event, at=now, data=told, **counted)
+    await outbox.insert_for_person(
+        tx, kind=outbox.Kind.MESSAGE, message_id=message_id, uid=uid, now=now, give_up_at=terms.give_up_at
+    )
+    return message_id
 
 
-async def _to_group(tx: Transaction, image: Stored, group_id: GroupId, terms: Terms) -> Sent:
-    """Whom the image cannot reach is left out, and the sender is not told of it."""
-    size, sender_uid, now = image.draft.size, image.sender.uid, terms.now
-    others = await others_in(tx, group_id, image.sender, now)
-    reached = {each.uid for each in others if rules.can_receive_in_group(each, size, terms.policy)}
+async def _to_group(tx: Transaction, message: Outgoing, to: ToGroup, terms: Terms) -> MessageId:
+    """Whom the message cannot reach is left out, and the sender is not told of it."""
+    now, sender = terms.now, message.sender
+    others = await _others_in(tx, to, sender, now, needs_others=message.needs_others)
+    reached = {each.uid for each in others if rules.can_receive_in_group(each, message.size, terms.policy)}
     left_out = {each.uid for each in others} - reached
-    sent = await _insert_message(tx, image, now)
-    for state, uids in ((DeliveryState.PENDING, reached), (DeliveryState.WITHHELD, left_out)):
+    message_id = await message.insert(tx, now)
+    for state, uids in ((message.reached, reached), (DeliveryState.WITHHELD, left_out)):
         if uids:
             await deliveries.insert_for_members(
-                tx, message_id=sent.message_id, receiver_uids=uids, sender_uid=sender_uid, state=state
+                tx, message_id=message_id, receiver_uids=uids, sender_uid=sender.uid, state=state
             )
-    if not reached:
-        await messages.end_if_nobody_waits(tx, sent.message_id, now)
-        return sent
-    said = {"message_id": sent.message_id, "message_key": sent.message_key, "sender_uid": sender_uid}
-    await events.append_for_all(
-        tx,
-        uids=reached,
-        kind="image",
-        at=now,
-        data={**said, "group_id": group_id},
-        pending_count=1,
-        pending_bytes=size,
-    )
-    await outbox.insert_for_people(
-        tx, kind=outbox.Kind.MESSAGE, message_id=sent.message_id, uids=reached, now=now, give_up_at=terms.give_up_at
-    )
-    return sent
+    if reached:
+        told, counted = message.told(message_id, now), _counted(message)
+        await events.append_for_all(tx, uids=reached, kind=message.event, at=now, data=told, **counted)
+        await outbox.insert_for_people(
+            tx, kind=outbox.Kind.MESSAGE, message_id=message_id, uids=reached, now=now, give_up_at=terms.give_up_at
+        )
+    elif message.reached is DeliveryState.PENDING:
+        await messages.end_if_nobody_waits(tx, message_id, now)
+    return message_id
 
 
-async def receiver(tx: Transaction, uid: UserId, sender: Caller, now: int) -> Recipient | None:
+def _counted(message: Outgoing) -> dict[str, int]:
+    """What the counters of a receiver's inbox grow by."""
+    return {"pending_count": int(message.size is not None), "pending_bytes": message.size or 0}
+
+
+async def _receiver(tx: Transaction, uid: UserId, sender: Caller, now: int) -> Recipient | None:
     """The facts about one person whom somebody sends something.
 
     Raises Unauthenticated for a sender who has left or whose credential has ended.
@@ -132,16 +131,14 @@ async def receiver(tx: Transaction, uid: UserId, sender: Caller, now: int) -> Re
     return people.get(uid)
 
 
-async def others_in(
-    tx: Transaction, group_id: GroupId, sender: Caller, now: int, *, needs_others: bool = True
-) -> list[Recipient]:
+async def _others_in(tx: Transaction, to: ToGroup, sender: Caller, now: int, *, needs_others: bool) -> list[Recipient]:
     """Everybody in the sender's group but the sender. Raises RecipientUnavailable when it is not theirs, EmptyGroup,
     Unauthenticated for a sender who has left or whose credential has ended.
 
-    The group is kept as it is until the transaction ends: who leaves now has their part of this image to release.
+    The group is kept as it is until the transaction ends: who leaves now has their part of this message to release.
     """
     found = await group_members.lock_recipients(
-        tx, group_id, sender.uid, credential_id=sender.credential_id, family=sender.family, now=now
+        tx, to.group_id, sender.uid, credential_id=sender.credential_id, family=sender.family, now=now
     )
     members = {member.uid: member for member in found}
     sending = members.pop(sender.uid, None)
@@ -158,21 +155,3 @@ def _check_sender(sender: Recipient | None) -> None:
     """Nothing is written for an account or by a credential that has ended while its last requests were under way."""
     if sender is None or not sender.has_way_in or not sender.is_let_in:
         raise Unauthenticated
-
-
-async def _insert_message(tx: Transaction, image: Stored, now: int) -> Sent:
-    draft = image.draft
-    message_id = await messages.insert_image(
-        tx,
-        message_key=image.message_key,
-        sender_uid=image.sender.uid,
-        receiver_uid=image.receiver_uid,
-        group_id=image.group_id,
-        send_time=now,
-        filetype=draft.filetype,
-        size=draft.size,
-        sha256=image.sha256,
-        caption=draft.caption,
-        expires_at=now + draft.ttl_seconds * 1000,
-    )
-    return Sent(message_id, image.message_key, now)

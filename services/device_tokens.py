@@ -8,7 +8,7 @@ from typing import Any
 from httpclient.endpoints import Endpoints, NotAllowed
 from models.errors import EndpointNotAllowed, InvalidField
 from push.tokens import read_token
-from services.accounts.registration import Problems
+from services.fields import Problems
 
 RESOLVING_SECONDS = 3.0
 

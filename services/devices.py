@@ -13,11 +13,12 @@ from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import devices, push_history
 from models.db.tables.devices import Address, Device, DeviceId
 from models.db.tables.push_history import PastPush
-from models.errors import InvalidField, NotFound
+from models.errors import NotFound
 from models.user import UserId
 from push.base import Delivered, Gone, Outcome, Provider, Push, Rejected, Retry
-from services.accounts.registration import DEVICE_TYPES, Problems, read_one_of
+from services.accounts.registration import DEVICE_TYPES
 from services.device_tokens import DeviceTokens
+from services.fields import Problems, check, read_one_of, unknown
 from services.limits import Limits
 
 MAX_DEVICES = 20
@@ -64,12 +65,11 @@ class Devices:
 
         Raises InvalidField, EndpointNotAllowed.
         """
-        problems = _unknown(fields, {"provider", "app", "token", "cid", "device_type"})
+        problems = unknown(fields, {"provider", "app", "token", "cid", "device_type"})
         provider, app = self._tokens.read_place(fields.get("provider"), fields.get("app"), problems)
         name, value = _read_token(fields, problems)
         device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, "", problems)
-        if problems:
-            raise InvalidField(fields=sorted(problems))
+        check(problems)
         token = await self._tokens.check(provider, value, field=name)
 
         async def unit(tx: Transaction) -> DeviceId:
@@ -89,11 +89,10 @@ class Devices:
     async def replace_token(self, uid: UserId, device_id: int, fields: Mapping[str, Any]) -> None:
         """Give a device the token that it has now. Raises NotFound, InvalidField, EndpointNotAllowed."""
         address = await self._address(uid, device_id)
-        problems = _unknown(fields, {"token", "cid", "device_type"})
+        problems = unknown(fields, {"token", "cid", "device_type"})
         name, value = _read_token(fields, problems)
         device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, address.device_type, problems)
-        if problems:
-            raise InvalidField(fields=sorted(problems))
+        check(problems)
         token = await self._tokens.check(address.provider, value, field=name)
 
         async def unit(tx: Transaction) -> bool:
@@ -190,10 +189,6 @@ class Devices:
         if address is None:
             raise NotFound
         return address
-
-
-def _unknown(fields: Mapping[str, Any], known: set[str]) -> Problems:
-    return [(name[:64].encode(errors="replace").decode(), "unknown") for name in fields.keys() - known]
 
 
 def _read_token(fields: Mapping[str, Any], problems: Problems) -> tuple[str, Any]:

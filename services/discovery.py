@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from math import ceil
 from typing import Any
 
+from models.addressee import Addressee, ToGroup, ToPhone
 from models.clock import DAY_MS
 from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import budgets, users
@@ -52,12 +53,15 @@ class Discovery:
         matches = [{"phone_hash": hashes[digest], "uid": other, "nickname": name} for digest, other, name in found]
         return sorted(matches, key=lambda match: str(match["phone_hash"]))
 
-    async def charge_unavailable(self, uid: UserId, receiver: str) -> None:
-        """Count a receiver, by whichever name, who was not available to this sender: once a day each.
+    async def charge_unavailable(self, uid: UserId, to: Addressee) -> None:
+        """Count a person, by whichever name, who was not available to this sender: once a day each. No group is.
 
         Whoever blocks the sender counts as an unknown one does, or the budget would tell them apart.
         Raises DiscoveryBudget when it is spent.
         """
+        if not self._enabled or isinstance(to, ToGroup):
+            return
+        receiver = f"receiver_phone {to.phone_hash}" if isinstance(to, ToPhone) else f"receiver_uid {to.receiver_uid}"
 
         async def unit(tx: Transaction) -> None:
             window = self._clock() // DAY_MS
@@ -66,8 +70,7 @@ class Discovery:
             if await budgets.spend(tx, key_digest=named, amount=1, limit=1, expires_at=(window + 1) * DAY_MS):
                 await self._spend(tx, uid, 1)
 
-        if self._enabled:
-            await write_retrying(self._db, unit)
+        await write_retrying(self._db, unit)
 
     async def _spend(self, tx: Transaction, uid: UserId, amount: int) -> None:
         now = self._clock()

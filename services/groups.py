@@ -8,6 +8,7 @@ import secrets
 import string
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from models import rules
@@ -16,9 +17,10 @@ from models.db.tables import group_members, groups, users
 from models.errors import GroupTooLarge, InvalidField, NotFound
 from models.group import Group, GroupId, JoinPolicy, Role
 from models.ids import read_id
+from models.paging import IdRange, Page, page_of
 from models.user import UserId
 from services import membership
-from services.accounts.registration import Problems, read_name, read_one_of
+from services.fields import Problems, check, read_name, read_one_of, unknown
 from services.membership import MAX_MEMBERS
 
 ROOM_LETTERS = string.ascii_letters + string.digits
@@ -37,38 +39,30 @@ class NewGroup:
 
 
 @dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a list, and the cursor of the next."""
+class GroupChanges:
+    """What somebody wants to change about a group; None where it stays as it is."""
 
-    items: list[dict[str, Any]]
-    next: int | None
+    name: str | None
+    join: JoinPolicy | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Groups:
     """What people do with groups. `clock` gives milliseconds; `wake_retention` is called when images may have ended."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        policy: rules.SendPolicy,
-        wake_retention: Callable[[], None],
-        clock: Callable[[], int],
-    ) -> None:
-        self._db = db
-        self._policy = policy
-        self._wake_retention = wake_retention
-        self._clock = clock
+    db: Database
+    policy: rules.SendPolicy
+    wake_retention: Callable[[], None]
+    clock: Callable[[], int]
 
-    async def create(self, uid: UserId, fields: Mapping[str, Any], *, shared_history: bool = False) -> Group:
+    async def create(self, uid: UserId, wanted: NewGroup, *, shared_history: bool = False) -> Group:
         """A group that the caller owns; with `shared_history`, rooms show newcomers what was said before them.
 
-        Raises InvalidField, also when somebody named is unknown, disabled or blocks the caller; GroupTooLarge.
+        Raises InvalidField when somebody named is unknown, disabled or blocks the caller.
         """
-        wanted = read_new_group(fields, uid)
 
         async def unit(tx: Transaction) -> Group:
-            now = self._clock()
+            now = self.clock()
             others = await self._addable(tx, uid, wanted.others)
             if len(others) < len(wanted.others):
                 raise InvalidField(fields=[("members", "somebody among them cannot be added")])
@@ -81,20 +75,20 @@ class Groups:
             await membership.tell(tx, [uid, *others], group_id, "created", now=now, by=uid)
             return Group(group_id, room_gid, wanted.name, wanted.join, now)
 
-        return await write_retrying(self._db, unit)
+        return await write_retrying(self.db, unit)
 
-    async def list_groups(self, uid: UserId, *, after: int, before: int, limit: int) -> Page:
+    async def list_groups(self, uid: UserId, wanted: IdRange) -> Page[dict[str, Any]]:
         """The groups that the caller is in, oldest first."""
-        found = await groups.list_of_person(self._db, uid, after=after, before=before, limit=limit + 1)
-        items = [
-            {**_shown(each.group), "role": each.role.value, "member_count": each.member_count} for each in found[:limit]
-        ]
-        return Page(items, items[-1]["group_id"] if len(found) > limit else None)
+        found = await groups.list_of_person(
+            self.db, uid, after=wanted.after, before=wanted.before, limit=wanted.limit + 1
+        )
+        items = [{**_shown(each.group), "role": each.role.value, "member_count": each.member_count} for each in found]
+        return page_of(items, wanted.limit, itemgetter("group_id"))
 
     async def get(self, uid: UserId, group_id: int) -> dict[str, Any]:
         """A group and everybody in it. Raises NotFound."""
-        group = await groups.find(self._db, group_id)
-        members = await group_members.list_members(self._db, group_id)
+        group = await groups.find(self.db, group_id)
+        members = await group_members.list_members(self.db, group_id)
         if group is None or all(member.uid != uid for member in members):
             raise NotFound
         people = [
@@ -108,27 +102,19 @@ class Groups:
         ]
         return {**_shown(group), "members": people}
 
-    async def update(self, uid: UserId, group_id: int, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """Change what is named and leave the rest; the group as it is then.
-
-        Raises InvalidField, NotFound, Forbidden.
-        """
-        problems: Problems = _unknown(fields, ("name", "join"))
-        name = read_name("name", fields["name"], problems) if "name" in fields else None
-        join = _read_policy(fields["join"], problems) if "join" in fields else None
-        if problems:
-            raise InvalidField(fields=problems)
+    async def update(self, uid: UserId, group_id: int, changes: GroupChanges) -> dict[str, Any]:
+        """Change what is named and leave the rest; the group as it is then. Raises NotFound, Forbidden."""
 
         async def unit(tx: Transaction) -> None:
             group, role = await _enter(tx, group_id, uid)
             rules.check_may_manage(role)
-            changed = (name or group.name, join or group.join)
+            changed = (changes.name or group.name, changes.join or group.join)
             if changed != (group.name, group.join):
                 await groups.update_group(tx, group.group_id, name=changed[0], join=changed[1])
                 everybody = await group_members.list_uids(tx, group_id)
-                await membership.tell(tx, everybody, group.group_id, "updated", now=self._clock(), by=uid)
+                await membership.tell(tx, everybody, group.group_id, "updated", now=self.clock(), by=uid)
 
-        await self._db.write(unit)
+        await self.db.write(unit)
         return await self.get(uid, group_id)
 
     async def delete(self, uid: UserId, group_id: int) -> None:
@@ -137,36 +123,32 @@ class Groups:
         async def unit(tx: Transaction) -> bool:
             group, role = await _enter(tx, group_id, uid)
             rules.check_may_manage(role, admins_too=False)
-            return await membership.end_some(tx, group.group_id, uid, now=self._clock())
+            return await membership.end_some(tx, group.group_id, uid, now=self.clock())
 
-        while not await self._db.write(unit):
-            self._wake_retention()
-        self._wake_retention()
+        while not await self.db.write(unit):
+            self.wake_retention()
+        self.wake_retention()
 
-    async def put_member(self, uid: UserId, group_id: int, other: int, fields: Mapping[str, Any]) -> None:
+    async def put_member(self, uid: UserId, group_id: int, other: int, role: Role | None) -> None:
         """Add somebody, or give a member another role; without a role, as they are, and new people plain members.
 
-        Raises InvalidField, Forbidden, GroupTooLarge; NotFound also for somebody who cannot be added.
+        Raises Forbidden, GroupTooLarge; NotFound also for somebody who cannot be added.
         """
-        problems: Problems = _unknown(fields, ("role",))
-        wanted = read_one_of("role", fields.get("role"), ROLES, "", problems)
-        if problems:
-            raise InvalidField(fields=problems)
 
         async def unit(tx: Transaction) -> None:
             group, actor = await _enter(tx, group_id, uid)
             before = await group_members.find_role(tx, group_id, other)
-            after = Role(wanted) if wanted else before or Role.MEMBER
+            after = role or before or Role.MEMBER
             rules.check_may_set_role(actor, before, after)
             if before is None:
                 members = await group_members.list_uids(tx, group_id)
                 if not await self._addable(tx, uid, [other], members):
                     raise NotFound
-                await membership.add(tx, group.group_id, members, UserId(other), after, by=uid, now=self._clock())
+                await membership.add(tx, group.group_id, members, UserId(other), after, by=uid, now=self.clock())
             elif before is not after:
-                await membership.set_role(tx, group.group_id, UserId(other), after, by=uid, now=self._clock())
+                await membership.set_role(tx, group.group_id, UserId(other), after, by=uid, now=self.clock())
 
-        await self._db.write(unit)
+        await self.db.write(unit)
 
     async def remove_member(self, uid: UserId, group_id: int, other: int) -> None:
         """Put a member out, or leave. Raises NotFound, Forbidden."""
@@ -179,35 +161,29 @@ class Groups:
                 if target is None:
                     raise NotFound
                 rules.check_may_remove(actor, target)
-            await membership.remove(tx, group.group_id, UserId(other), by=uid, now=self._clock())
+            await membership.remove(tx, group.group_id, UserId(other), by=uid, now=self.clock())
 
-        await self._db.write(unit)
-        self._wake_retention()
+        await self.db.write(unit)
+        self.wake_retention()
 
-    async def join(self, uid: UserId, fields: Mapping[str, Any]) -> dict[str, Any]:
+    async def join(self, uid: UserId, room_gid: str) -> dict[str, Any]:
         """Come into an open group by its room_gid; the group as it is then. Members may repeat it.
 
-        Raises InvalidField, GroupTooLarge; NotFound for no such group and for one that is not open.
+        Raises GroupTooLarge; NotFound for no such group and for one that is not open.
         """
-        room_gid = fields.get("room_gid")
-        problems: Problems = _unknown(fields, ("room_gid",))
-        if not isinstance(room_gid, str):
-            problems.append(("room_gid", f"must be {ROOM_CHARACTERS} letters and digits"))
-        if problems:
-            raise InvalidField(fields=problems)
 
         async def unit(tx: Transaction) -> GroupId:
-            group = await groups.lock_by_room(tx, str(room_gid))
+            group = await groups.lock_by_room(tx, room_gid)
             if group is None:
                 raise NotFound
             members = await group_members.list_uids(tx, group.group_id)
             if uid not in members:
                 if group.join is not JoinPolicy.OPEN:
                     raise NotFound
-                await membership.add(tx, group.group_id, members, uid, Role.MEMBER, by=uid, now=self._clock())
+                await membership.add(tx, group.group_id, members, uid, Role.MEMBER, by=uid, now=self.clock())
             return group.group_id
 
-        return await self.get(uid, await self._db.write(unit))
+        return await self.get(uid, await self.db.write(unit))
 
     async def _addable(
         self, tx: Transaction, uid: UserId, others: Collection[int], members: Collection[UserId] = ()
@@ -215,7 +191,7 @@ class Groups:
         """Those of these people whom the caller may put into a group. They, and all who will be told, are locked."""
         people = await users.lock_recipients(tx, {uid, *others, *members}, uid)
         found = [people[UserId(other)] for other in others if other in people]
-        return [person.uid for person in found if rules.can_be_added(person, self._policy)]
+        return [person.uid for person in found if rules.can_be_added(person, self.policy)]
 
 
 def new_room_gid() -> str:
@@ -225,19 +201,45 @@ def new_room_gid() -> str:
 
 def read_new_group(fields: Mapping[str, Any], uid: UserId) -> NewGroup:
     """Raises InvalidField with every field that is wrong, and GroupTooLarge."""
-    problems: Problems = _unknown(fields, ("name", "members", "join"))
+    problems = unknown(fields, ("name", "members", "join"))
     name = read_name("name", fields.get("name"), problems)
     join = _read_policy(fields.get("join"), problems)
     named = fields.get("members", [])
     others = [read_id(member) for member in named] if isinstance(named, list) else [None]
     if None in others:
         problems.append(("members", "must be a list of positive integers"))
-    if problems:
-        raise InvalidField(fields=problems)
+    check(problems)
     wanted = frozenset(other for other in others if other is not None) - {uid}
     if len(wanted) >= MAX_MEMBERS:
         raise GroupTooLarge(fields=[("members", f"at most {MAX_MEMBERS - 1} beside the owner")])
     return NewGroup(name, join, wanted)
+
+
+def read_changes(fields: Mapping[str, Any]) -> GroupChanges:
+    """Raises InvalidField with every field that is wrong."""
+    problems = unknown(fields, ("name", "join"))
+    name = read_name("name", fields["name"], problems) if "name" in fields else None
+    join = _read_policy(fields["join"], problems) if "join" in fields else None
+    check(problems)
+    return GroupChanges(name, join)
+
+
+def read_role(fields: Mapping[str, Any]) -> Role | None:
+    """The role to give, if one is named. Raises InvalidField."""
+    problems = unknown(fields, ("role",))
+    role = read_one_of("role", fields.get("role"), ROLES, "", problems)
+    check(problems)
+    return Role(role) if role else None
+
+
+def read_room_gid(fields: Mapping[str, Any]) -> str:
+    """Raises InvalidField."""
+    problems = unknown(fields, ("room_gid",))
+    room_gid = fields.get("room_gid")
+    if not isinstance(room_gid, str):
+        problems.append(("room_gid", f"must be {ROOM_CHARACTERS} letters and digits"))
+    check(problems)
+    return str(room_gid)
 
 
 async def _enter(tx: Transaction, group_id: int, uid: UserId) -> tuple[Group, Role]:
@@ -261,7 +263,3 @@ def _shown(group: Group) -> dict[str, Any]:
 
 def _read_policy(value: object, problems: Problems) -> JoinPolicy:
     return JoinPolicy(read_one_of("join", value, POLICIES, JoinPolicy.INVITE.value, problems))
-
-
-def _unknown(fields: Mapping[str, Any], known: tuple[str, ...]) -> Problems:
-    return [(name[:64].encode(errors="replace").decode(), "unknown") for name in fields if name not in known]

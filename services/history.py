@@ -12,8 +12,8 @@ from models.db.tables import group_members, history
 from models.db.tables.history import Entry
 from models.errors import NotFound
 from models.group import GroupId
-from models.ids import IdRange
 from models.message import DeliveryState, MessageKind
+from models.paging import IdRange
 from models.user import UserId
 
 
@@ -25,36 +25,36 @@ class Conversation:
     group_id: int | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class History:
     """What was said, as one of those who were there may see it. `clock` gives milliseconds."""
 
-    def __init__(self, *, db: Database, clock: Callable[[], int]) -> None:
-        self._db = db
-        self._clock = clock
+    db: Database
+    clock: Callable[[], int]
 
     async def read(self, uid: UserId, conversation: Conversation, wanted: IdRange) -> list[dict[str, Any]]:
         """The entries of this range, the newest first. Raises NotFound for a group that the caller is not in."""
         if conversation.group_id is not None:
             group_id = await self._own_group(uid, conversation.group_id)
-            found = await history.list_of_group(self._db, me=uid, group_id=group_id, wanted=wanted)
+            found = await history.list_of_group(self.db, me=uid, group_id=group_id, wanted=wanted)
         else:
             assert conversation.with_uid is not None
-            found = await history.list_with(self._db, me=uid, other=conversation.with_uid, wanted=wanted)
+            found = await history.list_with(self.db, me=uid, other=conversation.with_uid, wanted=wanted)
         own = [each for each in found if each.kind is MessageKind.IMAGE and each.message.sender_uid == uid]
-        states = await history.list_states(self._db, [each.message.message_id for each in own]) if own else {}
-        now = self._clock()
+        states = await history.list_states(self.db, [each.message.message_id for each in own]) if own else {}
+        now = self.clock()
         return [_shown(each, states.get(each.message.message_id), now) for each in found]
 
     async def count(self, uid: UserId, conversation: Conversation) -> int:
         """How many entries there are in all. Raises NotFound."""
         if conversation.group_id is not None:
             group_id = await self._own_group(uid, conversation.group_id)
-            return await history.count_of_group(self._db, me=uid, group_id=group_id)
+            return await history.count_of_group(self.db, me=uid, group_id=group_id)
         assert conversation.with_uid is not None
-        return await history.count_with(self._db, me=uid, other=conversation.with_uid)
+        return await history.count_with(self.db, me=uid, other=conversation.with_uid)
 
     async def _own_group(self, uid: UserId, group_id: int) -> GroupId:
-        if await group_members.find_role(self._db, group_id, uid) is None:
+        if await group_members.find_role(self.db, group_id, uid) is None:
             raise NotFound
         return GroupId(group_id)
 

@@ -4,114 +4,128 @@
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from models import rules
+from models.addressee import Receiver, ToPhone
 from models.clock import DAY_MS
 from models.db.database import CommitUnknown, Database, Transaction
-from models.db.tables import deliveries, events, idempotency, messages, outbox
-from models.errors import AppError, IdempotencyConflict, InvalidField, NotFound, RecipientUnavailable, Unavailable
-from models.group import GroupId
-from models.ids import read_id
+from models.db.tables import events, messages
+from models.errors import AppError, InvalidField, NotFound, RecipientUnavailable, Unavailable
 from models.message import DeliveryState, MessageId, MessageKind
 from models.user import UserId
-from services import delivery
-from services.accounts.registration import Problems
-from services.authentication import Caller, check_live
+from services import delivery, idempotency
+from services.authentication import Caller
 from services.discovery import Discovery
+from services.fields import Problems, check, read_addressee, unknown
+from services.idempotency import Request
 from services.limits import Limits
 
 MAX_TEXT, MAX_URL, MAX_SOURCE = 8000, 2048, 64
 MAX_PIXELS, MAX_SECONDS = 100_000, 1_000_000
 ADDRESSEES = ("receiver_uid", "group_id")
+OPERATION = "message"
+
+Body = dict[str, str | int]
+"""What a message says, as its kind has it."""
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
-    """A message as its sender wrote it, checked but for what only the database knows. `body` is what its kind has.
+class TextDraft:
+    """A text or a link as its sender wrote it, checked but for what only the database knows.
 
     `needs_others` is false where one may speak to a group that nobody else is in yet.
     """
 
-    receiver_uid: UserId | None
-    group_id: GroupId | None
+    to: Receiver
     kind: MessageKind
-    body: dict[str, str | int]
+    body: Body
     needs_others: bool = True
 
     @property
     def digest(self) -> bytes:
         """SHA-256 over all that makes this message this message: what an Idempotency-Key stands for."""
-        said = [self.receiver_uid, self.group_id, self.kind.value, sorted(self.body.items())]
+        said = [self.to.receiver_uid, self.to.group_id, self.kind.value, sorted(self.body.items())]
         return hashlib.sha256(json.dumps(said).encode()).digest()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingText(delivery.Outgoing):
+    """A text or a link."""
+
+    event = "message"
+    reached = DeliveryState.SENT
+
+    size: None = None
+    kind: MessageKind
+    body: Body
+
+    async def insert(self, tx: Transaction, now: int) -> MessageId:
+        if self.to.group_id is not None:
+            tx.touched.add(self.sender.uid)  # no event, but who follows a room sees what they have said
+        return await messages.insert_text(
+            tx,
+            kind=self.kind,
+            sender_uid=self.sender.uid,
+            receiver_uid=self.to.receiver_uid,
+            group_id=self.to.group_id,
+            send_time=now,
+            body=json.dumps(self.body, ensure_ascii=False),
+            expires_at=now + self.lifetime_ms,
+        )
+
+    def told(self, message_id: MessageId, now: int) -> dict[str, object]:
+        """The message as its receivers see it, in the history too."""
+        return {
+            "message_id": message_id,
+            "kind": self.kind.value,
+            "sender_uid": self.sender.uid,
+            "receiver_uid": self.to.receiver_uid,
+            "group_id": self.to.group_id,
+            "send_time": now,
+            **self.body,
+        }
+
+
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SentText:
     """The reply to an accepted message. `send_time` is in milliseconds."""
 
     message_id: MessageId
     send_time: int
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Messaging:
     """The use cases of a sender. `keep_ms` is how long a message is kept, `clock` gives milliseconds."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        limits: Limits,
-        discovery: Discovery,
-        policy: rules.SendPolicy,
-        keep_ms: int,
-        push_give_up_ms: int,
-        wake_relay: Callable[[], None],
-        clock: Callable[[], int],
-    ) -> None:
-        self._db = db
-        self._limits = limits
-        self._discovery = discovery
-        self._policy = policy
-        self._keep_ms = keep_ms
-        self._push_give_up_ms = push_give_up_ms
-        self._wake_relay = wake_relay
-        self._clock = clock
+    db: Database
+    limits: Limits
+    discovery: Discovery
+    policy: rules.SendPolicy
+    keep_ms: int
+    push_give_up_ms: int
+    wake_relay: Callable[[], None]
+    clock: Callable[[], int]
 
-    async def send(
-        self, caller: Caller, fields: Mapping[str, Any], key: str | None, *, needs_others: bool = True
-    ) -> Sent:
+    async def send(self, caller: Caller, draft: TextDraft, key: str | None) -> SentText:
         """Write the message, its events and its notifications in one transaction.
 
-        Raises InvalidField, Unauthenticated when the credential has ended since it was taken, RecipientUnavailable,
-        EmptyGroup, IdempotencyConflict, RateLimited, DiscoveryBudget, Unavailable.
+        Raises Unauthenticated when the credential has ended since it was taken, RecipientUnavailable, EmptyGroup,
+        IdempotencyConflict, RateLimited, DiscoveryBudget, Unavailable.
         """
-        uid, draft = caller.uid, replace(read_draft(fields), needs_others=needs_others)
-        name = idempotency.key_digest("message", str(uid), key) if key is not None else None
-        earlier = await self._earlier(name)
-        if earlier is not None:
-            return await self._again(caller, earlier, draft)
-        await self._limits.check("message", address=None, uid=uid)
-
-        async def unit(tx: Transaction) -> Sent:
-            return await self._record(tx, caller, draft, name)
-
+        request = idempotency.request(OPERATION, str(caller.uid), key, draft.digest)
+        first = await self._first_reply(caller, request)
+        if first is not None:
+            return first
+        await self.limits.check("message", address=None, uid=caller.uid)
         try:
-            sent = await self._db.write(unit)
-        except CommitUnknown as error:
-            raise Unavailable("The message may have been taken; ask again with the same Idempotency-Key.") from error
-        except AppError as refusal:
-            # The same key may have come twice at once: whoever is second is answered like the first.
-            earlier = await self._earlier(name)
-            if earlier is not None:
-                return await self._again(caller, earlier, draft)
-            if isinstance(refusal, RecipientUnavailable) and draft.receiver_uid is not None:
-                await self._discovery.charge_unavailable(uid, f"receiver_uid {draft.receiver_uid}")
+            return await self._publish(caller, draft, request)
+        except RecipientUnavailable:
+            await self.discovery.charge_unavailable(caller.uid, draft.to)
             raise
-        self._wake_relay()
-        return sent
 
     async def delete(self, uid: UserId, message_id: int) -> None:
         """Take a message back from everybody who has it: their events then say that it was, and not what it said.
@@ -127,136 +141,74 @@ class Messaging:
             await events.replace_about(tx, message_id=found.message_id, kind="message", at=found.send_time, data=data)
             await messages.delete_message(tx, found.message_id)
 
-        await self._db.write(unit)
+        await self.db.write(unit)
 
-    async def _earlier(self, name: bytes | None) -> idempotency.Earlier | None:
-        return await idempotency.find(self._db, name, self._clock()) if name is not None else None
-
-    async def _again(self, caller: Caller, earlier: idempotency.Earlier, draft: Draft) -> Sent:
-        """The first reply to the same key. Raises Unauthenticated, IdempotencyConflict."""
-        await check_live(self._db, caller, self._clock())
-        if earlier.request_digest != draft.digest:
-            raise IdempotencyConflict
-        return Sent(**json.loads(earlier.reply))
-
-    async def _record(self, tx: Transaction, caller: Caller, draft: Draft, name: bytes | None) -> Sent:
-        now = self._clock()
-        sent = await (self._to_person if draft.receiver_uid is not None else self._to_group)(tx, caller, draft, now)
-        if name is not None:
-            await idempotency.insert(
-                tx,
-                key_digest=name,
-                request_digest=draft.digest,
-                uid=caller.uid,
-                reply=json.dumps(asdict(sent)),
-                now=now,
-                expires_at=now + DAY_MS,
-            )
-        return sent
-
-    async def _to_person(self, tx: Transaction, caller: Caller, draft: Draft, now: int) -> Sent:
-        assert draft.receiver_uid is not None
-        uid, found = caller.uid, await delivery.receiver(tx, draft.receiver_uid, caller, now)
-        recipient = rules.check_can_write_to(found, self._policy)
-        sent = await self._insert(tx, uid, draft, now)
-        await deliveries.insert_one(
-            tx,
-            message_id=sent.message_id,
-            receiver_uid=recipient.uid,
-            sender_uid=uid,
-            state=DeliveryState.SENT,
-        )
-        await events.append(tx, uid=recipient.uid, kind="message", at=now, data=entry(sent, uid, draft))
-        await outbox.insert_for_person(
-            tx,
-            kind=outbox.Kind.MESSAGE,
-            message_id=sent.message_id,
-            uid=recipient.uid,
-            now=now,
-            give_up_at=now + self._push_give_up_ms,
-        )
-        return sent
-
-    async def _to_group(self, tx: Transaction, caller: Caller, draft: Draft, now: int) -> Sent:
-        """Whom the message cannot reach is left out, and the sender is not told of it."""
-        assert draft.group_id is not None
-        others = await delivery.others_in(tx, draft.group_id, caller, now, needs_others=draft.needs_others)
-        uid = caller.uid
-        reached = {each.uid for each in others if rules.is_reachable(each)}
-        left_out = {each.uid for each in others} - reached
-        sent = await self._insert(tx, uid, draft, now)
-        tx.touched.add(uid)  # no event, but who follows a room sees what they have said
-        for state, uids in ((DeliveryState.SENT, reached), (DeliveryState.WITHHELD, left_out)):
-            if uids:
-                await deliveries.insert_for_members(
-                    tx, message_id=sent.message_id, receiver_uids=uids, sender_uid=uid, state=state
-                )
-        if reached:
-            await events.append_for_all(tx, uids=reached, kind="message", at=now, data=entry(sent, uid, draft))
-            await outbox.insert_for_people(
-                tx,
-                kind=outbox.Kind.MESSAGE,
-                message_id=sent.message_id,
-                uids=reached,
-                now=now,
-                give_up_at=now + self._push_give_up_ms,
-            )
-        return sent
-
-    async def _insert(self, tx: Transaction, uid: UserId, draft: Draft, now: int) -> Sent:
-        message_id = await messages.insert_text(
-            tx,
+    async def _publish(self, caller: Caller, draft: TextDraft, request: Request | None) -> SentText:
+        outgoing = OutgoingText(
+            sender=caller,
+            to=draft.to,
+            lifetime_ms=self.keep_ms,
+            needs_others=draft.needs_others,
             kind=draft.kind,
-            sender_uid=uid,
-            receiver_uid=draft.receiver_uid,
-            group_id=draft.group_id,
-            send_time=now,
-            body=json.dumps(draft.body, ensure_ascii=False),
-            expires_at=now + self._keep_ms,
+            body=draft.body,
         )
-        return Sent(message_id, now)
+
+        async def unit(tx: Transaction) -> SentText:
+            return await self._record(tx, outgoing, request)
+
+        try:
+            sent = await self.db.write(unit)
+        except CommitUnknown as error:
+            raise Unavailable("The message may have been taken; ask again with the same Idempotency-Key.") from error
+        except AppError:
+            # The same key may have come twice at once: whoever is second is answered like the first.
+            first = await self._first_reply(caller, request)
+            if first is None:
+                raise
+            return first
+        self.wake_relay()
+        return sent
+
+    async def _record(self, tx: Transaction, text: OutgoingText, request: Request | None) -> SentText:
+        now = self.clock()
+        message_id = await delivery.record(tx, text, self.policy, now=now, push_give_up_ms=self.push_give_up_ms)
+        sent = SentText(message_id, now)
+        await idempotency.remember(tx, request, asdict(sent), uid=text.sender.uid, now=now, keep_ms=DAY_MS)
+        return sent
+
+    async def _first_reply(self, caller: Caller, request: Request | None) -> SentText | None:
+        """What this request was answered before. Raises Unauthenticated, IdempotencyConflict."""
+        reply = await idempotency.find_reply(self.db, request, self.clock(), caller=caller)
+        return SentText(**reply) if reply is not None else None
 
 
-def entry(sent: Sent, uid: UserId, draft: Draft) -> dict[str, object]:
-    """The message as its receivers see it, in the history and in their events."""
-    return {
-        "message_id": sent.message_id,
-        "kind": draft.kind.value,
-        "sender_uid": uid,
-        "receiver_uid": draft.receiver_uid,
-        "group_id": draft.group_id,
-        "send_time": sent.send_time,
-        **draft.body,
-    }
-
-
-def read_draft(fields: Mapping[str, Any]) -> Draft:
-    """Raises InvalidField with every field that is wrong."""
-    problems: Problems = []
+def read_draft(fields: Mapping[str, Any]) -> TextDraft:
+    """Raises InvalidField for a kind that there is not, else with every field that is wrong."""
     kind = fields.get("kind")
     if not isinstance(kind, str) or kind not in _READERS:
         raise InvalidField(fields=[("kind", "must be one of " + ", ".join(_READERS))])
-    given = [name for name in ADDRESSEES if fields.get(name) is not None]
-    addressee = read_id(fields[given[0]]) if len(given) == 1 else None
-    if len(given) != 1:
-        problems.append(("receiver_uid", "exactly one of receiver_uid, group_id"))
-    elif addressee is None:
-        problems.append((given[0], "a positive integer"))
-    readers = _READERS[kind]
-    for name in fields.keys() - {*ADDRESSEES, "kind", *readers}:
-        problems.append((name[:64].encode(errors="replace").decode(), "unknown"))
-    body = {}
-    for name, (is_right, wanted) in readers.items():
+    problems = unknown(fields, {*ADDRESSEES, "kind", *_READERS[kind]})
+    to = None
+    try:
+        to = read_addressee(fields, ADDRESSEES)
+    except InvalidField as error:
+        problems.extend(error.fields)
+    body = read_body(MessageKind(kind), fields, problems)
+    check(problems)
+    assert to is not None
+    assert not isinstance(to, ToPhone)
+    return TextDraft(to, MessageKind(kind), body)
+
+
+def read_body(kind: MessageKind, fields: Mapping[str, Any], problems: Problems) -> Body:
+    """What a message of this kind says; what is wrong is added to `problems`."""
+    body: Body = {}
+    for name, (is_right, wanted) in _READERS[kind].items():
         if is_right(fields.get(name)):
             body[name] = fields[name]
         else:
             problems.append((name, wanted))
-    if problems or addressee is None:
-        raise InvalidField(fields=sorted(problems))
-    to_person = given == ["receiver_uid"]
-    return Draft(
-        UserId(addressee) if to_person else None, None if to_person else GroupId(addressee), MessageKind(kind), body
-    )
+    return body
 
 
 def _is_text(value: object, most: int) -> bool:

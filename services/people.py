@@ -4,34 +4,28 @@
 Whoever is blocked is not told: what they ask for is answered as if its receiver had not decided yet.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 
 from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import blocks, events, friendships, users
 from models.db.tables.blocks import Blocked
 from models.db.tables.friendships import Friend
 from models.errors import Conflict, InvalidField, NotFound
+from models.paging import IdRange, Page, page_of
 from models.user import FriendState, UserId
 
 FRIENDS, INCOMING, OUTGOING = FriendState.FRIENDS, FriendState.INCOMING, FriendState.OUTGOING
 
 
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a list, and the cursor after it; None at the end."""
-
-    items: Sequence[Friend] | Sequence[Blocked]
-    next: int | None
-
-
+@dataclass(frozen=True, slots=True, kw_only=True)
 class People:
     """What a person does about another. `clock` gives milliseconds."""
 
-    def __init__(self, *, db: Database, clock: Callable[[], int]) -> None:
-        self._db = db
-        self._clock = clock
+    db: Database
+    clock: Callable[[], int]
 
     async def befriend(self, uid: UserId, other: int) -> FriendState:
         """Ask to be friends; FRIENDS when the other had asked, else OUTGOING, however often and whoever blocks whom.
@@ -52,7 +46,7 @@ class People:
                 return await self._make_friends(tx, uid, other)
             return await self._request(tx, uid, other, mine, theirs)
 
-        return await write_retrying(self._db, unit)
+        return await write_retrying(self.db, unit)
 
     async def accept(self, uid: UserId, other: int) -> FriendState:
         """Become friends with somebody who has asked; FRIENDS also when they are. Raises NotFound."""
@@ -66,7 +60,7 @@ class People:
                 raise NotFound
             return mine
 
-        return await write_retrying(self._db, unit)
+        return await write_retrying(self.db, unit)
 
     async def part(self, uid: UserId, other: int) -> None:
         """Be friends no more; also withdraws and declines. Nobody is told."""
@@ -76,16 +70,21 @@ class People:
                 await users.lock(tx, uid, other)
             await friendships.delete_pair(tx, *sorted((uid, other)))
 
-        await write_retrying(self._db, unit)
+        await write_retrying(self.db, unit)
 
-    async def list_friends(self, uid: UserId, state: str, *, after: int, before: int, limit: int) -> Page:
+    async def list_friends(self, uid: UserId, state: str, wanted: IdRange) -> Page[Friend]:
         """Those who stand so with the caller, by ascending uid. Raises InvalidField."""
         if state not in set(FriendState):
             raise InvalidField(fields=[("state", "friends, incoming or outgoing")])
         found = await friendships.list_some(
-            self._db, uid=uid, state=FriendState(state), after=after, before=before, limit=limit + 1
+            self.db,
+            uid=uid,
+            state=FriendState(state),
+            after=wanted.after,
+            before=wanted.before,
+            limit=wanted.limit + 1,
         )
-        return _page(found, limit)
+        return page_of(found, wanted.limit, attrgetter("uid"))
 
     async def block(self, uid: UserId, other: int) -> None:
         """Take nothing from this person any more: friendship and requests end, both ways, and nobody is told.
@@ -96,10 +95,10 @@ class People:
 
         async def unit(tx: Transaction) -> None:
             await users.lock(tx, uid, other)
-            await blocks.insert_block(tx, uid=uid, blocked_uid=other, now=self._clock())
+            await blocks.insert_block(tx, uid=uid, blocked_uid=other, now=self.clock())
             await friendships.delete_pair(tx, *sorted((uid, other)))
 
-        await write_retrying(self._db, unit)
+        await write_retrying(self.db, unit)
 
     async def unblock(self, uid: UserId, other: int) -> None:
         """A request that was made meanwhile stays unseen until it is made again."""
@@ -107,15 +106,17 @@ class People:
         async def unit(tx: Transaction) -> None:
             await blocks.delete_block(tx, uid=uid, blocked_uid=other)
 
-        await write_retrying(self._db, unit)
+        await write_retrying(self.db, unit)
 
-    async def list_blocked(self, uid: UserId, *, after: int, before: int, limit: int) -> Page:
+    async def list_blocked(self, uid: UserId, wanted: IdRange) -> Page[Blocked]:
         """Whom the caller blocks, by ascending uid."""
-        found = await blocks.list_some(self._db, uid=uid, after=after, before=before, limit=limit + 1)
-        return _page(found, limit)
+        found = await blocks.list_some(
+            self.db, uid=uid, after=wanted.after, before=wanted.before, limit=wanted.limit + 1
+        )
+        return page_of(found, wanted.limit, attrgetter("uid"))
 
     async def _make_friends(self, tx: Transaction, uid: UserId, asker: int) -> FriendState:
-        now = self._clock()
+        now = self.clock()
         for one, two in sorted(((uid, asker), (asker, uid))):
             await friendships.put(tx, uid=one, other_uid=two, state=FRIENDS, now=now)
         await events.append(tx, uid=UserId(asker), kind="friend_accepted", at=now, data={"uid": uid})
@@ -124,7 +125,7 @@ class People:
     async def _request(
         self, tx: Transaction, uid: UserId, other: int, mine: FriendState | None, theirs: FriendState | None
     ) -> FriendState:
-        now = self._clock()
+        now = self.clock()
         if mine is None:
             await friendships.put(tx, uid=uid, other_uid=other, state=OUTGOING, now=now)
         # After a block has ended, asking again shows the other what they could not see before.
@@ -137,8 +138,3 @@ class People:
 def _check_other(uid: UserId, other: int) -> None:
     if other == uid:
         raise InvalidField(fields=[("uid", "is your own")])
-
-
-def _page(found: Sequence[Friend] | Sequence[Blocked], limit: int) -> Page:
-    items = found[:limit]
-    return Page(items, items[-1].uid if len(found) > limit else None)

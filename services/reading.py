@@ -4,7 +4,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from operator import itemgetter
 from time import monotonic
 from typing import Any
 
@@ -14,6 +14,7 @@ from models.db.tables import deliveries, messages
 from models.errors import AppError, ContentLost, NoPendingImage, NotFound
 from models.keys import KeyRing
 from models.message import Delivery, DeliveryState, Message
+from models.paging import IdRange, Page, page_of
 from models.phone import phone_hash
 from models.user import UserId
 from services import consumption
@@ -40,14 +41,6 @@ class OpenImage:
     @property
     def message(self) -> Message:
         return self.delivery.message
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a list, and the cursor of the next."""
-
-    items: list[dict[str, Any]]
-    next: int | None
 
 
 class Reading:
@@ -163,13 +156,18 @@ class Reading:
             ],
         }
 
-    async def inbox(self, uid: UserId, *, after: int, before: int, limit: int) -> Page:
+    async def inbox(self, uid: UserId, wanted: IdRange) -> Page[dict[str, Any]]:
         """The caller's pending images, oldest first."""
         rows = await deliveries.list_inbox(
-            self._db, receiver_uid=uid, after=after, before=before, now=self._clock(), limit=limit + 1
+            self._db,
+            receiver_uid=uid,
+            after=wanted.after,
+            before=wanted.before,
+            now=self._clock(),
+            limit=wanted.limit + 1,
         )
-        items = [self._inbox_item(messages.message_of(row[:-2]), *row[-2:]) for row in rows[:limit]]
-        return Page(items, items[-1]["message_id"] if len(rows) > limit else None)
+        items = [self._inbox_item(messages.message_of(row[:-2]), *row[-2:]) for row in rows]
+        return page_of(items, wanted.limit, itemgetter("message_id"))
 
     def _inbox_item(self, message: Message, region_num: str | None, phone_cipher: bytes | None) -> dict[str, Any]:
         return {

@@ -10,6 +10,7 @@ from models.db.tables.reports import Report
 from models.errors import InvalidField, NotFound
 from models.ids import read_id
 from models.user import UserId
+from services.fields import check, unknown
 
 MAX_REASON_CHARACTERS = 2000
 MAX_NOTE_CHARACTERS = 255
@@ -83,7 +84,7 @@ async def _sender(tx: Transaction, message_id: int, uid: UserId) -> int | None:
 
 def _read_report(fields: Mapping[str, Any]) -> tuple[str, int, str]:
     """What it is about, which one, and why."""
-    problems = [(name[:64], "unknown") for name in fields if name not in (*ABOUT, "reason")]
+    problems = unknown(fields, (*ABOUT, "reason"))
     named = [name for name in ABOUT if name in fields]
     thing = read_id(fields[named[0]]) if len(named) == 1 else None
     if len(named) != 1:
@@ -93,6 +94,7 @@ def _read_report(fields: Mapping[str, Any]) -> tuple[str, int, str]:
     reason = fields.get("reason")
     if not isinstance(reason, str) or not 1 <= len(reason.strip()) <= MAX_REASON_CHARACTERS or "\0" in reason:
         problems.append(("reason", f"1 to {MAX_REASON_CHARACTERS} characters, no NUL"))
-    if problems or thing is None or not isinstance(reason, str):
-        raise InvalidField(fields=problems)
+    check(problems)
+    assert thing is not None
+    assert isinstance(reason, str)
     return named[0], thing, reason.strip()

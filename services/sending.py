@@ -5,101 +5,142 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
 
 from models import fault, rules
+from models.addressee import Addressee, Receiver, ToPerson, ToPhone
 from models.clock import DAY_MS
 from models.db.database import CommitUnknown, Database, Transaction
-from models.db.tables import idempotency, users
-from models.errors import (
-    AppError,
-    IdempotencyConflict,
-    InvalidField,
-    RecipientUnavailable,
-    Unavailable,
-)
-from models.group import GroupId
-from models.ids import parse_id
+from models.db.tables import messages, users
+from models.errors import AppError, RecipientUnavailable, Unavailable
 from models.imagefile import HeaderReader
 from models.keys import KeyRing
-from models.phone import is_phone_hash
+from models.message import DeliveryState, MessageId
 from models.user import UserId
-from services import delivery
+from services import delivery, idempotency
 from services.authentication import Caller, check_live
-from services.delivery import Draft, Sent, Stored
 from services.discovery import Discovery
+from services.fields import addressed_by, addressee
+from services.idempotency import Request
 from services.limits import Limits
 from storage.disk import DiskStore, DiskWriter, Reservation
 from storage.keys import message_key
 from telemetry import metrics
 
-PERSONS = ("receiver_uid", "receiver_phone")
-ADDRESSEES = (*PERSONS, "group_id")
+ADDRESSEES = ("receiver_uid", "receiver_phone", "group_id")
+CONTENT = (*ADDRESSEES, "caption", "ttl_seconds", "filetype")
+OPERATION = "image"
 
 
+@dataclass(frozen=True, slots=True)
+class ImageDraft:
+    """An image as its sender described it, checked but for what only the database knows. `size` is in bytes, `content`
+    what `read_content` reads from the same form.
+    """
+
+    to: Addressee
+    filetype: str
+    ttl_seconds: int
+    caption: str
+    size: int
+    content: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingImage(delivery.Outgoing):
+    """An image whose bytes are durable under `message_key`."""
+
+    event = "image"
+    reached = DeliveryState.PENDING
+
+    size: int
+    message_key: str
+    filetype: str
+    caption: str
+    sha256: bytes
+
+    async def insert(self, tx: Transaction, now: int) -> MessageId:
+        return await messages.insert_image(
+            tx,
+            message_key=self.message_key,
+            sender_uid=self.sender.uid,
+            receiver_uid=self.to.receiver_uid,
+            group_id=self.to.group_id,
+            send_time=now,
+            filetype=self.filetype,
+            size=self.size,
+            sha256=self.sha256,
+            caption=self.caption,
+            expires_at=now + self.lifetime_ms,
+        )
+
+    def told(self, message_id: MessageId, now: int) -> dict[str, object]:  # noqa: ARG002 - a text's events say when
+        said = {"message_id": message_id, "message_key": self.message_key, "sender_uid": self.sender.uid}
+        return said if self.to.group_id is None else {**said, "group_id": self.to.group_id}
+
+
+@dataclass(frozen=True, slots=True)
+class SentImage:
+    """The reply to an accepted image. `send_time` is in milliseconds."""
+
+    message_id: MessageId
+    message_key: str
+    send_time: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Sending:
-    """The use cases of a sender before the image is with anybody."""
+    """The use cases of a sender before the image is with anybody. `clock` gives milliseconds."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        store: DiskStore,
-        keys: KeyRing,
-        limits: Limits,
-        discovery: Discovery,
-        policy: rules.SendPolicy,
-        push_give_up_ms: int,
-        wake_relay: Callable[[], None],
-        clock: Callable[[], int],
-    ) -> None:
-        self._db = db
-        self._store = store
-        self._keys = keys
-        self._limits = limits
-        self._discovery = discovery
-        self._policy = policy
-        self._push_give_up_ms = push_give_up_ms
-        self._wake_relay = wake_relay
-        self._clock = clock
+    db: Database
+    store: DiskStore
+    keys: KeyRing
+    limits: Limits
+    discovery: Discovery
+    policy: rules.SendPolicy
+    push_give_up_ms: int
+    wake_relay: Callable[[], None]
+    clock: Callable[[], int]
 
     async def admit(self, uid: UserId) -> None:
         """Raises RateLimited when this person has sent enough."""
-        await self._limits.check("send", address=None, uid=uid)
+        await self.limits.check("send", address=None, uid=uid)
 
     def reserve(self, size: int) -> Reservation:
         """Room on the disk for an image on its way. Raises StorageFull."""
-        return self._store.reserve(size)
+        return self.store.reserve(size)
 
     async def find_earlier(self, uid: UserId, key: str | None) -> bool:
         """Whether this person has used this Idempotency-Key for an image within a day."""
-        return key is not None and await self._earlier(uid, key) is not None
+        return await idempotency.is_used(self.db, OPERATION, str(uid), key, self.clock())
 
     async def create(self, room: Reservation) -> DiskWriter:
         """A place for the bytes of an image on its way."""
-        return await self._store.create(room)
+        return await self.store.create(room)
 
-    def draft(self, fields: dict[str, str], header: HeaderReader, size: int) -> Draft:
+    def draft(self, fields: Mapping[str, str], header: HeaderReader, size: int) -> ImageDraft:
         """What the form says, checked. Raises InvalidField, MissingImage, UnsupportedImage, ImageDimensions."""
-        if sum(name in fields for name in ADDRESSEES) != 1:
-            raise InvalidField(fields=[("receiver_uid", "exactly one of receiver_uid, receiver_phone, group_id")])
-        ttl_seconds = rules.check_ttl(fields.get("ttl_seconds"), self._policy)
+        name = addressed_by(fields, ADDRESSEES)
+        ttl_seconds = rules.check_ttl(fields.get("ttl_seconds"), self.policy)
         caption = rules.check_caption(fields.get("caption"))
-        filetype = rules.check_image(size, header, fields.get("filetype"), self._policy)
-        return Draft(fields, filetype, ttl_seconds, caption, size)
+        filetype = rules.check_image(size, header, fields.get("filetype"), self.policy)
+        to = addressee(name, fields[name])
+        return ImageDraft(to, filetype, ttl_seconds, caption, size, read_content(fields))
 
-    async def repeat(self, caller: Caller, key: str, fields: dict[str, str], sha256: bytes) -> Sent:
-        """The first reply to this Idempotency-Key.
+    async def repeat(self, caller: Caller, key: str, content: str, sha256: bytes) -> SentImage:
+        """The first reply to this Idempotency-Key, for what `read_content` reads and the digest of the image's bytes.
 
         Raises Unauthenticated, IdempotencyConflict when the content is another, Unavailable.
         """
-        earlier = await self._earlier(caller.uid, key)
-        if earlier is None:
+        sent = await self._first_reply(caller, _request(caller, key, content, sha256))
+        if sent is None:
             raise Unavailable("The Idempotency-Key has just run out; use a new one.")
-        return await self._again(caller, earlier, content_digest(fields, sha256))
+        return sent
 
-    async def finish_image(self, caller: Caller, draft: Draft, image: DiskWriter, rest: bytes, key: str | None) -> Sent:
+    async def finish_image(
+        self, caller: Caller, draft: ImageDraft, image: DiskWriter, rest: bytes, key: str | None
+    ) -> SentImage:
         """Make the image durable, then say so in one transaction.
 
         When this returns, bytes and rows survive a power cut and the notification will be relayed. When it raises,
@@ -108,102 +149,83 @@ class Sending:
         DiscoveryBudget, InboxFull, EmptyGroup, IdempotencyConflict, StorageFull, Unavailable.
         """
         try:
-            return await self._finish_image(caller, draft, image, rest, key)
+            return await self._publish(caller, draft, image, rest, key)
         except RecipientUnavailable:
-            for name in draft.fields.keys() & PERSONS:
-                await self._discovery.charge_unavailable(caller.uid, f"{name} {draft.fields[name]}")
+            await self.discovery.charge_unavailable(caller.uid, draft.to)
             raise
 
-    async def _finish_image(
-        self, caller: Caller, draft: Draft, image: DiskWriter, rest: bytes, key: str | None
-    ) -> Sent:
-        receiver_uid, group_id = await self._addressee(caller, draft.fields)
-        addressee = receiver_uid or group_id
-        assert addressee
-        name = message_key(caller.uid, addressee, time.time_ns(), os.urandom(16))
+    async def _publish(
+        self, caller: Caller, draft: ImageDraft, image: DiskWriter, rest: bytes, key: str | None
+    ) -> SentImage:
+        to = await self._receiver(caller, draft.to)
+        addressed = to.receiver_uid if isinstance(to, ToPerson) else to.group_id
+        name = message_key(caller.uid, addressed, time.time_ns(), os.urandom(16))
         await image.commit(name, rest)
-        stored = Stored(draft, caller, receiver_uid, group_id, name, image.sha256, key)
+        outgoing = OutgoingImage(
+            sender=caller,
+            to=to,
+            size=draft.size,
+            lifetime_ms=draft.ttl_seconds * 1000,
+            message_key=name,
+            filetype=draft.filetype,
+            caption=draft.caption,
+            sha256=image.sha256,
+        )
+        request = _request(caller, key, draft.content, image.sha256)
 
-        async def unit(tx: Transaction) -> Sent:
-            return await self._record(tx, stored)
+        async def unit(tx: Transaction) -> SentImage:
+            return await self._record(tx, outgoing, request)
 
         try:
-            sent = await self._db.write(unit)
+            sent = await self.db.write(unit)
         except CommitUnknown as error:
             raise Unavailable("The image may have been taken; ask again with the same Idempotency-Key.") from error
         except AppError:
-            await self._store.remove(name)
+            await self.store.remove(name)
             # The same key may have come twice at once: whoever is second is answered like the first.
-            earlier = await self._earlier(caller.uid, key) if key is not None else None
-            if earlier is None:
+            first = await self._first_reply(caller, request)
+            if first is None:
                 raise
-            return await self._again(caller, earlier, content_digest(draft.fields, image.sha256))
+            return first
         fault.point("after_image_commit")
         metrics.image_sent(draft.size)
-        self._wake_relay()
+        self.wake_relay()
         return sent
 
-    async def _record(self, tx: Transaction, image: Stored) -> Sent:
-        now = self._clock()
-        sent = await delivery.record(tx, image, self._policy, now=now, push_give_up_ms=self._push_give_up_ms)
-        if image.idempotency_key is not None:
-            await _remember(tx, image, sent)
+    async def _record(self, tx: Transaction, image: OutgoingImage, request: Request | None) -> SentImage:
+        now = self.clock()
+        message_id = await delivery.record(tx, image, self.policy, now=now, push_give_up_ms=self.push_give_up_ms)
+        sent = SentImage(message_id, image.message_key, now)
+        await idempotency.remember(tx, request, asdict(sent), uid=image.sender.uid, now=now, keep_ms=DAY_MS)
         fault.point("before_image_commit")
         return sent
 
-    async def _again(self, caller: Caller, earlier: idempotency.Earlier, digest: bytes) -> Sent:
-        """The first reply to the same key. Raises Unauthenticated, IdempotencyConflict."""
-        await check_live(self._db, caller, self._clock())
-        if earlier.request_digest != digest:
-            raise IdempotencyConflict
-        return Sent(**json.loads(earlier.reply))
+    async def _first_reply(self, caller: Caller, request: Request | None) -> SentImage | None:
+        """What this request was answered before. Raises Unauthenticated, IdempotencyConflict."""
+        reply = await idempotency.find_reply(self.db, request, self.clock(), caller=caller)
+        return SentImage(**reply) if reply is not None else None
 
-    async def _earlier(self, uid: UserId, key: str) -> idempotency.Earlier | None:
-        return await idempotency.find(self._db, _name(uid, key), self._clock())
-
-    async def _addressee(self, caller: Caller, fields: dict[str, str]) -> tuple[UserId | None, GroupId | None]:
-        """Who is meant, a person or a group. Raises RecipientUnavailable for an unknown phone, InvalidField.
+    async def _receiver(self, caller: Caller, to: Addressee) -> Receiver:
+        """Who is meant. Raises RecipientUnavailable for an unknown phone.
 
         Which phones are unknown is told to nobody whose credential has ended: Unauthenticated.
         """
-        if "group_id" in fields:
-            return None, GroupId(_id(fields, "group_id"))
-        if "receiver_uid" in fields:
-            return UserId(_id(fields, "receiver_uid")), None
-        if not is_phone_hash(fields["receiver_phone"]):
-            raise InvalidField(fields=[("receiver_phone", "64 lower-case hex digits")])
-        uid = await users.find_uid_by_phone(self._db, self._keys.phone_digest(fields["receiver_phone"]))
+        if not isinstance(to, ToPhone):
+            return to
+        uid = await users.find_uid_by_phone(self.db, self.keys.phone_digest(to.phone_hash))
         if uid is None:
-            await check_live(self._db, caller, self._clock())
+            await check_live(self.db, caller, self.clock())
             raise RecipientUnavailable
-        return uid, None
+        return ToPerson(uid)
 
 
-def _id(fields: dict[str, str], name: str) -> int:
-    wanted = parse_id(fields[name])
-    if wanted is None:
-        raise InvalidField(fields=[(name, "a positive integer")])
-    return wanted
+def read_content(fields: Mapping[str, str]) -> str:
+    """All in a form, beside the picture, that makes this image this image, in JSON: as given and before any check, so
+    that what is checked may change while an Idempotency-Key stands.
+    """
+    return json.dumps({name: fields[name] for name in CONTENT if name in fields})
 
 
-async def _remember(tx: Transaction, image: Stored, sent: Sent) -> None:
-    assert image.idempotency_key is not None
-    await idempotency.insert(
-        tx,
-        key_digest=_name(image.sender.uid, image.idempotency_key),
-        request_digest=content_digest(image.draft.fields, image.sha256),
-        uid=image.sender.uid,
-        reply=json.dumps(asdict(sent)),
-        now=sent.send_time,
-        expires_at=sent.send_time + DAY_MS,
-    )
-
-
-def _name(uid: UserId, key: str) -> bytes:
-    return idempotency.key_digest("image", str(uid), key)
-
-
-def content_digest(fields: dict[str, str], sha256: bytes) -> bytes:
-    """SHA-256 over all that makes an image this image: what an Idempotency-Key stands for."""
-    said = {name: fields[name] for name in (*ADDRESSEES, "caption", "ttl_seconds", "filetype") if name in fields}
-    return hashlib.sha256(json.dumps([sha256.hex(), said]).encode()).digest()
+def _request(caller: Caller, key: str | None, content: str, sha256: bytes) -> Request | None:
+    digest = hashlib.sha256(f'["{sha256.hex()}", {content}]'.encode()).digest()
+    return idempotency.request(OPERATION, str(caller.uid), key, digest)

@@ -23,6 +23,7 @@ from typing import Any
 from handlers import bodies
 from handlers.shared import Services
 from models.errors import AppError, InvalidField, MalformedRequest
+from services.groups import read_room_gid
 from services.limits import network
 from services.rooms import RoomReader
 
@@ -38,7 +39,7 @@ UNFINISHED = ("Unterminated string", "Invalid \\")
 log = logging.getLogger("glimpse.rooms")
 
 
-def read_hello(received: bytes) -> tuple[str, object] | None:
+def read_hello(received: bytes) -> tuple[str, str] | None:
     """The session id and room_gid of a client's first object; None while it may still be on its way.
 
     Raises MalformedRequest for what is no such object and cannot become one, and InvalidField.
@@ -59,7 +60,7 @@ def read_hello(received: bytes) -> tuple[str, object] | None:
     said = bodies.json_object(text[:end].encode(errors="surrogatepass"))
     if not isinstance(said.get("uuid"), str):
         raise InvalidField(fields=[("uuid", "must be text")])
-    return said["uuid"], said.get("room_gid")
+    return said["uuid"], read_room_gid({"room_gid": said.get("room_gid")})
 
 
 def line(message: dict[str, Any]) -> bytes:
@@ -164,7 +165,7 @@ class RoomSocket:
                     await writer.drain()
 
 
-async def introduction(stream: StreamReader) -> tuple[str, object]:
+async def introduction(stream: StreamReader) -> tuple[str, str]:
     """What a client says first. Raises MalformedRequest, InvalidField, OSError."""
     received = b""
     while len(received) < MAX_HELLO_BYTES:

@@ -6,6 +6,8 @@ from typing import Any
 from handlers.samples.base import ShapedHandler, account_name
 from models.errors import AppError
 from services.accounts.session_ids import new_session_id
+from services.groups import read_room_gid
+from services.rooms import read_said
 
 
 class RoomHandler(ShapedHandler):
@@ -61,7 +63,9 @@ class RoomMessageHandler(RoomMemberHandler):
 
     async def post(self) -> None:
         assert self.caller
-        await self.services.rooms.say(self.caller, self.fields())
+        fields = self.fields()
+        body, room_gid = read_said(fields.get("msg")), read_room_gid({"room_gid": fields.get("room_gid")})
+        await self.services.rooms.say(self.caller, room_gid, body)
         self.reply(200, {"ok": True})
 
 
@@ -69,5 +73,5 @@ class RoomHistoryHandler(RoomMemberHandler):
     """GET /get-room-history."""
 
     async def get(self) -> None:
-        query = self.query("room_gid")
-        self.reply(200, {"ok": True, "data": await self.services.rooms.history(self.uid, query.get("room_gid"))})
+        room_gid = read_room_gid(self.query("room_gid"))
+        self.reply(200, {"ok": True, "data": await self.services.rooms.history(self.uid, room_gid)})

@@ -4,9 +4,8 @@
 All of it is part of a caller's transaction: whether the number was proved is decided there.
 """
 
-import json
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from models.clock import DAY_MS, MINUTE_MS
 from models.db.database import Transaction
@@ -14,7 +13,6 @@ from models.db.tables import (
     credentials,
     devices,
     events,
-    idempotency,
     messages,
     outbox,
     passwords,
@@ -23,12 +21,13 @@ from models.db.tables import (
     users,
 )
 from models.db.tables.devices import DeviceId
-from models.errors import IdempotencyConflict
 from models.keys import KeyRing, new_ukey, ukey_digest
 from models.phone import phone_hash
 from models.user import User, UserId
+from services import idempotency
 from services.accounts.registration import Newcomer
 from services.expiry import expire
+from services.idempotency import Request
 
 REPEAT_MS = 10 * MINUTE_MS
 
@@ -53,14 +52,6 @@ class Started:
     resend_at: int
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request that may be a repeat: its Idempotency-Key and its content, as digests."""
-
-    key_digest: bytes
-    request_digest: bytes
-
-
 class AccountIssuing:
     """What registration and activation do to accounts. `clock` gives milliseconds."""
 
@@ -74,9 +65,7 @@ class AccountIssuing:
 
     def request(self, operation: str, scope: str, key: str | None, body: str) -> Request | None:
         """The request as it is remembered; None without a key."""
-        if key is None:
-            return None
-        return Request(idempotency.key_digest(operation, scope, key), self._keys.request_hmac(operation, body))
+        return idempotency.request(operation, scope, key, self._keys.request_hmac(operation, body))
 
     async def create(self, tx: Transaction, newcomer: Newcomer) -> Issued:
         """A new account. Raises UniqueViolation when the number is somebody's; the transaction must then end."""
@@ -115,41 +104,23 @@ class AccountIssuing:
         A ukey is never kept, so a fresh one takes the place of the one that may not have arrived.
         Raises IdempotencyConflict.
         """
-        if request is None:
+        reply = await idempotency.find_reply(tx, request, self._clock())
+        if request is None or reply is None:
             return None
-        earlier = await idempotency.find(tx, request.key_digest, self._clock())
-        if earlier is None:
-            return None
-        if earlier.request_digest != request.request_digest:
-            raise IdempotencyConflict
-        reply = json.loads(earlier.reply)
         if "activation_id" in reply:
             return Started(**reply)
         issued = await self._issue_again(tx, **reply)
         if issued is None:
-            await idempotency.remove(tx, request.key_digest)
+            await idempotency.forget(tx, request)
         return issued
 
     async def remember(self, tx: Transaction, request: Request | None, answer: Issued | Started) -> None:
         """Keep what was answered, but for the ukey. Raises UniqueViolation when a repeat was quicker."""
-        if request is None:
-            return
-        now = self._clock()
+        uid, reply = None, asdict(answer)
         if isinstance(answer, Issued):
             uid = answer.uid
             reply = {"uid": uid, "credential_id": answer.credential_id, "retrieved": answer.retrieved}
-        else:
-            uid = None
-            reply = {name: getattr(answer, name) for name in Started.__slots__}
-        await idempotency.insert(
-            tx,
-            key_digest=request.key_digest,
-            request_digest=request.request_digest,
-            uid=uid,
-            reply=json.dumps(reply),
-            now=now,
-            expires_at=now + REPEAT_MS,
-        )
+        await idempotency.remember(tx, request, reply, uid=uid, now=self._clock(), keep_ms=REPEAT_MS)
 
     async def _issue(self, tx: Transaction, uid: UserId, hashed: str, *, retrieved: bool) -> Issued:
         ukey = new_ukey()

@@ -31,9 +31,10 @@ from models.keys import KeyRing
 from models.phone import Phone, country_of, from_e164, phone_hash
 from push.sms.base import SmsMessage
 from push.sms.queue import Place, SmsQueue
-from services.accounts.account_issuing import AccountIssuing, Issued, Request, Started
+from services.accounts.account_issuing import AccountIssuing, Issued, Started
 from services.accounts.registration import Newcomer
 from services.accounts.sms_budgets import SmsBudgets
+from services.idempotency import Request
 from services.limits import Limits
 
 LIFETIME_MS = 10 * MINUTE_MS

@@ -8,16 +8,8 @@ from unicodedata import normalize
 
 from models.errors import InvalidField
 from models.login import MAX_LOGIN, MIN_LOGIN, Name, NameKind, parse_name
-from services.accounts.registration import (
-    DEVICE_TYPES,
-    MAX_NICKNAME,
-    MAX_TOKEN,
-    MAX_TOKEN_OF,
-    Problems,
-    read_nickname,
-    read_one_of,
-    read_text,
-)
+from services.accounts.registration import DEVICE_TYPES, MAX_TOKEN, MAX_TOKEN_OF
+from services.fields import MAX_NAME_CHARACTERS, Problems, read_name, read_one_of, read_text
 
 MIN_PASSWORD_BYTES = 8
 MAX_PASSWORD_BYTES = 1024
@@ -46,7 +38,7 @@ def read_signup(fields: Mapping[str, Any], *, min_password_bytes: int, default_p
     problems: Problems = []
     name, default_nickname = _name(fields, problems)
     password = _password("password", fields.get("password"), min_password_bytes, problems)
-    nickname = read_nickname(fields.get("nickname") or default_nickname, problems) if name else ""
+    nickname = read_name("nickname", fields.get("nickname") or default_nickname, problems) if name else ""
     limit = MAX_TOKEN_OF.get(default_provider, MAX_TOKEN)
     device_token = read_text("device_token", fields.get("device_token"), limit, problems)
     device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, "", problems)
@@ -104,7 +96,7 @@ def _name(fields: Mapping[str, Any], problems: Problems) -> tuple[Name | None, s
     name = parse_name(kind, text)
     if name is None:
         problems.append((kind, _FORMS[kind]))
-    return name, text.strip().partition("@")[0][:MAX_NICKNAME]
+    return name, text.strip().partition("@")[0][:MAX_NAME_CHARACTERS]
 
 
 def _password(field_name: str, value: object, min_bytes: int, problems: Problems) -> bytes:

@@ -8,17 +8,19 @@ from typing import Any
 from models.clock import DAY_MS
 from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import credentials, passwords, users
-from models.errors import Forbidden, InvalidField, NotFound, Unauthenticated
+from models.errors import Forbidden, NotFound, Unauthenticated
 from models.keys import KeyRing, new_ukey, ukey_digest
 from models.login import NameKind, parse_name
 from models.phone import phone_hash
 from models.user import User, UserId
-from services.accounts.account_issuing import AccountIssuing, Issued, Request, Started
+from services.accounts.account_issuing import AccountIssuing, Issued, Started
 from services.accounts.activation import Activation
-from services.accounts.registration import Newcomer, Problems, read_newcomer, read_nickname
+from services.accounts.registration import Newcomer, read_newcomer
 from services.accounts.sessions import end_others
 from services.authentication import Caller, is_live
 from services.device_tokens import DeviceTokens
+from services.fields import check, read_name, unknown
+from services.idempotency import Request
 from services.limits import Limits
 
 NO_PHONE = "An account without a phone has no ukey."
@@ -171,19 +173,13 @@ class Accounts:
 
 
 def _read_changes(fields: Mapping[str, Any]) -> dict[str, Any]:
-    problems: Problems = [(_shown(name), "unknown") for name in fields if name not in PROFILE]
+    problems = unknown(fields, PROFILE)
     changes: dict[str, Any] = {}
     if "nickname" in fields:
-        changes["nickname"] = read_nickname(fields["nickname"], problems)
+        changes["nickname"] = read_name("nickname", fields["nickname"], problems)
     if "discoverable" in fields:
         changes["discoverable"] = fields["discoverable"]
         if not isinstance(fields["discoverable"], bool):
             problems.append(("discoverable", "must be true or false"))
-    if problems:
-        raise InvalidField(fields=problems)
+    check(problems)
     return changes
-
-
-def _shown(name: str) -> str:
-    """A stranger's field name, fit for a reply: short, and without lone surrogates."""
-    return name[:64].encode(errors="replace").decode()

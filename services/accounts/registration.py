@@ -5,20 +5,16 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
-from unicodedata import category
 
 from models import phone
 from models.errors import InvalidField, InvalidPhone
 from models.phone import Phone
+from services.fields import Problems, read_name, read_one_of, read_text
 
-MAX_NICKNAME = 64
 MAX_TERMS_VERSION = 64
 MAX_TOKEN = 4096
 MAX_TOKEN_OF = {"getui": 64}
 DEVICE_TYPES = ("ANDROID", "IOS", "WEB")
-UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # control characters, lone surrogates, line and paragraph separators
-
-Problems = list[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +43,7 @@ def read_newcomer(fields: Mapping[str, Any], *, default_provider: str, providers
         number = None
         refusal = error
         problems.extend(error.fields)
-    nickname = read_nickname(fields.get("nickname"), problems)
+    nickname = read_name("nickname", fields.get("nickname"), problems)
     provider = read_one_of("push_provider", fields.get("push_provider"), providers, default_provider, problems)
     cid = read_text("cid", fields.get("cid"), MAX_TOKEN_OF.get(provider, MAX_TOKEN), problems)
     device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, "", problems)
@@ -57,38 +53,3 @@ def read_newcomer(fields: Mapping[str, Any], *, default_provider: str, providers
     if number is None or problems:
         raise InvalidField(fields=problems)
     return Newcomer(number, nickname, cid, provider, device_type, terms_version)
-
-
-def read_nickname(value: object, problems: Problems) -> str:
-    """The trimmed nickname; what is wrong with it is added to `problems`."""
-    return read_name("nickname", value, problems)
-
-
-def read_name(name: str, value: object, problems: Problems) -> str:
-    """What a person or a group is called, trimmed; what is wrong with it is added to `problems`."""
-    text = value.strip() if isinstance(value, str) else ""
-    if not 1 <= len(text) <= MAX_NICKNAME or not _is_printable(text):
-        problems.append((name, f"must be 1 to {MAX_NICKNAME} characters, none of them a control character"))
-    return text
-
-
-def read_one_of(name: str, value: object, allowed: Collection[str], default: str, problems: Problems) -> str:
-    if value is None or value == "":
-        return default
-    if not isinstance(value, str) or value not in allowed:
-        problems.append((name, "must be one of " + ", ".join(sorted(allowed))))
-        return default
-    return value
-
-
-def read_text(name: str, value: object, limit: int, problems: Problems) -> str | None:
-    if value is None or value == "":
-        return None
-    if not isinstance(value, str) or len(value) > limit or not _is_printable(value):
-        problems.append((name, f"must be text of at most {limit} characters, none of them a control character"))
-        return None
-    return value
-
-
-def _is_printable(text: str) -> bool:
-    return UNPRINTABLE.isdisjoint(map(category, text))

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from models.errors import AppError, InboxFull, RecipientUnavailable
-from models.rules import SendPolicy, check_can_send
+from models.rules import SendPolicy, can_receive_in_group, check_can_send
 from models.user import Recipient, UserId
 
 POLICY = SendPolicy(
@@ -26,8 +26,25 @@ FRIEND = replace(SOMEBODY, is_friend=True)
 
 
 def test_an_image_goes_to_somebody_with_room_for_it() -> None:
-    assert check_can_send(SOMEBODY, 10, POLICY) is SOMEBODY
-    assert check_can_send(FRIEND, 10, FRIENDS_ONLY) is FRIEND
+    check_can_send(SOMEBODY, 10, POLICY)
+    check_can_send(FRIEND, 10, FRIENDS_ONLY)
+    assert can_receive_in_group(SOMEBODY, 10, FRIENDS_ONLY)
+
+
+def test_a_text_needs_no_room() -> None:
+    full = replace(SOMEBODY, pending_count=3, pending_bytes=100)
+    check_can_send(full, None, POLICY)
+    assert can_receive_in_group(full, None, POLICY)
+    assert not can_receive_in_group(full, 0, POLICY)
+
+
+def test_a_text_goes_to_nobody_else() -> None:
+    for recipient in (None, replace(SOMEBODY, disabled_at=5), replace(FRIEND, blocks_sender=True)):
+        with pytest.raises(RecipientUnavailable):
+            check_can_send(recipient, None, POLICY)
+    with pytest.raises(RecipientUnavailable):
+        check_can_send(SOMEBODY, None, FRIENDS_ONLY)
+    assert not can_receive_in_group(replace(FRIEND, blocks_sender=True), None, POLICY)
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import apsw
 import pytest
 from sqlalchemy import bindparam, func, select
 
+from models.addressee import ToPerson
 from models.clock import DAY_MS
 from models.db.database import Statement, Transaction
 from models.db.schema import outbox as outbox_table
@@ -22,7 +23,8 @@ from push.base import Delivered, Outcome, Push, Retry
 from push.breaker import BreakerState
 from push.relay import Relay
 from services.authentication import Caller
-from services.delivery import Draft, Stored, record
+from services.delivery import record
+from services.sending import OutgoingImage
 from tests.push.conftest import World
 from tests.push.fakes import ScriptedProvider
 from tests.support.engines import ON_SQLITE
@@ -236,8 +238,16 @@ async def caller(world: World) -> Caller:
 
 async def send(world: World, sender: Caller, receiver: UserId, number: int) -> int:
     """What sending an image writes, once its bytes are safe."""
-    draft = Draft({}, "image/png", 30 * 86_400, "", 1)
-    image = Stored(draft, sender, receiver, None, f"key-{number}", bytes(32), None)
+    image = OutgoingImage(
+        sender=sender,
+        to=ToPerson(receiver),
+        size=1,
+        lifetime_ms=30 * DAY_MS,
+        message_key=f"key-{number}",
+        filetype="image/png",
+        caption="",
+        sha256=bytes(32),
+    )
     policy = SendPolicy(
         max_pixels=1,
         max_ttl_seconds=1,
@@ -247,8 +257,7 @@ async def send(world: World, sender: Caller, receiver: UserId, number: int) -> i
         friends_only=False,
     )
     now = world.clock()
-    sent = await world.db.write(partial(record, image=image, policy=policy, now=now, push_give_up_ms=3 * DAY_MS))
-    return sent.message_id
+    return await world.db.write(partial(record, message=image, policy=policy, now=now, push_give_up_ms=3 * DAY_MS))
 
 
 async def test_eight_relays_over_one_outbox_send_each_row_once(world: World) -> None:

@@ -16,8 +16,6 @@ from tests.support.engines import Engine
 
 pytestmark = pytest.mark.anyio
 
-TEXT = {"kind": "text", "text": "hello"}
-
 
 @pytest.fixture
 async def town(engine: Engine, tmp_path: Path) -> AsyncIterator[Town]:
@@ -72,7 +70,7 @@ async def test_a_group_takes_as_many_as_it_holds_of_those_who_join_at_once(town:
     group = await town.group(owner, *others[: MAX_MEMBERS - 3])
     room_gid = await town.room_gid(group)
     late = others[MAX_MEMBERS - 3 :]
-    results = await at_once(town.groups.join(uid, {"room_gid": room_gid}) for uid in late)
+    results = await at_once(town.groups.join(uid, room_gid) for uid in late)
     assert len(of(GroupTooLarge, results)) == len(late) - 2
     assert len(town.members(group)) == MAX_MEMBERS
 
@@ -83,10 +81,9 @@ async def test_people_who_come_into_each_others_groups_while_they_write_wait_for
     rooms = [await town.room_gid(group) for group in groups]
     with no_deadlock(town):
         for step in range(1, len(people)):
-            joining = [town.groups.join(people[at - step], {"room_gid": room}) for at, room in enumerate(rooms)]
+            joining = [town.groups.join(people[at - step], room) for at, room in enumerate(rooms)]
             saying = [
-                town.messaging.send(town.callers[owner], {**TEXT, "group_id": group}, None, needs_others=False)
-                for owner, group in zip(people, groups, strict=True)
+                town.say(owner, group_id=group, needs_others=False) for owner, group in zip(people, groups, strict=True)
             ]
             assert [each for each in await at_once([*joining, *saying]) if isinstance(each, BaseException)] == []
     assert [len(town.members(group)) for group in groups] == [len(people)] * len(groups)
@@ -98,7 +95,7 @@ async def test_people_who_are_put_into_groups_while_others_write_wait_for_nobody
     with no_deadlock(town):
         for step in range(1, len(people)):
             put = [
-                town.groups.put_member(owner, group, people[at - step], {})
+                town.groups.put_member(owner, group, people[at - step], None)
                 for at, (owner, group) in enumerate(zip(people, groups, strict=True))
             ]
             begun = [town.group(owner, *(other for other in people if other != owner)) for owner in people]
@@ -130,7 +127,7 @@ async def test_who_comes_into_a_group_while_others_write_sees_what_comes_after(t
     ann, ben, *late = await town.newcomers(8)
     group = await town.group(ann, ben)
     room_gid = await town.room_gid(group)
-    joining = [town.groups.join(uid, {"room_gid": room_gid}) for uid in late]
+    joining = [town.groups.join(uid, room_gid) for uid in late]
     saying = [town.say(sender, group_id=group) for sender in (ann, ben) for _ in range(6)]
     await at_once([*joining, *saying])
     for uid in late:

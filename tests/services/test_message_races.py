@@ -31,7 +31,7 @@ from models.errors import (
 from models.user import UserId
 from services.accounts.account_deletion import AccountDeletion, finish_all
 from services.authentication import Caller
-from services.delivery import Sent
+from services.sending import SentImage
 from tests.services.town import MAX_PENDING, TTL_SECONDS, Town, all_well, at_once, no_deadlock, of, open_town
 from tests.support.engines import ON_MARIADB, Engine, mariadb_server
 
@@ -49,7 +49,7 @@ async def test_an_inbox_takes_what_it_has_room_for_from_many_senders_at_once(tow
     ben, *senders = await town.newcomers(21)
     with no_deadlock(town):
         results = await at_once(town.send(sender, receiver_uid=ben) for sender in senders)
-    assert len(of(Sent, results)) == MAX_PENDING
+    assert len(of(SentImage, results)) == MAX_PENDING
     assert len(of(InboxFull, results)) == len(senders) - MAX_PENDING
     assert town.files() == MAX_PENDING
 
@@ -79,7 +79,7 @@ async def test_the_same_key_at_once_with_different_images_is_one_image_and_a_con
     results = await at_once(
         town.send(ann, key="once", data=data, receiver_uid=to) for to in (ben, cem) for data in (b"one", b"two")
     )
-    assert len(of(Sent, results)) == 1
+    assert len(of(SentImage, results)) == 1
     assert len(of(IdempotencyConflict, results)) == 3
     assert town.files() == 1
 

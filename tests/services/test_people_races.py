@@ -16,6 +16,7 @@ import pytest
 
 from httpclient.endpoints import Endpoints
 from models import key_rotation
+from models.addressee import ToPerson
 from models.clock import DAY_MS
 from models.db.tables import erasure
 from models.errors import (
@@ -165,7 +166,7 @@ async def test_a_discovery_budget_is_spent_once_however_many_ask_at_once(world: 
     hashes = [secrets.token_hex(32) for _ in range(8)]
     answers = await at_once(discovery.discover(uid, {"phone_hashes": [each]}) for each in hashes)
     assert (len(of(list, answers)), len(of(DiscoveryBudget, answers))) == (5, 3)
-    await at_once(discovery.charge_unavailable(UserId(uid + 1), "receiver_uid 9") for _ in range(6))
+    await at_once(discovery.charge_unavailable(UserId(uid + 1), ToPerson(UserId(9))) for _ in range(6))
     assert sorted(world.rows("SELECT spent FROM budgets")) == [(1,), (1,), (5,)]
 
 

@@ -5,7 +5,7 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,15 +19,15 @@ from models.rules import SendPolicy
 from models.user import UserId
 from services import membership
 from services.authentication import Caller
-from services.delivery import Draft, Sent
 from services.discovery import Discovery
-from services.groups import Groups
+from services.fields import read_addressee
+from services.groups import Groups, read_new_group
 from services.limits import Limits
 from services.maintenance.retention import Lifetimes, Retention
-from services.messaging import Messaging
+from services.messaging import Messaging, read_draft
 from services.people import People
 from services.reading import Reading
-from services.sending import Sending
+from services.sending import ADDRESSEES, ImageDraft, Sending, SentImage, read_content
 from storage.disk import DiskStore
 from tests.support import shipped
 from tests.support.engines import Engine
@@ -152,10 +152,11 @@ class Town:
         data: bytes = b"picture",
         caption: str = "",
         **addressee: object,
-    ) -> Sent:
+    ) -> SentImage:
         """An image to `receiver_uid` or `group_id`."""
         fields = {name: str(value) for name, value in addressee.items()}
-        draft = Draft(fields, "opaque", TTL_SECONDS, caption, len(data))
+        to = read_addressee(fields, ADDRESSEES)
+        draft = ImageDraft(to, "opaque", TTL_SECONDS, caption, len(data), read_content(fields))
         with self.store.reserve(len(data)) as room:
             writer = await self.sending.create(room)
             try:
@@ -163,17 +164,25 @@ class Town:
             finally:
                 await writer.abort()
 
-    async def say(self, sender: UserId, *, key: str | None = None, text: str = "hello", **addressee: object) -> int:
-        sent = await self.messaging.send(self.callers[sender], {"kind": "text", "text": text, **addressee}, key)
-        return sent.message_id
+    async def say(
+        self,
+        sender: UserId,
+        *,
+        key: str | None = None,
+        text: str = "hello",
+        needs_others: bool = True,
+        **addressee: object,
+    ) -> int:
+        draft = replace(read_draft({"kind": "text", "text": text, **addressee}), needs_others=needs_others)
+        return (await self.messaging.send(self.callers[sender], draft, key)).message_id
 
-    async def fetch(self, uid: UserId, image: Sent) -> None:
+    async def fetch(self, uid: UserId, image: SentImage) -> None:
         """Take the whole image and say so."""
         await self.reading.acknowledge(uid, image.message_key)
 
     async def group(self, owner: UserId, *others: UserId) -> int:
         fields = {"name": "friends", "members": list(others), "join": "open"}
-        return (await self.groups.create(owner, fields)).group_id
+        return (await self.groups.create(owner, read_new_group(fields, owner))).group_id
 
     async def room_gid(self, group_id: int) -> str:
         [(room_gid,)] = self.engine.rows("SELECT room_gid FROM `groups` WHERE group_id = ?", group_id)

@@ -19,8 +19,8 @@ from models.db.database import InList, Reader, Row, Statement, as_list
 from models.db.schema import deliveries, group_members, messages
 from models.db.tables.messages import COLUMNS, message_of
 from models.group import GroupId
-from models.ids import IdRange
 from models.message import DeliveryState, Message, MessageId, MessageKind
+from models.paging import IdRange
 from models.user import UserId
 
 _COLUMNS = (*COLUMNS, messages.c.kind, messages.c.body, deliveries.c.state)

@@ -16,6 +16,7 @@ from models.db.database import Database, Transaction
 from models.db.tables import users
 from models.errors import Conflict, NotFound
 from models.ids import MAX_ID
+from models.paging import IdRange
 from models.user import FriendState, UserId
 from services.people import People
 from tests.support.engines import Engine, database_of, release
@@ -119,7 +120,7 @@ class Acquaintances(RuleBasedStateMachine):
     async def _listed(self, state: FriendState) -> set[Pair]:
         pairs: set[Pair] = set()
         for uid in (1, 2, 3):
-            page = await self.people.list_friends(UserId(uid), state, after=0, before=MAX_ID, limit=10)
+            page = await self.people.list_friends(UserId(uid), state, IdRange(0, MAX_ID, 10))
             pairs |= {(uid, item.uid) for item in page.items}
         return pairs
 

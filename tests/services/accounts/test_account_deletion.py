@@ -15,10 +15,10 @@ from models.db.database import Changed, Statement, Transaction, Unit, Value
 from models.db.schema import metadata, outbox, users
 from models.db.tables import erasure, personal_data
 from models.errors import NotFound
-from models.group import Group
+from models.group import Group, JoinPolicy
 from models.rules import SendPolicy
 from services.accounts.account_deletion import AccountDeletion, finish_all
-from services.groups import Groups
+from services.groups import Groups, NewGroup
 from tests.services.accounts.mentions import LEAVER, OTHER, fill, left_of, mentions
 from tests.services.accounts.world import PHONE, CountingDatabase, T, World
 from tests.support.engines import NewFolder
@@ -155,10 +155,11 @@ async def test_a_group_begun_by_a_last_request_while_its_owner_leaves_finds_anot
     ann, ben = await world.register(), await world.register(phone_num="13900139000")
     groups = Groups(db=world.db, policy=POLICY, wake_retention=lambda: None, clock=world.clock)
     late: list[asyncio.Task[Group]] = []
+    late_group = NewGroup("Late", JoinPolicy.INVITE, frozenset({ben.uid}))
 
     def clock() -> int:
         if world.rows("SELECT 1 FROM users WHERE leaving_at IS NOT NULL") and not late:
-            late.append(asyncio.create_task(groups.create(ann.uid, {"name": "Late", "members": [ben.uid]})))
+            late.append(asyncio.create_task(groups.create(ann.uid, late_group)))
         return world.clock()
 
     await AccountDeletion(db=world.db, keys=world.keys, wake_retention=lambda: None, clock=clock).leave(ann.uid)

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from models.ids import MAX_ID
+from models.paging import IdRange
 from tests.services.maintenance.world import DAY, TTL_SECONDS, Image, World, new_world
 from tests.support.engines import Engine
 
@@ -41,7 +43,7 @@ async def test_retention_and_fsck_cope_with_group_images_and_texts(world: World)
         ann,
     )
     assert (await world.fsck()).clean
-    inbox = await world.reading().inbox(ben, after=0, before=2**63 - 1, limit=10)
+    inbox = await world.reading().inbox(ben, IdRange(0, MAX_ID, 10))
     assert [item["message_id"] for item in inbox.items] == [image.message_id]
 
     world.execute("UPDATE users SET pending_count = 9 WHERE uid IN (?, ?)", ben, dan)
