@@ -11,15 +11,19 @@ from models.db.tables.outbox import Claimed, State
 from push import backoff
 from push.base import Delivered, Gone, Outcome, Rejected, Retry
 from push.breaker import PROBE_MS
+from push.payload import unsendable
 from telemetry import metrics
 
 POISON_TRIES = 3
+"""A row that raises is our own bug, or data of an older version: it is tried again in case the cause was outside it."""
+
 POISON_AFTER_SECONDS = 60.0
+"""What a restart or a reconnect mends is over by then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """Building or sending one row raised: our own fault, so the row is given up from its third try on."""
+    """Building or sending one row raised: our own fault, so its third try is its last."""
 
     name: str
 
@@ -44,7 +48,7 @@ class Verdict:
 def decide(row: Claimed, outcome: Answer, now: int, *, probing: bool = False) -> Verdict:
     """What to write for a row that was tried at `now`.
 
-    One that was `probing` whether its provider is back, in vain, is as it was: its wait must not outlast the outage.
+    A failed probe (`probing`) costs its row no attempt and no longer back-off: its wait must not outlast the outage.
     """
     tries = row.attempts + 1
     match outcome:
@@ -62,14 +66,12 @@ def decide(row: Claimed, outcome: Answer, now: int, *, probing: bool = False) ->
             return _retry(row, outcome, now, probing=probing)
 
 
-def drop(row: Claimed, reason: str) -> Verdict:
-    """End a row unsent."""
-    return Verdict(row, State.DROPPED, reason, row.attempts)
-
-
-def give_up(row: Claimed) -> Verdict:
-    """End a row whose time is over."""
-    return Verdict(row, State.DEAD, f"gave up: {row.attempts} tries", row.attempts)
+def end_unsent(row: Claimed, now: int) -> Verdict | None:
+    """The end of a row that is not to be sent any more, as there is nothing to tell or its time is over; else None."""
+    reason = unsendable(row, now)
+    if reason is not None:
+        return Verdict(row, State.DROPPED, reason, row.attempts)
+    return Verdict(row, State.DEAD, f"gave up: {row.attempts} tries", row.attempts) if row.give_up_at <= now else None
 
 
 def put_back(row: Claimed, reason: str, next_at: int) -> Verdict:
