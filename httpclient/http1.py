@@ -21,7 +21,7 @@ import h11
 import httpx
 
 from httpclient.endpoints import DEFAULT_PORTS, HTTPS, Endpoints, NotAllowed
-from httpclient.http1_connection import Broken, Connection, Reply, TooLarge
+from httpclient.http1_connection import Broken, Http1Connection, Reply, TooLarge
 
 MAX_ANSWER_BYTES = 64 * 1024
 CONNECT_SECONDS = 10.0
@@ -95,7 +95,7 @@ class HttpClient:
         self._tls.set_alpn_protocols(["http/1.1"])
         self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
         # The host that was left alone for longest is first, and so is each one's oldest connection.
-        self._idle: dict[_Host, list[Connection]] = {}
+        self._idle: dict[_Host, list[Http1Connection]] = {}
         self._idle_count = 0
 
     async def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> Answer | NoAnswer:
@@ -141,7 +141,7 @@ class HttpClient:
             finally:
                 self._give_back(host, connection)
 
-    def _take_idle(self, host: _Host) -> Connection | None:
+    def _take_idle(self, host: _Host) -> Http1Connection | None:
         """The connection to this host that was used last; those that have waited too long, or are lost, end."""
         idle = self._idle.get(host)
         while idle:
@@ -153,7 +153,7 @@ class HttpClient:
         self._idle.pop(host, None)
         return None
 
-    def _give_back(self, host: _Host, connection: Connection) -> None:
+    def _give_back(self, host: _Host, connection: Http1Connection) -> None:
         if not connection.reusable:
             connection.abort()
             return
@@ -167,7 +167,7 @@ class HttpClient:
             if not oldest:
                 del self._idle[longest]
 
-    async def _open(self, host: _Host) -> Connection:
+    async def _open(self, host: _Host) -> Http1Connection:
         """Look the name up once and connect to the first of its addresses that answers. Raises OSError, NotAllowed."""
         loop = asyncio.get_running_loop()
         find = self._endpoints.addresses if self._endpoints else _addresses
@@ -179,7 +179,7 @@ class HttpClient:
             try:
                 async with asyncio.timeout(self._connect_seconds / len(addresses)):
                     _, connection = await loop.create_connection(
-                        Connection, address, host.port, ssl=tls, server_hostname=name
+                        Http1Connection, address, host.port, ssl=tls, server_hostname=name
                     )
                     return connection
             except OSError as error:

@@ -27,7 +27,7 @@ class TooLarge(Exception):
     """The answer is larger than the caller takes, or comes in more pieces than any that is meant to be read."""
 
 
-class Connection(asyncio.Protocol):
+class Http1Connection(asyncio.Protocol):
     """Made by the event loop. Whoever is given no reply must `abort` it."""
 
     def __init__(self) -> None:

@@ -16,7 +16,7 @@ from hpack import NeverIndexedHeaderTuple
 
 from httpclient.endpoints import DEFAULT_PORTS, HTTPS
 from httpclient.http1 import ANSWER_SECONDS, CONNECT_SECONDS, Answer, NoAnswer
-from httpclient.http2_connection import Connection, Header, Unprocessed
+from httpclient.http2_connection import Header, Http2Connection, Unprocessed
 
 # Firewalls forget a silent connection without telling either end.
 IDLE_SECONDS = 300.0
@@ -59,7 +59,7 @@ class Http2Client:
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
         self._opening = asyncio.Lock()
-        self._connection: Connection | None = None
+        self._connection: Http2Connection | None = None
 
     async def post(
         self, path: str, *, content: bytes, headers: Mapping[str, str], once: Mapping[str, str]
@@ -94,7 +94,7 @@ class Http2Client:
             await asyncio.wait([self._connection.lost], timeout=CLOSE_SECONDS)
             self._connection.abort()
 
-    async def _usable(self) -> Connection:
+    async def _usable(self) -> Http2Connection:
         async with self._opening:
             if self._connection is not None and self._connection.idle_seconds > IDLE_SECONDS:
                 self._connection.retire()
@@ -102,10 +102,10 @@ class Http2Client:
                 self._connection = await self._open()
             return self._connection
 
-    async def _open(self) -> Connection:
+    async def _open(self) -> Http2Connection:
         """Connect, and wait for the host's settings. Raises OSError."""
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(Connection, self._host, self._port, ssl=self._tls)
+        _, connection = await loop.create_connection(Http2Connection, self._host, self._port, ssl=self._tls)
         try:
             if not await connection.ready:
                 raise ConnectionError

@@ -43,7 +43,7 @@ class _Stream:
     body: bytearray = field(default_factory=bytearray)
 
 
-class Connection(asyncio.Protocol):
+class Http2Connection(asyncio.Protocol):
     """Made by the event loop. `ready` tells whether the host speaks HTTP/2; `lost` is done when it is over.
 
     A retired connection takes no more requests and ends with the last one under way.

@@ -35,7 +35,7 @@ class _Origin:
     not_found: int = 0
 
 
-class Origins:
+class PerHostBreaker:
     """The hosts that were posted to lately. `clock` is in milliseconds."""
 
     def __init__(self, http: HttpClient, clock: Callable[[], int]) -> None:

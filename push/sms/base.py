@@ -5,7 +5,7 @@ import secrets
 from dataclasses import dataclass, field
 from typing import Protocol
 
-NOTHING_LEFT = {"cannot connect"}
+REQUEST_NOT_SENT = {"cannot connect"}
 """The reasons of `httpclient.http1.NoAnswer` that say that the request never went out."""
 
 
@@ -23,19 +23,19 @@ class SmsMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
+class SmsSent:
     """The provider took it."""
 
 
 @dataclass(frozen=True, slots=True)
-class NotSent:
+class SmsNotSent:
     """Not taken; `temporary` says that trying again may help. The reason names no number and no code."""
 
     reason: str
     temporary: bool
 
 
-SmsOutcome = Sent | NotSent
+SmsOutcome = SmsSent | SmsNotSent
 
 
 class SmsProvider(Protocol):

@@ -10,7 +10,7 @@ import random
 from types import TracebackType
 
 from models.errors import Unavailable
-from push.sms.base import NotSent, SmsMessage, SmsOutcome, SmsProvider
+from push.sms.base import SmsMessage, SmsNotSent, SmsOutcome, SmsProvider
 from telemetry import metrics
 
 SEND_SECONDS = 10.0
@@ -73,7 +73,7 @@ class SmsQueue:
         try:
             for pause in (0, random.uniform(self._pause_seconds / 2, self._pause_seconds)):  # noqa: S311 - no secret
                 outcome = await self._try(message, pause)
-                if not isinstance(outcome, NotSent):
+                if not isinstance(outcome, SmsNotSent):
                     sent = True
                     return
                 log.warning("sms not sent", extra={"provider": self._provider.name, "reason": outcome.reason})
@@ -89,9 +89,9 @@ class SmsQueue:
                 await asyncio.sleep(pause)
                 return await self._provider.send(message)
         except TimeoutError:
-            return NotSent("timed out", temporary=self._provider.knows_repeats)
+            return SmsNotSent("timed out", temporary=self._provider.knows_repeats)
         except Exception as error:  # noqa: BLE001 - its text may hold the number
-            return NotSent(f"raised {type(error).__name__}", temporary=False)
+            return SmsNotSent(f"raised {type(error).__name__}", temporary=False)
 
 
 class Place:
