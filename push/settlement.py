@@ -33,7 +33,7 @@ Answer = Outcome | Raised
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How one row ends, or, in state DUE, when it comes back. `next_at` and `gone_at` are in milliseconds."""
+    """How one row ends, or, in state DUE, when it is due again. `next_at` and `gone_at` are in milliseconds."""
 
     row: Claimed
     state: State
@@ -75,12 +75,12 @@ def end_unsent(row: Claimed, now: int) -> Verdict | None:
 
 
 def put_back(row: Claimed, reason: str, next_at: int) -> Verdict:
-    """Return a row that was not tried: it costs no attempt."""
+    """Make a row that was not tried due at `next_at`: it costs no attempt."""
     return Verdict(row, State.DUE, reason, row.attempts, next_at=next_at)
 
 
 def _end(row: Claimed, gone: Gone, now: int) -> Verdict:
-    """End a row with its device, unless the token was registered after it is said to have died."""
+    """End a row and its device, unless the token was registered after the time at which it is said to have died."""
     if gone.at is not None and row.registered_at >= gone.at:
         return _again(row, f"gone before it was registered: {gone.reason}", None, now)
     return Verdict(row, State.DEAD, f"gone: {gone.reason}", row.attempts + 1, gone=True, gone_at=gone.at)
@@ -104,7 +104,7 @@ def _again(row: Claimed, reason: str, after: float | None, now: int) -> Verdict:
 
 
 async def write(tx: Transaction, verdicts: Sequence[Verdict], *, lease: str, began: int, now: int) -> int:
-    """Write the verdicts whose lease still holds; how many. `began` is when the sending began."""
+    """Write the verdicts of rows whose lease is still held; how many. `began` is when sending began."""
     plain = [verdict for verdict in verdicts if verdict.state is State.DELIVERED and not verdict.stale]
     ids = [verdict.row.outbox_id for verdict in plain]
     written = await outbox.settle_delivered(tx, outbox_ids=ids, lease=lease, now=now) if ids else 0
