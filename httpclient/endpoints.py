@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which addresses a device may name as its own push endpoint, so that nobody makes the server knock at doors inside.
+"""Which URLs a device may name as its push endpoint: a guard against server-side request forgery.
 
-A URL is judged by its form and by every address of its host, when it is registered and again at each connection,
-which then goes to the very address that was judged. Sources: OWASP's cheat sheet on server-side request forgery, and
+A URL is judged by its form and by every address of its host, at registration and again at each connection, which
+then goes to the very address that was judged. Sources: OWASP's cheat sheet on server-side request forgery, and
 IANA's registries of special-purpose addresses (RFC 6890).
 """
 
@@ -21,6 +21,7 @@ LONGEST_URL = 2000
 HTTPS, HTTP = "https", "http"
 DEFAULT_PORTS = {HTTPS: 443, HTTP: 80}
 UNPRIVILEGED_PORTS = range(1024, 65536)
+# The system's resolver blocks for up to half a minute on a dead name server; 4 per site leave room for 15 more.
 RESOLVING_THREADS = 64
 LOOKUPS_PER_SITE = 4
 
@@ -31,7 +32,7 @@ AUTHORITY_END = re.compile(r"[/?#]")
 
 GLOBAL_UNICAST = IPv6Network("2000::/3")
 NAT64 = IPv6Network("64:ff9b::/96")
-# Special by IANA's registries, and global to `ipaddress` of some Python.
+# In IANA's registries, but global according to `ipaddress` of some Python versions.
 SPECIAL_IPV4 = (IPv4Network("192.0.0.0/24"), IPv4Network("192.88.99.0/24"))
 SPECIAL_IPV6 = (IPv6Network("2001::/23"), IPv6Network("3fff::/20"))
 
@@ -45,11 +46,11 @@ def _look_up(host: str, port: int) -> list[str]:
 
 
 class NotAllowed(ValueError):
-    """This endpoint is not for devices to name. The text says why and shows nothing of the URL."""
+    """A device may not name this endpoint. The text says why and shows nothing of the URL."""
 
 
 def parse_origin(text: str) -> str:
-    """`scheme://host:port`, the port always written, of an origin as people write it. Raises ValueError."""
+    """Normalise an origin to `scheme://host:port`, the port always written. Raises ValueError."""
     url = _parse(text)
     if url.raw_path not in (b"", b"/") or url.fragment:
         raise NotAllowed("must be scheme://host or scheme://host:port, and nothing behind it")
@@ -57,10 +58,7 @@ def parse_origin(text: str) -> str:
 
 
 def check_form(url: str, allowed_origins: frozenset[str]) -> None:
-    """Judge a URL by what it says; `allowed_origins` are exempt, each as `parse_origin` writes it.
-
-    Raises NotAllowed.
-    """
+    """Judge a URL by its text; `allowed_origins`, as `parse_origin` writes them, are exempt. Raises NotAllowed."""
     parsed = _parse(url)
     if _origin(parsed) in allowed_origins:
         return
@@ -73,7 +71,7 @@ def check_form(url: str, allowed_origins: frozenset[str]) -> None:
 
 
 def is_public(address: str) -> bool:
-    """Whether this is an address that everybody can reach, and not one of a private or special network."""
+    """Whether this is a public address, not one of a private or special-purpose network."""
     try:
         ip = ip_address(address)
     except ValueError:
@@ -89,9 +87,9 @@ def is_public(address: str) -> bool:
 
 
 class Endpoints:
-    """The rules as they are configured. `resolve` gives all addresses of a name, or raises OSError.
+    """The rules with the configured exceptions. `resolve` returns all addresses of a name, or raises OSError.
 
-    Without it `look_up` does the same in threads, at its leisure. Raises ValueError for an allowed origin that is none.
+    Without it the blocking `look_up` does so in threads. Raises ValueError for an invalid allowed origin.
     """
 
     def __init__(
@@ -109,16 +107,13 @@ class Endpoints:
         check_form(url, self._allowed)
 
     async def check(self, url: str) -> None:
-        """Judge a URL and the addresses that its host has now. Raises NotAllowed, and OSError where it cannot tell."""
+        """Judge a URL and its host's present addresses. Raises NotAllowed, and OSError for an unknown name."""
         self.check_form(url)
         parsed = _parse(url)
         await self.addresses(_host(parsed), _port(parsed))
 
     async def addresses(self, host: str, port: int) -> list[str]:
-        """All addresses of that host, each of which may be connected to.
-
-        Raises NotAllowed where one of them may not, and OSError where there are none.
-        """
+        """All addresses of that host. Raises NotAllowed if one of them is private, and OSError if there are none."""
         found = [host] if _is_address(host) else await self._resolve(host, port)
         if (host, port) not in self._allowed_hosts and not all(map(is_public, found)):
             raise NotAllowed("must not lead to a private address")
@@ -129,10 +124,10 @@ class Endpoints:
             self._pool.shutdown(wait=False, cancel_futures=True)
 
     async def _resolve_in_thread(self, host: str, port: int) -> list[str]:
-        """Ask the system, in threads of our own: a name whose server is slow on purpose must delay nothing else.
+        """Resolve in threads of our own: a deliberately slow name server must delay nothing else.
 
-        Such a server can have any number of names: those of one site, `site.example`, share a few threads. A thread
-        is taken until it has its answer, however soon whoever asked gives up.
+        Such a server can serve any number of names, so the names of one site (`site.example`) share a few threads. A
+        thread is busy until it has its answer, even if the caller has given up.
         """
         self._pool = self._pool or ThreadPoolExecutor(RESOLVING_THREADS, thread_name_prefix="resolving")
         turn = self._turns.setdefault(_site(host), asyncio.Semaphore(LOOKUPS_PER_SITE))
@@ -149,12 +144,12 @@ def _site(host: str) -> str:
 def _end_turn(turn: asyncio.Semaphore, looking: asyncio.Future[list[str]]) -> None:
     turn.release()
     if not looking.cancelled():
-        looking.exception()  # it may be that nobody waits for it any more
+        looking.exception()  # retrieved, as the caller may have given up
 
 
 @lru_cache(maxsize=4096)
 def _parse(text: str) -> httpx.URL:
-    """The URL as the client that will connect reads it. Raises NotAllowed for what others may read otherwise."""
+    """The URL as the connecting client parses it. Raises NotAllowed for what other parsers may read otherwise."""
     if len(text) > LONGEST_URL or not (text.isascii() and text.isprintable()) or ODD.search(text):
         raise NotAllowed("is no URL in plain ASCII")
     try:
@@ -184,7 +179,7 @@ def _origin(url: httpx.URL) -> str:
 
 
 def _check_host(host: str) -> None:
-    """A public address as it is usually written, or a name with a dot whose last part no reader takes for a number."""
+    """Raise NotAllowed unless this is a public address in its usual notation, or a name that cannot be one."""
     if _is_address(host):
         if not is_public(host):
             raise NotAllowed("must not name a private address")

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/1.1 towards providers, who are not trusted: no redirect, no proxy from the environment, every answer bounded.
+"""HTTP/1.1 to untrusted hosts: no redirects, no proxy from the environment, every answer bounded.
 
-Connections go to the very address that was judged, so that no later answer of the name's server counts; TLS still
-asks for the name and checks the certificate against it. What goes wrong on the way is a value, since for a push it
-only ever means: try again.
+A connection goes to the very address that was judged, so that a second DNS answer changes nothing; TLS still sends
+the host's name and checks the certificate against it. Failures are values: to a caller they all mean "try again".
 """
 
 import asyncio
@@ -21,28 +20,28 @@ import h11
 import httpx
 
 from httpclient.endpoints import DEFAULT_PORTS, HTTPS, Endpoints, NotAllowed
-from httpclient.http1_connection import Broken, Connection, Reply, TooLarge
+from httpclient.http1_connection import Broken, Http1Connection, Reply, TooLarge
 
 MAX_ANSWER_BYTES = 64 * 1024
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 10.0
 MAX_CONNECTIONS = 500
 MAX_IDLE = 100
-# Many hosts end a connection that is silent for longer, and a request may meet that end on its way.
+# Many hosts close a connection that was silent for longer, and a request sent at that moment would be lost.
 IDLE_SECONDS = 5.0
 MAX_ADDRESSES = 4
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A complete answer, whatever its status. The body is as it came; none of it has been decoded."""
+    """A complete answer of any status. `body` is as received, without any decoding."""
 
     status: int
     headers: Mapping[str, str]
     body: bytes
 
     def retry_after(self) -> float | None:
-        """The seconds that `Retry-After` asks for, as a number or as a date; None where it does not say."""
+        """Seconds asked for by `Retry-After` (RFC 9110, 10.2.3), given as number or date; None without a valid one."""
         value = self.headers.get("retry-after", "").strip()
         if value.isascii() and value.isdigit() and len(value) <= 9:
             return float(value)
@@ -62,7 +61,7 @@ class Answer:
 
 @dataclass(frozen=True, slots=True)
 class NoAnswer:
-    """No usable answer. The request may have been carried out all the same."""
+    """No usable answer. The host may have processed the request all the same."""
 
     reason: str
 
@@ -74,10 +73,10 @@ class _Host(NamedTuple):
 
 
 class HttpClient:
-    """Up to 500 connections at once. Times in seconds: until a connection is had, and from there to the answer's end.
+    """Up to 500 connections at once.
 
-    With `endpoints` it takes URLs that devices named: one that they do not allow is never connected to. `tls` says
-    whom to trust in place of the usual authorities.
+    `connect_seconds` covers waiting for a free connection and connecting, `answer_seconds` the rest up to the end of
+    the answer. With `endpoints` every URL is judged before it is connected to. `tls` replaces the usual trust store.
     """
 
     def __init__(
@@ -94,18 +93,18 @@ class HttpClient:
         self._tls = tls or httpx.create_ssl_context(trust_env=False)
         self._tls.set_alpn_protocols(["http/1.1"])
         self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
-        # The host that was left alone for longest is first, and so is each one's oldest connection.
-        self._idle: dict[_Host, list[Connection]] = {}
+        # Least recently used first, among hosts as among each host's connections.
+        self._idle: dict[_Host, list[Http1Connection]] = {}
         self._idle_count = 0
 
     async def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> Answer | NoAnswer:
-        """Send one POST; an answer over 64 KiB, too slow or broken is none."""
+        """Send one POST. Returns NoAnswer if the answer is larger than 64 KiB, late or malformed."""
         return await self.request("POST", url, content=content, headers=headers)
 
     async def request(
         self, method: str, url: str, *, content: bytes = b"", headers: Mapping[str, str]
     ) -> Answer | NoAnswer:
-        """Send one request of any method; the rest as `post`."""
+        """Send one request of any method; otherwise as `post`."""
         try:
             if self._endpoints:
                 self._endpoints.check_form(url)
@@ -118,14 +117,14 @@ class HttpClient:
             return NoAnswer("timed out")
         except TooLarge:
             return NoAnswer("answer too large")
-        except (OSError, UnicodeError):  # the latter for a name that no name's server could have
+        except (OSError, UnicodeError):  # UnicodeError: not a valid host name (IDNA)
             return NoAnswer("cannot connect")
         except (Broken, httpx.InvalidURL, h11.LocalProtocolError):
             return NoAnswer("connection broken")
         return Answer(*reply)
 
     async def close(self) -> None:
-        """End the connections that nobody uses; those in use end with their answers' callers."""
+        """Close the idle connections; a connection in use closes with its request."""
         for idle in self._idle.values():
             for connection in idle:
                 connection.abort()
@@ -141,8 +140,8 @@ class HttpClient:
             finally:
                 self._give_back(host, connection)
 
-    def _take_idle(self, host: _Host) -> Connection | None:
-        """The connection to this host that was used last; those that have waited too long, or are lost, end."""
+    def _take_idle(self, host: _Host) -> Http1Connection | None:
+        """The most recently used idle connection to this host; closes those that are stale or lost."""
         idle = self._idle.get(host)
         while idle:
             connection = idle.pop()
@@ -153,7 +152,7 @@ class HttpClient:
         self._idle.pop(host, None)
         return None
 
-    def _give_back(self, host: _Host, connection: Connection) -> None:
+    def _give_back(self, host: _Host, connection: Http1Connection) -> None:
         if not connection.reusable:
             connection.abort()
             return
@@ -167,11 +166,11 @@ class HttpClient:
             if not oldest:
                 del self._idle[longest]
 
-    async def _open(self, host: _Host) -> Connection:
-        """Look the name up once and connect to the first of its addresses that answers. Raises OSError, NotAllowed."""
+    async def _open(self, host: _Host) -> Http1Connection:
+        """Resolve the name once and connect to the first address that answers. Raises OSError, NotAllowed."""
         loop = asyncio.get_running_loop()
         find = self._endpoints.addresses if self._endpoints else _addresses
-        # IPv4 first: where IPv6 leads nowhere, nothing says so.
+        # IPv4 first: a broken IPv6 route only shows by a timeout.
         addresses = sorted((await find(host.name, host.port))[:MAX_ADDRESSES], key=lambda address: ":" in address)
         tls, name = (self._tls, host.name) if host.tls else (None, None)
         failure: OSError = ConnectionError()
@@ -179,7 +178,7 @@ class HttpClient:
             try:
                 async with asyncio.timeout(self._connect_seconds / len(addresses)):
                     _, connection = await loop.create_connection(
-                        Connection, address, host.port, ssl=tls, server_hostname=name
+                        Http1Connection, address, host.port, ssl=tls, server_hostname=name
                     )
                     return connection
             except OSError as error:
@@ -194,10 +193,7 @@ async def _addresses(host: str, port: int) -> list[str]:
 
 @lru_cache(maxsize=4096)
 def _split(url: str) -> tuple[_Host, bytes, bytes]:
-    """Where a URL leads: the host, as connected to and as named in requests, and the request's target.
-
-    Raises httpx.InvalidURL.
-    """
+    """Split a URL into host to connect to, `Host` header and request target. Raises httpx.InvalidURL."""
     parsed = httpx.URL(url)
     if parsed.scheme not in DEFAULT_PORTS or not parsed.raw_host:
         raise httpx.InvalidURL("no http or https address")
@@ -207,7 +203,7 @@ def _split(url: str) -> tuple[_Host, bytes, bytes]:
 
 
 def _request(method: str, host: bytes, target: bytes, headers: Mapping[str, str], length: int) -> h11.Request:
-    """Raises h11.LocalProtocolError for what cannot stand in a header."""
+    """Raises h11.LocalProtocolError for an invalid header value."""
     own = {b"host": host, b"accept": b"*/*", b"accept-encoding": b"identity", b"user-agent": b"glimpse"}
     given = {name.lower().encode(): value.encode() for name, value in headers.items()}
     fields = {**own, **given, b"content-length": b"%d" % length}

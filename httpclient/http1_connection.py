@@ -7,7 +7,7 @@ from typing import NamedTuple, cast
 import h11
 
 MAX_HEAD_BYTES = 64 * 1024
-# Small pieces cost far more time than their bytes do, and whoever sends them is not to hold up everybody else.
+# Per answer: a host that sends byte by byte would take the event loop's time from everybody else.
 MAX_PIECES = 2000
 
 
@@ -20,15 +20,15 @@ class Reply(NamedTuple):
 
 
 class Broken(Exception):
-    """The connection ended before the answer did, or what came is no HTTP."""
+    """The connection ended before the answer did, or the answer is not valid HTTP."""
 
 
 class TooLarge(Exception):
-    """The answer is larger than the caller takes, or comes in more pieces than any that is meant to be read."""
+    """The answer is larger than the caller allows, or comes in more than `MAX_PIECES` pieces."""
 
 
-class Connection(asyncio.Protocol):
-    """Made by the event loop. Whoever is given no reply must `abort` it."""
+class Http1Connection(asyncio.Protocol):
+    """Made by the event loop. Callers must `abort()` it unless `exchange` returned."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -64,7 +64,7 @@ class Connection(asyncio.Protocol):
         return await self._reply
 
     def abort(self) -> None:
-        """End at once: a host that does not read must not keep a closing connection open."""
+        """Close without flushing: a host that does not read could keep a graceful close open for ever."""
         self.reusable = False
         self._transport.abort()
 
@@ -77,9 +77,9 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._reply is None or self._reply.done():
-            self.abort()  # nobody has asked
+            self.abort()  # data without a request
             return
-        # All that comes is counted, since interim answers and the extensions of chunks are none of the body.
+        # Every byte counts: interim answers and chunk extensions are not part of the body.
         most = self._max_bytes + MAX_HEAD_BYTES
         self._h11.receive_data(data[: most + 1 - self._received])
         self._received += len(data)
@@ -88,7 +88,7 @@ class Connection(asyncio.Protocol):
             self._fail(TooLarge())
 
     def eof_received(self) -> None:
-        """The end of an answer that has no length, or of the connection; the transport closes after it."""
+        """End of an answer without a length, or of the connection; the transport closes afterwards."""
         if self._reply is not None and not self._reply.done():
             self._h11.receive_data(b"")
             self._read()
@@ -108,7 +108,7 @@ class Connection(asyncio.Protocol):
             self._fail(Broken())
 
     def _take(self, event: h11.Event) -> bool:
-        """Note what has come; whether more of the answer is to be looked for."""
+        """Take one event of h11; whether more of the answer is to come."""
         match event:
             case h11.Response():
                 self._status = event.status_code

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""HTTP/2 towards one host, all requests on one connection, over `h2`.
+"""HTTP/2 to one host, all requests on one connection, over `h2`.
 
-What httpx does by HTTP/2 costs three times the processor time, leaves abandoned streams open until the host takes
-no more, and hands the error that one request met to all others. As in `httpclient.http1`, what goes wrong is a value.
+Not httpx: its HTTP/2 takes three times the processor time, leaves the streams of cancelled requests open until the
+host accepts no more, and fails all requests with the error of one. As in `httpclient.http1`, failures are values.
 """
 
 import asyncio
@@ -16,21 +16,21 @@ from hpack import NeverIndexedHeaderTuple
 
 from httpclient.endpoints import DEFAULT_PORTS, HTTPS
 from httpclient.http1 import ANSWER_SECONDS, CONNECT_SECONDS, Answer, NoAnswer
-from httpclient.http2_connection import Connection, Header, Unprocessed
+from httpclient.http2_connection import Header, Http2Connection, Unprocessed
 
-# Firewalls forget a silent connection without telling either end.
+# Firewalls drop a silent connection without telling either end.
 IDLE_SECONDS = 300.0
 CLOSE_SECONDS = 1.0
 
-# Its debugging lines hold every header: keys, and device tokens in paths.
+# Its debug log contains every header: keys, and device tokens in paths.
 logging.getLogger("hpack").setLevel(logging.WARNING)
 
 
 class Http2Client:
-    """One connection to the host of `base_url`, opened when it is needed. Times in seconds: to connect, to the answer.
+    """One connection to the host of `base_url`, opened on demand; `connect_seconds` and `answer_seconds` bound each.
 
-    `ca_file` holds the certificates to trust in place of the usual ones. Raises OSError where it cannot be read, and
-    ValueError where `base_url` is no http or https address.
+    `ca_file` replaces the usual trust store. Raises OSError if it cannot be read, and ValueError if `base_url` is
+    not an http or https URL.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Http2Client:
         except httpx.InvalidURL:
             url = httpx.URL()
         if url.scheme not in DEFAULT_PORTS or not url.host:
-            raise ValueError(f"no http or https address: {base_url}")
+            raise ValueError(f"not an http or https URL: {base_url}")
         self._host = url.host
         self._port = url.port or DEFAULT_PORTS[url.scheme]
         self._path = url.path.rstrip("/")
@@ -59,15 +59,15 @@ class Http2Client:
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
         self._opening = asyncio.Lock()
-        self._connection: Connection | None = None
+        self._connection: Http2Connection | None = None
 
     async def post(
         self, path: str, *, content: bytes, headers: Mapping[str, str], once: Mapping[str, str]
     ) -> Answer | NoAnswer:
-        """Send one POST of up to 16 KiB; an answer over 64 KiB, too slow or broken is none.
+        """Send one POST of up to 16 KiB. Returns NoAnswer if the answer is larger than 64 KiB, late or malformed.
 
-        The headers `once` are this request's own: the table that compresses headers is kept free of them. What the
-        host says it has not looked at is sent once more, on a connection of its own.
+        Headers in `once` are never indexed by header compression. A request that the host declares unprocessed is
+        sent once more, on a new connection.
         """
         head = [*self._head, NeverIndexedHeaderTuple(b":path", f"{self._path}{path}".encode())]
         head += [(name.encode(), value.encode()) for name, value in headers.items()]
@@ -79,7 +79,7 @@ class Http2Client:
                     connection = await self._usable()
             except TimeoutError:
                 return NoAnswer("timed out")
-            except (OSError, UnicodeError):  # the latter for a name that no name's server could have
+            except (OSError, UnicodeError):  # UnicodeError: not a valid host name (IDNA)
                 return NoAnswer("cannot connect")
             try:
                 return await connection.exchange(head, content, seconds=self._answer_seconds)
@@ -88,13 +88,13 @@ class Http2Client:
         return NoAnswer("connection going away")
 
     async def close(self) -> None:
-        """End the connection, and what is under way on it."""
+        """Close the connection; requests under way fail."""
         if self._connection is not None:
             self._connection.close()
             await asyncio.wait([self._connection.lost], timeout=CLOSE_SECONDS)
             self._connection.abort()
 
-    async def _usable(self) -> Connection:
+    async def _usable(self) -> Http2Connection:
         async with self._opening:
             if self._connection is not None and self._connection.idle_seconds > IDLE_SECONDS:
                 self._connection.retire()
@@ -102,10 +102,10 @@ class Http2Client:
                 self._connection = await self._open()
             return self._connection
 
-    async def _open(self) -> Connection:
+    async def _open(self) -> Http2Connection:
         """Connect, and wait for the host's settings. Raises OSError."""
         loop = asyncio.get_running_loop()
-        _, connection = await loop.create_connection(Connection, self._host, self._port, ssl=self._tls)
+        _, connection = await loop.create_connection(Http2Connection, self._host, self._port, ssl=self._tls)
         try:
             if not await connection.ready:
                 raise ConnectionError

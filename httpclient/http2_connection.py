@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One HTTP/2 connection: many requests side by side, each with an answer or a failure of its own."""
+"""One HTTP/2 connection: concurrent requests, each with its own answer or failure."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -24,14 +24,14 @@ from h2.settings import SettingCodes, Settings
 from httpclient.http1 import MAX_ANSWER_BYTES, Answer, NoAnswer
 from httpclient.http1_connection import MAX_HEAD_BYTES
 
-# For each request under way, until one of them has ended: interim answers and pings are without number.
+# Per request under way, between two that ended: a host may send any number of interim answers and pings.
 MAX_RECEIVED_BYTES = MAX_ANSWER_BYTES + MAX_HEAD_BYTES
 
 Header = tuple[bytes, bytes]
 
 
 class Unprocessed(Exception):
-    """The host has not looked at the request, and will not: it may be sent again elsewhere."""
+    """The host has not processed the request and never will: it is safe to send it again."""
 
 
 @dataclass(slots=True, eq=False)
@@ -43,15 +43,15 @@ class _Stream:
     body: bytearray = field(default_factory=bytearray)
 
 
-class Connection(asyncio.Protocol):
-    """Made by the event loop. `ready` tells whether the host speaks HTTP/2; `lost` is done when it is over.
+class Http2Connection(asyncio.Protocol):
+    """Made by the event loop. `ready` resolves to whether the host speaks HTTP/2; `lost` when the connection is closed.
 
-    A retired connection takes no more requests and ends with the last one under way.
+    A retired connection takes no more requests and closes after the last one under way.
     """
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        # Our own headers are right, and to look at each again would be a tenth of a push's processor time.
+        # Validating our own headers would cost a tenth of a push's processor time.
         config = H2Configuration(
             header_encoding=None, normalize_outbound_headers=False, validate_outbound_headers=False
         )
@@ -69,7 +69,7 @@ class Connection(asyncio.Protocol):
 
     @property
     def idle_seconds(self) -> float:
-        """How long it has had nothing to do."""
+        """Seconds since the last request ended; 0 while one is under way."""
         return 0.0 if self._streams else self._loop.time() - self._used_at
 
     async def exchange(self, headers: list[Header], content: bytes, *, seconds: float) -> Answer | NoAnswer:
@@ -83,7 +83,7 @@ class Connection(asyncio.Protocol):
                 result = await stream.result
         except TimeoutError:
             if self._loop.time() - self._heard_at > seconds / 2:
-                self.retired = True  # the host said nothing at all meanwhile
+                self.retired = True  # no byte on any stream: the connection itself is dead
             return NoAnswer("timed out")
         finally:
             if stream is not None:
@@ -100,7 +100,7 @@ class Connection(asyncio.Protocol):
             self.close()
 
     def close(self) -> None:
-        """Say goodbye and end; what is under way fails."""
+        """Send GOAWAY and close; requests under way fail."""
         self.retired = True
         self._fail("connection closed")
         try:
@@ -111,7 +111,7 @@ class Connection(asyncio.Protocol):
         self._transport.close()
 
     def abort(self) -> None:
-        """End at once."""
+        """Close without flushing."""
         self.retired = True
         self._transport.abort()
 
@@ -153,7 +153,7 @@ class Connection(asyncio.Protocol):
         self._flush()
 
     def _has_room(self, size: int) -> bool:
-        """Whether the host lets a request of this size out now. Raises Unprocessed where it never will."""
+        """Whether the host's limits allow a request of this size now. Raises Unprocessed when retired."""
         if self.retired:
             raise Unprocessed
         settings = self._h2.remote_settings
@@ -161,7 +161,7 @@ class Connection(asyncio.Protocol):
         return self._writable and len(self._streams) < settings.max_concurrent_streams and window >= size
 
     def _send(self, headers: list[Header], content: bytes) -> _Stream:
-        """Send a request whole: the smallest frame that a host may ask for holds what we ever send."""
+        """Send a request in one frame: the smallest maximum frame size (16 KiB, RFC 9113, 6.5.2) holds any push."""
         try:
             stream_id = self._h2.get_next_available_stream_id()
             self._h2.send_headers(stream_id, headers)
@@ -171,13 +171,13 @@ class Connection(asyncio.Protocol):
             raise Unprocessed from None
         stream = self._streams[stream_id] = _Stream(stream_id, self._loop.create_future())
         if not self._flushing:
-            # Requests of one moment leave in one write.
+            # Requests of one turn of the event loop leave in one write.
             self._flushing = True
             self._loop.call_soon(self._flush)
         return stream
 
     def _forget(self, stream: _Stream) -> None:
-        """End a stream, which is cancelled where it has no answer."""
+        """Remove a stream, and reset it if it has no answer yet."""
         self._streams.pop(stream.stream_id, None)
         self._used_at = self._loop.time()
         if stream.result.cancelled() or not stream.result.done():
@@ -227,7 +227,7 @@ class Connection(asyncio.Protocol):
         self._h2.acknowledge_received_data(event.flow_controlled_length or 0, stream_id)
 
     def _go_away(self, last_stream_id: int) -> None:
-        """The host closes: `h2` takes no more answers after this word, though some may be on their way."""
+        """GOAWAY: `h2` accepts no frames after it, so answers still under way are lost."""
         for stream_id, stream in self._streams.items():
             late = stream_id > last_stream_id
             self._settle(stream, Unprocessed() if late else NoAnswer("connection going away"))
@@ -245,7 +245,7 @@ class Connection(asyncio.Protocol):
             stream.result.set_result(result)
 
     def _change(self) -> None:
-        """Have those who wait for room look again."""
+        """Wake everybody who waits for `_has_room`."""
         self._changed.set()
         self._changed = asyncio.Event()
 

@@ -11,7 +11,7 @@ from config.load import Config
 from models.clock import HOUR_MS, now_ms
 from models.db.tables import outbox_summary
 from models.db.tables.outbox import State
-from models.db.tables.outbox_summary import Waiting, Wanted
+from models.db.tables.outbox_summary import OutboxRow, Wanted
 from ops.opening import (
     Command,
     as_json,
@@ -151,7 +151,7 @@ def _wanted(state: State | None, provider: str | None, app: str | None, device: 
     return Wanted(state, provider, app, device)
 
 
-async def _list(config: Config, wanted: Wanted, limit: int) -> list[Waiting]:
+async def _list(config: Config, wanted: Wanted, limit: int) -> list[OutboxRow]:
     async with opened_database(config) as db:
         return await outbox_summary.list_some(db, wanted, limit=limit)
 
@@ -184,7 +184,7 @@ def _tell(asked: int, done: int, verb: str, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _line(row: Waiting) -> str:
+def _line(row: OutboxRow) -> str:
     until = f"next {when(row.next_at)}" if row.state == State.DUE else f"ended {when(row.settled_at)}"
     place = f"{row.provider}/{row.app}" if row.app else row.provider
     facts = [row.outbox_id, row.state, place, row.kind, f"uid {row.uid}", f"device {row.device_id}"]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the relay and a push provider say to each other. No provider, no database, no HTTP here."""
+"""The interface between the relay and a push provider: pushes in, outcomes out. No database and no HTTP here."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ class Push:
     """One notification for one device.
 
     `payload` is the JSON document of the HTTP contract, section 3. `dedupe_id` is 32 lower-case hex digits, the
-    same for every attempt at this message, device and token, and for nothing else. `ttl_seconds` is how long the
-    notification is of use.
+    same for every attempt at this message, device and token, and unique to them. `ttl_seconds` is how long the
+    notification is worth delivering.
     """
 
     token: str
@@ -24,7 +24,7 @@ class Push:
 
 @dataclass(frozen=True, slots=True)
 class VisibleText:
-    """What a phone shows while the app is not running: fixed, never content."""
+    """What a phone shows while the app is not running: fixed text, never content."""
 
     title: str = "New message"
     body: str = "Tap to open"
@@ -32,17 +32,17 @@ class VisibleText:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The provider took it. `stale`: it said that the device will not be told (long inactive); the device is kept."""
+    """The provider accepted it. `stale`: but will not tell a device that was inactive for long; the device is kept."""
 
     stale: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """Not taken; try again, after `after` seconds where the provider said so.
+    """Not accepted; try again, after `after` seconds where the provider asked for that.
 
-    `provider_fault` marks an answer that speaks of the provider or our credentials and not of this push:
-    it counts for the breaker. Without `costs_attempt` the push is as it was: its host was left alone, or still is down.
+    `provider_fault` marks an answer about the provider or our credentials rather than this push: it counts for the
+    breaker. Without `costs_attempt` the push is as if untried: its host was not asked, or a probe found it still down.
     """
 
     reason: str
@@ -53,7 +53,7 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The provider's explicit word that this token is dead, since `at` (ms since the epoch) where it said so."""
+    """The provider said that this token is dead, since `at` (ms since the epoch) where it gave a time."""
 
     reason: str
     at: int | None = None
@@ -61,7 +61,7 @@ class Gone:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """The provider will never take this push; the device is kept."""
+    """The provider will never accept this push; the device is kept."""
 
     reason: str
 
@@ -78,7 +78,7 @@ class Provider(Protocol):
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
         """Send up to `batch_size` pushes; one outcome each, in order.
 
-        Raises nothing that a vendor or the network causes.
+        Errors of the vendor or the network are outcomes, not exceptions.
         """
 
     async def close(self) -> None: ...

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A circuit breaker: stops asking a provider that is down, and asks now and then whether it is back."""
+"""A circuit breaker: stops calls to a provider that is down, and probes now and then whether it is back."""
 
 from collections import deque
 from enum import StrEnum
 
 WINDOW_CALLS = 20
+"""Enough calls that one person's bad luck is not half of them."""
+
 CONSECUTIVE_FAULTS = 5
+"""A provider that is down shows long before the window is full: five failures in a row are no coincidence."""
+
 PROBE_MS = 30_000
+"""Between two probes: rare enough not to hinder a recovery, and the longest that pushes wait after one."""
 
 
 class BreakerState(StrEnum):
-    """`OPEN` asks nothing; `HALF_OPEN` has one probe on its way."""
+    """`OPEN` allows no call; `HALF_OPEN` has one probe under way."""
 
     CLOSED = "closed"
     OPEN = "open"
@@ -18,7 +23,7 @@ class BreakerState(StrEnum):
 
 
 class Breaker:
-    """Opens at half of the last 20 calls failed or 5 in a row; then one probe per 30 s. Times are in milliseconds."""
+    """Opens when half of the last 20 calls failed, or 5 in a row; then one probe per 30 s. Times are in ms."""
 
     def __init__(self) -> None:
         self.state = BreakerState.CLOSED
@@ -28,7 +33,7 @@ class Breaker:
 
     def refuses(self, now: int) -> bool:
         """Whether a call now would be refused."""
-        # Further ahead than that, the clock was set back.
+        # A probe further ahead than one interval was set before the clock was turned back.
         return self.state is not BreakerState.CLOSED and 0 < self._probe_at - now <= PROBE_MS
 
     def permits(self, now: int) -> bool:
@@ -42,7 +47,7 @@ class Breaker:
         return True
 
     def record(self, *, failed: bool, now: int) -> None:
-        """Note how a call ended. Only the probe's answer counts while the breaker is not closed."""
+        """Record a call's result. While the breaker is not closed, only the probe's result counts."""
         if self.state is BreakerState.OPEN:
             return
         if self.state is BreakerState.HALF_OPEN:

@@ -1,57 +1,74 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One provider's way out for one app: how many rows it may take now, which calls are under way, and the asking itself.
+"""One provider for one app: how many rows it may take now, and what became of a batch that was given to it.
 
-Nothing is read from or written to the database here.
+A batch goes down once and its verdicts come back: built, sent, judged. Nothing is read from or written to the
+database here.
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Any
 
+from models import fault
 from models.db.tables.outbox import Claimed, LaneKey
+from push import settlement
 from push.base import Provider, Push, Retry
 from push.breaker import Breaker, BreakerState
-from push.settlement import Answer, Raised
+from push.payload import PhoneHashOf, push_for
+from push.settlement import Answer, Raised, Verdict
 from telemetry import metrics
 
 ROWS_IN_FLIGHT = 1000
-# Whoever asks for longer is asked again once an hour, should the limit have been raised meanwhile.
+"""The most rows of all calls at once: what a killed process leaves leased, and may send twice, stays within this."""
+
 LONGEST_PAUSE_SECONDS = 3600.0
+"""A provider that asks for longer is asked again once an hour: its limit may have been raised meanwhile."""
 
 log = logging.getLogger(__name__)
 
 
-class Lane:
-    """A provider, its breaker, its pace, and its calls: `in_flight` under way at once, and a claim's rows behind them.
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One verdict for each row of a batch. `began` is when it was tried, in ms; `probed` whether it was a probe."""
 
-    `clock` is in milliseconds. `on_room` is called when a call has ended and another claim would find room.
+    verdicts: list[Verdict]
+    began: int
+    probed: bool = False
+
+
+class Lane:
+    """A provider with its breaker and its pace: `in_flight` calls at once, and the rest of a claim behind them.
+
+    `lease_ms` is how long the claim of a row holds. `clock` is in milliseconds.
     """
 
     def __init__(
         self,
         key: LaneKey,
         provider: Provider,
+        phone_hash_of: PhoneHashOf,
         *,
         in_flight: int,
         claim_limit: int,
-        send_seconds: float,
+        lease_ms: int,
         clock: Callable[[], int],
-        on_room: Callable[[], None],
     ) -> None:
         size = provider.batch_size
         self.key = key
-        self.provider = provider
         self.breaker = Breaker()
-        self.calls: dict[asyncio.Task[None], int] = {}
+        self._provider = provider
+        self._phone_hash_of = phone_hash_of
         in_flight = min(in_flight, max(ROWS_IN_FLIGHT // size, 1))
-        self.turn = asyncio.Semaphore(in_flight)
+        self._turn = asyncio.Semaphore(in_flight)
         self._full = in_flight * size
         self._claim = max(claim_limit // size * size, size)
-        self._send_seconds = send_seconds
+        self._reserved = 0
+        # A delivery must end within its lease: a quarter to wait, half for the call, a quarter to settle.
+        self._longest_wait_ms = lease_ms // 4
+        self._send_seconds = lease_ms / 2 / 1000
         self._clock = clock
-        self._on_room = on_room
         self._paused_until = 0
         metrics.push_provider(*key)
 
@@ -60,45 +77,68 @@ class Lane:
         if self._is_paused(now) or self.breaker.refuses(now):
             return 0
         if self.breaker.state is not BreakerState.CLOSED:
-            return 0 if self.calls else 1
-        return self._claim if sum(self.calls.values()) < self._full else 0
+            return 0 if self._reserved else 1
+        return self._claim if self._reserved < self._full else 0
 
-    def permits(self, now: int) -> bool:
+    def reserve(self, rows: int) -> None:
+        """Take room for rows that are to be delivered; `release` gives it back."""
+        self._reserved += rows
+
+    def release(self, rows: int) -> None:
+        self._reserved -= rows
+
+    def batches(self, rows: Sequence[Claimed]) -> list[Sequence[Claimed]]:
+        """Split rows into batches of the size that one call takes."""
+        size = self._provider.batch_size
+        return [rows[first : first + size] for first in range(0, len(rows), size)]
+
+    async def deliver(self, rows: Sequence[Claimed], claimed_at: int) -> Attempt:
+        """Send a batch when its turn comes. What waited too long, or may not go out now, is put back untried."""
+        async with self._turn:
+            began = self._clock()
+            if began - claimed_at > self._longest_wait_ms:
+                return Attempt([settlement.put_back(row, "provider slow", began) for row in rows], began)
+            if not self._permits(began):
+                return Attempt([settlement.put_back(row, "provider paused", began) for row in rows], began)
+            # Read before the call, whose outcome moves the breaker on.
+            probing = self.breaker.state is BreakerState.HALF_OPEN
+            return Attempt(await self._try(rows, began, probing=probing), began, probing)
+
+    def _permits(self, now: int) -> bool:
         """Whether a call may go out. A yes under an open breaker makes that call the probe."""
         return not self._is_paused(now) and self.breaker.permits(now)
 
     def _is_paused(self, now: int) -> bool:
-        # Further ahead than that, the clock was set back.
+        # A pause that ends later than the longest one can was set before the clock was turned back.
         return 0 < self._paused_until - now <= LONGEST_PAUSE_SECONDS * 1000
 
-    @property
-    def probing(self) -> bool:
-        """Whether the call under way is the one that asks whether the provider is back."""
-        return self.breaker.state is BreakerState.HALF_OPEN
+    async def _try(self, rows: Sequence[Claimed], began: int, *, probing: bool) -> list[Verdict]:
+        """Send what can be built; every row's verdict, in order."""
+        built = [self._build(row, began) for row in rows]
+        pushes = [push for push in built if isinstance(push, Push)]
+        fault.point("before_push")
+        answers = iter(await self._ask(pushes) if pushes else [])
+        fault.point("after_push")
+        outcomes: list[Answer] = [next(answers) if isinstance(push, Push) else push for push in built]
+        now = self._clock()
+        return [
+            settlement.decide(row, outcome, now, probing=probing) for row, outcome in zip(rows, outcomes, strict=True)
+        ]
 
-    def batches(self, rows: Sequence[Claimed]) -> list[Sequence[Claimed]]:
-        """The rows as calls take them."""
-        size = self.provider.batch_size
-        return [rows[first : first + size] for first in range(0, len(rows), size)]
+    def _build(self, row: Claimed, now: int) -> Push | Raised:
+        try:
+            return push_for(row, self._phone_hash_of, now)
+        except Exception as error:  # noqa: BLE001 - one row's fault must not stop its batch
+            log.error("push not built", extra={"outbox_id": row.outbox_id, "error": type(error).__name__})
+            return Raised(type(error).__name__)
 
-    def start(self, call: Coroutine[Any, Any, None], rows: int) -> None:
-        """Let a call run beside the others; it waits for its `turn` itself."""
-        task = asyncio.create_task(call)
-        self.calls[task] = rows
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        del self.calls[task]
-        if self.room(self._clock()):
-            self._on_room()
-
-    async def ask(self, pushes: Sequence[Push]) -> list[Answer]:
-        """What the provider says, one answer each, in order, within the time of a call."""
+    async def _ask(self, pushes: Sequence[Push]) -> list[Answer]:
+        """The provider's answers, one for each push, in order, within the time of a call."""
         answers: list[Answer] = []
         began = perf_counter()
         try:
             async with asyncio.timeout(self._send_seconds):
-                await self._ask(pushes, answers)
+                await self._send(pushes, answers)
         except TimeoutError:
             answers += [Retry("no answer in time")] * (len(pushes) - len(answers))
         outcomes = [type(answer).__name__.lower() for answer in answers]
@@ -106,21 +146,10 @@ class Lane:
         self._heed(answers)
         return answers
 
-    def _heed(self, answers: Sequence[Answer]) -> None:
-        """Draw what the answers say of the provider as a whole: is it down, and how long does it want to be left?"""
-        now, before = self._clock(), self.breaker.state
-        self.breaker.record(failed=all(_is_fault(answer) for answer in answers), now=now)
-        if self.breaker.state is not before:
-            log.warning("push breaker", extra={**self._named, "state": self.breaker.state.value})
-        seconds = min(max(map(_pause, answers), default=0.0), LONGEST_PAUSE_SECONDS)
-        if seconds > 0:
-            until = now + int(1000 * seconds)
-            self._paused_until = max(self._paused_until, until) if self._is_paused(now) else until
-            log.warning("push provider asks to wait", extra={**self._named, "seconds": seconds})
-
-    async def _ask(self, pushes: Sequence[Push], answers: list[Answer]) -> None:
+    async def _send(self, pushes: Sequence[Push], answers: list[Answer]) -> None:
+        """Send pushes and append their answers; one by one where the provider raised for all of them."""
         try:
-            outcomes = await self.provider.send(pushes)
+            outcomes = await self._provider.send(pushes)
         except Exception as error:  # noqa: BLE001 - one row's fault must not stop its batch
             raised = type(error).__name__
         else:
@@ -133,7 +162,19 @@ class Lane:
             answers.append(Raised(raised))
             return
         for push in pushes:
-            await self._ask([push], answers)
+            await self._send([push], answers)
+
+    def _heed(self, answers: Sequence[Answer]) -> None:
+        """Conclude from the answers whether the provider is down, and how long it asks to be left alone."""
+        now, before = self._clock(), self.breaker.state
+        self.breaker.record(failed=all(_is_fault(answer) for answer in answers), now=now)
+        if self.breaker.state is not before:
+            log.warning("push breaker", extra={**self._named, "state": self.breaker.state.value})
+        seconds = min(max(map(_pause, answers), default=0.0), LONGEST_PAUSE_SECONDS)
+        if seconds > 0:
+            until = now + int(1000 * seconds)
+            self._paused_until = max(self._paused_until, until) if self._is_paused(now) else until
+            log.warning("push provider asks to wait", extra={**self._named, "seconds": seconds})
 
     @property
     def _named(self) -> dict[str, str]:
@@ -147,5 +188,5 @@ def _is_fault(answer: Answer) -> bool:
 
 
 def _pause(answer: Answer) -> float:
-    """How long an answer asks us to leave the provider alone; what speaks of its own push alone asks for nothing."""
+    """The seconds that an answer asks for on behalf of the whole provider; 0 where it speaks of its push alone."""
     return (answer.after or 0.0) if isinstance(answer, Retry) and answer.provider_fault else 0.0

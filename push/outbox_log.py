@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file of the `log` providers, for a server on the developer's own machine: one JSON line for all that leaves.
+"""The file of the `log` providers, for a server on the developer's own machine: one JSON line for each push or SMS.
 
 It holds tokens, numbers and codes in clear, so its owner alone may read it.
 """

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The notification's JSON and its dedupe id, made at send time so that no phone hash is ever stored.
 
-What a device is told stands in the HTTP contract, section 3.
+The document is specified in the HTTP contract, section 3.
 """
 
 import hashlib
@@ -43,7 +43,7 @@ def render(row: Claimed, phone_hash_of: PhoneHashOf) -> str:
 
 
 def push_for(row: Claimed, phone_hash_of: PhoneHashOf, now: int) -> Push:
-    """The push for one claimed row, of use until its message expires or the relay gives up. Times are in ms."""
+    """The push for one claimed row; its TTL ends when the message expires or the relay gives up. Times are in ms."""
     until = min(row.give_up_at, row.expires_at or row.give_up_at)
     subject_id = row.message_id if row.message_id is not None else row.outbox_id
     return Push(
@@ -56,7 +56,7 @@ def push_for(row: Claimed, phone_hash_of: PhoneHashOf, now: int) -> Push:
 
 
 def unsendable(row: Claimed, now: int) -> str | None:
-    """Why there is nothing left to tell this device; None when there is."""
+    """Why this device is not to be told any more, or None."""
     if row.kind == Kind.ACCOUNT_RETRIEVED:
         return "registered anew" if row.registered_at > row.created_at else None
     if row.delivery_state is None:

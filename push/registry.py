@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which push providers there are: made from plain values, by name and app as devices name them."""
+"""Builds the configured push providers from plain values, by name and app as devices name them."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,10 +28,10 @@ from push.providers.webpush_vapid import VapidKey
 
 @dataclass(frozen=True, slots=True)
 class Vendors:
-    """What there are keys for. A vendor's apps go by name, the plain one by "".
+    """What is configured: the vendors' apps by name, the unnamed one as "".
 
-    `outbox_log` is the file of `log`; `webpush` is the key that browsers subscribe with, and `webhook` what signs.
-    None, empty or false: there is no such provider.
+    `outbox_log` is the file of `log`, `webpush` the key that browsers subscribe with, `webhook` the signing secret.
+    A provider whose value is None, empty or false is not built.
     """
 
     outbox_log: Path | None = None
@@ -47,9 +47,9 @@ class Vendors:
 def build(
     vendors: Vendors, endpoints: Endpoints, *, text: VisibleText | None = None, answer_seconds: float = ANSWER_SECONDS
 ) -> dict[tuple[str, str], Provider]:
-    """The providers. `endpoints` judges the URLs that devices name; `text` is what phones show beside a payload.
+    """Build the providers. `endpoints` judges the URLs that devices name; `text` is what phones show beside a payload.
 
-    Raises ValueError for a key that is none, and OSError for a certificate's file that cannot be read.
+    Raises ValueError for an invalid key, and OSError for a certificate file that cannot be read.
     """
 
     def client(*, judge: Endpoints | None = None) -> HttpClient:
@@ -77,5 +77,5 @@ def build(
 
 @cache
 def _tls() -> SSLContext:
-    """Whom all of them trust: reading the authorities' certificates takes a twentieth of a second."""
+    """One trust store for all clients: loading it takes 50 ms."""
     return httpx.create_ssl_context(trust_env=False)

@@ -1,34 +1,41 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The relay: claims due outbox rows, sends each through its device's provider, settles it by the outcome.
+"""The relay: claims due outbox rows, hands them to the lane of their provider, settles them by what came of it.
 
-Delivery is at least once. A row is never lost: while it is on its way its lease is running, and a row whose
-sender died is due again when the lease ends. The row's dedupe id stays the same on every try. Each provider and app is
-a lane that claims for itself, and only when it has room: what waits for a slow one waits in the database.
+Delivery is at least once. A row is never lost: while it is under way its lease is running, and a row whose
+process died is due again when the lease ends. Its dedupe id stays the same on every try. Each provider and app is a
+lane that claims for itself, and only when it has room: what waits for a slow one waits in the database.
 """
 
 import asyncio
 import logging
 import secrets
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
-from models import fault
 from models.clock import MINUTE_MS, now_ms
-from models.db.database import Database, DatabaseError, Transaction
+from models.db.database import Database, DatabaseError
 from models.db.tables import outbox, outbox_summary
 from models.db.tables.outbox import Claimed, LaneKey, State
 from models.db.tables.outbox_summary import Overdue
 from push import backoff, settlement
-from push.base import Provider, Push
+from push.base import Provider
 from push.breaker import PROBE_MS, BreakerState
 from push.lane import Lane
-from push.payload import PhoneHashOf, push_for, unsendable
-from push.settlement import Answer, Raised, Verdict
+from push.payload import PhoneHashOf
+from push.settlement import Verdict
 from telemetry import metrics
 
 SETTLE_TRIES = 3
+"""How often verdicts are written: what fails in a few seconds too is no passing fault, and the lease runs on."""
+
 LONGEST_FAILURE_SECONDS = 30.0
+"""The longest pause while claiming fails: a database that is back must not leave its pushes waiting for longer."""
+
 OVERDUE_SECONDS = 10 * MINUTE_MS / 1000
+"""How often rows that nobody claims are given up: against `push.give_up_hours`, ten minutes are nothing."""
+
 ROWS_PER_UNIT = 200
+"""The most rows that one transaction ends or puts off: a longer one would hold up everybody else's writes."""
 
 log = logging.getLogger(__name__)
 
@@ -36,9 +43,9 @@ log = logging.getLogger(__name__)
 class Relay:
     """Everything between the outbox and the providers.
 
-    `providers` goes by a device's provider and app. `phone_hash_of` opens a sender's phone cipher. A lease must
-    outlast a call: what waited for a quarter of it is put back, and a call is cut off after two quarters. `clock` is
-    in milliseconds.
+    `providers` goes by a device's provider and app. `phone_hash_of` decrypts a sender's phone. `lease_seconds` must
+    outlast a delivery: the lane puts back what waited for a quarter of it, and cuts a call off after half of it.
+    `clock` is in milliseconds.
     """
 
     def __init__(
@@ -54,22 +61,22 @@ class Relay:
         poll_seconds: float = 1,
     ) -> None:
         self._db = db
-        self._phone_hash_of = phone_hash_of
         self._clock = clock
         self._lease_ms = int(1000 * lease_seconds)
         self._poll_seconds = poll_seconds
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
+        self._under_way: set[asyncio.Task[None]] = set()
         self._lanes = [
             Lane(
                 key,
                 provider,
+                phone_hash_of,
                 in_flight=in_flight,
                 claim_limit=claim_limit,
-                send_seconds=lease_seconds / 2,
+                lease_ms=self._lease_ms,
                 clock=clock,
-                on_room=self.wake,
             )
             for key, provider in providers.items()
         ]
@@ -81,11 +88,14 @@ class Relay:
         return {lane.key: lane.breaker.state for lane in self._lanes}
 
     def wake(self) -> None:
-        """Say that rows were committed, or that a lane has room. Called on the event loop's thread; never waits."""
+        """Claim now instead of at the next poll: rows were committed, or a lane has room. Never blocks.
+
+        To be called on the event loop's thread.
+        """
         self._woken.set()
 
     async def run(self) -> None:
-        """Relay until `stop`. Outlives whatever the database or a provider does."""
+        """Relay until `stop`. Errors of the database or a provider are logged and do not end it."""
         self._running = asyncio.current_task()
         giving_up = asyncio.create_task(self._give_up_regularly())
         try:
@@ -93,53 +103,49 @@ class Relay:
         finally:
             giving_up.cancel()
         await asyncio.gather(giving_up, return_exceptions=True)
-        await self._finish_calls()
+        await self._finish_deliveries()
 
     async def _claim_until_stopped(self) -> None:
         failures = 0
         while not self._stopping.is_set():
             self._woken.clear()
             try:
-                started = await self._start_due()
+                claimed = await self._claim_due()
             except Exception as error:  # noqa: BLE001 - a relay that ends loses every push after this one
                 failures += 1
                 log.error("relay cannot claim", extra={"error": type(error).__name__, "failures": failures})
                 await _wait(self._stopping, backoff.delay(failures, longest=LONGEST_FAILURE_SECONDS))
                 continue
             failures = 0
-            if not started and not self._stopping.is_set():
+            if not claimed and not self._stopping.is_set():
                 await _wait(self._woken, self._poll_seconds)
 
     async def stop(self, *, within: float = 25) -> None:
-        """Claim nothing more and wait for the calls under way; what is left after `within` seconds is cut off.
+        """Claim nothing more and wait for the deliveries under way; cancel what is left after `within` seconds.
 
-        Rows that are cut off come back when their lease ends.
+        Rows whose delivery was cancelled are due again when their lease ends.
         """
         self._stopping.set()
         self._woken.set()
         if self._running is not None:
             await asyncio.wait([self._running], timeout=within)
-        left = self._calls()
-        for call in left:
-            call.cancel()
+        left = list(self._under_way)
+        for delivery in left:
+            delivery.cancel()
         await asyncio.gather(*left, return_exceptions=True)
 
     async def run_once(self) -> int:
-        """Claim once for each lane, and wait until what was claimed is settled; how many rows were claimed."""
-        started = await self._start_due()
-        await self._finish_calls()
-        return started
+        """Claim once for each lane, and wait until what was claimed is settled; the number of rows claimed."""
+        claimed = await self._claim_due()
+        await self._finish_deliveries()
+        return claimed
 
     async def give_up_overdue(self) -> int:
-        """End what waits past its time because nobody claims it: its provider is down or not configured; how many."""
+        """End rows past their time that nobody claims, as their provider is down or not configured; how many."""
         ended = 0
         while rows := await outbox_summary.list_overdue(self._db, now=self._clock(), limit=ROWS_PER_UNIT):
             now, ids = self._clock(), [row.outbox_id for row in rows]
-
-            async def unit(tx: Transaction, now: int = now, ids: Sequence[int] = ids) -> int:
-                return await outbox_summary.give_up(tx, outbox_ids=ids, now=now)
-
-            ended += await self._db.write(unit)
+            ended += await self._db.write(partial(outbox_summary.give_up, outbox_ids=ids, now=now))
             _count_overdue(rows, now)
         return ended
 
@@ -147,18 +153,15 @@ class Relay:
         while True:
             try:
                 await self.give_up_overdue()
-            except Exception as error:  # noqa: BLE001 - it comes again
+            except Exception as error:  # noqa: BLE001 - the next round tries again
                 log.error("relay cannot give up", extra={"error": type(error).__name__})
             await asyncio.sleep(OVERDUE_SECONDS)
 
-    def _calls(self) -> list[asyncio.Task[None]]:
-        return [call for lane in self._lanes for call in lane.calls]
+    async def _finish_deliveries(self) -> None:
+        await asyncio.gather(*self._under_way, return_exceptions=True)
 
-    async def _finish_calls(self) -> None:
-        await asyncio.gather(*self._calls(), return_exceptions=True)
-
-    async def _start_due(self) -> int:
-        """Claim for every lane that has both room and rows that are due; how many rows were claimed."""
+    async def _claim_due(self) -> int:
+        """Claim for every lane that has both room and due rows; the number of rows claimed."""
         now = self._clock()
         ready = {number: room for number, lane in enumerate(self._lanes) if (room := lane.room(now))}
         if self._due is None or not ready:
@@ -173,82 +176,48 @@ class Relay:
         return sum(count for count in claimed if isinstance(count, int))
 
     async def _claim(self, lane: Lane, limit: int, now: int) -> int:
-        """Lease rows of one lane and start their calls; what is not to be sent ends at once."""
+        """Lease rows of one lane and start to deliver them; rows that are not to be sent any more end here."""
         lease, until = secrets.token_hex(16), now + self._lease_ms
-
-        async def unit(tx: Transaction) -> list[Claimed]:
-            return await outbox.claim(tx, lane=lane.key, now=now, lease=lease, lease_until=until, limit=limit)
-
-        rows = await self._db.write(unit)
-        ended = {row.outbox_id: end for row in rows if (end := _end_unsent(row, now))}
+        rows = await self._db.write(
+            partial(outbox.claim, lane=lane.key, now=now, lease=lease, lease_until=until, limit=limit)
+        )
+        ended = {row.outbox_id: verdict for row in rows if (verdict := settlement.end_unsent(row, now))}
         for batch in lane.batches([row for row in rows if row.outbox_id not in ended]):
-            lane.start(self._send(lane, batch, lease, now), len(batch))
+            self._start(lane, batch, lease, now)
         if ended:
-            await self._write([*ended.values()], lease=lease, began=now)
+            await self._settle([*ended.values()], lease=lease, began=now)
         return len(rows)
 
-    async def _send(self, lane: Lane, rows: Sequence[Claimed], lease: str, claimed_at: int) -> None:
-        probing = False
+    def _start(self, lane: Lane, rows: Sequence[Claimed], lease: str, claimed_at: int) -> None:
+        """Deliver rows beside everything else. They take the lane's room from now on, until they are settled."""
+
+        def ended(delivery: asyncio.Task[None]) -> None:
+            self._under_way.discard(delivery)
+            lane.release(len(rows))
+            if lane.room(self._clock()):
+                self.wake()
+
+        lane.reserve(len(rows))
+        delivery = asyncio.create_task(self._deliver(lane, rows, lease, claimed_at))
+        self._under_way.add(delivery)
+        delivery.add_done_callback(ended)
+
+    async def _deliver(self, lane: Lane, rows: Sequence[Claimed], lease: str, claimed_at: int) -> None:
         try:
-            async with lane.turn:
-                began = self._clock()
-                if began - claimed_at > self._lease_ms // 4:
-                    verdicts = [settlement.put_back(row, "provider slow", began) for row in rows]
-                elif not lane.permits(began):
-                    verdicts = [settlement.put_back(row, "provider paused", began) for row in rows]
-                else:
-                    probing = lane.probing
-                    verdicts = await self._try(lane, rows, began)
-            await self._write(verdicts, lease=lease, began=began)
-            if probing and lane.breaker.state is not BreakerState.CLOSED:
+            attempt = await lane.deliver(rows, claimed_at)
+            await self._settle(attempt.verdicts, lease=lease, began=attempt.began)
+            if attempt.probed and lane.breaker.state is not BreakerState.CLOSED:
                 await self._pass_over(lane, rows[0].device_id)
-        except Exception as error:  # noqa: BLE001 - the rows come back when their lease ends
-            log.error("push call failed", extra={"lane": "/".join(lane.key), "error": type(error).__name__})
+        except Exception as error:  # noqa: BLE001 - the rows are due again when their lease ends
+            log.error("push delivery failed", extra={"lane": "/".join(lane.key), "error": type(error).__name__})
 
-    async def _try(self, lane: Lane, rows: Sequence[Claimed], began: int) -> list[Verdict]:
-        """Send what can be built; every row's verdict, in order."""
-        probing = lane.probing
-        built = [self._build(row, began) for row in rows]
-        pushes = [push for push in built if isinstance(push, Push)]
-        fault.point("before_push")
-        answers = iter(await lane.ask(pushes) if pushes else [])
-        fault.point("after_push")
-        outcomes: list[Answer] = [next(answers) if isinstance(push, Push) else push for push in built]
+    async def _settle(self, verdicts: Sequence[Verdict], *, lease: str, began: int) -> None:
+        """Write a batch's verdicts in one transaction; the lease makes it harmless to try again."""
         now = self._clock()
-        return [
-            settlement.decide(row, outcome, now, probing=probing) for row, outcome in zip(rows, outcomes, strict=True)
-        ]
-
-    async def _pass_over(self, lane: Lane, device_id: int) -> None:
-        """Put a person whose push has probed in vain behind everybody else, who may fare better at the next probe."""
-        now = self._clock()
-        until = now + PROBE_MS
-        while ids := await outbox_summary.list_of_same_person(
-            self._db, lane=lane.key, device_id=device_id, now=now, until=until, limit=ROWS_PER_UNIT
-        ):
-
-            async def unit(tx: Transaction, ids: Sequence[int] = ids) -> int:
-                return await outbox_summary.put_off(tx, outbox_ids=ids, now=now, until=until)
-
-            await self._db.write(unit)
-
-    def _build(self, row: Claimed, now: int) -> Push | Raised:
-        try:
-            return push_for(row, self._phone_hash_of, now)
-        except Exception as error:  # noqa: BLE001 - one row's fault must not stop its batch
-            log.error("push not built", extra={"outbox_id": row.outbox_id, "error": type(error).__name__})
-            return Raised(type(error).__name__)
-
-    async def _write(self, verdicts: Sequence[Verdict], *, lease: str, began: int) -> None:
-        """Write a batch's verdicts in one transaction; the lease makes trying again harmless."""
-        now = self._clock()
-
-        async def settle(tx: Transaction) -> int:
-            return await settlement.write(tx, verdicts, lease=lease, began=began, now=now)
-
+        unit = partial(settlement.write, verdicts=verdicts, lease=lease, began=began, now=now)
         for tries in range(1, SETTLE_TRIES + 1):
             try:
-                await self._db.write(settle)
+                await self._db.write(unit)
             except DatabaseError:
                 if tries == SETTLE_TRIES:
                     raise
@@ -257,13 +226,14 @@ class Relay:
                 settlement.count(verdicts, now)
                 return
 
-
-def _end_unsent(row: Claimed, now: int) -> Verdict | None:
-    """The end of a row that is not to be sent any more; None for one that is."""
-    reason = unsendable(row, now)
-    if reason is not None:
-        return settlement.drop(row, reason)
-    return settlement.give_up(row) if row.give_up_at <= now else None
+    async def _pass_over(self, lane: Lane, device_id: int) -> None:
+        """Put a person whose push probed in vain behind everybody else, who may fare better at the next probe."""
+        now = self._clock()
+        until = now + PROBE_MS
+        while ids := await outbox_summary.list_of_same_person(
+            self._db, lane=lane.key, device_id=device_id, now=now, until=until, limit=ROWS_PER_UNIT
+        ):
+            await self._db.write(partial(outbox_summary.put_off, outbox_ids=ids, now=now, until=until))
 
 
 def _count_overdue(rows: Sequence[Overdue], now: int) -> None:

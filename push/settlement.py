@@ -11,15 +11,19 @@ from models.db.tables.outbox import Claimed, State
 from push import backoff
 from push.base import Delivered, Gone, Outcome, Rejected, Retry
 from push.breaker import PROBE_MS
+from push.payload import unsendable
 from telemetry import metrics
 
 POISON_TRIES = 3
+"""A row that raises is our own bug, or data of an older version: it is tried again in case the cause was outside it."""
+
 POISON_AFTER_SECONDS = 60.0
+"""What a restart or a reconnect mends is over by then."""
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """Building or sending one row raised: our own fault, so the row is given up from its third try on."""
+    """Building or sending one row raised: our own fault, so its third try is its last."""
 
     name: str
 
@@ -29,7 +33,7 @@ Answer = Outcome | Raised
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """How one row ends, or, in state DUE, when it comes back. `next_at` and `gone_at` are in milliseconds."""
+    """How one row ends, or, in state DUE, when it is due again. `next_at` and `gone_at` are in milliseconds."""
 
     row: Claimed
     state: State
@@ -44,7 +48,7 @@ class Verdict:
 def decide(row: Claimed, outcome: Answer, now: int, *, probing: bool = False) -> Verdict:
     """What to write for a row that was tried at `now`.
 
-    One that was `probing` whether its provider is back, in vain, is as it was: its wait must not outlast the outage.
+    A failed probe (`probing`) costs its row no attempt and no longer back-off: its wait must not outlast the outage.
     """
     tries = row.attempts + 1
     match outcome:
@@ -62,23 +66,21 @@ def decide(row: Claimed, outcome: Answer, now: int, *, probing: bool = False) ->
             return _retry(row, outcome, now, probing=probing)
 
 
-def drop(row: Claimed, reason: str) -> Verdict:
-    """End a row unsent."""
-    return Verdict(row, State.DROPPED, reason, row.attempts)
-
-
-def give_up(row: Claimed) -> Verdict:
-    """End a row whose time is over."""
-    return Verdict(row, State.DEAD, f"gave up: {row.attempts} tries", row.attempts)
+def end_unsent(row: Claimed, now: int) -> Verdict | None:
+    """The end of a row that is not to be sent any more, as there is nothing to tell or its time is over; else None."""
+    reason = unsendable(row, now)
+    if reason is not None:
+        return Verdict(row, State.DROPPED, reason, row.attempts)
+    return Verdict(row, State.DEAD, f"gave up: {row.attempts} tries", row.attempts) if row.give_up_at <= now else None
 
 
 def put_back(row: Claimed, reason: str, next_at: int) -> Verdict:
-    """Return a row that was not tried: it costs no attempt."""
+    """Make a row that was not tried due at `next_at`: it costs no attempt."""
     return Verdict(row, State.DUE, reason, row.attempts, next_at=next_at)
 
 
 def _end(row: Claimed, gone: Gone, now: int) -> Verdict:
-    """End a row with its device, unless the token was registered after it is said to have died."""
+    """End a row and its device, unless the token was registered after the time at which it is said to have died."""
     if gone.at is not None and row.registered_at >= gone.at:
         return _again(row, f"gone before it was registered: {gone.reason}", None, now)
     return Verdict(row, State.DEAD, f"gone: {gone.reason}", row.attempts + 1, gone=True, gone_at=gone.at)
@@ -102,7 +104,7 @@ def _again(row: Claimed, reason: str, after: float | None, now: int) -> Verdict:
 
 
 async def write(tx: Transaction, verdicts: Sequence[Verdict], *, lease: str, began: int, now: int) -> int:
-    """Write the verdicts whose lease still holds; how many. `began` is when the sending began."""
+    """Write the verdicts of rows whose lease is still held; how many. `began` is when sending began."""
     plain = [verdict for verdict in verdicts if verdict.state is State.DELIVERED and not verdict.stale]
     ids = [verdict.row.outbox_id for verdict in plain]
     written = await outbox.settle_delivered(tx, outbox_ids=ids, lease=lease, now=now) if ids else 0

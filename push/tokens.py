@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a device's token looks like at each push provider, so that one that cannot work is refused when it comes."""
+"""The form of a device's token at each push provider, so that an unusable one is refused at registration."""
 
 import json
 import re
@@ -19,7 +19,7 @@ UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A token as it is kept: the same text for the same device.
+    """A token in the form in which it is stored: the same text for the same device.
 
     `endpoint` is where pushes go, as it was given, if the token says so itself.
     """
@@ -52,15 +52,15 @@ def _url(value: Any) -> Token:
 
 
 def _as_sent(url: str) -> str:
-    """The URL as requests name it, so that other spellings of it are no other device."""
+    """Normalise a URL to the form in which it is requested, so that another spelling is not another device."""
     try:
         return str(httpx.URL(url).copy_with(fragment=None))
-    except (httpx.InvalidURL, ValueError):  # it is refused where its form is judged
+    except (httpx.InvalidURL, ValueError):  # refused later, by `Endpoints.check_form`
         return url
 
 
 def _subscription(value: Any) -> Token:
-    """A browser's subscription, as the object or as its text; written the same way however it came."""
+    """A browser's subscription, given as an object or as its text, in one canonical form."""
     try:
         subscription = parse_subscription(value if isinstance(value, str) else json.dumps(value))
     except (ValueError, RecursionError):
@@ -91,5 +91,5 @@ _READ: dict[str, Callable[[Any], Token]] = {
 
 
 def read_token(provider: str, value: Any) -> Token:
-    """The token that a JSON value is at that provider. Raises ValueError; its text shows nothing of the token."""
+    """Parse a JSON value as a token of that provider. Raises ValueError, whose text shows nothing of the token."""
     return _READ.get(provider, _text)(value)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The file of the VAPID key pair that is made on first start. Who loses it loses every Web Push subscription."""
+"""The file of the VAPID key pair, made on first start. Losing it loses every Web Push subscription."""
 
 import os
 import secrets
@@ -14,7 +14,7 @@ class VapidFileError(OSError):
 
 
 def open_vapid_key(path: Path) -> VapidKey:
-    """The pair of that PEM file, which is made (0600) when it is not there. Raises VapidFileError, OSError."""
+    """Read the pair from that PEM file, which is made (0600) if missing. Raises VapidFileError, OSError."""
     if not path.exists():
         _make(path)
     if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -28,7 +28,7 @@ def open_vapid_key(path: Path) -> VapidKey:
 
 
 def _make(path: Path) -> None:
-    """Write a new pair and put it in place at once and whole; another process's, made meanwhile, stays."""
+    """Write a new pair atomically; one that another process made meanwhile stays."""
     draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
     descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     try:

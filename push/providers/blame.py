@@ -1,20 +1,24 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Whether a refusal that may speak of one device or of us all is held against the provider.
+"""Whether an ambiguous refusal, about one device or about all of us, counts against the provider.
 
-Else anybody could stop everybody's pushes with a few devices whose tokens are of another app, and so are refused, or
-that get more messages than the provider lets one device have.
+If each one counted, anybody could open the breaker for everybody with a few devices whose tokens belong to another
+app, and are refused, or that get more messages than the provider allows one device.
 """
 
 from collections.abc import Callable
 
 TRUSTED_FOR_MS = 3_600_000
+"""A push that was accepted proves our keys for an hour: nobody revokes them more often than an operator works."""
+
 LIMITED_MS = 60_000
-# As many devices as one person has.
+"""The period of the vendors' limits on one device, which are per minute."""
+
 FEW = 20
+"""The most devices that one person has."""
 
 
 class Blame:
-    """Those since the last push that was taken. `clock` is in milliseconds."""
+    """Counts the tokens refused since the last accepted push. `clock` is in milliseconds."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
@@ -22,14 +26,14 @@ class Blame:
         self._tokens: set[int] = set()
 
     def taken(self) -> None:
-        """Note that the provider took a push: so our keys are good."""
+        """Record that the provider accepted a push, which proves our keys."""
         self._taken_at = self._clock()
         self._tokens.clear()
 
     def note(self, token: str) -> bool:
-        """Note that this token was refused; whether that is the provider's fault, or ours.
+        """Record that this token was refused; whether the provider, or our keys, are at fault.
 
-        It is where more tokens than a person has were refused in a row and none was taken within the last hour.
+        They are if more tokens than one person has were refused in a row and none was accepted within the last hour.
         """
         if len(self._tokens) <= FEW:
             self._tokens.add(hash(token))
@@ -38,14 +42,14 @@ class Blame:
 
 
 class Limited:
-    """The tokens that met a limit within the last minute. `clock` is in milliseconds."""
+    """Counts the tokens that hit a limit within the last minute. `clock` is in milliseconds."""
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
         self._met_at: dict[int, int] = {}
 
     def note(self, token: str) -> bool:
-        """Note that this token met a limit; whether it is one of us all: more have met it than a person has."""
+        """Record that this token hit a limit; whether more tokens did than one person has, so that it limits us all."""
         now = self._clock()
         met = {other: at for other, at in self._met_at.items() if 0 <= now - at < LIMITED_MS}
         if len(met) <= FEW:

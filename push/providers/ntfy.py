@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from httpclient.http1 import HttpClient
 from push.base import Delivered, Outcome, Push, Rejected, Retry
-from push.providers.per_host_breaker import BATCH_SIZE, Origins
+from push.providers.per_host_breaker import BATCH_SIZE, PerHostBreaker
 
 LONGEST_MESSAGE = 4096
 LONGEST_TTL = 2_592_000
@@ -23,13 +23,13 @@ class NtfyProvider:
     batch_size = BATCH_SIZE
 
     def __init__(self, http: HttpClient, *, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
-        self._origins = Origins(http, clock)
+        self._hosts = PerHostBreaker(http, clock)
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
         return list(await asyncio.gather(*map(self._send, pushes)))
 
     async def close(self) -> None:
-        await self._origins.close()
+        await self._hosts.close()
 
     async def _send(self, push: Push) -> Outcome:
         body = push.payload.encode()
@@ -41,7 +41,7 @@ class NtfyProvider:
             "Urgency": "high",
         }
         try:
-            answer = await self._origins.post(push.token, content=body, headers=headers)
+            answer = await self._hosts.post(push.token, content=body, headers=headers)
         except ValueError as error:
             return Rejected(str(error))
         return answer if isinstance(answer, Retry) else outcome_of(answer.status)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""POSTs to addresses that devices named: many hosts, each with its own faults, none of them trusted.
+"""POSTs to URLs that devices named: many untrusted hosts, each with a circuit breaker of its own.
 
-A host that is down is left alone for a while, so that it neither opens the provider's breaker nor holds the places
-of pushes to others.
+A host that is down is not asked for a while, so that it neither opens the provider's breaker nor takes the places of
+pushes to others.
 """
 
 import asyncio
@@ -17,26 +17,28 @@ from push.breaker import PROBE_MS, Breaker, BreakerState
 
 # A client keeps 100 idle connections and a relay has 32 calls under way: with so many pushes each, all are kept.
 BATCH_SIZE = 3
-# Below what the relay gives a call, so that one slow host does not take its neighbours' answers with it.
+# Less than the relay's limit for a call (30 s), which would discard the answers for the rest of the batch.
 PUSH_SECONDS = 20.0
+# Bounds memory, since anybody can name new hosts; the oldest is forgotten first, and with it only its breaker.
 KNOWN_ORIGINS = 1000
+# More 404 in a row than one person has devices: the host is more likely misconfigured than all of them gone.
 MASS_NOT_FOUND = 20
 TEMPORARY = {408, 425, 429}
-# ntfy's word on a UnifiedPush topic that nobody listens to: anyone can name such topics, and its host is well.
+# ntfy's status for a UnifiedPush topic without a subscriber: anyone can name such topics, and the host is fine.
 DESERTED = 507
 
 
 @dataclass(slots=True)
 class _Origin:
-    """One host: `failure` is what was wrong with it last."""
+    """One host: `failure` is its last one, `not_found` the number of 404 in a row."""
 
     breaker: Breaker = field(default_factory=Breaker)
     failure: str = ""
     not_found: int = 0
 
 
-class Origins:
-    """The hosts that were posted to lately. `clock` is in milliseconds."""
+class PerHostBreaker:
+    """A breaker for each origin that was posted to lately. `clock` is in milliseconds."""
 
     def __init__(self, http: HttpClient, clock: Callable[[], int]) -> None:
         self._http = http
@@ -44,7 +46,7 @@ class Origins:
         self._known: dict[str, _Origin] = {}
 
     async def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> Answer | Retry:
-        """The answer, where it is the host's word on this push; Retry where it is not. Raises ValueError for no URL."""
+        """POST: the host's answer to this push, or Retry where it gave none. Raises ValueError for an invalid URL."""
         origin = self._origin(origin_of(url))
         now, probing = self._clock(), origin.breaker.state is not BreakerState.CLOSED
         if not origin.breaker.permits(now):
@@ -67,7 +69,7 @@ class Origins:
         return answer
 
     def finds_nothing(self, url: str) -> bool:
-        """Whether this host has answered 404 so often, and nothing else, that it is more likely broken than right."""
+        """Whether this host has answered only 404 for so long that it is more likely misconfigured than right."""
         return self._origin(origin_of(url)).not_found > MASS_NOT_FOUND
 
     async def close(self) -> None:
@@ -83,14 +85,14 @@ class Origins:
 
 
 def _retry(reason: str, *, after: float | None = None, probing: bool) -> Retry:
-    """Try again: one that was `probing` whether its host is back, in vain, as if it had not been tried."""
+    """Try again. A failed probe (`probing`) leaves its push as if untried."""
     if probing and after is None:
         return Retry(reason, after=PROBE_MS / 1000, provider_fault=False, costs_attempt=False)
     return Retry(reason, after=after, provider_fault=False)
 
 
 def origin_of(url: str) -> str:
-    """`scheme://host[:port]` as RFC 6454 writes an origin. Raises ValueError; its text does not show the URL."""
+    """`scheme://host[:port]`, the origin of a URL by RFC 6454. Raises ValueError, whose text does not show the URL."""
     try:
         parts = urlsplit(url)
         host, port = parts.hostname, parts.port

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
-from push.providers.per_host_breaker import BATCH_SIZE, Origins
+from push.providers.per_host_breaker import BATCH_SIZE, PerHostBreaker
 from push.webhook_signature import signed_headers, signing_key
 
 BAD_MESSAGE = {400, 413, 422}
@@ -29,20 +29,20 @@ class WebhookProvider:
         self, secret: str, http: HttpClient, *, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     ) -> None:
         self._key = signing_key(secret)
-        self._origins = Origins(http, clock)
+        self._hosts = PerHostBreaker(http, clock)
         self._clock = clock
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
         return list(await asyncio.gather(*map(self._send, pushes)))
 
     async def close(self) -> None:
-        await self._origins.close()
+        await self._hosts.close()
 
     async def _send(self, push: Push) -> Outcome:
         body = push.payload.encode()
         headers = signed_headers(self._key, push.dedupe_id, body, now=self._clock())
         try:
-            answer = await self._origins.post(push.token, content=body, headers=headers)
+            answer = await self._hosts.post(push.token, content=body, headers=headers)
         except ValueError as error:
             return Rejected(str(error))
         return answer if isinstance(answer, Retry) else outcome_of(answer.status)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from push.providers.blame import Blame
-from push.providers.per_host_breaker import BATCH_SIZE, Origins, origin_of
+from push.providers.per_host_breaker import BATCH_SIZE, PerHostBreaker, origin_of
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, encrypt, parse_subscription
 from push.providers.webpush_vapid import Vapid, VapidKey
 
@@ -33,14 +33,14 @@ class WebpushProvider:
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._vapid = Vapid(key, subject, clock)
-        self._origins = Origins(http, clock)
+        self._hosts = PerHostBreaker(http, clock)
         self._refusals = Blame(clock)
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
         return list(await asyncio.gather(*map(self._send, pushes)))
 
     async def close(self) -> None:
-        await self._origins.close()
+        await self._hosts.close()
 
     async def _send(self, push: Push) -> Outcome:
         payload = push.payload.encode()
@@ -60,7 +60,7 @@ class WebpushProvider:
             "Urgency": "high",
         }
         body = encrypt(payload, subscription)
-        answer = await self._origins.post(subscription.endpoint, content=body, headers=headers)
+        answer = await self._hosts.post(subscription.endpoint, content=body, headers=headers)
         return answer if isinstance(answer, Retry) else self._outcome(push, answer.status, origin)
 
     def _outcome(self, push: Push, status: int, origin: str) -> Outcome:
@@ -73,6 +73,6 @@ class WebpushProvider:
             return Delivered()
         if status in {401, 403}:
             return Retry(f"HTTP {status}: our key was refused", provider_fault=self._refusals.note(push.token))
-        if status == 404 and self._origins.finds_nothing(origin):
+        if status == 404 and self._hosts.finds_nothing(origin):
             return Retry("HTTP 404 for everybody", provider_fault=False)
         return Gone(f"HTTP {status}") if status in {404, 410} else Rejected(f"HTTP {status}")

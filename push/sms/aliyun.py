@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from httpclient.http1 import Answer, HttpClient, NoAnswer
 from push.sms import aliyun_signature
-from push.sms.base import NOTHING_LEFT, NotSent, Sent, SmsMessage, SmsOutcome
+from push.sms.base import REQUEST_NOT_SENT, SmsMessage, SmsNotSent, SmsOutcome, SmsSent
 
 ACTION, VERSION = "SendSms", "2017-05-25"
 MAINLAND = "+86"
@@ -68,7 +68,7 @@ class AliyunSms:
         url = f"{self._credentials.base_url}/?{query}"
         answer = await self._http.post(url, content=b"", headers=self._headers(query))
         if isinstance(answer, NoAnswer):
-            return NotSent(answer.reason, temporary=answer.reason in NOTHING_LEFT)
+            return SmsNotSent(answer.reason, temporary=answer.reason in REQUEST_NOT_SENT)
         return _outcome(answer)
 
     async def close(self) -> None:
@@ -96,7 +96,7 @@ def _outcome(answer: Answer) -> SmsOutcome:
     """Business errors come with status 200: the code in the body decides."""
     code = answer.json_object().get("Code")
     if code == OK and answer.status == 200:
-        return Sent()
+        return SmsSent()
     said = code if isinstance(code, str) and _CODE.fullmatch(code) else f"HTTP {answer.status}"
     temporary = answer.status >= 500 or said == "isp.SYSTEM_ERROR" or said.startswith("Throttling")
-    return NotSent(f"aliyun: {said}", temporary=temporary)
+    return SmsNotSent(f"aliyun: {said}", temporary=temporary)

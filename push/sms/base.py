@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the SMS queue and an SMS provider say to each other."""
+"""The interface between the SMS queue and an SMS provider."""
 
 import secrets
 from dataclasses import dataclass, field
 from typing import Protocol
 
-NOTHING_LEFT = {"cannot connect"}
-"""The reasons of `httpclient.http1.NoAnswer` that say that the request never went out."""
+REQUEST_NOT_SENT = {"cannot connect"}
+"""Reasons of `httpclient.http1.NoAnswer` after which the request was certainly not sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class SmsMessage:
     """One code for one phone. `to` is E.164; `message_id` is the same on every try.
 
-    Number, text and code are left out of its repr, so that no log shows them.
+    Number, text and code are excluded from the repr, so that no log shows them.
     """
 
     to: str = field(repr=False)
@@ -23,28 +23,28 @@ class SmsMessage:
 
 
 @dataclass(frozen=True, slots=True)
-class Sent:
-    """The provider took it."""
+class SmsSent:
+    """The provider accepted it."""
 
 
 @dataclass(frozen=True, slots=True)
-class NotSent:
-    """Not taken; `temporary` says that trying again may help. The reason names no number and no code."""
+class SmsNotSent:
+    """Not accepted; `temporary` if trying again may help. `reason` contains no number and no code."""
 
     reason: str
     temporary: bool
 
 
-SmsOutcome = Sent | NotSent
+SmsOutcome = SmsSent | SmsNotSent
 
 
 class SmsProvider(Protocol):
-    """One SMS gateway with one set of credentials. `knows_repeats`: one `message_id` never makes two SMS."""
+    """One SMS gateway with one set of credentials. `knows_repeats`: it never sends one `message_id` twice."""
 
     name: str
     knows_repeats: bool
 
     async def send(self, message: SmsMessage) -> SmsOutcome:
-        """Send one SMS. Raises nothing that the gateway or the network causes."""
+        """Send one SMS. Errors of the gateway or the network are outcomes, not exceptions."""
 
     async def close(self) -> None: ...

@@ -4,7 +4,7 @@
 from pathlib import Path
 
 from push import outbox_log
-from push.sms.base import NotSent, Sent, SmsMessage, SmsOutcome
+from push.sms.base import SmsMessage, SmsNotSent, SmsOutcome, SmsSent
 
 
 class LogSms:
@@ -20,8 +20,8 @@ class LogSms:
         try:
             outbox_log.append(self._path, [{"to": message.to, "text": message.text, "code": message.code}])
         except OSError:
-            return NotSent("the log file cannot be written", temporary=True)
-        return Sent()
+            return SmsNotSent("the log file cannot be written", temporary=True)
+        return SmsSent()
 
     async def close(self) -> None:
         pass

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bounded memory queue that codes leave through after their commit.
+"""The bounded in-memory queue of codes that are sent by SMS after their commit.
 
-It is no outbox: only a code's HMAC is stored, so what a crash catches here is gone and the person asks again.
+It is not an outbox: only a code's HMAC is stored, so a crash loses what is queued and the person asks again.
 """
 
 import asyncio
@@ -10,21 +10,22 @@ import random
 from types import TracebackType
 
 from models.errors import Unavailable
-from push.sms.base import NotSent, SmsMessage, SmsOutcome, SmsProvider
+from push.sms.base import SmsMessage, SmsNotSent, SmsOutcome, SmsProvider
 from telemetry import metrics
 
 SEND_SECONDS = 10.0
-# Between the tries: what failed for a moment needs one. It is part of the second one's time.
+# Before the second try, and part of its time: a gateway that failed for a moment has recovered by then.
 PAUSE_SECONDS = 2.0
+# By then the codes that fill the queue have had their first try.
 RETRY_AFTER_SECONDS = 10
 
 log = logging.getLogger(__name__)
 
 
 class SmsQueue:
-    """At most `size` codes that are promised or on their way; each has 10 s a try, and two tries.
+    """At most `size` codes that have a place or are under way; each has two tries of 10 s.
 
-    The second is for what went wrong for a moment, comes after 1 to 2 s, and may not make two SMS of one.
+    The second comes 1 to 2 s after a temporary failure, and only where it cannot make two SMS of one.
     """
 
     def __init__(
@@ -42,9 +43,9 @@ class SmsQueue:
         self._sending: set[asyncio.Task[None]] = set()
 
     def reserve(self) -> "Place":
-        """A place for one code, to be had before its activation is written. Raises Unavailable when full.
+        """Reserve a place for one code before its activation is written. Raises Unavailable when full.
 
-        Use it as `with queue.reserve() as place:`, commit, `place.put(message)`; a place not used is given back.
+        Use it as `with queue.reserve() as place:`, commit, `place.put(message)`; an unused place is given back.
         """
         if self._free == 0:
             raise Unavailable("Too many codes are on their way.", retry_after=RETRY_AFTER_SECONDS)
@@ -52,7 +53,7 @@ class SmsQueue:
         return Place(self)
 
     async def close(self, *, within: float = 25) -> None:
-        """Send what is waiting, cutting it off after `within` seconds, then close the provider."""
+        """Send what is queued, cancel the rest after `within` seconds, then close the provider."""
         if self._sending:
             _, late = await asyncio.wait(self._sending, timeout=within)
             for task in late:
@@ -73,7 +74,7 @@ class SmsQueue:
         try:
             for pause in (0, random.uniform(self._pause_seconds / 2, self._pause_seconds)):  # noqa: S311 - no secret
                 outcome = await self._try(message, pause)
-                if not isinstance(outcome, NotSent):
+                if not isinstance(outcome, SmsNotSent):
                     sent = True
                     return
                 log.warning("sms not sent", extra={"provider": self._provider.name, "reason": outcome.reason})
@@ -89,9 +90,9 @@ class SmsQueue:
                 await asyncio.sleep(pause)
                 return await self._provider.send(message)
         except TimeoutError:
-            return NotSent("timed out", temporary=self._provider.knows_repeats)
+            return SmsNotSent("timed out", temporary=self._provider.knows_repeats)
         except Exception as error:  # noqa: BLE001 - its text may hold the number
-            return NotSent(f"raised {type(error).__name__}", temporary=False)
+            return SmsNotSent(f"raised {type(error).__name__}", temporary=False)
 
 
 class Place:
@@ -101,9 +102,9 @@ class Place:
         self._queue: SmsQueue | None = queue
 
     def put(self, message: SmsMessage) -> None:
-        """Send this message; it leaves without being waited for. A place takes one. Raises RuntimeError after that."""
+        """Send this message in the background. Raises RuntimeError if the place is already used."""
         if self._queue is None:
-            raise RuntimeError("this place in the SMS queue is used up")
+            raise RuntimeError("this place in the SMS queue is already used")
         queue, self._queue = self._queue, None
         queue._put(message)  # noqa: SLF001 - a place is its queue's own
 

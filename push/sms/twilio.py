@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
 from httpclient.http1 import Answer, HttpClient, NoAnswer
-from push.sms.base import NOTHING_LEFT, NotSent, Sent, SmsMessage, SmsOutcome
+from push.sms.base import REQUEST_NOT_SENT, SmsMessage, SmsNotSent, SmsOutcome, SmsSent
 
 TOO_MANY = 429
 
@@ -43,11 +43,11 @@ class TwilioSms:
         headers = {"Authorization": f"Basic {self._basic}", "Content-Type": "application/x-www-form-urlencoded"}
         answer = await self._http.post(self._url, content=form, headers=headers)
         if isinstance(answer, NoAnswer):
-            return NotSent(answer.reason, temporary=answer.reason in NOTHING_LEFT)
+            return SmsNotSent(answer.reason, temporary=answer.reason in REQUEST_NOT_SENT)
         if 200 <= answer.status < 300:
-            return Sent()
+            return SmsSent()
         reason = f"HTTP {answer.status}, twilio error {_code(answer)}"
-        return NotSent(reason, temporary=answer.status >= 500 or answer.status == TOO_MANY)
+        return SmsNotSent(reason, temporary=answer.status >= 500 or answer.status == TOO_MANY)
 
     async def close(self) -> None:
         await self._http.close()

@@ -5,7 +5,7 @@ import json
 import time
 
 from httpclient.http1 import HttpClient, NoAnswer
-from push.sms.base import NotSent, Sent, SmsMessage, SmsOutcome
+from push.sms.base import SmsMessage, SmsNotSent, SmsOutcome, SmsSent
 from push.webhook_signature import signed_headers, signing_key
 
 TEMPORARY = {408, 425, 429}
@@ -30,10 +30,10 @@ class WebhookSms:
         headers = signed_headers(self._key, message.message_id, body, now=time.time_ns() // 1_000_000)
         answer = await self._http.post(self._url, content=body, headers=headers)
         if isinstance(answer, NoAnswer):
-            return NotSent(answer.reason, temporary=True)
+            return SmsNotSent(answer.reason, temporary=True)
         if 200 <= answer.status < 300:
-            return Sent()
-        return NotSent(f"HTTP {answer.status}", temporary=answer.status >= 500 or answer.status in TEMPORARY)
+            return SmsSent()
+        return SmsNotSent(f"HTTP {answer.status}", temporary=answer.status >= 500 or answer.status in TEMPORARY)
 
     async def close(self) -> None:
         await self._http.close()

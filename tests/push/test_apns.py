@@ -459,7 +459,7 @@ async def test_private_key_that_is_none_is_refused_at_the_start(private_key: str
 
 @pytest.mark.parametrize("base_url", ["", "api.push.apple.com", "ftp://127.0.0.1", "https://", "https://[::1"])
 async def test_address_that_is_none_is_refused_at_the_start(base_url: str) -> None:
-    with pytest.raises(ValueError, match="no http or https address"):
+    with pytest.raises(ValueError, match="not an http or https URL"):
         Http2Client(base_url)
 
 

@@ -18,7 +18,7 @@ from httpclient.http1 import HttpClient
 from models.errors import Unavailable
 from push.base import Delivered, Push, Retry
 from push.providers.log import LogProvider
-from push.sms.base import NotSent, Sent, SmsMessage, SmsOutcome
+from push.sms.base import SmsMessage, SmsNotSent, SmsOutcome, SmsSent
 from push.sms.log import LogSms
 from push.sms.queue import SmsQueue
 from push.sms.webhook import WebhookSms
@@ -43,7 +43,7 @@ class ScriptedSms:
     async def send(self, message: SmsMessage) -> SmsOutcome:
         self.sent.append(message)
         await self.may_answer.wait()
-        outcome = self.outcomes.pop(0) if self.outcomes else Sent()
+        outcome = self.outcomes.pop(0) if self.outcomes else SmsSent()
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
@@ -94,9 +94,9 @@ async def test_place_takes_one_message() -> None:
 @pytest.mark.parametrize(
     ("outcomes", "tries"),
     [
-        ([NotSent("busy", temporary=True), Sent()], 2),
-        ([NotSent("busy", temporary=True)] * 3, 2),
-        ([NotSent("no such number", temporary=False)], 1),
+        ([SmsNotSent("busy", temporary=True), SmsSent()], 2),
+        ([SmsNotSent("busy", temporary=True)] * 3, 2),
+        ([SmsNotSent("no such number", temporary=False)], 1),
         ([ValueError("+8613800138000 123456")], 1),
     ],
 )
@@ -129,7 +129,7 @@ async def test_hanging_provider_is_cut_off_and_asked_again_only_where_it_knows_r
 
 
 async def test_second_try_waits_a_moment_and_whoever_asked_does_not() -> None:
-    provider = ScriptedSms(NotSent("busy", temporary=True), Sent())
+    provider = ScriptedSms(SmsNotSent("busy", temporary=True), SmsSent())
     queue = SmsQueue(provider, pause_seconds=0.2)
     put(queue)
     assert provider.sent == []
@@ -140,7 +140,7 @@ async def test_second_try_waits_a_moment_and_whoever_asked_does_not() -> None:
 
 
 async def test_pause_is_part_of_the_second_try_s_time() -> None:
-    provider = ScriptedSms(NotSent("busy", temporary=True), Sent())
+    provider = ScriptedSms(SmsNotSent("busy", temporary=True), SmsSent())
     queue = SmsQueue(provider, size=1, send_seconds=0.05, pause_seconds=3600)
     put(queue)
     await queue.close()
@@ -197,7 +197,7 @@ async def test_webhook_is_verified_by_the_standards_library(
 ) -> None:
     url, seen, _ = gateway
     sms = WebhookSms(url, SECRET, HttpClient())
-    assert await sms.send(CODE) == Sent()
+    assert await sms.send(CODE) == SmsSent()
     assert seen == [{"to": CODE.to, "text": CODE.text, "code": CODE.code}]
     await sms.close()
 
@@ -209,7 +209,7 @@ async def test_webhook_status_becomes_an_outcome(
     url, seen, statuses = gateway
     statuses.append(status)
     sms = WebhookSms(url, SECRET, HttpClient())
-    assert await sms.send(CODE) == NotSent(f"HTTP {status}", temporary=temporary)
+    assert await sms.send(CODE) == SmsNotSent(f"HTTP {status}", temporary=temporary)
     assert len(seen) == 1
     await sms.close()
 
@@ -220,7 +220,7 @@ async def test_log_file_holds_pushes_and_codes_for_its_owner_alone(tmp_path: Pat
     path.chmod(0o644)
     push = Push("token", '{"message_id":1}', "0" * 32, 60)
     assert await LogProvider(path).send([push, push]) == [Delivered()] * 2
-    assert await LogSms(path).send(CODE) == Sent()
+    assert await LogSms(path).send(CODE) == SmsSent()
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     assert lines[0].pop("at") > 0
     assert lines[0] == {"provider": "log", "token": "token", "payload": {"message_id": 1}}
@@ -232,4 +232,4 @@ async def test_log_file_that_cannot_be_written_is_retried(tmp_path: Path) -> Non
     missing = tmp_path / "nowhere" / "outbox.log"
     [outcome] = await LogProvider(missing).send([Push("t", "{}", "0" * 32, 60)])
     assert isinstance(outcome, Retry)
-    assert isinstance(await LogSms(missing).send(CODE), NotSent)
+    assert isinstance(await LogSms(missing).send(CODE), SmsNotSent)

@@ -11,7 +11,7 @@ from emulators.http import Fault
 from httpclient.http1 import HttpClient
 from push.sms import aliyun_signature
 from push.sms.aliyun import AliyunCredentials, AliyunSms
-from push.sms.base import NotSent, Sent, SmsMessage
+from push.sms.base import SmsMessage, SmsNotSent, SmsSent
 from push.sms.queue import SmsQueue
 from push.sms.twilio import TwilioCredentials, TwilioSms
 
@@ -74,7 +74,7 @@ async def test_twilio_sends_the_text_to_the_number() -> None:
     async with twilio.running() as (url, vendor):
         for sender in (twilio.Keys().sender, "MG0123456789abcdef0123456789abcdef"):
             sms = twilio_at(url, sender=sender)
-            assert await sms.send(CODE) == Sent()
+            assert await sms.send(CODE) == SmsSent()
             await sms.close()
         first, second = vendor.inbox[CODE.to]
         assert (first["body"], first["from"]) == (CODE.text, twilio.Keys().sender)
@@ -102,7 +102,7 @@ async def test_what_twilio_says_decides_whether_it_is_tried_again(fault: str, re
     async with twilio.running() as (url, vendor):
         vendor.faults.queue.append(Fault(fault))
         sms = twilio_at(url)
-        assert await sms.send(CODE) == NotSent(reason, temporary=temporary)
+        assert await sms.send(CODE) == SmsNotSent(reason, temporary=temporary)
         await sms.close()
 
 
@@ -112,7 +112,7 @@ async def test_twilios_magic_numbers_are_refused(code: str, to: str) -> None:
         sms = twilio_at(url)
         refused = await sms.send(SmsMessage(to, "x", "1"))
         await sms.close()
-        assert refused == NotSent(f"HTTP 400, twilio error {code}", temporary=False)
+        assert refused == SmsNotSent(f"HTTP 400, twilio error {code}", temporary=False)
         assert vendor.inbox == {}
 
 
@@ -121,7 +121,7 @@ async def test_twilio_with_another_token_is_refused_and_says_so_without_it() -> 
         sms = twilio_at(url, auth_token="another-secret")
         refused = await sms.send(CODE)
         await sms.close()
-        assert isinstance(refused, NotSent)
+        assert isinstance(refused, SmsNotSent)
         assert "another-secret" not in refused.reason + repr(TwilioCredentials(url, "AC", "another-secret", "+1"))
 
 
@@ -135,7 +135,7 @@ def aliyun_at(url: str, secret: str = aliyun.Keys().access_key_secret, ahead: ti
 async def test_aliyun_sends_the_code_through_the_template(to: str, number: str) -> None:
     async with aliyun.running() as (url, vendor):
         sms = aliyun_at(url)
-        assert await sms.send(SmsMessage(to, "Your code is 123456", "123456")) == Sent()
+        assert await sms.send(SmsMessage(to, "Your code is 123456", "123456")) == SmsSent()
         await sms.close()
         assert [one["param"] for one in vendor.inbox[number]] == [{"code": "123456"}]
         assert vendor.violations == []
@@ -159,7 +159,7 @@ async def test_what_aliyun_says_decides_whether_it_is_tried_again(fault: str, re
     async with aliyun.running() as (url, vendor):
         vendor.faults.queue.append(Fault(fault))
         sms = aliyun_at(url)
-        assert await sms.send(CODE) == NotSent(reason, temporary=temporary)
+        assert await sms.send(CODE) == SmsNotSent(reason, temporary=temporary)
         await sms.close()
 
 
@@ -173,17 +173,17 @@ async def test_what_aliyun_says_decides_whether_it_is_tried_again(fault: str, re
 async def test_aliyun_refuses_a_wrong_signature_and_an_old_one(secret: str, ahead: timedelta, said: str) -> None:
     async with aliyun.running() as (url, _):
         sms = aliyun_at(url, secret, ahead)
-        assert await sms.send(CODE) == NotSent(f"aliyun: {said}", temporary=False)
+        assert await sms.send(CODE) == SmsNotSent(f"aliyun: {said}", temporary=False)
         await sms.close()
 
 
 async def test_aliyuns_limit_of_a_number_is_told() -> None:
     async with aliyun.running() as (url, vendor):
         sms = aliyun_at(url)
-        assert await sms.send(CODE) == Sent()
-        assert await sms.send(CODE) == NotSent("aliyun: isv.BUSINESS_LIMIT_CONTROL", temporary=False)
+        assert await sms.send(CODE) == SmsSent()
+        assert await sms.send(CODE) == SmsNotSent("aliyun: isv.BUSINESS_LIMIT_CONTROL", temporary=False)
         vendor.clock.ahead_ms += 61_000
-        assert await sms.send(CODE) == Sent()
+        assert await sms.send(CODE) == SmsSent()
         await sms.close()
 
 

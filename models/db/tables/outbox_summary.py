@@ -14,7 +14,7 @@ from models.user import UserId
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class OutboxRow:
     """One notification. Times are in milliseconds; `next_at` is when a due one is tried."""
 
     outbox_id: int
@@ -171,7 +171,7 @@ _PUT_OFF = Statement(
 NEWEST = MAX_ID
 
 
-async def list_some(reader: Reader, wanted: Wanted, *, before: int = NEWEST, limit: int) -> list[Waiting]:
+async def list_some(reader: Reader, wanted: Wanted, *, before: int = NEWEST, limit: int) -> list[OutboxRow]:
     """Notifications with an id under `before`, newest first."""
     chosen: dict[str, Value] = {
         "wanted": wanted.state.value if wanted.state else None,
@@ -179,7 +179,7 @@ async def list_some(reader: Reader, wanted: Wanted, *, before: int = NEWEST, lim
         "of_app": wanted.app,
         "of_device": wanted.device_id,
     }
-    return [Waiting(*row) for row in await reader.read(_LIST, **chosen, before=before, at_most=limit)]
+    return [OutboxRow(*row) for row in await reader.read(_LIST, **chosen, before=before, at_most=limit)]
 
 
 async def list_summaries(reader: Reader) -> list[OutboxSummary]:

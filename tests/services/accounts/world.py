@@ -14,7 +14,7 @@ from models.clock import HOUR_MS
 from models.db.database import Database, Row, Statement, Transaction, Unit
 from models.db.schema import users
 from models.keys import KeyRing, new_key_ring
-from push.sms.base import Sent, SmsMessage, SmsOutcome
+from push.sms.base import SmsMessage, SmsOutcome, SmsSent
 from push.sms.queue import SmsQueue
 from services.accounts.account_issuing import AccountIssuing, Issued, Started
 from services.accounts.activation import Activation
@@ -61,7 +61,7 @@ class FakeSms:
 
     async def send(self, message: SmsMessage) -> SmsOutcome:
         self.sent.append(message)
-        return Sent()
+        return SmsSent()
 
     async def close(self) -> None:
         pass
