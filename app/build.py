@@ -17,6 +17,7 @@ from models.db.engine import bring_up_to_date, open_database
 from models.db.tables import users
 from models.keys import KeyRing, open_key_ring
 from models.phone import phone_hash
+from models.private_files import KEY_RING
 from models.shared_counters import SharedCounters
 from push.relay import Relay
 from push.sms.queue import SmsQueue
@@ -27,8 +28,6 @@ from services.maintenance.keyring_sync import KeyringSync
 from services.maintenance.retention import Lifetimes, Retention
 from services.worker_bus import WorkerBus
 from storage.disk import DiskStore
-
-KEY_RING_FILE = "keys.json"
 
 
 class DrainDeadline:
@@ -53,7 +52,7 @@ async def prepare(config: Config) -> None:
     await bring_up_to_date(config.database_location)
     db = open_database(config.database_location)
     try:
-        open_key_ring(config.data_dir / KEY_RING_FILE, sealed=await users.find_phone_cipher(db))
+        open_key_ring(config.data_dir / KEY_RING, sealed=await users.find_phone_cipher(db))
     finally:
         await db.close()
     if config.push.webpush.enabled:
@@ -141,7 +140,7 @@ async def build(
 @asynccontextmanager
 async def followed_keys(config: Config, db: Database) -> AsyncIterator[KeyRing]:
     """The key ring, which becomes whatever its file becomes until the end of the block."""
-    path = config.data_dir / KEY_RING_FILE
+    path = config.data_dir / KEY_RING
     keys = open_key_ring(path, sealed=await users.find_phone_cipher(db))
     watch = KeyringSync(db=db, keys=keys, path=path, clock=now_ms)
     await watch.enter()

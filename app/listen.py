@@ -14,7 +14,8 @@ from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
-from app.services import sample_settings
+from app.open_files import FILES_PER_CONNECTION, connections_at_most, own_files
+from app.services import MEGABYTE, sample_settings
 from config.load import Config
 from handlers.application import application
 from handlers.samples import room_socket
@@ -23,12 +24,7 @@ from models.shared_counters import SharedCounter
 
 CHUNK_BYTES = 128 * 1024
 MAX_HEADER_BYTES = 16 * 1024
-MEGABYTE = 1024 * 1024
-ENOUGH_FILES = 65_536
-OWN_FILES = 64
-FILES_PER_WORKER = 4  # its two ends of the calls across, its metrics port, and one to spare
 LEAST_ROOM_SOCKETS = 16
-FILES_PER_CONNECTION = 3  # a download holds its socket, a duplicate of it, and the image
 
 log = logging.getLogger("glimpse.server")
 
@@ -181,21 +177,3 @@ def tls(config: Config) -> ssl.SSLContext | None:
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     context.load_cert_chain(config.server.tls.cert, config.server.tls.key)
     return context
-
-
-def own_files(config: Config) -> int:
-    """What a process has open beside its connections, those of the workers beside it included."""
-    return OWN_FILES + FILES_PER_WORKER * config.server.workers
-
-
-def connections_at_most(wanted: int, own: int) -> int:
-    """As many connections as were asked for, or as the open files allow beside `own`: without one to spare, accepting
-    spins.
-    """
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    limit = hard if hard != resource.RLIM_INFINITY else max(soft, ENOUGH_FILES)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
-    possible = (limit - own) // FILES_PER_CONNECTION
-    if possible < wanted:
-        log.warning("few open files are allowed", extra={"limit": limit, "connections": possible})
-    return max(1, min(wanted, possible))

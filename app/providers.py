@@ -12,6 +12,7 @@ from config.push import ApnsApp, FcmApp, GetuiApp, configured_apps
 from httpclient.endpoints import Endpoints
 from httpclient.http1 import HttpClient
 from models.clock import now_ms
+from models.private_files import OUTBOX_LOG, VAPID_KEY
 from push.base import Provider, VisibleText
 from push.providers.apns_auth import ApnsCredentials
 from push.providers.fcm_auth import FcmCredentials, read_service_account
@@ -24,8 +25,6 @@ from push.sms.log import LogSms
 from push.sms.twilio import TwilioCredentials, TwilioSms
 from push.sms.webhook import WebhookSms
 from push.vapid_file import open_vapid_key
-
-VAPID_FILE = "vapid.pem"
 
 
 def push_providers(config: Config, endpoints: Endpoints) -> dict[tuple[str, str], Provider]:
@@ -62,16 +61,16 @@ def lane_names(config: Config) -> set[tuple[str, str]]:
 def vapid_key(config: Config) -> VapidKey:
     """The key pair that browsers subscribe with: the configured one, or the one of the data directory."""
     configured = config.push.webpush.private_key.get_secret_value()
-    return parse_key(configured) if configured else open_vapid_key(config.data_dir / VAPID_FILE)
+    return parse_key(configured) if configured else open_vapid_key(config.data_dir / VAPID_KEY)
 
 
 def _has_key(config: Config) -> bool:
-    return bool(config.push.webpush.private_key.get_secret_value()) or (config.data_dir / VAPID_FILE).exists()
+    return bool(config.push.webpush.private_key.get_secret_value()) or (config.data_dir / VAPID_KEY).exists()
 
 
 def outbox_log(config: Config) -> Path:
     """Where the `log` providers of push and SMS write."""
-    return config.data_dir / "outbox.log"
+    return config.data_dir / OUTBOX_LOG
 
 
 def sms_provider(config: Config) -> SmsProvider:

@@ -10,9 +10,7 @@ import base64
 import binascii
 import hmac
 import json
-import os
 import secrets
-import stat
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from hashlib import sha256
@@ -23,7 +21,7 @@ from uuid import UUID
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from models import fault
+from models import fault, private_files
 
 FORMAT = 1
 KEY_BYTES = 32
@@ -142,7 +140,7 @@ def open_key_ring(path: Path, *, sealed: bytes | None) -> KeyRing:
     if not path.exists():
         if sealed is not None:
             raise KeyRingError(f"{path} is missing, but the database holds numbers: restore it from the backup.")
-        _make(path)
+        private_files.write_once(path, dump_key_ring(new_key_ring()))
     ring = read_key_ring(path)
     if sealed is not None:
         ring.decrypt_phone(sealed)
@@ -161,13 +159,13 @@ def replace_key_ring(path: Path, ring: KeyRing) -> None:
     """
     for left in path.parent.glob(f".{path.name}.*"):
         left.unlink(missing_ok=True)
-    draft = _write_draft(path, ring)
+    draft = private_files.write_draft(path, dump_key_ring(ring))
     try:
         fault.point("before_ring_replaced")
         draft.rename(path)
     finally:
         draft.unlink(missing_ok=True)
-    _sync_directory(path.parent)
+    private_files.sync_directory(path.parent)
     fault.point("after_ring_replaced")
 
 
@@ -243,39 +241,9 @@ def _text(key: bytes) -> str:
 
 
 def _read(path: Path) -> str:
-    if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+    if private_files.is_open_to_others(path):
         raise KeyRingError(f"{path} can be read by others: chmod 600 {path}")
     try:
         return path.read_text("ascii")
     except UnicodeDecodeError:
         raise KeyRingError(f"{path} is damaged: restore it from the backup.") from None
-
-
-def _make(path: Path) -> None:
-    """Write a new ring and put it in place at once and whole; another process's, made meanwhile, stays."""
-    draft = _write_draft(path, new_key_ring())
-    try:
-        os.link(draft, path)
-    except FileExistsError:
-        return
-    finally:
-        draft.unlink()
-    _sync_directory(path.parent)
-
-
-def _write_draft(path: Path, ring: KeyRing) -> Path:
-    """A file beside that one, durable and its owner's alone (mode 0600)."""
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
-        file.write(dump_key_ring(ring))
-        file.flush()
-        os.fsync(file.fileno())
-    return draft
-
-
-def _sync_directory(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

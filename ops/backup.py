@@ -7,9 +7,9 @@ from pathlib import Path
 
 import click
 
-from app.providers import VAPID_FILE
 from config.load import Config
 from models.clock import now_ms
+from models.private_files import KEY_RING, VAPID_KEY
 from ops.opening import as_json, explained, of_a_server, print_json, progress, settings
 from services.maintenance.backup import back_up
 from services.maintenance.manifest import Places
@@ -20,7 +20,7 @@ folder = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path)
 def places(config: Config) -> Places:
     """Where this server keeps what a backup holds."""
     # The keys may be links to files that several machines share.
-    keys, vapid = ((config.data_dir / name).resolve() for name in ("keys.json", VAPID_FILE))
+    keys, vapid = ((config.data_dir / name).resolve() for name in (KEY_RING, VAPID_KEY))
     return Places(config.database_location, keys, vapid, config.images_directory)
 
 

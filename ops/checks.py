@@ -4,11 +4,11 @@
 import ctypes
 import os
 import resource
-import stat
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from app.open_files import wanted_files
 from app.providers import lane_names
 from config.exposure import banner, guard
 from config.load import Config
@@ -19,6 +19,7 @@ from models.db.tables import image_files, integrity, outbox_summary, users
 from models.db.tables.outbox import State
 from models.key_rotation import under_way
 from models.keys import KeyRingError, open_key_ring
+from models.private_files import KEY_RING, OUTBOX_LOG, VAPID_KEY, is_open_to_others
 from ops.opening import when
 from storage.keys import path_of
 from storage.ownership import RESTORING
@@ -31,8 +32,6 @@ LATE_MS = 10 * MINUTE_MS
 SAMPLE_IMAGES = 500
 TIME_ERROR = 5
 TIMEX_BYTES = 512
-OWN_FILES = 64
-FILES_PER_CONNECTION = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,10 +63,10 @@ def modes(config: Config) -> Iterator[Check]:
         return
     if (data_dir / RESTORING).exists():
         yield Check("data", FAIL, "a restore was cut off", "run it again with --force")
-    files = [data_dir / name for name in ("keys.json", "vapid.pem", "outbox.log")]
+    files = [data_dir / name for name in (KEY_RING, VAPID_KEY, OUTBOX_LOG)]
     kept = [data_dir, config.images_directory, *files, *([config.database_path] if config.database_path else [])]
     there = [path for path in kept if path.exists()]
-    wide = [path for path in there if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO)]
+    wide = [path for path in there if is_open_to_others(path)]
     owner = data_dir.stat().st_uid
     foreign = [path for path in there if path.stat().st_uid != owner]
     for path in wide:
@@ -111,7 +110,7 @@ def clock() -> Check:
 def open_files(config: Config) -> Check:
     """Whether a server started like this command could hold `server.max_connections`, each with three open files."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = config.server.max_connections * FILES_PER_CONNECTION + OWN_FILES
+    wanted = wanted_files(config)
     said = "no limit here" if hard == resource.RLIM_INFINITY else f"at most {hard} open here"
     if hard != resource.RLIM_INFINITY and hard < wanted:
         return Check("files", WARN, said, f"raise LimitNOFILE or ulimit -Hn to {wanted} for all connections")
@@ -141,7 +140,7 @@ async def database(db: Database, config: Config, now: int) -> AsyncIterator[Chec
         yield Check("database", FAIL, damages[0], "stop the server and restore the backup")
         return
     yield Check("database", OK, "is sound at a quick look")
-    yield _keys(config.data_dir / "keys.json", await users.find_phone_cipher(db))
+    yield _keys(config.data_dir / KEY_RING, await users.find_phone_cipher(db))
     async for check in _outbox(db, config, now):
         yield check
     yield await _images(db, config.images_directory, now)

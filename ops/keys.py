@@ -17,12 +17,11 @@ from models.clock import now_ms
 from models.db.database import Database
 from models.key_lock import RingInUse
 from models.key_rotation import Kind
+from models.private_files import KEY_RING
 from ops.opening import as_json, explained, of_a_server, opened_database, print_json, settings
-from services.leader import Lease
+from services.leader import LEASE_SECONDS, Lease
 from services.maintenance.key_rotation import Foreseen, Rotated, Rotation, Say
 from storage.ownership import is_owned
-
-LEASE_SECONDS = 10.0
 
 
 @click.group()
@@ -104,7 +103,7 @@ async def _alone(db: Database) -> AsyncIterator[None]:
 def _rotation(config: Config, db: Database, say: Say, *, at_once: bool = False) -> Rotation:
     return Rotation(
         db=db,
-        path=(config.data_dir / "keys.json").resolve(),  # several machines may have links to one file
+        path=(config.data_dir / KEY_RING).resolve(),  # several machines may have links to one file
         server_runs=lambda: is_owned(config.data_dir),
         clock=now_ms,
         say=say,

@@ -17,9 +17,8 @@ from push.providers.fcm_auth import FcmAuth
 from push.providers.getui import GetuiProvider, Presence
 from push.providers.getui_auth import GetuiAuth
 from push.registry import Vendors, build
+from services.devices import TEST_PAYLOAD, TEST_TTL_SECONDS
 
-TEST_PAYLOAD = '{"type":"test"}'
-TEST_TTL_SECONDS = 60
 TEST_SECONDS = 30.0
 # No device has such a token: a vendor that says so has taken our keys first.
 MADE_UP = {"getui": "0" * 32, "fcm": "made-up", "apns": "0" * 64}

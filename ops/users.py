@@ -14,6 +14,7 @@ from models.db.database import Database
 from models.db.tables import users as table
 from models.keys import KeyRing, open_key_ring
 from models.phone import is_phone_hash, phone_hash
+from models.private_files import KEY_RING
 from ops.opening import (
     CannotRun,
     as_json,
@@ -153,7 +154,7 @@ def _leaving(db: Database, keys: KeyRing) -> AccountDeletion:
 
 
 async def _keys(config: Config, db: Database) -> KeyRing:
-    return open_key_ring(config.data_dir / "keys.json", sealed=await table.find_phone_cipher(db))
+    return open_key_ring(config.data_dir / KEY_RING, sealed=await table.find_phone_cipher(db))
 
 
 async def _uid(config: Config, db: Database, who: str) -> int:
@@ -175,7 +176,7 @@ async def _uid_of_phone(config: Config, db: Database, hashed: str) -> int | None
     sealed = await table.find_phone_cipher(db)
     if sealed is None:
         return None
-    return await find_by_phone(db, open_key_ring(config.data_dir / "keys.json", sealed=sealed), hashed)
+    return await find_by_phone(db, open_key_ring(config.data_dir / KEY_RING, sealed=sealed), hashed)
 
 
 def _print(about: About) -> None:

@@ -19,6 +19,10 @@ from models.db.tables import leases
 HOLDS = 5
 """How often a lease is held anew in its time."""
 
+LEASE_SECONDS = 10.0
+"""A holder that has not renewed for so long has lost its lease: longer than a pause of its process or a slow commit,
+short enough that nobody misses its work."""
+
 DEAD_SECONDS = 30.0
 """A server that has not shown for so long that it lives does not count any more."""
 

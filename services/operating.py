@@ -4,13 +4,12 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from models.db.database import Database, Transaction
+from models.db.database import BATCH_ROWS, Database, Transaction
 from models.db.tables import devices, outbox_summary, users
 from models.db.tables.outbox_summary import Wanted
 from models.keys import KeyRing
 from models.user import UserId
 
-BATCH_ROWS = 200
 DROPPED = "dropped by the operator"
 
 

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from models import private_files
+
 LOCK = "server.lock"
 RESTORING = "restoring"
 TRIES, PAUSE_SECONDS = 5, 0.02
@@ -25,7 +27,7 @@ def owned(data_dir: Path, *, restoring: bool = False) -> Iterator[None]:
     Source: flock(2)
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(data_dir / LOCK, flags, 0o600), "r+", encoding="ascii") as lock:
+    with open(os.open(data_dir / LOCK, flags, private_files.MODE), "r+", encoding="ascii") as lock:
         if not _locked(lock.fileno()):
             raise NotYours(f"{data_dir} is in use by process {lock.read().strip()}: stop it first")
         if not restoring and (data_dir / RESTORING).exists():
@@ -39,7 +41,7 @@ def owned(data_dir: Path, *, restoring: bool = False) -> Iterator[None]:
 def is_owned(data_dir: Path) -> bool:
     """Whether a server or a restore has this directory now. Raises OSError."""
     try:
-        descriptor = os.open(data_dir / LOCK, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = private_files.open_unlinked(data_dir / LOCK)
     except FileNotFoundError:
         return False
     try:

@@ -16,14 +16,13 @@ from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 
-from models import fault
+from models import fault, private_files
 from storage.keys import is_message_key, path_of
 
 log = logging.getLogger("glimpse.storage")
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 NAMELESS = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
-NAMED = os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_WRONLY | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 NO_FILE = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
 ABSENT = (FileNotFoundError, NotADirectoryError)
@@ -54,7 +53,7 @@ class Tree:
         self._fresh: set[str] = set()
         root.mkdir(mode=0o700, parents=True, exist_ok=True)
         root.chmod(0o700)
-        _sync_directory(root.parent)
+        private_files.sync_directory(root.parent)
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._temporary = self._make_directory(self._root, ".tmp")
         self._corrupt = self._make_directory(self._root, "corrupt")
@@ -67,9 +66,9 @@ class Tree:
     def open_temporary(self) -> TemporaryFile:
         """A new empty file; it ends by `discard`, after `publish` or without."""
         if self._nameless:
-            return TemporaryFile(os.open(".", NAMELESS, 0o600, dir_fd=self._root), None)
+            return TemporaryFile(os.open(".", NAMELESS, private_files.MODE, dir_fd=self._root), None)
         name = secrets.token_hex(16)
-        return TemporaryFile(os.open(name, NAMED, 0o600, dir_fd=self._temporary), name)
+        return TemporaryFile(os.open(name, private_files.NEW, private_files.MODE, dir_fd=self._temporary), name)
 
     def publish(self, file: TemporaryFile, key: str) -> None:
         """Make the file an image. When this returns it is there after a power cut; when it raises it is not there.
@@ -170,7 +169,7 @@ class Tree:
     def probe(self) -> None:
         """Write, sync and remove a small file."""
         name = f"probe-{secrets.token_hex(16)}"
-        fd = os.open(name, NAMED, 0o600, dir_fd=self._temporary)
+        fd = os.open(name, private_files.NEW, private_files.MODE, dir_fd=self._temporary)
         try:
             write_all(fd, bytes(PROBE_BYTES))
             os.fsync(fd)
@@ -230,7 +229,7 @@ class Tree:
         """Whether a nameless file can be made here and linked: it takes the filesystem and /proc."""
         name = secrets.token_hex(16)
         try:
-            fd = os.open(".", NAMELESS, 0o600, dir_fd=self._root)
+            fd = os.open(".", NAMELESS, private_files.MODE, dir_fd=self._root)
         except OSError:
             return False
         try:
@@ -263,11 +262,6 @@ def _closing(fd: int) -> Iterator[int]:
         yield fd
     finally:
         os.close(fd)
-
-
-def _sync_directory(path: Path) -> None:
-    with _closing(os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)) as fd:
-        os.fsync(fd)
 
 
 def _old_files(directory: int, cutoff: float) -> list[str]:

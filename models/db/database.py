@@ -25,6 +25,11 @@ Value = int | str | bytes | float | None
 Row = tuple[Any, ...]
 T = TypeVar("T")
 
+BATCH_ROWS = 200
+"""How many rows one unit of upkeep changes: what requests write waits behind it, here for milliseconds."""
+SKIPPED_IDS = 10_000_000
+"""How many ids of each table a restored database leaves out: more than may have been given out since the backup."""
+
 
 class DatabaseError(Unavailable):
     """The engine failed and nothing was written. `cause` is for the log and never reaches a caller."""

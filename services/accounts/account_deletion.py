@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable
 
 from models import fault
-from models.db.database import Database, DatabaseError, Transaction
+from models.db.database import BATCH_ROWS, Database, DatabaseError, Transaction
 from models.db.tables import activations, erasure, messages, users
 from models.db.tables.erasure import Rule
 from models.keys import KeyRing
@@ -17,8 +17,6 @@ from models.phone import phone_hash
 from models.user import User, UserId
 from services import membership
 from services.expiry import BATCH_WAITS, expire
-
-BATCH_ROWS = 200
 
 log = logging.getLogger("glimpse.leaving")
 

@@ -24,19 +24,17 @@ from models.db.tables import image_files, integrity, users
 from models.db.tables.image_files import Kept
 from models.key_lock import RingInUse, held
 from models.keys import open_key_ring
+from models.private_files import KEY_RING, VAPID_KEY, sync_directory
 from services.maintenance.manifest import (
     DATABASE,
     DUMP,
     IMAGES,
-    KEYS,
-    VAPID,
     ImageFacts,
     Manifest,
     Places,
     Unusable,
     copy_file,
     facts,
-    sync_directory,
     write,
 )
 from storage.keys import path_of
@@ -94,9 +92,9 @@ def _copy(places: Places, tables: Sequence[str], folder: Path, say: Say) -> None
         mysql_copy.dump(places.database, tables, folder / DUMP, lambda done: say(f"database {done} bytes"))
     else:
         sqlite_copy.copy(places.database, folder / DATABASE, lambda done, every: say(f"database {done}/{every} pages"))
-    copy_file(places.keys, folder / KEYS)
+    copy_file(places.keys, folder / KEY_RING)
     with suppress(FileNotFoundError):
-        copy_file(places.vapid, folder / VAPID)
+        copy_file(places.vapid, folder / VAPID_KEY)
 
 
 async def _examine(db: Database, folder: Path, *, thoroughly: bool) -> None:
@@ -104,7 +102,7 @@ async def _examine(db: Database, folder: Path, *, thoroughly: bool) -> None:
     damages = await integrity.list_damages(db) if thoroughly else []
     if damages:
         raise Unusable(f"the database is damaged: {damages[0]}; run: python -m ops fsck")
-    open_key_ring(folder / KEYS, sealed=await users.find_phone_cipher(db))
+    open_key_ring(folder / KEY_RING, sealed=await users.find_phone_cipher(db))
 
 
 async def _copy_images(db: Database, source: Path, target: Path, say: Say) -> ImageFacts:
@@ -154,7 +152,7 @@ def _take_image(image: Path, target: Path) -> int:
 def _finish(folder: Path, manifest: Manifest) -> Manifest:
     if (folder / DATABASE).exists():
         sqlite_copy.seal(folder / DATABASE)
-    there = [name for name in (DATABASE, DUMP, KEYS, VAPID) if (folder / name).exists()]
+    there = [name for name in (DATABASE, DUMP, KEY_RING, VAPID_KEY) if (folder / name).exists()]
     fault.point("before_manifest")
     whole = replace(manifest, files={name: facts(folder / name) for name in there})
     write(folder, whole)

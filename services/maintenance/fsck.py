@@ -8,7 +8,7 @@ between. Files younger than the longest upload are left alone.
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from models.db.database import Busy, Database, DatabaseError, Transaction
+from models.db.database import BATCH_ROWS, Busy, Database, DatabaseError, Transaction
 from models.db.tables import events, image_files, integrity, messages
 from models.db.tables.image_files import Kept
 from models.errors import StorageError
@@ -17,7 +17,6 @@ from services.expiry import BATCH_WAITS, expire
 from services.maintenance.orphans import find_unknown
 from storage.disk import DiskStore
 
-BATCH_ROWS = 200
 EXAMPLES = 20
 
 DAMAGED = "damaged_database"

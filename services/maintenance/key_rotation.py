@@ -15,7 +15,7 @@ from pathlib import Path
 
 from models import key_rotation
 from models.access_token import LEEWAY_SECONDS, LIFETIME_MS
-from models.db.database import Database, Transaction, UniqueViolation
+from models.db.database import BATCH_ROWS, Database, Transaction, UniqueViolation
 from models.db.tables import heartbeats, phone_index, reencryption
 from models.db.tables.reencryption import Wanted
 from models.key_lock import held
@@ -25,7 +25,6 @@ from models.phone import phone_hash
 from models.user import UserId
 from services.leader import DEAD_SECONDS, FailureDetector
 
-BATCH_ROWS = 200
 PAUSE_SECONDS = 0.05  # as long as a server at most waits between two tries to write
 CONFIRM_SECONDS, LOOK_SECONDS, WAIT_SECONDS = 60.0, 0.05, 1.0
 TOKENS_MS = LIFETIME_MS + LEEWAY_SECONDS * 1000

@@ -12,13 +12,12 @@ from pathlib import Path
 from typing import Any
 
 from models.db.engine import Location
+from models.private_files import KEY_RING, VAPID_KEY, create, open_unlinked, sync_directory, write_new
 
 FORMAT = 1
 NAME = "manifest.json"
 DATABASE = "glimpse.db"
 DUMP = "glimpse.sql"
-KEYS = "keys.json"
-VAPID = "vapid.pem"
 IMAGES = "images"
 
 
@@ -70,10 +69,7 @@ class Manifest:
 def write(folder: Path, manifest: Manifest) -> None:
     """Say that the backup in this folder is whole; durable when this returns. Raises OSError."""
     draft = folder / f".{NAME}"
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "w") as file:
-        json.dump({"format": FORMAT, **asdict(manifest)}, file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
+    write_new(draft, json.dumps({"format": FORMAT, **asdict(manifest)}, indent=2))
     draft.rename(folder / NAME)
     sync_directory(folder)
 
@@ -93,13 +89,10 @@ def read(folder: Path) -> Manifest:
 
 def copy_file(source: Path, target: Path) -> FileFacts:
     """Copy one file, which links may not stand for, into a new one (mode 0600); what was copied, durable."""
-    origin = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with open(origin, "rb") as reading:
-        new = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-        with open(new, "wb") as writing:
-            shutil.copyfileobj(reading, writing, 1024 * 1024)
-            writing.flush()
-            os.fsync(writing.fileno())
+    with open(open_unlinked(source), "rb") as reading, open(create(target), "wb") as writing:
+        shutil.copyfileobj(reading, writing, 1024 * 1024)
+        writing.flush()
+        os.fsync(writing.fileno())
     return facts(target)
 
 
@@ -110,18 +103,10 @@ def facts(path: Path) -> FileFacts:
         return FileFacts(os.fstat(file.fileno()).st_size, digest)
 
 
-def sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _manifest(document: dict[str, Any]) -> Manifest:
     said = document["files"]
     database = DUMP if DUMP in said else DATABASE
-    names = [database, KEYS, *([VAPID] if VAPID in said else [])]
+    names = [database, KEY_RING, *([VAPID_KEY] if VAPID_KEY in said else [])]
     files = {name: FileFacts(**said[name]) for name in names}
     images = ImageFacts(**document["images"]) if document["images"] is not None else None
     return Manifest(document["made_at"], document["schema"], files, images)

@@ -17,7 +17,8 @@ from models.db.tables import image_files, integrity, users
 from models.db.tables.image_files import Kept
 from models.errors import StorageError
 from models.keys import open_key_ring
-from services.maintenance.manifest import IMAGES, KEYS, VAPID, Manifest, Places, Unusable, read, sync_directory
+from models.private_files import KEY_RING, VAPID_KEY, sync_directory
+from services.maintenance.manifest import IMAGES, Manifest, Places, Unusable, read
 from services.maintenance.restore_target import StagedDatabase, copy_verified, set_aside, staged, staged_database
 from storage.disk import DiskStore
 from storage.keys import path_of
@@ -50,7 +51,8 @@ async def restore(folder: Path, places: Places, data_dir: Path, *, force: bool, 
     """
     manifest = read(folder)
     database = staged_database(places.database, data_dir / RESTORING, now)
-    files = {name: place for name, place in ((KEYS, places.keys), (VAPID, places.vapid)) if name in manifest.files}
+    secrets = {KEY_RING: places.keys, VAPID_KEY: places.vapid}
+    files = {name: place for name, place in secrets.items() if name in manifest.files}
     await _begin(database, data_dir, force=force)
     past_return = False
     try:

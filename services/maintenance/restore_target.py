@@ -2,13 +2,12 @@
 """The database of a backup on its way to where a server will look for it: loaded, looked at, then let in or undone."""
 
 import asyncio
-import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
-from models import fault
+from models import fault, private_files
 from models.db import engine
 from models.db.engine import Location
 from models.db.mysql import copy as mysql_copy
@@ -23,7 +22,6 @@ from services.maintenance.manifest import (
     Unusable,
     copy_file,
     facts,
-    sync_directory,
 )
 
 STAGED = ".restoring"
@@ -124,7 +122,7 @@ class StagedTables:
         if await asyncio.to_thread(facts, folder / DUMP) != said:
             raise Unusable(f"{folder / DUMP} is damaged: it is not what the manifest says")
         await self._put_back()
-        _write_durably(self._mark, str(self._now))
+        private_files.replace(self._mark, str(self._now))
         tables = await mysql_tables.list_tables(self.location)
         await mysql_tables.set_aside(self.location, tables, self._now)
         self._aside = [mysql_tables.aside_name(name, self._now) for name in tables]
@@ -180,13 +178,3 @@ def _facts(manifest: Manifest, name: str) -> FileFacts:
         there, here = ("a SQLite file", "a server") if name == DUMP else ("a server", "a SQLite file")
         raise Unusable(f"the backup is of {there}, and database.url names {here}")
     return manifest.files[name]
-
-
-def _write_durably(path: Path, text: str) -> None:
-    with open(
-        os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w", encoding="ascii"
-    ) as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    sync_directory(path.parent)

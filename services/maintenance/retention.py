@@ -17,13 +17,13 @@ from typing import Protocol
 
 from models import fault
 from models.clock import DAY_MS, HOUR_MS, MINUTE_MS
-from models.db.database import Database, DatabaseError, Transaction
+from models.db.database import BATCH_ROWS, Database, DatabaseError, Transaction
 from models.db.tables import devices, erasure, events, expired_rows, image_files, messages, outbox
 from models.errors import AppError
 from models.message import MessageId
 from services.accounts.account_deletion import finish_all
 from services.expiry import BATCH_WAITS, expire
-from services.leader import Lease
+from services.leader import LEASE_SECONDS, Lease
 from services.maintenance.orphans import Orphans
 from storage.disk import DiskStore
 from telemetry import metrics
@@ -34,8 +34,6 @@ ERASE_SECONDS = 60
 SCAN_SECONDS = 600
 COUNT_SECONDS = 60  # where other machines store and remove too
 STRAY_SECONDS = 3600
-LEASE_SECONDS = 10.0
-BATCH_ROWS = 200
 RETRY_MS = 10 * MINUTE_MS
 
 Due = Sequence[tuple[MessageId, str]]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from models import keys
+from models import keys, private_files
 from models.keys import KeyRingError, new_key_ring, open_key_ring
 
 E164 = "+8613800138000"
@@ -113,7 +113,7 @@ def test_a_file_that_another_process_made_meanwhile_stays(tmp_path: Path) -> Non
     path = tmp_path / "keys.json"
     first = open_key_ring(path, sealed=None)
 
-    keys._make(path)
+    private_files.write_once(path, "another process's")
 
     assert open_key_ring(path, sealed=None) == first
     assert list(tmp_path.iterdir()) == [path]

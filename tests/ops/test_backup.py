@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from models.db.sqlite.copy import SKIPPED_IDS
+from models.db.database import SKIPPED_IDS
 from models.keys import dump_key_ring, new_key_ring
 from ops.backup import backup
 from ops.fsck import fsck

@@ -14,7 +14,7 @@ from typing import Any
 import apsw
 import pytest
 
-from models.db.sqlite.copy import SKIPPED_IDS
+from models.db.database import SKIPPED_IDS
 from ops.backup import backup
 from ops.restore import restore
 from services.maintenance import manifest

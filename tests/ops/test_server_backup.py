@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from models.db.mysql.table_sets import SKIPPED_IDS
+from models.db.database import SKIPPED_IDS
 from ops.backup import backup
 from ops.doctor import doctor
 from ops.fsck import fsck

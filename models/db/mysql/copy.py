@@ -16,6 +16,7 @@ from typing import IO, Any
 
 from models.db.database import DatabaseError
 from models.db.mysql.connection import MysqlLocation
+from models.private_files import create, open_unlinked
 
 DUMPERS, CLIENTS = ("mariadb-dump", "mysqldump"), ("mariadb", "mysql")
 # One snapshot for all tables, without a lock; blobs as hexadecimal digits, whatever the connection's character set.
@@ -36,7 +37,7 @@ def dump(location: MysqlLocation, tables: Sequence[str], target: Path, on_step: 
     OSError, DatabaseError.
     Source: https://mariadb.com/docs/server/clients-and-utilities/backup-restore-and-import-clients/mariadb-dump
     """
-    descriptor = os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+    descriptor = create(target)
     with open(descriptor, "wb") as file:
         _run(
             DUMPERS,
@@ -50,7 +51,7 @@ def dump(location: MysqlLocation, tables: Sequence[str], target: Path, on_step: 
 
 def load(location: MysqlLocation, source: Path, on_step: OnStep = lambda _bytes: None) -> None:
     """Run what `dump` has written. `on_step` is told how many bytes are read. Blocks. Raises OSError, DatabaseError."""
-    descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    descriptor = open_unlinked(source)
     with open(descriptor, "rb") as file:
         options = ("--batch", "--default-character-set=utf8mb4", location.name)
         # The program reads from this description of the file, and so moves its offset.

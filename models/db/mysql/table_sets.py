@@ -7,11 +7,10 @@ For operators, who have the database to themselves.
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from models.db.database import Row
+from models.db.database import SKIPPED_IDS, Row
 from models.db.mysql.connection import Connection, MysqlLocation, connect, run_text
 
 ASIDE = "before_"
-SKIPPED_IDS = 10_000_000
 SECONDS = 24 * 3600.0
 _OTHERS = """
     SELECT SUBSTRING_INDEX(host, ':', 1) FROM information_schema.processlist

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import apsw
 
+from models import private_files
 from models.db.database import (
     Busy,
     Changed,
@@ -62,8 +63,8 @@ def _keep_private(path: Path) -> None:
     (https://www.sqlite.org/howtocorrupt.html, 2.2).
     """
     with suppress(FileExistsError):
-        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-    path.chmod(0o600)
+        os.close(private_files.create(path))
+    path.chmod(private_files.MODE)
 
 
 def select(cursor: apsw.Cursor, statement: Statement, params: dict[str, Value]) -> list[Row]:

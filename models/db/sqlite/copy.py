@@ -7,11 +7,12 @@ from pathlib import Path
 
 import apsw
 
+from models.db.database import SKIPPED_IDS
 from models.db.sqlite.connection import connect, translated
+from models.private_files import create
 
 BUSY_MILLISECONDS = 30_000
 STEP_PAGES = 2048
-SKIPPED_IDS = 10_000_000
 # SQLite counts the ids of a table from its first row on.
 _NAME_EMPTY_TABLES = """
     INSERT INTO sqlite_sequence (name, seq) SELECT name, 0 FROM sqlite_schema
@@ -28,7 +29,7 @@ def copy(source: Path, target: Path, on_step: Callable[[int, int], None] = lambd
     `on_step` is told how many pages are done, and of how many. Blocks. Raises FileExistsError, DatabaseError.
     Source: https://www.sqlite.org/backup.html
     """
-    os.close(os.open(target, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    os.close(create(target))
     origin = connect(source, busy_milliseconds=BUSY_MILLISECONDS, query_only=True)
     try:
         # A snapshot of its own: without it every commit of others would begin the copy anew.

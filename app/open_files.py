@@ -1,0 +1,37 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How many files a process may open, and how many connections that allows it."""
+
+import logging
+import resource
+
+from config.load import Config
+
+ENOUGH_FILES = 65_536
+OWN_FILES = 64
+FILES_PER_WORKER = 4  # its two ends of the worker bus, its metrics port, and one to spare
+FILES_PER_CONNECTION = 3  # a download holds its socket, a duplicate of it, and the image
+
+log = logging.getLogger("glimpse.server")
+
+
+def own_files(config: Config) -> int:
+    """What a process has open beside its connections, those of the workers beside it included."""
+    return OWN_FILES + FILES_PER_WORKER * config.server.workers
+
+
+def wanted_files(config: Config) -> int:
+    """What a process opens with all its connections taken."""
+    return own_files(config) + FILES_PER_CONNECTION * config.server.max_connections
+
+
+def connections_at_most(wanted: int, own: int) -> int:
+    """As many connections as were asked for, or as the open files allow beside `own`: without one to spare, accepting
+    spins.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    limit = hard if hard != resource.RLIM_INFINITY else max(soft, ENOUGH_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    possible = (limit - own) // FILES_PER_CONNECTION
+    if possible < wanted:
+        log.warning("few open files are allowed", extra={"limit": limit, "connections": possible})
+    return max(1, min(wanted, possible))
