@@ -89,6 +89,9 @@ _READ: dict[str, Callable[[Any], Token]] = {
     "log": _text,
 }
 
+PROVIDERS = frozenset(_READ)
+"""The push providers that Glimpse knows, whether this server has keys for them or not."""
+
 
 def read_token(provider: str, value: Any) -> Token:
     """The token that a JSON value is at that provider. Raises ValueError; its text shows nothing of the token."""

@@ -10,6 +10,7 @@ from unicodedata import category
 from models import phone
 from models.errors import InvalidField, InvalidPhone
 from models.phone import Phone
+from push.tokens import PROVIDERS
 
 MAX_NICKNAME = 64
 MAX_TERMS_VERSION = 64
@@ -48,7 +49,7 @@ def read_newcomer(fields: Mapping[str, Any], *, default_provider: str, providers
         refusal = error
         problems.extend(error.fields)
     nickname = read_nickname(fields.get("nickname"), problems)
-    provider = read_one_of("push_provider", fields.get("push_provider"), providers, default_provider, problems)
+    provider = read_provider("push_provider", fields.get("push_provider"), providers, default_provider, problems)
     cid = read_text("cid", fields.get("cid"), MAX_TOKEN_OF.get(provider, MAX_TOKEN), problems)
     device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, "", problems)
     terms_version = read_text("terms_version", fields.get("terms_version"), MAX_TERMS_VERSION, problems)
@@ -79,6 +80,14 @@ def read_one_of(name: str, value: object, allowed: Collection[str], default: str
         problems.append((name, "must be one of " + ", ".join(sorted(allowed))))
         return default
     return value
+
+
+def read_provider(name: str, value: object, configured: Collection[str], default: str, problems: Problems) -> str:
+    """The push provider that a request names, or the usual one; what is wrong with it is added to `problems`."""
+    if isinstance(value, str) and value in PROVIDERS and value not in configured:
+        problems.append((name, f"{value} is not configured on this server"))
+        return default
+    return read_one_of(name, value, configured, default, problems)
 
 
 def read_text(name: str, value: object, limit: int, problems: Problems) -> str | None:
