@@ -89,7 +89,7 @@ def test_what_is_built_is_read_back_and_with_another_certificate_is_not(
     token = Token(APP_ID, issued_at, 600, salt, tuple(sorted(given_services, key=lambda service: service.kind)))
     text = agora_token.build(token, CERTIFICATE)
     assert agora_token.read(text, CERTIFICATE) == token
-    with pytest.raises(BadToken, match="^the signature is wrong$"):
+    with pytest.raises(BadToken, match=r"^the signature is wrong$"):
         agora_token.read(text, CERTIFICATE[::-1])
 
 
