@@ -79,7 +79,10 @@ def sms_provider(config: Config) -> SmsProvider:
     if config.sms.provider == "twilio":
         twilio = config.sms.twilio
         token = twilio.auth_token.get_secret_value()
-        return TwilioSms(TwilioCredentials(twilio.base_url, twilio.account_sid, token, twilio.sender), HttpClient())
+        credentials = TwilioCredentials(
+            twilio.base_url, twilio.account_sid, token, twilio.sender, api_key_sid=twilio.api_key_sid
+        )
+        return TwilioSms(credentials, HttpClient())
     if config.sms.provider == "aliyun":
         aliyun = config.sms.aliyun
         secret = aliyun.access_key_secret.get_secret_value()

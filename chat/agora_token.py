@@ -124,6 +124,8 @@ def read(text: str, certificate: str) -> Token:
     content = content_of(text)
     try:
         return _read(content, certificate)
+    except BadToken:
+        raise
     except (struct.error, UnicodeDecodeError, IndexError) as error:
         raise BadToken("cut off") from error
     except ValueError as error:

@@ -180,7 +180,7 @@ def _contradicting_ports(config: Config) -> Iterator[str]:
 def _missing_of_sms(sms: Sms) -> Iterator[str]:
     needed = {
         "webhook": {"url": sms.webhook.url},
-        "twilio": sms.twilio.model_dump(exclude={"auth_token_file"}),
+        "twilio": sms.twilio.model_dump(exclude={"auth_token_file", "api_key_sid"}),
         "aliyun": sms.aliyun.model_dump(exclude={"access_key_secret_file"}),
     }
     for key, value in needed.get(sms.provider, {}).items():

@@ -29,6 +29,8 @@ from config.types import (
     SecretUrl,
     TestNumbers,
     Text,
+    TwilioAccount,
+    TwilioKey,
     Workers,
 )
 
@@ -87,7 +89,8 @@ class SmsWebhook(_Section):
 
 class Twilio(_Section):
     base_url: SecretUrl = "https://api.twilio.com"
-    account_sid: str = ""
+    account_sid: TwilioAccount = ""
+    api_key_sid: TwilioKey = ""
     auth_token_file: ReadableFile = ""
     auth_token: Secret = SecretStr("")
     sender: str = ""

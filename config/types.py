@@ -19,7 +19,7 @@ from models.rates import names
 from models.rates import parse as parse_rate
 from push.providers.apns_auth import p256_key
 from push.providers.fcm_auth import read_service_account, rsa_key
-from push.providers.webpush_vapid import parse_key
+from push.providers.webpush_vapid import check_subject, parse_key
 from push.webhook_signature import signing_key
 
 REGION = re.compile(r"[1-9][0-9]{0,2}|[A-Z]{2}")
@@ -180,9 +180,21 @@ def _secret_hex(digits: SecretStr) -> SecretStr:
 
 
 def _subject(address: str) -> str:
-    if address and not re.fullmatch(r"mailto:[!-~]+@[!-~]+|https://[!-~]+", address):
-        raise ValueError("must begin with mailto: or https://, as in mailto:you@example.org")
+    if address:
+        check_subject(address)
     return address
+
+
+def _twilio_account(sid: str) -> str:
+    if sid.startswith("SK"):
+        raise ValueError("must be the account's, AC…; the SK… of an API key goes into api_key_sid")
+    return sid
+
+
+def _twilio_key(sid: str) -> str:
+    if sid and not sid.startswith("SK"):
+        raise ValueError("must be an API key's, SK…; without one leave it empty")
+    return sid
 
 
 def _vapid_key(key: SecretStr) -> SecretStr:
@@ -245,6 +257,8 @@ Secret = Annotated[SecretStr, Field(validate_default=True), BeforeValidator(_fro
 SecretHexDigits = Annotated[Secret, AfterValidator(_secret_hex)]
 HexDigits = Annotated[str, AfterValidator(_hex)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
+TwilioAccount = Annotated[str, AfterValidator(_twilio_account)]
+TwilioKey = Annotated[str, AfterValidator(_twilio_key)]
 VapidSubject = Annotated[str, AfterValidator(_subject)]
 VapidPrivateKey = Annotated[Secret, AfterValidator(_vapid_key)]
 WebhookSecret = Annotated[Secret, AfterValidator(_webhook_secret)]

@@ -61,7 +61,7 @@ class PushHandler(VendorHandler):
 
     async def answer_fault(self, kind: str) -> tuple[int, Any]:
         self.state.calls["push"] += 1
-        if kind in {"429", "503"}:
+        if kind in {"406", "429", "503"}:
             self.set_header("Retry-After", str(self.state.retry_after))
         return Refused(kind).answer
 

@@ -34,6 +34,7 @@ ERRORS = {
     "401": (401, 109, "Unauthorized", "Invalid VAPID token"),
     "403": (403, 109, "Forbidden", "The key does not match the subscription"),
     "404": (404, 102, "Not Found", "No such subscription"),
+    "406": (406, 201, "Not Acceptable", "Slow down, in the word of Microsoft's service"),
     "410": (410, 106, "Gone", "The subscription has ended"),
     "413": (413, 104, "Payload Too Large", f"The body is over {BODY_BYTES} bytes"),
     "429": (429, 201, "Too Many Requests", "Slow down"),

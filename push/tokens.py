@@ -89,6 +89,9 @@ _READ: dict[str, Callable[[Any], Token]] = {
     "log": _text,
 }
 
+PROVIDERS = frozenset(_READ)
+"""The push providers that Glimpse knows, whether this server has keys for them or not."""
+
 
 def read_token(provider: str, value: Any) -> Token:
     """Parse a JSON value as a token of that provider. Raises ValueError, whose text shows nothing of the token."""

@@ -8,7 +8,7 @@ from typing import Any
 from httpclient.endpoints import Endpoints, NotAllowed
 from models.errors import EndpointNotAllowed, InvalidField
 from push.tokens import read_token
-from services.fields import Problems
+from services.fields import Problems, read_provider
 
 RESOLVING_SECONDS = 3.0
 
@@ -23,14 +23,14 @@ class DeviceTokens:
 
     def read_place(self, provider: Any, app: Any, problems: Problems) -> tuple[str, str]:
         """Provider and app as a request names them, or the usual ones; what is wrong is added to `problems`."""
-        provider = self._default_provider if provider in (None, "") else provider
-        app = "" if app is None else app
+        wrong: Problems = []
         providers = {name for name, _ in self._configured}
-        if not isinstance(provider, str) or provider not in providers:
-            problems.append(("provider", "must be one of " + ", ".join(sorted(providers))))
-        elif not isinstance(app, str) or (provider, app) not in self._configured:
-            problems.append(("app", "is not configured for this provider"))
-        return str(provider), str(app)
+        provider = read_provider("provider", provider, providers, self._default_provider, wrong)
+        app = "" if app is None else app
+        if not wrong and (not isinstance(app, str) or (provider, app) not in self._configured):
+            wrong.append(("app", "is not configured for this provider"))
+        problems += wrong
+        return provider, str(app)
 
     async def check(self, provider: str, value: Any, *, field: str = "token") -> str:
         """The token as it is kept. Raises InvalidField for that field, and EndpointNotAllowed.

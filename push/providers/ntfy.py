@@ -44,13 +44,15 @@ class NtfyProvider:
             answer = await self._hosts.post(push.token, content=body, headers=headers)
         except ValueError as error:
             return Rejected(str(error))
-        return answer if isinstance(answer, Retry) else outcome_of(answer.status)
+        return answer if isinstance(answer, Retry) else self._outcome(push.token, answer.status)
 
+    def _outcome(self, url: str, status: int) -> Outcome:
+        """What a status of neither redirection nor fault means.
 
-def outcome_of(status: int) -> Outcome:
-    """What a status of neither redirection nor fault means. A topic always exists, so that none ends a device."""
-    if status < 300:
-        return Delivered()
-    if status in {401, 403}:
-        return Retry(f"HTTP {status}: the topic is not open to us", provider_fault=False)
-    return Rejected(f"HTTP {status}")
+        A topic of ntfy always exists, but another distributor of UnifiedPush says of an app that it is gone.
+        """
+        if status < 300:
+            return Delivered()
+        if status in {401, 403}:
+            return Retry(f"HTTP {status}: the topic is not open to us", provider_fault=False)
+        return self._hosts.judge_missing(url, status) or Rejected(f"HTTP {status}")

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from httpclient.endpoints import DEFAULT_PORTS, LONGEST_URL
 from httpclient.http1 import Answer, HttpClient, NoAnswer
-from push.base import Retry
+from push.base import Gone, Retry
 from push.breaker import PROBE_MS, Breaker, BreakerState
 
 # A client keeps 100 idle connections and a relay has 32 calls under way: with so many pushes each, all are kept.
@@ -23,7 +23,9 @@ PUSH_SECONDS = 20.0
 KNOWN_ORIGINS = 1000
 # More 404 in a row than one person has devices: the host is more likely misconfigured than all of them gone.
 MASS_NOT_FOUND = 20
-TEMPORARY = {408, 425, 429}
+# 406 is how Microsoft's service, which is Edge's, says that it gets too many:
+# https://learn.microsoft.com/en-us/windows/apps/windows-app-sdk/notifications/push-notifications/troubleshooting
+TEMPORARY = {406, 408, 425, 429}
 # ntfy's status for a UnifiedPush topic without a subscriber: anyone can name such topics, and the host is fine.
 DESERTED = 507
 
@@ -64,13 +66,21 @@ class PerHostBreaker:
         if isinstance(answer, NoAnswer):
             return _retry(answer.reason, probing=probing)
         origin.not_found = origin.not_found + 1 if answer.status == 404 else 0
-        if 300 <= answer.status < 400 or answer.status >= 500 or answer.status in TEMPORARY:
+        if _asks_for_later(answer):
             return _retry(f"HTTP {answer.status}", after=answer.retry_after(), probing=failed and probing)
         return answer
 
-    def finds_nothing(self, url: str) -> bool:
-        """Whether this host has answered only 404 for so long that it is more likely misconfigured than right."""
-        return self._origin(origin_of(url)).not_found > MASS_NOT_FOUND
+    def judge_missing(self, url: str, status: int) -> Gone | Retry | None:
+        """What a host means that says of an endpoint that it is not there; None where it says anything else.
+
+        The endpoint is gone, unless this host has answered 404 so often, and nothing else, that it is more likely
+        broken than right.
+        """
+        if status not in {404, 410}:
+            return None
+        if status == 404 and self._origin(origin_of(url)).not_found > MASS_NOT_FOUND:
+            return Retry("HTTP 404 for everybody", provider_fault=False)
+        return Gone(f"HTTP {status}")
 
     async def close(self) -> None:
         await self._http.close()
@@ -82,6 +92,14 @@ class PerHostBreaker:
                 del self._known[next(iter(self._known))]
             found = self._known[name] = _Origin()
         return found
+
+
+def _asks_for_later(answer: Answer) -> bool:
+    """Whether this is no word on the push itself. Whoever names a time wants to be asked again, whatever is wrong."""
+    status = answer.status
+    if status < 400:
+        return status >= 300
+    return status >= 500 or status in TEMPORARY or answer.retry_after() is not None
 
 
 def _retry(reason: str, *, after: float | None = None, probing: bool) -> Retry:

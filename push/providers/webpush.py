@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 
 from httpclient.http1 import HttpClient
-from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
+from push.base import Delivered, Outcome, Push, Rejected, Retry
 from push.providers.blame import Blame
 from push.providers.per_host_breaker import BATCH_SIZE, PerHostBreaker, origin_of
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, encrypt, parse_subscription
@@ -73,6 +73,4 @@ class WebpushProvider:
             return Delivered()
         if status in {401, 403}:
             return Retry(f"HTTP {status}: our key was refused", provider_fault=self._refusals.note(push.token))
-        if status == 404 and self._hosts.finds_nothing(origin):
-            return Retry("HTTP 404 for everybody", provider_fault=False)
-        return Gone(f"HTTP {status}") if status in {404, 410} else Rejected(f"HTTP {status}")
+        return self._hosts.judge_missing(origin, status) or Rejected(f"HTTP {status}")

@@ -3,9 +3,11 @@
 
 import base64
 import binascii
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+import httpx
 import jwt
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -18,10 +20,16 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from httpclient.endpoints import NotAllowed, check_form, is_public
+
 PRIVATE_BYTES = 32
 TOKEN_MS = 12 * 3_600_000
 RENEW_MS = 3_600_000
 KEPT_TOKENS = 1000
+
+MAILTO = re.compile(r"mailto:[^@\s?]+@([^@\s?/#]+)(\?\S*)?")
+# Nobody can have a name under these: RFC 2606, RFC 6761, RFC 7686, RFC 9476.
+RESERVED_NAMES = (".test", ".example", ".invalid", ".onion", ".alt", ".arpa")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +69,25 @@ def _from_number(text: str) -> PrivateKeyTypes:
     if len(number) != PRIVATE_BYTES:
         raise ValueError
     return ec.derive_private_key(int.from_bytes(number, "big"), ec.SECP256R1())
+
+
+def check_subject(subject: str) -> None:
+    """Whether this can be where a push service reaches the operator; Apple's refuses every push where it cannot.
+
+    Raises ValueError for what is neither a `mailto:` nor an `https:` address, and for one with an IP address or a
+    reserved name in place of a public host. Source: RFC 8292, section 2.1.
+    """
+    mail = MAILTO.fullmatch(subject)
+    if mail is None and not subject.startswith("https://"):
+        raise ValueError("must begin with mailto: or https://, as in mailto:you@example.org")
+    url = f"https://{mail[1]}/" if mail else subject
+    try:
+        check_form(url, frozenset())
+        host = httpx.URL(url).host
+    except NotAllowed:
+        host = ""
+    if not host or is_public(host) or host.endswith(RESERVED_NAMES):
+        raise ValueError("must name a public host: Apple's push service refuses every other subject")
 
 
 class Vapid:

@@ -16,12 +16,16 @@ TOO_MANY = 429
 
 @dataclass(frozen=True, slots=True)
 class TwilioCredentials:
-    """One account and what it sends from: a number in E.164 or the SID of a messaging service (MG…)."""
+    """One account and what it sends from: a number in E.164 or the SID of a messaging service (MG…).
+
+    With `api_key_sid` (SK…) that key signs in for the account, and `auth_token` is its secret.
+    """
 
     base_url: str
     account_sid: str
     auth_token: str = field(repr=False)
     sender: str
+    api_key_sid: str = ""
 
 
 class TwilioSms:
@@ -33,7 +37,7 @@ class TwilioSms:
     def __init__(self, credentials: TwilioCredentials, http: HttpClient) -> None:
         account = credentials.account_sid
         self._url = f"{credentials.base_url}/2010-04-01/Accounts/{quote(account, safe='')}/Messages.json"
-        self._basic = b64encode(f"{account}:{credentials.auth_token}".encode()).decode()
+        self._basic = b64encode(f"{credentials.api_key_sid or account}:{credentials.auth_token}".encode()).decode()
         from_service = credentials.sender.startswith("MG")
         self._sender = {"MessagingServiceSid" if from_service else "From": credentials.sender}
         self._http = http

@@ -9,7 +9,7 @@ from typing import Any
 from models import phone
 from models.errors import InvalidField, InvalidPhone
 from models.phone import Phone
-from services.fields import Problems, read_name, read_one_of, read_text
+from services.fields import Problems, read_name, read_one_of, read_provider, read_text
 
 MAX_TERMS_VERSION = 64
 MAX_TOKEN = 4096
@@ -44,7 +44,7 @@ def read_newcomer(fields: Mapping[str, Any], *, default_provider: str, providers
         refusal = error
         problems.extend(error.fields)
     nickname = read_name("nickname", fields.get("nickname"), problems)
-    provider = read_one_of("push_provider", fields.get("push_provider"), providers, default_provider, problems)
+    provider = read_provider("push_provider", fields.get("push_provider"), providers, default_provider, problems)
     cid = read_text("cid", fields.get("cid"), MAX_TOKEN_OF.get(provider, MAX_TOKEN), problems)
     device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, "", problems)
     terms_version = read_text("terms_version", fields.get("terms_version"), MAX_TERMS_VERSION, problems)

@@ -89,7 +89,7 @@ def test_what_is_built_is_read_back_and_with_another_certificate_is_not(
     token = Token(APP_ID, issued_at, 600, salt, tuple(sorted(given_services, key=lambda service: service.kind)))
     text = agora_token.build(token, CERTIFICATE)
     assert agora_token.read(text, CERTIFICATE) == token
-    with pytest.raises(BadToken):
+    with pytest.raises(BadToken, match=r"^the signature is wrong$"):
         agora_token.read(text, CERTIFICATE[::-1])
 
 
@@ -100,9 +100,29 @@ def test_bytes_that_are_no_token_are_said_to_be_none(content: bytes) -> None:
         agora_token.read(text, CERTIFICATE)
 
 
-@pytest.mark.parametrize("text", ["", "006abc", "007", "007!!!!", "007" + base64.b64encode(b"no zlib").decode()])
-def test_text_that_is_no_token_is_said_to_be_none(text: str) -> None:
-    with pytest.raises(BadToken):
+def signed(info: bytes) -> str:
+    """The text of a token with these bytes as its signing info, under a signature that is right."""
+    signature = agora_token.signature(1111111, 1, info, CERTIFICATE)
+    content = len(signature).to_bytes(2, "little") + signature + info
+    return "007" + base64.b64encode(zlib.compress(content)).decode()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("", "not a token of version 007"),
+        ("006abc", "not a token of version 007"),
+        ("007", "too long or cut off"),
+        ("007!!!!", "neither base64 nor zlib"),
+        ("007" + base64.b64encode(b"no zlib").decode(), "neither base64 nor zlib"),
+        (VECTORS["rtc"][3][:-8], "too long or cut off"),
+        (signed(bytes.fromhex(HEAD[:-2] + "0100") + b"\x63\x00\x00\x00"), "a service that is not known here"),
+        (signed(bytes.fromhex(HEAD[:-2] + "0100") + b"\x01\x00"), "cut off"),
+        (signed(bytes.fromhex(HEAD[:-2] + "0200" + VECTORS["rtm"][2][2:])), "cut off"),
+    ],
+)
+def test_text_that_is_no_token_is_said_to_be_none_and_why(text: str, reason: str) -> None:
+    with pytest.raises(BadToken, match=f"^{reason}$"):
         agora_token.read(text, CERTIFICATE)
 
 

@@ -101,6 +101,18 @@ def test_all_problems_are_reported_at_once(problems: Problems, monkeypatch: pyte
         ("sms: {webhook: {url: 'https://u:p@x'}}", "sms.webhook.url: must not carry a user or password"),
         ("sms: {provider: webhook}", "sms.webhook.url: is needed, since sms.provider is webhook"),
         (
+            "sms: {provider: twilio, twilio: {account_sid: SKab, auth_token: t, sender: '+1'}}",
+            "sms.twilio.account_sid: must be the account's, AC…; the SK… of an API key goes into api_key_sid",
+        ),
+        (
+            "sms: {provider: twilio, twilio: {account_sid: ACab, api_key_sid: ACab, auth_token: t, sender: '+1'}}",
+            "sms.twilio.api_key_sid: must be an API key's, SK…; without one leave it empty",
+        ),
+        (
+            "push: {webpush: {subject: 'mailto:ops@localhost'}}",
+            "push.webpush.subject: must name a public host: Apple's push service refuses every other subject",
+        ),
+        (
             "sms: {provider: twilio, twilio: {account_sid: A, auth_token: t}}",
             "sms.twilio.sender: is needed, since sms.provider is twilio",
         ),

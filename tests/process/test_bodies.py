@@ -100,7 +100,7 @@ def test_a_push_provider_that_has_no_keys_here_is_refused(server: Server) -> Non
     (answer,) = provoke(server, request("POST", "/v1/register", JSON, CLOSE, body=json.dumps(body).encode()))
     assert answer.refusal == (422, "invalid_field")
     assert json.loads(answer.body)["errors"] == [
-        {"field": "push_provider", "message": "must be one of log, ntfy, webpush"}
+        {"field": "push_provider", "message": "getui is not configured on this server"}
     ]
 
 

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fakes of the push tests: a provider that answers by script, and a clock that is moved by hand."""
+"""The fakes of the push tests: a provider that answers by script, a host that does, and a clock moved by hand."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
+from httpclient.http1 import Answer, HttpClient
 from push.base import Delivered, Outcome, Push
 
 Script = Callable[[Push], Outcome]
@@ -43,3 +45,14 @@ class ScriptedProvider:
 
     async def close(self) -> None:
         pass
+
+
+class FixedHost(HttpClient):
+    """Every host there is: each answers `answer` to whatever it is asked."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self.answer = answer
+
+    async def request(self, *_: Any, **__: Any) -> Answer:
+        return self.answer

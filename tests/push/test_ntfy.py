@@ -10,7 +10,7 @@ import pytest
 from emulators.http import Fault
 from emulators.ntfy import ERRORS, Running, running
 from httpclient.http1 import HttpClient
-from push.base import Delivered, Outcome, Push, Rejected, Retry
+from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from push.providers.ntfy import NtfyProvider
 
 pytestmark = pytest.mark.anyio
@@ -71,7 +71,7 @@ async def test_states_of_topics_become_outcomes_in_order(vendor: Running, ntfy: 
         Delivered(),
         Rejected("HTTP 400"),
         Rejected("HTTP 400"),
-        Rejected("HTTP 404"),
+        Gone("HTTP 404"),
     ]
     vendor.state.retry_after = 7
     vendor.state.faults.queue.append(Fault("42901"))

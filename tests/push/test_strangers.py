@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from chat import agora, sendbird
 from chat.base import ChatFailed, ChatUser
-from httpclient.endpoints import Endpoints, NotAllowed, check_form, parse_origin
-from httpclient.http1 import Answer, HttpClient
+from httpclient.endpoints import NotAllowed, check_form, parse_origin
+from httpclient.http1 import Answer
 from push.providers import apns_codes, fcm_codes, getui_auth
 from push.providers.per_host_breaker import origin_of
 from push.sms import aliyun, twilio
 from push.sms.base import NotSent, SmsMessage
 from push.tokens import read_token
+from tests.push.fakes import FixedHost
 
 pytestmark = pytest.mark.anyio
 
@@ -99,21 +100,10 @@ def test_what_a_vendor_answers_is_read_whatever_it_is(vendor: str) -> None:
         assert Answer(200, {}, body).json_object() == {}
 
 
-class Fixed(HttpClient):
-    """Every host answers the same."""
-
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(endpoints=Endpoints())
-        self._fixed = answer
-
-    async def request(self, *_: Any, **__: Any) -> Answer:
-        return self._fixed
-
-
 @pytest.mark.parametrize("body", BODIES, ids=range(len(BODIES)))
 async def test_a_gateway_and_a_chat_service_that_answer_anything_have_failed(body: bytes) -> None:
-    http, sms = Fixed(Answer(200, {}, body)), SmsMessage("+8613800138000", "x", "1")
-    refused = Fixed(Answer(400, {}, body))
+    http, sms = FixedHost(Answer(200, {}, body)), SmsMessage("+8613800138000", "x", "1")
+    refused = FixedHost(Answer(400, {}, body))
     by_twilio = twilio.TwilioSms(twilio.TwilioCredentials("https://t.example", "AC0", "x", "+1"), refused)
     by_aliyun = aliyun.AliyunSms(aliyun.AliyunCredentials("https://a.example", "k", "s", "n", "c"), http)
     assert await by_twilio.send(sms) == NotSent("HTTP 400, twilio error 0", temporary=False)

@@ -95,6 +95,7 @@ async def test_state_of_a_subscription_is_its_outcome_and_no_others(
         ("401", Retry("HTTP 401: our key was refused", provider_fault=False)),
         ("403", Retry("HTTP 403: our key was refused", provider_fault=False)),
         ("404", Gone("HTTP 404")),
+        ("406", Retry("HTTP 406", after=120.0, provider_fault=False)),
         ("410", Gone("HTTP 410")),
         ("413", Rejected("HTTP 413")),
         ("429", Retry("HTTP 429", after=120.0, provider_fault=False)),

@@ -15,7 +15,7 @@ from py_vapid import Vapid02
 
 from push.providers.per_host_breaker import origin_of
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, Subscription, encrypt, parse_subscription
-from push.providers.webpush_vapid import Vapid, VapidKey, decode, encode, new_key, parse_key
+from push.providers.webpush_vapid import Vapid, VapidKey, check_subject, decode, encode, new_key, parse_key
 from push.vapid_file import VapidFileError, open_vapid_key
 from tests.push.fakes import FakeClock
 
@@ -172,3 +172,61 @@ def test_key_file_is_made_once_for_its_owner_alone_and_never_replaced(tmp_path: 
 def test_subscription_hides_its_secrets() -> None:
     parsed: Subscription = parse_subscription(subscription())
     assert repr(parsed) == "Subscription()"
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "mailto:you@example.org",
+        "mailto:push.ops+web@mail.example.co.uk",
+        "mailto:you@example.org?subject=push",
+        "mailto:YOU@EXAMPLE.ORG",
+        "https://example.org",
+        "https://example.org/contact?from=push",
+        "https://xn--bcher-kva.example.org:8443/",
+    ],
+)
+def test_subject_at_a_public_host_is_taken(subject: str) -> None:
+    check_subject(subject)
+
+
+@pytest.mark.parametrize(
+    "subject",
+    [
+        "mailto:ops@localhost",
+        "mailto:ops@LOCALHOST",
+        "mailto:ops@glimpse.local",
+        "mailto:ops@push.test",
+        "mailto:ops@push.invalid",
+        "mailto:ops@push.example",
+        "mailto:ops@host.internal",
+        "mailto:ops@router.lan",
+        "mailto:ops@router.home.arpa",
+        "mailto:ops@hidden.onion",
+        "mailto:ops@intranet",
+        "mailto:ops@127.0.0.1",
+        "mailto:ops@93.184.216.34",
+        "mailto:ops@[93.184.216.34]",
+        "mailto:ops@[IPv6:2606:2800:220:1::1]",
+        "mailto:ops@2130706433",
+        "mailto:ops@example.org.",
+        "mailto:ops",
+        "mailto:@example.org",
+        "mailto:a@b@example.org",
+        "mailto:ops@exam ple.org",
+        "mailto:öps@bücher.example",
+        "ops@example.org",
+        "http://example.org",
+        "https://",
+        "https://localhost:8080/",
+        "https://10.0.0.1/",
+        "https://93.184.216.34/",
+        "https://[2606:2800:220:1::1]/",
+        "https://ops@example.org/",
+        "https://glimpse.localhost/",
+        "https://[",
+    ],
+)
+def test_subject_that_reaches_nobody_is_refused(subject: str) -> None:
+    with pytest.raises(ValueError, match=r"^must "):
+        check_subject(subject)
