@@ -24,14 +24,16 @@ MAX_HASHES = 500
 class Discovery:
     """Finds people for an account that still may. `per_day` is how many numbers that is; `clock` gives milliseconds.
 
-    With `enabled` false nothing is counted.
+    Unless `limits_enabled` nothing is counted.
     """
 
-    def __init__(self, *, db: Database, keys: KeyRing, per_day: int, enabled: bool, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, *, db: Database, keys: KeyRing, per_day: int, limits_enabled: bool, clock: Callable[[], int]
+    ) -> None:
         self._db = db
         self._keys = keys
         self._per_day = per_day
-        self._enabled = enabled
+        self._limits_enabled = limits_enabled
         self._clock = clock
 
     async def discover(self, uid: UserId, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -44,7 +46,7 @@ class Discovery:
         async def unit(tx: Transaction) -> None:
             await self._spend(tx, uid, len(wanted))
 
-        if self._enabled:
+        if self._limits_enabled:
             await write_retrying(self._db, unit)
         digests = {self._keys.phone_digest(phone_hash): phone_hash for phone_hash in wanted}
         hashes = {digest.digest: phone_hash for digest, phone_hash in digests.items()}
@@ -66,7 +68,7 @@ class Discovery:
             if await budgets.spend(tx, key_digest=named, amount=1, limit=1, expires_at=(window + 1) * DAY_MS):
                 await self._spend(tx, uid, 1)
 
-        if self._enabled:
+        if self._limits_enabled:
             await write_retrying(self._db, unit)
 
     async def _spend(self, tx: Transaction, uid: UserId, amount: int) -> None:

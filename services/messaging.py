@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from models import rules
-from models.clock import DAY_MS
+from models.clock import DAY_MS, HOUR_MS
 from models.db.database import CommitUnknown, Database, Transaction
 from models.db.tables import deliveries, events, idempotency, messages, outbox
 from models.errors import AppError, IdempotencyConflict, InvalidField, NotFound, RecipientUnavailable, Unavailable
@@ -57,7 +57,7 @@ class Sent:
 
 
 class Messaging:
-    """The use cases of a sender. `keep_ms` is how long a message is kept, `clock` gives milliseconds."""
+    """The use cases of a sender. A message is kept `retention_days`; `clock` gives milliseconds."""
 
     def __init__(
         self,
@@ -66,8 +66,8 @@ class Messaging:
         limits: Limits,
         discovery: Discovery,
         policy: rules.SendPolicy,
-        keep_ms: int,
-        push_give_up_ms: int,
+        retention_days: int,
+        push_give_up_hours: int,
         wake_relay: Callable[[], None],
         clock: Callable[[], int],
     ) -> None:
@@ -75,8 +75,8 @@ class Messaging:
         self._limits = limits
         self._discovery = discovery
         self._policy = policy
-        self._keep_ms = keep_ms
-        self._push_give_up_ms = push_give_up_ms
+        self._retention_days = retention_days
+        self._push_give_up_hours = push_give_up_hours
         self._wake_relay = wake_relay
         self._clock = clock
 
@@ -173,7 +173,7 @@ class Messaging:
             message_id=sent.message_id,
             uid=recipient.uid,
             now=now,
-            give_up_at=now + self._push_give_up_ms,
+            give_up_at=now + self._push_give_up_hours * HOUR_MS,
         )
         return sent
 
@@ -199,7 +199,7 @@ class Messaging:
                 message_id=sent.message_id,
                 uids=reached,
                 now=now,
-                give_up_at=now + self._push_give_up_ms,
+                give_up_at=now + self._push_give_up_hours * HOUR_MS,
             )
         return sent
 
@@ -212,7 +212,7 @@ class Messaging:
             group_id=draft.group_id,
             send_time=now,
             body=json.dumps(draft.body, ensure_ascii=False),
-            expires_at=now + self._keep_ms,
+            expires_at=now + self._retention_days * DAY_MS,
         )
         return Sent(message_id, now)
 

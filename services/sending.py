@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 
 from models import fault, rules
-from models.clock import DAY_MS
+from models.clock import DAY_MS, HOUR_MS
 from models.db.database import CommitUnknown, Database, Transaction
 from models.db.tables import idempotency, users
 from models.errors import (
@@ -50,7 +50,7 @@ class Sending:
         limits: Limits,
         discovery: Discovery,
         policy: rules.SendPolicy,
-        push_give_up_ms: int,
+        push_give_up_hours: int,
         wake_relay: Callable[[], None],
         clock: Callable[[], int],
     ) -> None:
@@ -60,7 +60,7 @@ class Sending:
         self._limits = limits
         self._discovery = discovery
         self._policy = policy
-        self._push_give_up_ms = push_give_up_ms
+        self._push_give_up_ms = push_give_up_hours * HOUR_MS
         self._wake_relay = wake_relay
         self._clock = clock
 

@@ -240,7 +240,7 @@ async def send(world: World, sender: Caller, receiver: UserId, number: int) -> i
     image = Stored(draft, sender, receiver, None, f"key-{number}", bytes(32), None)
     policy = SendPolicy(
         max_pixels=1,
-        max_ttl_seconds=1,
+        ttl_seconds=1,
         allow_opaque=False,
         max_pending=999,
         max_pending_bytes=999,
