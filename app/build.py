@@ -169,6 +169,6 @@ def lifetimes(config: Config) -> Lifetimes:
     return Lifetimes(
         interval_seconds=config.retention.interval_seconds,
         orphan_seconds=config.retention.orphan_seconds,
-        message_days=config.messages.retention_days,
-        event_days=config.events.retention_days,
+        messages_retention_days=config.messages.retention_days,
+        events_retention_days=config.events.retention_days,
     )

@@ -8,7 +8,7 @@ from chat.base import ChatService
 from chat.sendbird import Sendbird, SendbirdCredentials
 from config.exposure import is_public
 from config.load import Config
-from config.push import ApnsApp, FcmApp, GetuiApp, configured_apps
+from config.sections import ApnsApp, FcmApp, GetuiApp, begun
 from httpclient.endpoints import Endpoints
 from httpclient.http1 import HttpClient
 from models.clock import now_ms
@@ -37,12 +37,12 @@ def vendors(config: Config, *, may_make: bool = True, webpush: bool = True) -> V
 
     Unless it `may_make` the VAPID key, there is no Web Push before the key is there. Raises OSError, VapidFileError.
     """
-    push, apps = config.push, configured_apps(config.push)
+    push = config.push
     return Vendors(
         outbox_log=None if is_public(config) else outbox_log(config),
-        getui={name: _getui(app) for name, app in apps["getui"].items() if isinstance(app, GetuiApp)},
-        fcm={name: _fcm(app) for name, app in apps["fcm"].items() if isinstance(app, FcmApp)},
-        apns={name: _apns(app) for name, app in apps["apns"].items() if isinstance(app, ApnsApp)},
+        getui={name: _getui(app) for name, app in begun(push.getui, push.getui.apps).items()},
+        fcm={name: _fcm(app) for name, app in begun(push.fcm, push.fcm.apps).items()},
+        apns={name: _apns(app) for name, app in begun(push.apns, push.apns.apps).items()},
         webpush=vapid_key(config) if webpush and push.webpush.enabled and (may_make or _has_key(config)) else None,
         webpush_subject=push.webpush.subject,
         ntfy=push.ntfy.enabled,
@@ -53,7 +53,7 @@ def vendors(config: Config, *, may_make: bool = True, webpush: bool = True) -> V
 def lane_names(config: Config) -> set[tuple[str, str]]:
     """Name and app of every push provider that there is; nothing is made."""
     push = config.push
-    found = {(vendor, app) for vendor, apps in configured_apps(push).items() for app in apps}
+    found = {(vendor, app) for vendor, apps in push.apps.items() for app in apps}
     plain = {"log": not is_public(config), "webpush": push.webpush.enabled, "ntfy": push.ntfy.enabled}
     return found | {(name, "") for name, is_there in plain.items() if is_there}
 

@@ -14,7 +14,7 @@ from handlers.origins import Origins
 from handlers.refusing import Drain
 from handlers.shared import Activity, HttpSettings, SampleSettings, Services
 from handlers.uploads import BufferBudget
-from models.clock import DAY_MS, HOUR_MS, now_ms
+from models.clock import now_ms
 from models.db.database import Database
 from models.keys import KeyRing
 from models.origin import normal_origin
@@ -97,18 +97,18 @@ def wire(config: Config, parts: Parts) -> Services:
         per_phone=config.limits.rates.per_phone,
         per_device=config.limits.rates.per_device,
         enabled=config.limits.enabled,
-        share=config.server.workers,
+        workers=config.server.workers,
     )
     accounts, activation = registration(config, parts, limits)
     tokens, passwords = sessions(config, parts, limits)
     discovery = Discovery(
-        db=db, keys=keys, per_day=config.discovery.per_day, enabled=config.limits.enabled, clock=now_ms
+        db=db, keys=keys, per_day=config.discovery.per_day, limits_enabled=config.limits.enabled, clock=now_ms
     )
     authentication = Authentication(db=db, keys=keys, limits=limits, clock=now_ms)
     events = Events(
         db=db,
         authentication=authentication,
-        most=config.events.max_readers,
+        max_readers=config.events.max_readers,
         readers=parts.counters.readers,
         tell_workers=parts.worker_bus.tell_of_events,
         clock=now_ms,
@@ -119,8 +119,8 @@ def wire(config: Config, parts: Parts) -> Services:
         limits=limits,
         discovery=discovery,
         policy=send_policy(config),
-        keep_ms=config.messages.retention_days * DAY_MS,
-        push_give_up_ms=config.push.give_up_hours * HOUR_MS,
+        retention_days=config.messages.retention_days,
+        push_give_up_hours=config.push.give_up_hours,
         wake_relay=parts.wake_relay,
         clock=now_ms,
     )
@@ -145,7 +145,7 @@ def wire(config: Config, parts: Parts) -> Services:
             limits=limits,
             discovery=discovery,
             policy=send_policy(config),
-            push_give_up_ms=config.push.give_up_hours * HOUR_MS,
+            push_give_up_hours=config.push.give_up_hours,
             wake_relay=parts.wake_relay,
             clock=now_ms,
         ),
@@ -173,7 +173,7 @@ def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts
     account_issuing = AccountIssuing(
         keys=parts.keys,
         recycled_after_days=config.activation.recycled_after_days,
-        push_give_up_ms=config.push.give_up_hours * HOUR_MS,
+        push_give_up_hours=config.push.give_up_hours,
         clock=now_ms,
     )
     activation = Activation(
@@ -220,12 +220,12 @@ def sessions(config: Config, parts: Parts, limits: Limits) -> tuple[Tokens, Pass
 
 def http_settings(config: Config) -> HttpSettings:
     return HttpSettings(
-        max_image_bytes=config.images.max_bytes,
+        images_max_bytes=config.images.max_bytes,
         min_bytes_per_second=config.uploads.min_bytes_per_second,
         stall_seconds=config.delivery.stall_seconds,
         grace_seconds=config.delivery.grace_seconds,
         proxy_grace_seconds=config.delivery.proxy_grace_seconds,
-        rate_window_seconds=config.server.body_timeout_seconds,
+        body_timeout_seconds=config.server.body_timeout_seconds,
         vapid_public_key=vapid_key(config).public if config.push.webpush.enabled else "",
         samples=sample_settings(config),
     )
@@ -244,9 +244,9 @@ def sample_settings(config: Config) -> SampleSettings:
 def send_policy(config: Config) -> SendPolicy:
     return SendPolicy(
         max_pixels=config.images.max_pixels,
-        max_ttl_seconds=config.images.ttl_seconds,
+        ttl_seconds=config.images.ttl_seconds,
         allow_opaque=config.images.allow_opaque,
         max_pending=config.inbox.max_pending,
         max_pending_bytes=config.inbox.max_pending_bytes,
-        friends_only=config.messaging.who == "friends",
+        friends_only=config.messaging.friends_only,
     )

@@ -1,19 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The sections of config.yaml but for `push`. What each key means stands in config.yaml and nowhere else."""
+"""The typed form of config.yaml: one class a section, one field a key, in its order.
 
-from typing import Literal
+What each key means, and its default, stands in config.yaml and nowhere else.
+"""
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationInfo, field_validator
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated, ClassVar, Literal, TypeVar
 
+from pydantic import BaseModel, ConfigDict, Field
+
+from config.sources import Values, flat, keys_of
 from config.types import (
     AccountRates,
     AddressRates,
     Amount,
+    ApnsPrivateKey,
+    Apps,
     DatabaseUrl,
     DeviceRates,
     HexDigits,
     HttpUrl,
     Lifetime,
+    Origins,
     PageOrigins,
     PasswordBytes,
     PhoneRates,
@@ -27,214 +37,371 @@ from config.types import (
     Secret,
     SecretHexDigits,
     SecretUrl,
+    ServiceAccount,
     TestNumbers,
     Text,
     TwilioAccount,
     TwilioKey,
+    VapidPrivateKey,
+    VapidSubject,
+    VendorOptions,
+    WebhookSecret,
     Workers,
+    holds_password,
 )
+from models.db.engine import Location, parse_url
+from models.db.mysql.connection import MysqlLocation
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """`NEEDED` are the keys without which a vendor's section cannot be used."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
+    NEEDED: ClassVar[tuple[str, ...]] = ()
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether any of the needed keys is given."""
+        return len(self.missing) < len(self.NEEDED)
+
+    @property
+    def missing(self) -> list[str]:
+        """The needed keys that are not given."""
+        return [key for key in self.NEEDED if not getattr(self, key)]
 
 
-class Tls(_Section):
-    cert: ReadableFile = ""
-    key: ReadableFile = ""
+class Tls(Section):
+    cert: ReadableFile
+    key: ReadableFile
 
 
-class Server(_Section):
-    host: Text = "127.0.0.1"
-    port: Port = 8080
-    workers: Workers = 1
-    tls: Tls = Tls()
-    behind_proxy: bool = False
-    trusted_proxies: Proxies = ()
-    development_lan: bool = False
-    drain_seconds: Amount = 25
-    idle_timeout_seconds: Positive = 20
-    body_timeout_seconds: Positive = 30
-    max_connections: Positive = 1024
-    public_url: PublicUrl = ""
-    cors_origins: PageOrigins = ()
+class Server(Section):
+    host: Text
+    port: Port
+    workers: Workers
+    tls: Tls
+    behind_proxy: bool
+    trusted_proxies: Proxies
+    development_lan: bool
+    drain_seconds: Amount
+    idle_timeout_seconds: Positive
+    body_timeout_seconds: Positive
+    max_connections: Positive
+    public_url: PublicUrl
+    cors_origins: PageOrigins
 
 
-class Database(_Section):
-    url: DatabaseUrl = Field(default="sqlite:///{data_dir}/glimpse.db", repr=False)
-    password_file: ReadableFile = ""
-    password: Secret = SecretStr("")
+class Database(Section):
+    url: Annotated[DatabaseUrl, Field(repr=False)]
+    password_file: ReadableFile
+    password: Secret
 
 
-class ActivationBudgets(_Section):
-    per_number: Rate = "5/day"
-    per_prefix: Rate = "20/hour"
-    per_address_block: Rate = "60/hour"
-    per_country: Rate = "1000/day"
-    total: Rate = "2000/day"
+class ActivationBudgets(Section):
+    per_number: Rate
+    per_prefix: Rate
+    per_address_block: Rate
+    per_country: Rate
+    total: Rate
 
 
-class Activation(_Section):
-    required: bool = False
-    test_numbers: TestNumbers = {}
-    recycled_after_days: Positive = 90
-    budgets: ActivationBudgets = ActivationBudgets()
+class Activation(Section):
+    required: bool
+    test_numbers: TestNumbers
+    recycled_after_days: Positive
+    budgets: ActivationBudgets
 
 
-class SmsWebhook(_Section):
-    url: SecretUrl = ""
-    secret_file: ReadableFile = ""
-    secret: Secret = SecretStr("")
+class SmsWebhook(Section):
+    NEEDED = ("url",)
+
+    url: SecretUrl
+    secret_file: ReadableFile
+    secret: Secret
 
 
-class Twilio(_Section):
-    base_url: SecretUrl = "https://api.twilio.com"
-    account_sid: TwilioAccount = ""
-    api_key_sid: TwilioKey = ""
-    auth_token_file: ReadableFile = ""
-    auth_token: Secret = SecretStr("")
-    sender: str = ""
+class Twilio(Section):
+    NEEDED = ("account_sid", "auth_token", "sender")
+
+    base_url: SecretUrl
+    account_sid: TwilioAccount
+    api_key_sid: TwilioKey
+    auth_token_file: ReadableFile
+    auth_token: Secret
+    sender: str
 
 
-class Aliyun(_Section):
-    base_url: SecretUrl = "https://dysmsapi.aliyuncs.com"
-    access_key_id: str = ""
-    access_key_secret_file: ReadableFile = ""
-    access_key_secret: Secret = SecretStr("")
-    sign_name: str = ""
-    template_code: str = ""
+class Aliyun(Section):
+    NEEDED = ("access_key_id", "access_key_secret", "sign_name", "template_code")
+
+    base_url: SecretUrl
+    access_key_id: str
+    access_key_secret_file: ReadableFile
+    access_key_secret: Secret
+    sign_name: str
+    template_code: str
 
 
-class Sms(_Section):
-    provider: Literal["log", "webhook", "twilio", "aliyun"] = "log"
-    regions: Regions = ()
-    webhook: SmsWebhook = SmsWebhook()
-    twilio: Twilio = Twilio()
-    aliyun: Aliyun = Aliyun()
+class Sms(Section):
+    provider: Literal["log", "webhook", "twilio", "aliyun"]
+    regions: Regions
+    webhook: SmsWebhook
+    twilio: Twilio
+    aliyun: Aliyun
 
 
-class Images(_Section):
-    max_bytes: Positive = 20_971_520
-    max_pixels: Positive = 100_000_000
-    ttl_seconds: Lifetime = 2_592_000
-    allow_opaque: bool = False
+class GetuiApp(Section):
+    NEEDED = ("app_id", "app_key", "master_secret")
+
+    base_url: HttpUrl
+    app_id: str
+    app_key: str
+    master_secret_file: ReadableFile
+    master_secret: Secret
+    vendor_options: VendorOptions
 
 
-class Uploads(_Section):
-    min_bytes_per_second: Positive = 4096
-    unknown_caller_max_bytes: Positive = 268_435_456
-    buffer_bytes: Positive = 33_554_432
+class Getui(GetuiApp):
+    apps: Apps[GetuiApp]
 
 
-class Delivery(_Section):
-    grace_seconds: Amount = 60
-    proxy_grace_seconds: Amount = 600
-    stall_seconds: Positive = 60
+class FcmApp(Section):
+    NEEDED = ("service_account",)
+
+    base_url: SecretUrl
+    token_url: SecretUrl
+    service_account_file: ReadableFile
+    service_account: ServiceAccount
 
 
-class Storage(_Section):
-    directory: Text = "{data_dir}/images"
-    min_free_bytes: Amount = 1_073_741_824
-    max_bytes: Amount = 0
+class Fcm(FcmApp):
+    apps: Apps[FcmApp]
 
 
-class Inbox(_Section):
-    max_pending: Positive = 200
-    max_pending_bytes: Positive = 524_288_000
+class ApnsApp(Section):
+    NEEDED = ("team_id", "key_id", "topic", "private_key")
+
+    base_url: SecretUrl
+    ca_file: ReadableFile
+    team_id: str
+    key_id: str
+    private_key_file: ReadableFile
+    private_key: ApnsPrivateKey
+    topic: str
+    sandbox: bool
+    background: bool
 
 
-class Messaging(_Section):
-    who: Literal["anyone", "friends"] = "anyone"
+class Apns(ApnsApp):
+    apps: Apps[ApnsApp]
 
 
-class Discovery(_Section):
-    per_day: Positive = 2000
+class Webpush(Section):
+    enabled: bool
+    subject: VapidSubject
+    private_key_file: ReadableFile
+    private_key: VapidPrivateKey
 
 
-class Messages(_Section):
-    retention_days: Positive = 365
+class Ntfy(Section):
+    enabled: bool
 
 
-class Events(_Section):
-    retention_days: Positive = 7
-    max_readers: Positive = 20_000
+class Webhook(Section):
+    NEEDED = ("secret",)
+
+    secret_file: ReadableFile
+    secret: WebhookSecret
 
 
-class Retention(_Section):
-    interval_seconds: Positive = 5
-    orphan_seconds: Positive = 21_600
+class Push(Section):
+    default_provider: Literal["log", "getui", "fcm", "apns", "webpush", "ntfy", "webhook"]
+    give_up_hours: Positive
+    title: Text
+    body: Text
+    allow_endpoints: Origins
+    getui: Getui
+    fcm: Fcm
+    apns: Apns
+    webpush: Webpush
+    ntfy: Ntfy
+    webhook: Webhook
+
+    @property
+    def apps(self) -> dict[str, Mapping[str, Section]]:
+        """By vendor, the apps that there are keys for; the one of the vendor's own keys is ""."""
+        return {
+            "getui": begun(self.getui, self.getui.apps),
+            "fcm": begun(self.fcm, self.fcm.apps),
+            "apns": begun(self.apns, self.apns.apps),
+            "webhook": begun(self.webhook, {}),
+        }
 
 
-class Rates(_Section):
-    per_address: AddressRates = {
-        "default": "12000/minute",
-        "register": "600/hour",
-        "code": "600/hour",
-        "login": "600/minute",
-        "login_failure": "3000/hour",
-    }
-    per_account: AccountRates = {
-        "default": "6000/minute",
-        "send": "1000/day",
-        "login_failure": "300/hour",
-        "password": "60/hour",
-        "chat_token": "120/hour",
-        "message": "600/minute",
-        "device": "300/hour",
-        "test_push": "20/hour",
-        "befriend": "500/day",
-        "group": "500/day",
-        "report": "100/day",
-        "export": "10/hour",
-    }
-    per_phone: PhoneRates = {"register": "30/hour", "test_number": "30/hour"}
-    per_device: DeviceRates = {"test_push": "10/hour"}
-
-    @field_validator("*")
-    @classmethod
-    def _lay_over_defaults(cls, given: dict[str, str], info: ValidationInfo) -> dict[str, str]:
-        """A scope given as one JSON value in the environment names some classes; the others keep their rates."""
-        assert info.field_name
-        return {**cls.model_fields[info.field_name].default, **given}
+App = TypeVar("App", bound=Section)
 
 
-class Limits(_Section):
-    enabled: bool = True
-    rates: Rates = Rates()
+def begun(plain: App, named: Mapping[str, App]) -> dict[str, App]:
+    """A vendor's apps that there are keys for; the one of the vendor's own keys is ""."""
+    return {name: app for name, app in {"": plain, **named}.items() if app.is_begun}
 
 
-class AgoraChat(_Section):
-    base_url: HttpUrl = "https://a61.chat.agora.io"
-    app_id: HexDigits = ""
-    app_certificate_file: ReadableFile = ""
-    app_certificate: SecretHexDigits = SecretStr("")
-    org_name: str = ""
-    app_name: str = ""
+class Images(Section):
+    max_bytes: Positive
+    max_pixels: Positive
+    ttl_seconds: Lifetime
+    allow_opaque: bool
 
 
-class SendbirdChat(_Section):
-    base_url: HttpUrl = ""
-    api_token_file: ReadableFile = ""
-    api_token: Secret = SecretStr("")
+class Uploads(Section):
+    min_bytes_per_second: Positive
+    unknown_caller_max_bytes: Positive
+    buffer_bytes: Positive
 
 
-class Chat(_Section):
-    agora: AgoraChat = AgoraChat()
-    sendbird: SendbirdChat = SendbirdChat()
+class Delivery(Section):
+    grace_seconds: Amount
+    proxy_grace_seconds: Amount
+    stall_seconds: Positive
 
 
-class Samples(_Section):
-    enabled: bool | None = None
-    room_socket_port: Port = 2004
-    min_password_bytes: PasswordBytes = 3
-    agora_open_token: bool | None = None
+class Storage(Section):
+    directory: Text
+    min_free_bytes: Amount
+    max_bytes: Amount
 
 
-class Metrics(_Section):
-    host: Text = "127.0.0.1"
-    port: Port = 0
+class Inbox(Section):
+    max_pending: Positive
+    max_pending_bytes: Positive
 
 
-class Log(_Section):
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    format: Literal["auto", "json", "console"] = "auto"
+class Messaging(Section):
+    friends_only: bool
+
+
+class Discovery(Section):
+    per_day: Positive
+
+
+class Messages(Section):
+    retention_days: Positive
+
+
+class Events(Section):
+    retention_days: Positive
+    max_readers: Positive
+
+
+class Retention(Section):
+    interval_seconds: Positive
+    orphan_seconds: Positive
+
+
+class Rates(Section):
+    per_address: AddressRates
+    per_account: AccountRates
+    per_phone: PhoneRates
+    per_device: DeviceRates
+
+
+class Limits(Section):
+    enabled: bool
+    rates: Rates
+
+
+class AgoraChat(Section):
+    base_url: HttpUrl
+    app_id: HexDigits
+    app_certificate_file: ReadableFile
+    app_certificate: SecretHexDigits
+    org_name: str
+    app_name: str
+
+
+class SendbirdChat(Section):
+    base_url: HttpUrl
+    api_token_file: ReadableFile
+    api_token: Secret
+
+
+class Chat(Section):
+    agora: AgoraChat
+    sendbird: SendbirdChat
+
+
+class Samples(Section):
+    enabled: bool | None
+    room_socket_port: Port
+    min_password_bytes: PasswordBytes
+    agora_open_token: bool | None
+
+
+class Metrics(Section):
+    host: Text
+    port: Port
+
+
+class Log(Section):
+    level: Literal["debug", "info", "warning", "error"]
+    format: Literal["auto", "json", "console"]
+
+
+class Config(Section):
+    """Every setting of a server. Secrets are SecretStr; sizes are in bytes, times in the unit that the name ends in."""
+
+    server: Server
+    data_dir: Path
+    database: Database
+    activation: Activation
+    sms: Sms
+    push: Push
+    images: Images
+    uploads: Uploads
+    delivery: Delivery
+    storage: Storage
+    inbox: Inbox
+    messaging: Messaging
+    discovery: Discovery
+    messages: Messages
+    events: Events
+    retention: Retention
+    limits: Limits
+    chat: Chat
+    samples: Samples
+    metrics: Metrics
+    log: Log
+
+    _files_with_secrets: tuple[Path, ...] = ()
+
+    @property
+    def files_with_secrets(self) -> tuple[Path, ...]:
+        """The files of the configuration that hold a secret itself, and not the name of its file."""
+        return self._files_with_secrets
+
+    def came_from(self, files: Mapping[Path, Values]) -> None:
+        """Note these files, of which each says what it is mapped to."""
+        secrets = [key.removesuffix("_file") for key in keys_of(self.model_dump()) if key.endswith("_file")]
+        self._files_with_secrets = tuple(
+            file
+            for file, said in files.items()
+            if any(flat(said).get(key) for key in secrets) or holds_password(flat(said).get("database.url"))
+        )
+
+    @property
+    def database_location(self) -> Location:
+        """Where the database is, its password put in."""
+        location = parse_url(self.database.url.replace("{data_dir}", str(self.data_dir)))
+        password = self.database.password.get_secret_value()
+        return replace(location, password=password) if isinstance(location, MysqlLocation) and password else location
+
+    @property
+    def database_path(self) -> Path | None:
+        """The file that the database is, None on a server."""
+        location = self.database_location
+        return location if isinstance(location, Path) else None
+
+    @property
+    def images_directory(self) -> Path:
+        """Where the images are."""
+        return Path(self.storage.directory.replace("{data_dir}", str(self.data_dir)))

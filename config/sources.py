@@ -2,24 +2,28 @@
 """The layers of the configuration before they are typed: reading, merging, and the words for what is wrong in them."""
 
 import difflib
+import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache, reduce
 from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # it ships no types
 from pydantic_core import ErrorDetails
-from pydantic_settings import BaseSettings, EnvSettingsSource, InitSettingsSource
 
-from config.types import holds_password
-
+SHIPPED = Path(__file__).parent.with_name("config.yaml")
 PREFIX = "GLIMPSE_"
 NOT_KEYS = {"GLIMPSE_FAULT"}
 Values = dict[str, Any]
-Location = tuple[int | str, ...]
+
+RENAMED = {"events.allowed_origins": "server.cors_origins", "messaging.who": "messaging.friends_only"}
+"""The keys of earlier versions that go by another name now."""
 
 WORDS = {
+    "missing": "is missing; config.yaml must hold every key",
     "model_type": "must hold keys with values",
+    "model_attributes_type": "must hold keys with values",
     "dict_type": "must hold keys with values",
     "tuple_type": "must be a list",
     "string_type": "must be text; write it in quotes",
@@ -36,46 +40,6 @@ WORDS = {
     "literal_error": "must be {expected}",
     "value_error": "{error}",
 }
-
-
-class Layers(BaseSettings):
-    """Settings that know which of the files they came from hold a secret itself, and not the name of its file."""
-
-    _files_with_secrets: tuple[Path, ...] = ()
-
-    @property
-    def files_with_secrets(self) -> tuple[Path, ...]:
-        return self._files_with_secrets
-
-    def came_from(self, files: Mapping[Path, Values]) -> None:
-        """Note these files, of which each says what it is mapped to."""
-        secrets = [key.removesuffix("_file") for key in keys_of(self.model_dump()) if key.endswith("_file")]
-        self._files_with_secrets = tuple(
-            file
-            for file, said in files.items()
-            if any(flat(said).get(key) for key in secrets) or holds_password(flat(said).get("database.url"))
-        )
-
-
-class Written(InitSettingsSource):
-    """Values that are merged already."""
-
-    def __init__(self, settings: type[BaseSettings], values: Values) -> None:
-        super().__init__(settings, {})
-        self.init_kwargs = values
-
-
-class Environment(EnvSettingsSource):
-    """GLIMPSE_SECTION__KEY. A name that leads nowhere is handed on as a key, so that it is refused like one."""
-
-    def __call__(self) -> Values:
-        values = super().__call__()
-        prefix = PREFIX.lower()
-        for name in self.env_vars.keys() - {name.lower() for name in NOT_KEYS}:
-            path = name.removeprefix(prefix).replace("__", ".")
-            if name.startswith(prefix) and path.partition(".")[0] not in values:
-                values[path] = ""
-        return values
 
 
 class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml ships no types
@@ -103,10 +67,17 @@ def flat(values: Mapping[str, Any], prefix: str = "") -> Values:
     return found
 
 
-def nested(path: str, value: object) -> Values:
-    """One value at a dotted path: ("server.port", 1) is {"server": {"port": 1}}."""
-    first, _, rest = path.partition(".")
+def nested(path: Sequence[str], value: object) -> Values:
+    """One value at a place: (["server", "port"], 1) is {"server": {"port": 1}}."""
+    first, *rest = path
     return {first: nested(rest, value) if rest else value}
+
+
+@cache
+def shipped() -> tuple[Values, tuple[str, ...]]:
+    """What config.yaml says, and what is wrong with it as YAML."""
+    problems: list[str] = []
+    return read(SHIPPED, problems), tuple(problems)
 
 
 def read(path: Path, problems: list[str]) -> Values:
@@ -147,27 +118,83 @@ def keys_of(values: Mapping[str, Any], prefix: str = "") -> list[str]:
     return found
 
 
-def without(values: Values, location: Location) -> Values:
-    """The values but for the one at this place."""
-    name, *rest = location
-    kept = dict(values)
-    if rest and isinstance(kept.get(str(name)), dict):
-        kept[str(name)] = without(kept[str(name)], tuple(rest))
+def restored(values: Values, below: Values, place: Sequence[str]) -> Values:
+    """The values, but at this place what stands `below`."""
+    name, *rest = place
+    kept, under = dict(values), below.get(name)
+    if rest and isinstance(kept.get(name), dict):
+        kept[name] = restored(kept[name], under if isinstance(under, dict) else {}, rest)
     else:
-        kept.pop(str(name), None)
+        kept.pop(name, None)
+        kept |= {name: under} if name in below else {}
     return kept
+
+
+def environment(below: Values, problems: list[str]) -> Values:
+    """What the variables GLIMPSE_SECTION__KEY say over `below`; JSON that cannot be read joins `problems`.
+
+    A name that leads nowhere is handed on as a key, so that it is refused like one.
+    """
+    names = sorted(name for name in os.environ if name.upper().startswith(PREFIX) and name.upper() not in NOT_KEYS)
+    return reduce(merge, (_variable(name, below, problems) for name in names), {})
+
+
+def _variable(name: str, below: Values, problems: list[str]) -> Values:
+    path, text = name[len(PREFIX) :].lower().split("__"), os.environ[name]
+    default: Any = below
+    for part in _place_of_default(path):
+        if not isinstance(default, dict):
+            return {".".join(path): text}
+        default = default.get(part, {})
+    if not isinstance(default, dict) or not text.lstrip().startswith("{"):
+        return nested(path, text)
+    try:
+        return nested(path, json.loads(text))
+    except (ValueError, RecursionError):
+        problems.append(f"{'.'.join(path)} ({name}): is no JSON that can be read")
+        return {}
+
+
+def _place_of_default(path: Sequence[str]) -> Sequence[str]:
+    """Where config.yaml has the default of a key: a named app's in the section of its vendor."""
+    is_of_app = len(path) > 3 and path[0] == "push" and path[2] == "apps"
+    return (*path[:2], *path[4:]) if is_of_app else path
+
+
+def with_named_apps(below: Values, given: Values) -> Values:
+    """The defaults, and those of each app that `given` names: what its vendor's section has."""
+    for vendor, section in below.get("push", {}).items():
+        if isinstance(section, dict) and "apps" in section:
+            own = {key: value for key, value in section.items() if key != "apps"}
+            apps = _find(given, "push", vendor, "apps")
+            below = merge(below, {"push": {vendor: {"apps": dict.fromkeys(apps, own)}}})
+    return below
+
+
+def _find(values: Values, *path: str) -> Values:
+    """The mapping at this place, empty if there is none."""
+    found: Any = values
+    for part in path:
+        found = found.get(part) if isinstance(found, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def describe(error: ErrorDetails, known: Iterable[str]) -> str:
     """One problem that pydantic found, in plain words after the key's path. Never the value: it may be a secret."""
-    location = [str(part) for part in error["loc"]]
-    path = ".".join(part for part in location if part != "[key]")
+    path = ".".join(place_of(error))
     variable = PREFIX + path.upper().replace(".", "__")
     place = f"{path} ({variable})" if variable in os.environ else path
+    if path in RENAMED:
+        return f"{place}: is called {RENAMED[path]} now"
     if error["type"] == "extra_forbidden":
         return f"{place}: there is no such key; the nearest is {nearest(path, known)}"
     words = WORDS.get(error["type"])
     return f"{place}: {words.format(**error.get('ctx', {})) if words else error['msg']}"
+
+
+def place_of(error: ErrorDetails) -> list[str]:
+    """The path of the key that pydantic complains about."""
+    return [str(part) for part in error["loc"] if part != "[key]"]
 
 
 def nearest(path: str, known: Iterable[str]) -> str:

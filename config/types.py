@@ -227,8 +227,8 @@ def _app_name(name: str) -> str:
     return name
 
 
-def _json(value: Any) -> Any:
-    """A list or mapping from the environment, where everything is text: JSON, or for a list also commas."""
+def _list(value: Any) -> Any:
+    """A list from the environment, where everything is text: JSON, or with commas."""
     if not isinstance(value, str):
         return value
     if not value.lstrip().startswith(("[", "{")):
@@ -248,12 +248,12 @@ Workers = Annotated[int, Field(ge=1, le=64)]
 PasswordBytes = Annotated[int, Field(ge=1, le=1024)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 Rate = Annotated[str, AfterValidator(_rate)]
-AddressRates = Annotated[dict[Annotated[str, _one_of(*names("address"))], Rate], BeforeValidator(_json)]
-AccountRates = Annotated[dict[Annotated[str, _one_of(*names("account"))], Rate], BeforeValidator(_json)]
-PhoneRates = Annotated[dict[Annotated[str, _one_of(*names("phone"))], Rate], BeforeValidator(_json)]
-DeviceRates = Annotated[dict[Annotated[str, _one_of(*names("device"))], Rate], BeforeValidator(_json)]
+AddressRates = dict[Annotated[str, _one_of(*names("address"))], Rate]
+AccountRates = dict[Annotated[str, _one_of(*names("account"))], Rate]
+PhoneRates = dict[Annotated[str, _one_of(*names("phone"))], Rate]
+DeviceRates = dict[Annotated[str, _one_of(*names("device"))], Rate]
 ReadableFile = Annotated[str, AfterValidator(_readable)]
-Secret = Annotated[SecretStr, Field(validate_default=True), BeforeValidator(_from_file)]
+Secret = Annotated[SecretStr, BeforeValidator(_from_file)]
 SecretHexDigits = Annotated[Secret, AfterValidator(_secret_hex)]
 HexDigits = Annotated[str, AfterValidator(_hex)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
@@ -265,15 +265,15 @@ WebhookSecret = Annotated[Secret, AfterValidator(_webhook_secret)]
 ApnsPrivateKey = Annotated[Secret, AfterValidator(_apns_key)]
 ServiceAccount = Annotated[Secret, AfterValidator(_service_account)]
 AppName = Annotated[str, AfterValidator(_app_name)]
-Apps = Annotated[dict[AppName, Of], BeforeValidator(_json)]
-VendorOptions = Annotated[dict[str, dict[str, Any]], BeforeValidator(_json)]
+Apps = dict[AppName, Of]
+VendorOptions = dict[str, dict[str, Any]]
 PublicUrl = Annotated[str, AfterValidator(_public_url)]
-PageOrigins = Annotated[tuple[Annotated[str, AfterValidator(_page_origin)], ...], BeforeValidator(_json)]
+PageOrigins = Annotated[tuple[Annotated[str, AfterValidator(_page_origin)], ...], BeforeValidator(_list)]
 SecretUrl = Annotated[HttpUrl, AfterValidator(_secret_url)]
 Phone = Annotated[str, AfterValidator(_phone)]
 Code = Annotated[SecretStr, AfterValidator(_code)]
-TestNumbers = Annotated[dict[Phone, Code], BeforeValidator(_json)]
-Proxies = Annotated[tuple[Annotated[str, AfterValidator(_proxy)], ...], BeforeValidator(_json)]
-Regions = Annotated[tuple[Annotated[str, BeforeValidator(_region)], ...], BeforeValidator(_json)]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_json)]
+TestNumbers = dict[Phone, Code]
+Proxies = Annotated[tuple[Annotated[str, AfterValidator(_proxy)], ...], BeforeValidator(_list)]
+Regions = Annotated[tuple[Annotated[str, BeforeValidator(_region)], ...], BeforeValidator(_list)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_list)]
 DatabaseUrl = Annotated[str, AfterValidator(_database_url), PlainSerializer(_without_password, when_used="json")]

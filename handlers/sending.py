@@ -53,7 +53,7 @@ class SendImageHandler(BaseHandler):
         self._check_form_bytes(self.content_length or 0)
 
     def _check_form_bytes(self, count: int) -> None:
-        most = self.services.settings.max_image_bytes
+        most = self.services.settings.images_max_bytes
         if count > most + FORM_OVERHEAD_BYTES:
             raise ImageTooLarge(f"An image has at most {most} bytes.")
 
@@ -75,7 +75,7 @@ class SendImageHandler(BaseHandler):
         self.upload = Upload(
             boundary,
             sink=self.writer or HashOnly(),
-            max_image_bytes=settings.max_image_bytes,
+            images_max_bytes=settings.images_max_bytes,
             budget=self.services.buffers,
         )
         self.connection.set_body_timeout(LONGEST_UPLOAD_SECONDS)
@@ -162,10 +162,10 @@ class SendImageHandler(BaseHandler):
         """Cut an upload that crawls: it holds room on the disk that others need."""
         loop = asyncio.get_running_loop()
         self.watched_bytes = self.body_bytes
-        self.watch = loop.call_later(self.services.settings.rate_window_seconds, self._check_rate_of_bytes)
+        self.watch = loop.call_later(self.services.settings.body_timeout_seconds, self._check_rate_of_bytes)
 
     def _check_rate_of_bytes(self) -> None:
-        least = self.services.settings.min_bytes_per_second * self.services.settings.rate_window_seconds
+        least = self.services.settings.min_bytes_per_second * self.services.settings.body_timeout_seconds
         if self.body_bytes - self.watched_bytes < least:
             self.connection.close()
         else:

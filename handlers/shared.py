@@ -47,12 +47,12 @@ class SampleSettings:
 class HttpSettings:
     """What the handlers need to know of the configuration. Sizes are in bytes, times in seconds."""
 
-    max_image_bytes: int
+    images_max_bytes: int
     min_bytes_per_second: int
     stall_seconds: float
     grace_seconds: float
     proxy_grace_seconds: float
-    rate_window_seconds: float
+    body_timeout_seconds: float
     vapid_public_key: str
     samples: SampleSettings
 

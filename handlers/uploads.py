@@ -102,7 +102,7 @@ class BufferBudget:
 class Upload:
     """One multipart/form-data body on its way. `feed` each chunk, then `end`; `abort` at any time."""
 
-    def __init__(self, boundary: str, *, sink: ImageSink, max_image_bytes: int, budget: BufferBudget) -> None:
+    def __init__(self, boundary: str, *, sink: ImageSink, images_max_bytes: int, budget: BufferBudget) -> None:
         try:
             self._parser = PushMultipartParser(boundary, max_segment_count=MAX_SEGMENTS, strict=True)
         except MultipartError as error:
@@ -113,7 +113,7 @@ class Upload:
         self.fields: dict[str, str] = {}
         self.header = HeaderReader()
         self.image_bytes = 0
-        self._max_image_bytes = max_image_bytes
+        self._images_max_bytes = images_max_bytes
         self._budget = budget
         self._batch: list[bytes] = []
         self._batch_bytes = 0
@@ -181,8 +181,8 @@ class Upload:
     def _add(self, data: bytes) -> None:
         if self._name == IMAGE_FIELD:
             self.image_bytes += len(data)
-            if self.image_bytes > self._max_image_bytes:
-                raise ImageTooLarge(f"An image has at most {self._max_image_bytes} bytes.")
+            if self.image_bytes > self._images_max_bytes:
+                raise ImageTooLarge(f"An image has at most {self._images_max_bytes} bytes.")
             self.header.feed(data)
             self._batch.append(data)
             self._batch_bytes += len(data)

@@ -32,7 +32,7 @@ class SendPolicy:
     """What the operator allows. Sizes in bytes, times in seconds."""
 
     max_pixels: int
-    max_ttl_seconds: int
+    ttl_seconds: int
     allow_opaque: bool
     max_pending: int
     max_pending_bytes: int
@@ -94,10 +94,10 @@ def check_image(size: int, header: HeaderReader, wanted: str | None, policy: Sen
 def check_ttl(text: str | None, policy: SendPolicy) -> int:
     """The lifetime of an image in seconds. Raises InvalidField."""
     if text is None:
-        return policy.max_ttl_seconds
-    if text.isascii() and text.isdigit() and len(text) <= 10 and MIN_TTL_SECONDS <= int(text) <= policy.max_ttl_seconds:
+        return policy.ttl_seconds
+    if text.isascii() and text.isdigit() and len(text) <= 10 and MIN_TTL_SECONDS <= int(text) <= policy.ttl_seconds:
         return int(text)
-    raise InvalidField(fields=[("ttl_seconds", f"a number from {MIN_TTL_SECONDS} to {policy.max_ttl_seconds}")])
+    raise InvalidField(fields=[("ttl_seconds", f"a number from {MIN_TTL_SECONDS} to {policy.ttl_seconds}")])
 
 
 def check_caption(text: str | None) -> str:

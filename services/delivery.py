@@ -13,6 +13,7 @@ from typing import ClassVar
 
 from models import rules
 from models.addressee import Receiver, ToGroup, ToPerson
+from models.clock import HOUR_MS
 from models.db.database import Transaction
 from models.db.tables import deliveries, events, group_members, messages, outbox, users
 from models.errors import EmptyGroup, RecipientUnavailable, Unauthenticated
@@ -62,13 +63,13 @@ class Terms:
 
 
 async def record(
-    tx: Transaction, message: Outgoing, policy: rules.SendPolicy, *, now: int, push_give_up_ms: int
+    tx: Transaction, message: Outgoing, policy: rules.SendPolicy, *, now: int, push_give_up_hours: int
 ) -> MessageId:
     """Write message, deliveries, events, counters and one outbox row for each device, if this sender may send so.
 
     Raises Unauthenticated, RecipientUnavailable, InboxFull, EmptyGroup.
     """
-    terms = Terms(policy, now, now + min(message.lifetime_ms, push_give_up_ms))
+    terms = Terms(policy, now, now + min(message.lifetime_ms, push_give_up_hours * HOUR_MS))
     if isinstance(message.to, ToPerson):
         return await _to_person(tx, message, message.to.receiver_uid, terms)
     return await _to_group(tx, message, message.to, terms)

@@ -25,14 +25,16 @@ MAX_HASHES = 500
 class Discovery:
     """Finds people for an account that still may. `per_day` is how many numbers that is; `clock` gives milliseconds.
 
-    With `enabled` false nothing is counted.
+    Unless `limits_enabled` nothing is counted.
     """
 
-    def __init__(self, *, db: Database, keys: KeyRing, per_day: int, enabled: bool, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, *, db: Database, keys: KeyRing, per_day: int, limits_enabled: bool, clock: Callable[[], int]
+    ) -> None:
         self._db = db
         self._keys = keys
         self._per_day = per_day
-        self._enabled = enabled
+        self._limits_enabled = limits_enabled
         self._clock = clock
 
     async def discover(self, uid: UserId, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -45,7 +47,7 @@ class Discovery:
         async def unit(tx: Transaction) -> None:
             await self._spend(tx, uid, len(wanted))
 
-        if self._enabled:
+        if self._limits_enabled:
             await write_retrying(self._db, unit)
         digests = {self._keys.phone_digest(phone_hash): phone_hash for phone_hash in wanted}
         hashes = {digest.digest: phone_hash for digest, phone_hash in digests.items()}
@@ -59,7 +61,7 @@ class Discovery:
         Whoever blocks the sender counts as an unknown one does, or the budget would tell them apart.
         Raises DiscoveryBudget when it is spent.
         """
-        if not self._enabled or isinstance(to, ToGroup):
+        if not self._limits_enabled or isinstance(to, ToGroup):
             return
         receiver = f"receiver_phone {to.phone_hash}" if isinstance(to, ToPhone) else f"receiver_uid {to.receiver_uid}"
 

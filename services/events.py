@@ -78,7 +78,7 @@ class Reader:
 class Events:
     """The readers of this process. `clock` gives milliseconds.
 
-    `most` bounds the readers of all people together, in all processes that share the counter `readers`;
+    `max_readers` bounds the readers of all people together, in all processes that share the counter `readers`;
     `tell_workers` is called, after each commit here, with the people whose logs have grown.
     """
 
@@ -87,14 +87,14 @@ class Events:
         *,
         db: Database,
         authentication: Authentication,
-        most: int,
+        max_readers: int,
         clock: Callable[[], int],
         readers: SharedCounter | None = None,
         tell_workers: Callable[[set[int]], None] | None = None,
     ) -> None:
         self._db = db
         self._authentication = authentication
-        self._most = most
+        self._max_readers = max_readers
         self._clock = clock
         self._readers: defaultdict[int, set[Reader]] = defaultdict(set)
         self._newest: dict[int, int] = {}
@@ -113,7 +113,7 @@ class Events:
 
         Raises CursorExpired, InvalidField for an event that has not been, RateLimited, Unavailable.
         """
-        if self._stopped or self._counter.total >= self._most:
+        if self._stopped or self._counter.total >= self._max_readers:
             raise Unavailable("Too many follow their events here.", retry_after=BUSY_RETRY_SECONDS)
         if len(self._readers.get(caller.uid, ())) >= READERS_PER_PERSON:
             raise RateLimited(f"One account has at most {READERS_PER_PERSON} at once.", retry_after=BUSY_RETRY_SECONDS)

@@ -76,11 +76,11 @@ class Limits:
         per_phone: Mapping[str, str],
         per_device: Mapping[str, str],
         enabled: bool = True,
-        share: int = 1,
+        workers: int = 1,
         clock: Callable[[], int] = now_ms,
         monotonic: Callable[[], float] = monotonic,
     ) -> None:
-        """`share` is among how many processes of this machine callers are spread. `clock` gives milliseconds,
+        """`workers` is among how many processes of this machine callers are spread. `clock` gives milliseconds,
         `monotonic` seconds. Raises ValueError for a rate that cannot be read.
         """
         self.enabled = enabled
@@ -90,7 +90,7 @@ class Limits:
         def window(whose: str, name: str, rate: str) -> Window | SharedWindow:
             if name in in_database:
                 return SharedWindow(self._counts, f"{whose} {name}", rate)
-            return Window(rate, monotonic, share=share)
+            return Window(rate, monotonic, share=workers)
 
         self._per_address = {name: window("address", name, rate) for name, rate in per_address.items()}
         self._per_account = {name: window("account", name, rate) for name, rate in per_account.items()}

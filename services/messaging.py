@@ -99,14 +99,14 @@ class SentText:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Messaging:
-    """The use cases of a sender. `keep_ms` is how long a message is kept, `clock` gives milliseconds."""
+    """The use cases of a sender. A message is kept `retention_days`; `clock` gives milliseconds."""
 
     db: Database
     limits: Limits
     discovery: Discovery
     policy: rules.SendPolicy
-    keep_ms: int
-    push_give_up_ms: int
+    retention_days: int
+    push_give_up_hours: int
     wake_relay: Callable[[], None]
     clock: Callable[[], int]
 
@@ -147,7 +147,7 @@ class Messaging:
         outgoing = OutgoingText(
             sender=caller,
             to=draft.to,
-            lifetime_ms=self.keep_ms,
+            lifetime_ms=self.retention_days * DAY_MS,
             needs_others=draft.needs_others,
             kind=draft.kind,
             body=draft.body,
@@ -171,7 +171,7 @@ class Messaging:
 
     async def _record(self, tx: Transaction, text: OutgoingText, request: Request | None) -> SentText:
         now = self.clock()
-        message_id = await delivery.record(tx, text, self.policy, now=now, push_give_up_ms=self.push_give_up_ms)
+        message_id = await delivery.record(tx, text, self.policy, now=now, push_give_up_hours=self.push_give_up_hours)
         sent = SentText(message_id, now)
         await idempotency.remember(tx, request, asdict(sent), uid=text.sender.uid, now=now, keep_ms=DAY_MS)
         return sent

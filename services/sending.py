@@ -99,7 +99,7 @@ class Sending:
     limits: Limits
     discovery: Discovery
     policy: rules.SendPolicy
-    push_give_up_ms: int
+    push_give_up_hours: int
     wake_relay: Callable[[], None]
     clock: Callable[[], int]
 
@@ -194,7 +194,7 @@ class Sending:
 
     async def _record(self, tx: Transaction, image: OutgoingImage, request: Request | None) -> SentImage:
         now = self.clock()
-        message_id = await delivery.record(tx, image, self.policy, now=now, push_give_up_ms=self.push_give_up_ms)
+        message_id = await delivery.record(tx, image, self.policy, now=now, push_give_up_hours=self.push_give_up_hours)
         sent = SentImage(message_id, image.message_key, now)
         await idempotency.remember(tx, request, asdict(sent), uid=image.sender.uid, now=now, keep_ms=DAY_MS)
         fault.point("before_image_commit")

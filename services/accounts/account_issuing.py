@@ -7,7 +7,7 @@ All of it is part of a caller's transaction: whether the number was proved is de
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 
-from models.clock import DAY_MS, MINUTE_MS
+from models.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from models.db.database import Transaction
 from models.db.tables import (
     credentials,
@@ -56,11 +56,11 @@ class AccountIssuing:
     """What registration and activation do to accounts. `clock` gives milliseconds."""
 
     def __init__(
-        self, *, keys: KeyRing, recycled_after_days: int, push_give_up_ms: int, clock: Callable[[], int]
+        self, *, keys: KeyRing, recycled_after_days: int, push_give_up_hours: int, clock: Callable[[], int]
     ) -> None:
         self._keys = keys
         self._recycled_after_ms = recycled_after_days * DAY_MS
-        self._push_give_up_ms = push_give_up_ms
+        self._push_give_up_hours = push_give_up_hours
         self._clock = clock
 
     def request(self, operation: str, scope: str, key: str | None, body: str) -> Request | None:
@@ -152,7 +152,7 @@ class AccountIssuing:
                 message_id=None,
                 device_id=device_id,
                 now=now,
-                give_up_at=now + self._push_give_up_ms,
+                give_up_at=now + self._push_give_up_hours * HOUR_MS,
             )
         await events.append(tx, uid=uid, kind="account_retrieved", at=now, data={})
         await users.set_terms(tx, uid=uid, terms_version=newcomer.terms_version)

@@ -46,8 +46,8 @@ class Lifetimes:
 
     interval_seconds: float
     orphan_seconds: float
-    message_days: int
-    event_days: int
+    messages_retention_days: int
+    events_retention_days: int
 
 
 @dataclass(slots=True)
@@ -91,14 +91,14 @@ class Retention:
         # In this order: devices go after their pushes. The margins are for clocks that differ.
         self._purges: dict[str, tuple[_Purge, int]] = {
             "outbox": (outbox.purge_settled, 7 * DAY_MS),
-            "events": (events.purge, lifetimes.event_days * DAY_MS),
+            "events": (events.purge, lifetimes.events_retention_days * DAY_MS),
             "activations": (partial(expired_rows.erase, table="activations"), 2 * DAY_MS),
             "idempotency": (partial(expired_rows.erase, table="idempotency"), HOUR_MS),
             "credentials": (partial(expired_rows.erase, table="credentials"), HOUR_MS),
             "refresh_tokens": (partial(expired_rows.erase, table="refresh_tokens"), HOUR_MS),
             "budgets": (partial(expired_rows.erase, table="budgets"), HOUR_MS),
             "devices": (devices.purge_ended, 30 * DAY_MS),
-            "messages": (messages.purge, lifetimes.message_days * DAY_MS),
+            "messages": (messages.purge, lifetimes.messages_retention_days * DAY_MS),
         }
         self._ending: Steps = {"expired": self._expire, "files": self._remove_files}
         self._erasing: Steps = {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config.load import Config, from_command_line, load
+from config.load import Config, ConfigError, from_command_line, load
 from tests.support.own_config import Write
 
 Configured = Callable[[str], Config]
@@ -53,10 +53,9 @@ def test_a_mapping_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_a_rate_can_be_set_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = load().limits.rates.per_account
     monkeypatch.setenv("GLIMPSE_LIMITS__RATES__PER_ACCOUNT__SEND", "5/10 minutes")
-    assert load().limits.rates.per_account == Config.model_construct().limits.rates.per_account | {
-        "send": "5/10 minutes"
-    }
+    assert load().limits.rates.per_account == shipped | {"send": "5/10 minutes"}
 
 
 def test_rates_given_as_one_mapping_leave_the_others_as_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,6 +64,34 @@ def test_rates_given_as_one_mapping_leave_the_others_as_they_are(monkeypatch: py
         for name in rates:
             monkeypatch.setenv(f"GLIMPSE_LIMITS__RATES__{scope.upper()}", json.dumps({name: "7/day"}))
             assert getattr(load().limits.rates, scope) == rates | {name: "7/day"}
+
+
+def test_a_section_can_be_given_as_one_mapping(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GLIMPSE_SERVER", '{"port": 1002, "tls": {}}')
+    monkeypatch.setenv("GLIMPSE_SERVER__HOST", "::1")
+    server = load(write("server: {port: 1001, workers: 1, drain_seconds: 3}")).server
+    assert (server.host, server.port, server.drain_seconds, server.tls.cert) == ("::1", 1002, 3, "")
+
+
+def test_a_named_app_has_what_its_vendors_section_ships_with(configured: Configured) -> None:
+    app = "{app_id: i, app_key: k, master_secret: m}"
+    getui = configured(f"push: {{getui: {{base_url: 'http://127.0.0.1:9', apps: {{second: {app}}}}}}}").push.getui
+    assert getui.apps["second"].base_url == load().push.getui.base_url
+    assert (getui.apps["second"].app_id, getui.app_id) == ("i", "")
+
+
+def test_a_named_app_can_be_given_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = '{"not": "a setting"}'
+    monkeypatch.setenv("GLIMPSE_PUSH__APNS__APPS__BETA__TOPIC", "org.example.beta")
+    monkeypatch.setenv("GLIMPSE_PUSH__GETUI__APPS", '{"Second": {"app_id": "i", "app_key": "k"}}')
+    monkeypatch.setenv("GLIMPSE_PUSH__GETUI__APPS__SECOND__MASTER_SECRET", account)
+    with pytest.raises(ConfigError) as caught:
+        load()
+    assert caught.value.problems == [
+        "push.getui.apps.Second: master_secret must be given too",
+        "push.getui.apps.second: app_id, app_key must be given too",
+        "push.apns.apps.beta: team_id, key_id, private_key must be given too",
+    ]
 
 
 def test_fault_injection_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:

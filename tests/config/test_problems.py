@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from config import sources
 from config.load import Config, ConfigError, from_command_line, load
 from models.rules import MIN_TTL_SECONDS
 
@@ -50,6 +51,53 @@ def test_an_unknown_variable_is_named_with_the_nearest_real_key(
         load()
     (problem,) = caught.value.problems
     assert f"({variable}): there is no such key; the nearest is {nearest}" in problem
+
+
+def test_a_renamed_key_is_named_with_its_new_name(problems: Problems) -> None:
+    assert problems("messaging: {who: friends}\nevents: {allowed_origins: []}") == [
+        "messaging.who: is called messaging.friends_only now",
+        "events.allowed_origins: is called server.cors_origins now",
+    ]
+
+
+def test_a_key_that_config_yaml_has_lost_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    shipped = sources.SHIPPED.read_text("utf-8")
+    (tmp_path / "config.yaml").write_text(shipped.replace("  allow_opaque: false ", "  # "))
+    monkeypatch.setattr(sources, "SHIPPED", tmp_path / "config.yaml")
+    sources.shipped.cache_clear()
+    try:
+        with pytest.raises(ConfigError) as caught:
+            load()
+    finally:
+        sources.shipped.cache_clear()
+    assert caught.value.problems == ["images.allow_opaque: is missing; config.yaml must hold every key"]
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "problem"),
+    [
+        ("GLIMPSE_SERVER", "{", "server (GLIMPSE_SERVER): is no JSON that can be read"),
+        ("GLIMPSE_SERVER", "9000", "server (GLIMPSE_SERVER): must hold keys with values"),
+        (
+            "GLIMPSE_ACTIVATION__TEST_NUMBERS",
+            "123456",
+            "activation.test_numbers (GLIMPSE_ACTIVATION__TEST_NUMBERS): must",
+        ),
+        (
+            "GLIMPSE_SERVER__TRUSTED_PROXIES__0",
+            "x",
+            "server.trusted_proxies.0 (GLIMPSE_SERVER__TRUSTED_PROXIES__0): there",
+        ),
+    ],
+)
+def test_a_variable_that_must_hold_a_mapping_and_does_not_is_named(
+    monkeypatch: pytest.MonkeyPatch, variable: str, text: str, problem: str
+) -> None:
+    monkeypatch.setenv(variable, text)
+    with pytest.raises(ConfigError) as caught:
+        load()
+    (found,) = caught.value.problems
+    assert found.startswith(problem)
 
 
 def test_all_problems_are_reported_at_once(problems: Problems, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,21 +1,29 @@
 # SPDX-License-Identifier: Apache-2.0
-"""config.yaml is the only reference of the settings: it names every one, with its default and a comment."""
+"""config.yaml is the only reference of the settings: it names every one, with its default and a comment.
 
+The typed form has no default of its own, and a setting keeps its name to the place where it is used.
+"""
+
+import ast
 import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]  # it ships no types
 from pydantic import TypeAdapter
+from pydantic.fields import FieldInfo
 
-from config.load import SHIPPED, Config
-from config.sources import flat
+from config.load import load
+from config.sections import Config, Section
+from config.sources import SHIPPED, flat
 from config.types import Rate
 from models.rates import names
 from services import limits
 
 LINES = SHIPPED.read_text("utf-8").splitlines()
-DEFAULTS = Config.model_construct().model_dump(mode="json")
+ROOT = Path(__file__).parents[2]
 
 
 def shipped() -> dict[str, Any]:
@@ -23,12 +31,43 @@ def shipped() -> dict[str, Any]:
 
 
 def test_config_yaml_and_the_typed_form_have_the_same_keys_in_the_same_order() -> None:
-    assert list(shipped()) == list(flat(DEFAULTS))
+    assert list(shipped()) == list(flat(load().model_dump(mode="json")))
 
 
-def test_config_yaml_gives_each_key_its_default() -> None:
-    assert shipped() | {"data_dir": "data"} == flat(DEFAULTS)
+def test_config_yaml_alone_is_what_a_server_runs_with() -> None:
+    assert shipped() | {"data_dir": "data"} == flat(load().model_dump(mode="json"))
     assert shipped()["data_dir"] == "./data"
+
+
+def typed(section: type[Section], path: str = "") -> Iterator[tuple[str, FieldInfo]]:
+    """Every field of the typed form, under the path of its key."""
+    for name, field in section.model_fields.items():
+        yield path + name, field
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            yield from typed(field.annotation, f"{path}{name}.")
+
+
+def test_no_typed_section_has_a_default_of_its_own() -> None:
+    fields = dict(typed(Config))
+    assert {"server", "server.tls.cert", "push.getui.app_id", "push.getui.apps"} <= fields.keys()
+    assert [path for path, field in fields.items() if not field.is_required()] == []
+
+
+def settings_handed_on(file: Path) -> Iterator[tuple[str, list[str]]]:
+    """Each argument by name that is a setting and nothing else: its name, and the path of the key."""
+    for node in ast.walk(ast.parse(file.read_text("utf-8"))):
+        if isinstance(node, ast.keyword) and node.arg and isinstance(node.value, ast.Attribute):
+            first, *path = ast.unparse(node.value).split(".")
+            if first == "config":
+                yield node.arg, path
+
+
+def test_a_setting_keeps_its_name_to_the_place_where_it_is_used() -> None:
+    handed = [each for file in (ROOT / "app").glob("*.py") for each in settings_handed_on(file)]
+    assert ("max_pixels", ["images", "max_pixels"]) in handed
+    assert ("images_max_bytes", ["images", "max_bytes"]) in handed
+    renamed = [(name, path) for name, path in handed if name not in (path[-1], "_".join(path[-2:]))]
+    assert renamed == []
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if re.match(r"\s*\w+: +[^#\s]", line)])

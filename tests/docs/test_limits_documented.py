@@ -3,7 +3,7 @@
 
 import re
 
-from config.load import Config
+from config.load import load
 from config.sources import keys_of
 from handlers.routes import ROUTES
 from models.rates import names
@@ -23,7 +23,7 @@ def test_each_class_stands_in_the_columns_that_count_it() -> None:
 
 
 def test_each_setting_of_the_page_is_one_that_exists() -> None:
-    known = keys_of(Config.model_construct().model_dump())
+    known = keys_of(load().model_dump())
     named = re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)", PAGE)
     assert len(named) > 10
     assert [name for name in named if not any(key == name or key.startswith(f"{name}.") for key in known)] == []

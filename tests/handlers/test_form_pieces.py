@@ -19,7 +19,7 @@ NAMELESS = VALID[: VALID.rindex(b"--frontier--")] + f"--{BOUNDARY}\r\nContent-Di
 async def taken_for(pieces: Sequence[bytes]) -> tuple[object, ...]:
     """The code of the refusal, or what was understood."""
     budget = BufferBudget(limit=1 << 20)
-    upload = Upload(BOUNDARY, sink=HashOnly(), max_image_bytes=10_000, budget=budget)
+    upload = Upload(BOUNDARY, sink=HashOnly(), images_max_bytes=10_000, budget=budget)
     try:
         for piece in pieces:
             await upload.feed(piece)

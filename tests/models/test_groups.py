@@ -25,7 +25,7 @@ PENDING, CONSUMED, EXPIRED, RECALLED = (DeliveryState(s) for s in ("pending", "c
 LOST, WITHHELD, RELEASED = DeliveryState.LOST, DeliveryState.WITHHELD, DeliveryState.RELEASED
 
 POLICY = SendPolicy(
-    max_pixels=1, max_ttl_seconds=60, allow_opaque=False, max_pending=3, max_pending_bytes=100, friends_only=False
+    max_pixels=1, ttl_seconds=60, allow_opaque=False, max_pending=3, max_pending_bytes=100, friends_only=False
 )
 SOMEBODY = Recipient(
     UserId(1),

@@ -10,7 +10,7 @@ from models.rules import SendPolicy, can_receive_in_group, check_can_send
 from models.user import Recipient, UserId
 
 POLICY = SendPolicy(
-    max_pixels=1, max_ttl_seconds=60, allow_opaque=False, max_pending=3, max_pending_bytes=100, friends_only=False
+    max_pixels=1, ttl_seconds=60, allow_opaque=False, max_pending=3, max_pending_bytes=100, friends_only=False
 )
 FRIENDS_ONLY = replace(POLICY, friends_only=True)
 SOMEBODY = Recipient(

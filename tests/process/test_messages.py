@@ -38,7 +38,7 @@ def server(new_folder: NewFolder) -> Iterator[Server]:
 def wary(new_folder: NewFolder) -> Iterator[Server]:
     """Where only friends write to each other, and seldom."""
     rates = {"per_account": {"message": "3/hour"}}
-    with running(new_folder("wary"), {"messaging": {"who": "friends"}, "limits": {"rates": rates}}) as server:
+    with running(new_folder("wary"), {"messaging": {"friends_only": True}, "limits": {"rates": rates}}) as server:
         yield server
         assert server.failures() == []
 

@@ -250,14 +250,14 @@ async def send(world: World, sender: Caller, receiver: UserId, number: int) -> i
     )
     policy = SendPolicy(
         max_pixels=1,
-        max_ttl_seconds=1,
+        ttl_seconds=1,
         allow_opaque=False,
         max_pending=999,
         max_pending_bytes=999,
         friends_only=False,
     )
     now = world.clock()
-    return await world.db.write(partial(record, message=image, policy=policy, now=now, push_give_up_ms=3 * DAY_MS))
+    return await world.db.write(partial(record, message=image, policy=policy, now=now, push_give_up_hours=72))
 
 
 async def test_eight_relays_over_one_outbox_send_each_row_once(world: World) -> None:

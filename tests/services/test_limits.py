@@ -232,7 +232,7 @@ async def test_where_the_database_is_away_nobody_is_let_in(engine: Engine) -> No
 async def test_each_of_several_processes_has_its_share_of_what_it_counts_itself(
     process: Process, db: Written, rate: str, each: int
 ) -> None:
-    processes = [process(per_account={"send": rate}, share=4) for _ in range(4)]
+    processes = [process(per_account={"send": rate}, workers=4) for _ in range(4)]
     for limits in processes:
         assert await _allowed(lambda: limits.check("send", address=None, uid=7), each + 5) == each  # noqa: B023
     assert db.writes == 0

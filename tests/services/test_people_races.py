@@ -162,7 +162,7 @@ async def test_who_is_blocked_while_they_ask_is_not_seen(world: World, people: P
 
 async def test_a_discovery_budget_is_spent_once_however_many_ask_at_once(world: World) -> None:
     uid = (await world.register()).uid
-    discovery = Discovery(db=world.db, keys=world.keys, per_day=5, enabled=True, clock=world.clock)
+    discovery = Discovery(db=world.db, keys=world.keys, per_day=5, limits_enabled=True, clock=world.clock)
     hashes = [secrets.token_hex(32) for _ in range(8)]
     answers = await at_once(discovery.discover(uid, {"phone_hashes": [each]}) for each in hashes)
     assert (len(of(list, answers)), len(of(DiscoveryBudget, answers))) == (5, 3)

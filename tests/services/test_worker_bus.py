@@ -50,7 +50,7 @@ async def process(engine: Engine, worker_bus: WorkerBus | None = None) -> AsyncI
     made = Events(
         db=db,
         authentication=Authentication(db=db, keys=keys, limits=limits, clock=now_ms),
-        most=100,
+        max_readers=100,
         clock=now_ms,
         readers=SharedCounter(),
         tell_workers=worker_bus.tell_of_events if worker_bus else None,

@@ -10,7 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
-from models.clock import DAY_MS, HOUR_MS
+from models.clock import HOUR_MS
 from models.db.database import Database, Transaction
 from models.db.tables import credentials, outbox, users
 from models.db.tables.outbox import Claimed, Kind, State
@@ -36,7 +36,9 @@ T = TypeVar("T")
 
 MAX_PENDING = 8
 TTL_SECONDS = 3600
-LIFETIMES = Lifetimes(interval_seconds=3600, orphan_seconds=6 * 3600, message_days=365, event_days=7)
+LIFETIMES = Lifetimes(
+    interval_seconds=3600, orphan_seconds=6 * 3600, messages_retention_days=365, events_retention_days=7
+)
 LANE = ("log", "")
 
 
@@ -64,7 +66,7 @@ class Town:
     def policy(self) -> SendPolicy:
         return SendPolicy(
             max_pixels=1000,
-            max_ttl_seconds=30 * 24 * 3600,
+            ttl_seconds=30 * 24 * 3600,
             allow_opaque=True,
             max_pending=self.max_pending,
             max_pending_bytes=10**9,
@@ -77,7 +79,7 @@ class Town:
 
     @cached_property
     def discovery(self) -> Discovery:
-        return Discovery(db=self.db, keys=self.keys, per_day=1000, enabled=False, clock=self.clock)
+        return Discovery(db=self.db, keys=self.keys, per_day=1000, limits_enabled=False, clock=self.clock)
 
     @cached_property
     def sending(self) -> Sending:
@@ -88,7 +90,7 @@ class Town:
             limits=self.limits,
             discovery=self.discovery,
             policy=self.policy,
-            push_give_up_ms=72 * HOUR_MS,
+            push_give_up_hours=72,
             wake_relay=lambda: None,
             clock=self.clock,
         )
@@ -100,8 +102,8 @@ class Town:
             limits=self.limits,
             discovery=self.discovery,
             policy=self.policy,
-            keep_ms=365 * DAY_MS,
-            push_give_up_ms=72 * HOUR_MS,
+            retention_days=365,
+            push_give_up_hours=72,
             wake_relay=lambda: None,
             clock=self.clock,
         )

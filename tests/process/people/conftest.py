@@ -20,7 +20,7 @@ def server(new_folder: NewFolder) -> Iterator[Server]:
 
 @pytest.fixture(scope="package")
 def friends_only(new_folder: NewFolder) -> Iterator[Server]:
-    settings = {"messaging": {"who": "friends"}, "discovery": {"per_day": 5}}
+    settings = {"messaging": {"friends_only": True}, "discovery": {"per_day": 5}}
     with running(new_folder("friends"), settings) as server:
         yield server
         assert server.failures() == []

@@ -10,7 +10,6 @@ from argon2 import PasswordHasher
 from sqlalchemy import bindparam, update
 
 from httpclient.endpoints import Endpoints
-from models.clock import HOUR_MS
 from models.db.database import Database, Row, Statement, Transaction, Unit
 from models.db.schema import users
 from models.keys import KeyRing, new_key_ring
@@ -176,7 +175,7 @@ async def open_world(
     limits = Limits(db=rates or db, keys=keys, enabled=limited, **shipped.rates(), clock=clock, monotonic=clock.seconds)
     queue = SmsQueue(sms)
     woken: list[int] = []
-    account_issuing = AccountIssuing(keys=keys, recycled_after_days=90, push_give_up_ms=72 * HOUR_MS, clock=clock)
+    account_issuing = AccountIssuing(keys=keys, recycled_after_days=90, push_give_up_hours=72, clock=clock)
     activation = Activation(
         db=db,
         keys=keys,

@@ -25,7 +25,9 @@ HOUR = 3600
 DAY = 24 * HOUR
 TTL_SECONDS = 30 * DAY
 ORPHAN_SECONDS = 6 * HOUR
-LIFETIMES = Lifetimes(interval_seconds=3600, orphan_seconds=ORPHAN_SECONDS, message_days=365, event_days=7)
+LIFETIMES = Lifetimes(
+    interval_seconds=3600, orphan_seconds=ORPHAN_SECONDS, messages_retention_days=365, events_retention_days=7
+)
 
 
 @dataclass

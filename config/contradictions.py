@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong with settings that are right one by one."""
+
+from collections.abc import Iterator
+
+from config.sections import Chat, Config, Ntfy, Push, Section, Sms, Webpush
+
+HIGHEST_PORT = 65_535
+
+
+def contradictions(config: Config) -> Iterator[str]:
+    """One line each, beginning with the key."""
+    if config.server.workers > 1 and config.database_path:
+        yield "server.workers: must be 1 with SQLite; more processes need a database.url of MySQL or MariaDB"
+    yield from _of_ports(config)
+    if bool(config.server.tls.cert) != bool(config.server.tls.key):
+        yield "server.tls.cert, server.tls.key: give both or none"
+    yield from _of_sms(config.sms)
+    yield from _of_push(config.push)
+    yield from _of_chat(config.chat)
+    yield from _of_lifetimes(config)
+
+
+def _of_ports(config: Config) -> Iterator[str]:
+    first, workers = config.metrics.port, config.server.workers
+    if first and config.server.port in range(first, first + workers):
+        each = "" if workers == 1 else f"; each of the {workers} workers has one, from metrics.port on"
+        yield f"metrics.port: must not be server.port; metrics are for operators alone{each}"
+    if first and first + workers - 1 > HIGHEST_PORT:
+        yield f"metrics.port: must leave a port for each of the {workers} workers, up to {HIGHEST_PORT}"
+
+
+def _of_sms(sms: Sms) -> Iterator[str]:
+    gateway = getattr(sms, sms.provider, None)
+    for key in gateway.missing if isinstance(gateway, Section) else ():
+        yield f"sms.{sms.provider}.{key}: is needed, since sms.provider is {sms.provider}"
+
+
+def _of_push(push: Push) -> Iterator[str]:
+    chosen = push.default_provider
+    for name in push.apps:
+        vendor: Section = getattr(push, name)
+        named = {f"push.{name}.apps.{app}": keys for app, keys in getattr(vendor, "apps", {}).items()}
+        plain = {f"push.{name}": vendor} if vendor.is_begun or chosen == name else {}
+        for path, app in {**plain, **named}.items():
+            if app.missing:
+                yield f"{path}: {', '.join(app.missing)} must be given too"
+    switch = getattr(push, chosen, None)
+    if isinstance(switch, Webpush | Ntfy) and not switch.enabled:
+        yield f"push.{chosen}.enabled: must be true, since push.default_provider is {chosen}"
+
+
+def _of_chat(chat: Chat) -> Iterator[str]:
+    agora, sendbird = chat.agora, chat.sendbird
+    if bool(agora.app_id) != bool(agora.app_certificate):
+        yield "chat.agora.app_id, chat.agora.app_certificate: give both or none"
+    if bool(agora.org_name) != bool(agora.app_name):
+        yield "chat.agora.org_name, chat.agora.app_name: give both or none"
+    if bool(sendbird.base_url) != bool(sendbird.api_token):
+        yield "chat.sendbird.base_url, chat.sendbird.api_token: give both or none"
+
+
+def _of_lifetimes(config: Config) -> Iterator[str]:
+    upload = config.images.max_bytes // config.uploads.min_bytes_per_second + config.server.body_timeout_seconds
+    if config.retention.orphan_seconds < 2 * upload:
+        yield (
+            f"retention.orphan_seconds: must be at least {2 * upload}, twice the longest upload that images.max_bytes"
+            " and uploads.min_bytes_per_second allow; a younger file may still get its row"
+        )
+    if config.messages.retention_days * 86_400 < config.images.ttl_seconds:
+        yield "messages.retention_days: is shorter than images.ttl_seconds; an image would outlive its message"
+    if config.server.behind_proxy and config.delivery.proxy_grace_seconds < config.delivery.grace_seconds:
+        yield "delivery.proxy_grace_seconds: is shorter than delivery.grace_seconds; a proxy needs the longer one"
