@@ -14,6 +14,7 @@ from handlers.origins import Origins
 from handlers.refusing import Drain
 from handlers.shared import Activity, HttpSettings, SampleSettings, Services
 from handlers.uploads import BufferBudget
+from models.access_token import AccessTokens
 from models.clock import now_ms
 from models.db.database import Database
 from models.keys import KeyRing
@@ -100,11 +101,12 @@ def wire(config: Config, parts: Parts) -> Services:
         workers=config.server.workers,
     )
     accounts, activation = registration(config, parts, limits)
-    tokens, passwords = sessions(config, parts, limits)
+    access_tokens = AccessTokens(keys)
+    tokens, passwords = sessions(config, parts, limits, access_tokens)
     discovery = Discovery(
         db=db, keys=keys, per_day=config.discovery.per_day, limits_enabled=config.limits.enabled, clock=now_ms
     )
-    authentication = Authentication(db=db, keys=keys, limits=limits, clock=now_ms)
+    authentication = Authentication(db=db, keys=keys, access_tokens=access_tokens, limits=limits, clock=now_ms)
     events = Events(
         db=db,
         authentication=authentication,
@@ -203,9 +205,9 @@ def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts
     return accounts, activation
 
 
-def sessions(config: Config, parts: Parts, limits: Limits) -> tuple[Tokens, Passwords]:
+def sessions(config: Config, parts: Parts, limits: Limits, access_tokens: AccessTokens) -> tuple[Tokens, Passwords]:
     """How people log in, and stay so."""
-    tokens = Tokens(db=parts.db, keys=parts.keys, clock=now_ms)
+    tokens = Tokens(db=parts.db, access_tokens=access_tokens, clock=now_ms)
     passwords = Passwords(
         db=parts.db,
         hashing=parts.hashing,

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 import click
 import uvloop
 
+from models.access_token import AccessTokens
 from models.db.database import Changed, Database, Row, Statement, Transaction, Unit, Value
 from models.db.tables import credentials, phone_index
 from models.ids import MAX_ID
@@ -81,7 +82,13 @@ class Requests:
 
     def __init__(self, town: Town, counted: CountedDatabase) -> None:
         self._town, self._counted = town, counted
-        self._authentication = Authentication(db=town.db, keys=town.keys, limits=town.limits, clock=town.clock)
+        self._authentication = Authentication(
+            db=town.db,
+            keys=town.keys,
+            access_tokens=AccessTokens(town.keys),
+            limits=town.limits,
+            clock=town.clock,
+        )
         self._history = History(db=town.db, clock=town.clock)
         self._ukeys: dict[UserId, str] = {}
         self._keys = 0

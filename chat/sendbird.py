@@ -25,15 +25,15 @@ class SendbirdCredentials:
     api_token: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Sendbird:
     """`chat.base.ChatService` over Sendbird. `clock` gives milliseconds."""
 
     name = "sendbird"
 
-    def __init__(self, credentials: SendbirdCredentials, http: HttpClient, *, clock: Callable[[], int]) -> None:
-        self._credentials = credentials
-        self._http = http
-        self._clock = clock
+    credentials: SendbirdCredentials
+    http: HttpClient
+    clock: Callable[[], int]
 
     async def create(self, user: ChatUser) -> None:
         """As `ChatService.create`."""
@@ -44,7 +44,7 @@ class Sendbird:
 
     async def token(self, user: ChatUser, *, channel: str | None, publisher: bool) -> ChatToken:  # noqa: ARG002 - it has no calls
         """As `ChatService.token`: a session token of a day."""
-        expires_at = self._clock() + TOKEN_SECONDS * 1000
+        expires_at = self.clock() + TOKEN_SECONDS * 1000
         path = f"/users/{quote(user.username, safe='')}/token"
         status, answer = await self._post(path, {"expires_at": expires_at})
         token = answer.get("token")
@@ -54,12 +54,12 @@ class Sendbird:
         return ChatToken(token, told if isinstance(told, int) else expires_at)
 
     async def close(self) -> None:
-        await self._http.close()
+        await self.http.close()
 
     async def _post(self, path: str, body: Mapping[str, object]) -> tuple[int, dict[str, Any]]:
-        headers = {"Api-Token": self._credentials.api_token, "Content-Type": "application/json; charset=utf8"}
-        url = self._credentials.base_url + path
-        answer = await self._http.post(url, content=json.dumps(body).encode(), headers=headers)
+        headers = {"Api-Token": self.credentials.api_token, "Content-Type": "application/json; charset=utf8"}
+        url = self.credentials.base_url + path
+        answer = await self.http.post(url, content=json.dumps(body).encode(), headers=headers)
         if isinstance(answer, NoAnswer):
             raise ChatFailed(f"sendbird: {answer.reason}")
         return answer.status, answer.json_object()

@@ -44,16 +44,16 @@ class Caller:
     expires_at: int | None = None
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Authentication:
     """Turns credentials into callers. `clock` gives milliseconds."""
 
-    def __init__(self, *, db: Database, keys: KeyRing, limits: Limits, clock: Callable[[], int]) -> None:
-        self._db = db
-        self._keys = keys
-        self._limits = limits
-        self._clock = clock
-        self._tokens = AccessTokens(keys)
-        self._noting: dict[int, asyncio.Task[None]] = {}
+    db: Database
+    keys: KeyRing
+    access_tokens: AccessTokens
+    limits: Limits
+    clock: Callable[[], int]
+    _noting: dict[int, asyncio.Task[None]] = field(init=False, default_factory=dict)
 
     async def basic(self, phone_hash: str, ukey: str, address: str) -> Caller:
         """The person whose phone and ukey these are; an unknown phone costs the same work as a wrong ukey.
@@ -63,29 +63,29 @@ class Authentication:
         """
         known = is_phone_hash(phone_hash)
         if known and _UKEY.fullmatch(ukey):
-            rows = await credentials.list_for_phone(self._db, self._keys.phone_digest(phone_hash))
-            now = self._clock()
+            rows = await credentials.list_for_phone(self.db, self.keys.phone_digest(phone_hash))
+            now = self.clock()
             used = _matching(rows, ukey_digest(ukey), now)
             if used is not None and used.disabled_at is None:
                 await self._note_use(used, rows, now)
                 return Caller(used.uid, phone_hash, used.credential_id)
-        await self._limits.count_failure(address, phone_hash if known else "")
+        await self.limits.count_failure(address, phone_hash if known else "")
         raise Unauthenticated
 
     async def bearer(self, access_token: str) -> Caller:
         """The person whose access token this is, as long as its family lives. Raises Unauthenticated."""
-        now = self._clock()
-        token = self._tokens.read(access_token, now)
-        holder = await refresh_tokens.find_holder(self._db, family=token.family, now=now) if token else None
+        now = self.clock()
+        token = self.access_tokens.read(access_token, now)
+        holder = await refresh_tokens.find_holder(self.db, family=token.family, now=now) if token else None
         if token is None or holder is None or holder.uid != token.uid:
             raise Unauthenticated
         cipher = holder.phone_cipher
-        hashed = phone_hash(self._keys.decrypt_phone(cipher)) if cipher else None
+        hashed = phone_hash(self.keys.decrypt_phone(cipher)) if cipher else None
         return Caller(token.uid, hashed, family=token.family, expires_at=token.expires_at * 1000)
 
     async def confirm(self, caller: Caller) -> None:
         """Raises Unauthenticated when the credential has ended since it was taken: a body may be long on its way."""
-        await check_live(self._db, caller, self._clock())
+        await check_live(self.db, caller, self.clock())
 
     async def _note_use(self, used: Ukey, rows: list[Ukey], now: int) -> None:
         """End the ukeys before the newest on its first use, and note once a day that the person was here.
@@ -110,7 +110,7 @@ class Authentication:
                 await credentials.delete_older(tx, uid=used.uid, credential_id=newest)
 
         try:
-            await self._db.write(unit)
+            await self.db.write(unit)
         except DatabaseError:
             log.warning("the use of a ukey could not be recorded", exc_info=True)
 

@@ -60,17 +60,17 @@ class Pass:
     chat_username: str
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Chat:
     """The person's way into the configured services, which go by name. `clock` gives milliseconds."""
 
-    def __init__(self, *, db: Database, services: Mapping[str, ChatService], clock: Callable[[], int]) -> None:
-        self._db = db
-        self._services = services
-        self._clock = clock
+    db: Database
+    services: Mapping[str, ChatService]
+    clock: Callable[[], int]
 
     def check_configured(self, provider: str) -> None:
         """Raises ProviderNotConfigured."""
-        if provider not in self._services:
+        if provider not in self.services:
             raise ProviderNotConfigured
 
     async def username(self, uid: UserId, provider: str) -> str:
@@ -79,7 +79,7 @@ class Chat:
         Else it is made with the first token.
         """
         account = await self._account(uid, provider)
-        service = self._services.get(provider)
+        service = self.services.get(provider)
         if service is not None:
             try:
                 await self._make(service, uid, account)
@@ -93,7 +93,7 @@ class Chat:
         Raises ProviderNotConfigured, and Unavailable when the service does not do what it should.
         """
         provider = wanted.provider
-        service = self._services.get(provider)
+        service = self.services.get(provider)
         if service is None:
             raise ProviderNotConfigured
         account = await self._account(uid, provider)
@@ -107,7 +107,7 @@ class Chat:
 
     async def _make(self, service: ChatService, uid: UserId, account: ChatAccount) -> ChatUser:
         """The person as the service knows them, from now on if not before. Raises ChatFailed."""
-        user = ChatUser(uid, account.username, (await users.get(self._db, uid)).nickname)
+        user = ChatUser(uid, account.username, (await users.get(self.db, uid)).nickname)
         if account.created_at is None:
             await service.create(user)
             await self._mark_created(uid, service.name)
@@ -123,13 +123,13 @@ class Chat:
                 await chat_accounts.insert_account(tx, uid=uid, provider=provider, username=found.username)
             return found
 
-        found = await chat_accounts.find(self._db, uid=uid, provider=provider)
+        found = await chat_accounts.find(self.db, uid=uid, provider=provider)
         if found is None:
-            found = await write_retrying(self._db, unit)
+            found = await write_retrying(self.db, unit)
         return found
 
     async def _mark_created(self, uid: UserId, provider: str) -> None:
         async def unit(tx: Transaction) -> None:
-            await chat_accounts.mark_created(tx, uid=uid, provider=provider, now=self._clock())
+            await chat_accounts.mark_created(tx, uid=uid, provider=provider, now=self.clock())
 
-        await self._db.write(unit)
+        await self.db.write(unit)

@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Any
 
 from httpclient.endpoints import Endpoints, NotAllowed
@@ -13,21 +14,21 @@ from services.fields import Problems, read_provider
 RESOLVING_SECONDS = 3.0
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class DeviceTokens:
     """`configured` are the pairs of provider and app that pushes can go through; the plain app is ""."""
 
-    def __init__(self, configured: Collection[tuple[str, str]], *, default_provider: str, endpoints: Endpoints) -> None:
-        self._configured = frozenset(configured)
-        self._default_provider = default_provider
-        self._endpoints = endpoints
+    configured: Collection[tuple[str, str]]
+    default_provider: str
+    endpoints: Endpoints
 
     def read_place(self, provider: Any, app: Any, problems: Problems) -> tuple[str, str]:
         """Provider and app as a request names them, or the usual ones; what is wrong is added to `problems`."""
         wrong: Problems = []
-        providers = {name for name, _ in self._configured}
-        provider = read_provider("provider", provider, providers, self._default_provider, wrong)
+        providers = {name for name, _ in self.configured}
+        provider = read_provider("provider", provider, providers, self.default_provider, wrong)
         app = "" if app is None else app
-        if not wrong and (not isinstance(app, str) or (provider, app) not in self._configured):
+        if not wrong and (not isinstance(app, str) or (provider, app) not in self.configured):
             wrong.append(("app", "is not configured for this provider"))
         problems += wrong
         return provider, str(app)
@@ -44,7 +45,7 @@ class DeviceTokens:
         if token.endpoint is not None:
             try:
                 async with asyncio.timeout(RESOLVING_SECONDS):
-                    await self._endpoints.check(token.endpoint)
+                    await self.endpoints.check(token.endpoint)
             except NotAllowed as error:
                 raise EndpointNotAllowed(f"The endpoint {error}.", fields=[(field, str(error))]) from None
             except OSError:  # also TimeoutError

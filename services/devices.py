@@ -40,25 +40,16 @@ class Tested:
     latency_ms: int
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Devices:
     """What people do with their own devices. `providers` go by name and app; `clock` gives milliseconds."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        tokens: DeviceTokens,
-        providers: Mapping[tuple[str, str], Provider],
-        limits: Limits,
-        clock: Callable[[], int],
-        test_seconds: float = TEST_SECONDS,
-    ) -> None:
-        self._db = db
-        self._tokens = tokens
-        self._providers = providers
-        self._limits = limits
-        self._clock = clock
-        self._test_seconds = test_seconds
+    db: Database
+    tokens: DeviceTokens
+    providers: Mapping[tuple[str, str], Provider]
+    limits: Limits
+    clock: Callable[[], int]
+    test_seconds: float = TEST_SECONDS
 
     async def register(self, uid: UserId, fields: Mapping[str, Any]) -> DeviceId:
         """Make a token one of the person's devices; beyond `MAX_DEVICES` the one registered longest ago ends.
@@ -66,25 +57,25 @@ class Devices:
         Raises InvalidField, EndpointNotAllowed.
         """
         problems = unknown(fields, {"provider", "app", "token", "cid", "device_type"})
-        provider, app = self._tokens.read_place(fields.get("provider"), fields.get("app"), problems)
+        provider, app = self.tokens.read_place(fields.get("provider"), fields.get("app"), problems)
         name, value = _read_token(fields, problems)
         device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, "", problems)
         check(problems)
-        token = await self._tokens.check(provider, value, field=name)
+        token = await self.tokens.check(provider, value, field=name)
 
         async def unit(tx: Transaction) -> DeviceId:
-            now = self._clock()
+            now = self.clock()
             device_id = await devices.register(
                 tx, uid=uid, provider=provider, app=app, token=token, device_type=device_type, now=now
             )
             await devices.end(tx, device_ids=_excess(await devices.list_active(tx, uid=uid), device_id), now=now)
             return device_id
 
-        return await write_retrying(self._db, unit)
+        return await write_retrying(self.db, unit)
 
     async def list_devices(self, uid: UserId) -> list[Device]:
         """The person's devices that get pushes, oldest first."""
-        return await devices.list_active(self._db, uid=uid)
+        return await devices.list_active(self.db, uid=uid)
 
     async def replace_token(self, uid: UserId, device_id: int, fields: Mapping[str, Any]) -> None:
         """Give a device the token that it has now. Raises NotFound, InvalidField, EndpointNotAllowed."""
@@ -93,7 +84,7 @@ class Devices:
         name, value = _read_token(fields, problems)
         device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, address.device_type, problems)
         check(problems)
-        token = await self._tokens.check(address.provider, value, field=name)
+        token = await self.tokens.check(address.provider, value, field=name)
 
         async def unit(tx: Transaction) -> bool:
             found = await devices.find_address(tx, uid=uid, device_id=device_id)
@@ -105,11 +96,11 @@ class Devices:
                     app=found.app,
                     token=token,
                     device_type=device_type,
-                    now=self._clock(),
+                    now=self.clock(),
                 )
             return found is not None
 
-        if not await write_retrying(self._db, unit):
+        if not await write_retrying(self.db, unit):
             raise NotFound
 
     async def end(self, uid: UserId, device_id: int) -> None:
@@ -118,10 +109,10 @@ class Devices:
         async def unit(tx: Transaction) -> bool:
             found = await devices.find_address(tx, uid=uid, device_id=device_id)
             if found is not None:
-                await devices.end(tx, device_ids=[DeviceId(device_id)], now=self._clock())
+                await devices.end(tx, device_ids=[DeviceId(device_id)], now=self.clock())
             return found is not None
 
-        if not await self._db.write(unit):
+        if not await self.db.write(unit):
             raise NotFound
 
     async def pushes(self, uid: UserId, device_id: int) -> list[PastPush]:
@@ -129,7 +120,7 @@ class Devices:
 
         A device that has ended still tells why, for as long as its pushes are kept.
         """
-        found = await push_history.list_latest(self._db, uid=uid, device_id=device_id, limit=SHOWN_PUSHES)
+        found = await push_history.list_latest(self.db, uid=uid, device_id=device_id, limit=SHOWN_PUSHES)
         if not found:
             await self._address(uid, device_id)
         return found
@@ -140,8 +131,8 @@ class Devices:
         A device whose token it calls dead ends, as the relay would end it. Raises NotFound, RateLimited.
         """
         address = await self._address(uid, device_id)
-        await self._limits.check_device("test_push", device_id)
-        asked_at, began = self._clock(), perf_counter()
+        await self.limits.check_device("test_push", device_id)
+        asked_at, began = self.clock(), perf_counter()
         outcome = await self._ask(address)
         latency_ms = round(1000 * (perf_counter() - began))
         if isinstance(outcome, Gone) and outcome.at is not None and address.registered_at >= outcome.at:
@@ -151,12 +142,12 @@ class Devices:
         return Tested(type(outcome).__name__.lower(), address.provider, reason, latency_ms)
 
     async def _ask(self, address: Address) -> Outcome:
-        provider = self._providers.get((address.provider, address.app))
+        provider = self.providers.get((address.provider, address.app))
         if provider is None:
             return Retry("provider not configured")
         push = Push(address.token, TEST_PAYLOAD, secrets.token_hex(16), TEST_TTL_SECONDS, address.device_type)
         try:
-            async with asyncio.timeout(self._test_seconds):
+            async with asyncio.timeout(self.test_seconds):
                 [outcome] = await provider.send([push])
         except TimeoutError:
             return Retry("no answer in time")
@@ -169,7 +160,7 @@ class Devices:
         """Write what the provider said of the token, unless a newer one has come meanwhile."""
 
         async def unit(tx: Transaction) -> None:
-            now = self._clock()
+            now = self.clock()
             if isinstance(outcome, Gone):
                 await devices.end_if_not_newer(
                     tx,
@@ -182,10 +173,10 @@ class Devices:
                 await devices.mark_stale(tx, device_ids=[DeviceId(device_id)], now=now)
 
         if isinstance(outcome, Gone) or (isinstance(outcome, Delivered) and outcome.stale):
-            await self._db.write(unit)
+            await self.db.write(unit)
 
     async def _address(self, uid: UserId, device_id: int) -> Address:
-        address = await devices.find_address(self._db, uid=uid, device_id=device_id)
+        address = await devices.find_address(self.db, uid=uid, device_id=device_id)
         if address is None:
             raise NotFound
         return address

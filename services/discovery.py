@@ -7,6 +7,7 @@ budget, an account's for a day (UTC).
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
@@ -22,20 +23,18 @@ from models.user import UserId
 MAX_HASHES = 500
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Discovery:
     """Finds people for an account that still may. `per_day` is how many numbers that is; `clock` gives milliseconds.
 
     Unless `limits_enabled` nothing is counted.
     """
 
-    def __init__(
-        self, *, db: Database, keys: KeyRing, per_day: int, limits_enabled: bool, clock: Callable[[], int]
-    ) -> None:
-        self._db = db
-        self._keys = keys
-        self._per_day = per_day
-        self._limits_enabled = limits_enabled
-        self._clock = clock
+    db: Database
+    keys: KeyRing
+    per_day: int
+    limits_enabled: bool
+    clock: Callable[[], int]
 
     async def discover(self, uid: UserId, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Who of these numbers' people lets themselves be found, by ascending hash.
@@ -47,11 +46,11 @@ class Discovery:
         async def unit(tx: Transaction) -> None:
             await self._spend(tx, uid, len(wanted))
 
-        if self._limits_enabled:
-            await write_retrying(self._db, unit)
-        digests = {self._keys.phone_digest(phone_hash): phone_hash for phone_hash in wanted}
+        if self.limits_enabled:
+            await write_retrying(self.db, unit)
+        digests = {self.keys.phone_digest(phone_hash): phone_hash for phone_hash in wanted}
         hashes = {digest.digest: phone_hash for digest, phone_hash in digests.items()}
-        found = await users.list_discoverable(self._db, list(digests), asker_uid=uid)
+        found = await users.list_discoverable(self.db, list(digests), asker_uid=uid)
         matches = [{"phone_hash": hashes[digest], "uid": other, "nickname": name} for digest, other, name in found]
         return sorted(matches, key=lambda match: str(match["phone_hash"]))
 
@@ -61,25 +60,25 @@ class Discovery:
         Whoever blocks the sender counts as an unknown one does, or the budget would tell them apart.
         Raises DiscoveryBudget when it is spent.
         """
-        if not self._limits_enabled or isinstance(to, ToGroup):
+        if not self.limits_enabled or isinstance(to, ToGroup):
             return
         receiver = f"receiver_phone {to.phone_hash}" if isinstance(to, ToPhone) else f"receiver_uid {to.receiver_uid}"
 
         async def unit(tx: Transaction) -> None:
-            window = self._clock() // DAY_MS
+            window = self.clock() // DAY_MS
             # A plain digest of a number would give it away to whoever has the database alone.
-            named = self._keys.request_hmac("unavailable", json.dumps([uid, receiver, window]))
+            named = self.keys.request_hmac("unavailable", json.dumps([uid, receiver, window]))
             if await budgets.spend(tx, key_digest=named, amount=1, limit=1, expires_at=(window + 1) * DAY_MS):
                 await self._spend(tx, uid, 1)
 
-        await write_retrying(self._db, unit)
+        await write_retrying(self.db, unit)
 
     async def _spend(self, tx: Transaction, uid: UserId, amount: int) -> None:
-        now = self._clock()
+        now = self.clock()
         window = now // DAY_MS
         ends_at = (window + 1) * DAY_MS
         key = budgets.key_digest("discovery", uid, window)
-        if not await budgets.spend(tx, key_digest=key, amount=amount, limit=self._per_day, expires_at=ends_at):
+        if not await budgets.spend(tx, key_digest=key, amount=amount, limit=self.per_day, expires_at=ends_at):
             raise DiscoveryBudget(retry_after=ceil((ends_at - now) / 1000))
 
 

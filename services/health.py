@@ -3,6 +3,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from sqlalchemy import select
 
@@ -15,26 +16,26 @@ _ANY = Statement(select(users.c.uid).limit(1))
 LONGEST_SECONDS = 2.0
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Health:
     """Asks the database, the storage and the relay."""
 
-    def __init__(self, *, db: Database, store: DiskStore, relay_runs: Callable[[], bool]) -> None:
-        self._db = db
-        self._store = store
-        self._relay_runs = relay_runs
+    db: Database
+    store: DiskStore
+    relay_runs: Callable[[], bool]
 
     async def failing(self) -> list[str]:
         """The parts that do not work: of `database`, `storage`, `relay`."""
         failing = []
         try:
             async with asyncio.timeout(LONGEST_SECONDS):
-                await self._db.read(_ANY)
+                await self.db.read(_ANY)
         except (DatabaseError, TimeoutError):
             failing.append("database")
-        if not self._store.healthy:
-            await self._store.probe()
-        if not self._store.healthy:
+        if not self.store.healthy:
+            await self.store.probe()
+        if not self.store.healthy:
             failing.append("storage")
-        if not self._relay_runs():
+        if not self.relay_runs():
             failing.append("relay")
         return failing

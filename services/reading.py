@@ -4,6 +4,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from operator import itemgetter
 from time import monotonic
 from typing import Any
@@ -43,31 +44,23 @@ class OpenImage:
         return self.delivery.message
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Reading:
     """The use cases of a receiver, and of a sender who looks back."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        store: DiskStore,
-        keys: KeyRing,
-        wake_retention: Callable[[], None],
-        clock: Callable[[], int],
-    ) -> None:
-        self._db = db
-        self._store = store
-        self._keys = keys
-        self._wake_retention = wake_retention
-        self._clock = clock
-        self._open: dict[int, set[OpenImage]] = {}
+    db: Database
+    store: DiskStore
+    keys: KeyRing
+    wake_retention: Callable[[], None]
+    clock: Callable[[], int]
+    _open: dict[int, set[OpenImage]] = field(init=False, default_factory=dict)
 
     async def find_image(self, uid: UserId, key: str) -> Delivery:
         """The caller's part of an image. Raises NotFound, and what `rules.check_can_read` raises."""
         delivery = await self._find(uid, key)
         if delivery is None:
             raise NotFound
-        rules.check_can_read(delivery, self._clock())
+        rules.check_can_read(delivery, self.clock())
         return delivery
 
     async def find_oldest(self, caller: Caller, sender_phone: str, receiver_phone: str) -> Delivery:
@@ -75,7 +68,7 @@ class Reading:
         if caller.phone_hash is None or receiver_phone != caller.phone_hash:
             raise NotFound
         delivery = await deliveries.find_oldest_from(
-            self._db, sender=self._keys.phone_digest(sender_phone), receiver_uid=caller.uid, now=self._clock()
+            self.db, sender=self.keys.phone_digest(sender_phone), receiver_uid=caller.uid, now=self.clock()
         )
         if delivery is None:
             raise NoPendingImage
@@ -84,7 +77,7 @@ class Reading:
     async def open_image(self, delivery: Delivery) -> OpenImage:
         """The image's bytes; end with `close_image`. Raises ContentLost, or when it ended meanwhile as `find_image`."""
         message = delivery.message
-        blob = await self._store.open(message.message_key)
+        blob = await self.store.open(message.message_key)
         if blob is None:
             # Raises when the image has ended since it was found: then its file is rightly gone.
             await self.find_image(delivery.receiver_uid, message.message_key)
@@ -99,10 +92,10 @@ class Reading:
         database is shared: that is asked once a second.
         """
         now = monotonic()
-        if self._db.shared and now >= image.looked_at + LOOK_SECONDS and _was_pending(image):
+        if self.db.shared and now >= image.looked_at + LOOK_SECONDS and _was_pending(image):
             image.looked_at = now
             with suppress(DatabaseError):  # whoever is fetching it is not to be troubled
-                state = await deliveries.find_state(self._db, image.message.message_id, image.delivery.receiver_uid)
+                state = await deliveries.find_state(self.db, image.message.message_id, image.delivery.receiver_uid)
                 image.recalled |= state is DeliveryState.RECALLED
         return image.recalled
 
@@ -133,17 +126,17 @@ class Reading:
         """
         delivery = await self._find(uid, key)
         if delivery is not None:
-            _check_can_acknowledge(delivery, self._clock())
+            _check_can_acknowledge(delivery, self.clock())
             await self._consume(delivery, grace_ms=0)
         else:
             await self._recall(uid, key)
-        self._wake_retention()
+        self.wake_retention()
 
     async def status(self, uid: UserId, key: str) -> dict[str, Any]:
         """What became of an image, for its sender. Raises NotFound."""
         message = await self._sent(uid, key)
-        now = self._clock()
-        receipts = await deliveries.list_of_message(self._db, message.message_id)
+        now = self.clock()
+        receipts = await deliveries.list_of_message(self.db, message.message_id)
         states = [rules.state_for_sender(receipt.state, message, now) for receipt in receipts]
         return {
             "message_id": message.message_id,
@@ -159,11 +152,11 @@ class Reading:
     async def inbox(self, uid: UserId, wanted: IdRange) -> Page[dict[str, Any]]:
         """The caller's pending images, oldest first."""
         rows = await deliveries.list_inbox(
-            self._db,
+            self.db,
             receiver_uid=uid,
             after=wanted.after,
             before=wanted.before,
-            now=self._clock(),
+            now=self.clock(),
             limit=wanted.limit + 1,
         )
         items = [self._inbox_item(messages.message_of(row[:-2]), *row[-2:]) for row in rows]
@@ -175,7 +168,7 @@ class Reading:
             "message_key": message.message_key,
             "sender_uid": message.sender_uid,
             "sender_region": region_num,
-            "sender_phone": phone_hash(self._keys.decrypt_phone(phone_cipher)) if phone_cipher else None,
+            "sender_phone": phone_hash(self.keys.decrypt_phone(phone_cipher)) if phone_cipher else None,
             "group_id": message.group_id,
             "filetype": message.filetype,
             "size": message.size,
@@ -186,42 +179,42 @@ class Reading:
 
     async def _find(self, uid: UserId, key: str) -> Delivery | None:
         """This person's part of an image, when they may know of it."""
-        delivery = await deliveries.find(self._db, key, uid) if is_message_key(key) else None
+        delivery = await deliveries.find(self.db, key, uid) if is_message_key(key) else None
         return delivery if delivery is not None and rules.is_addressed(delivery) else None
 
     async def _sent(self, uid: UserId, key: str) -> Message:
-        message = await messages.find_sent(self._db, key, uid) if is_message_key(key) else None
+        message = await messages.find_sent(self.db, key, uid) if is_message_key(key) else None
         if message is None:
             raise NotFound
         return message
 
     async def _consume(self, delivery: Delivery, grace_ms: int) -> None:
         async def first(tx: Transaction) -> None:
-            now = self._clock()
+            now = self.clock()
             await consumption.mark_consumed(tx, delivery, now=now, until=now + grace_ms)
             fault.point("before_consumption_commit")
 
         async def again(tx: Transaction) -> None:
-            now = self._clock()
+            now = self.clock()
             await consumption.restart_grace(tx, delivery, now=now, until=now + grace_ms)
             fault.point("before_consumption_commit")
 
         try:
             if delivery.state is not DeliveryState.PENDING:
                 raise TooLate
-            await self._db.write(first)
+            await self.db.write(first)
             metrics.image_consumed(delivery.message.size)
         except TooLate:
-            await self._db.write(again)
+            await self.db.write(again)
         fault.point("after_consumption_commit")
 
     async def _recall(self, uid: UserId, key: str) -> None:
         message = await self._sent(uid, key)
 
         async def unit(tx: Transaction) -> AppError | None:
-            return await consumption.recall(tx, message, now=self._clock())
+            return await consumption.recall(tx, message, now=self.clock())
 
-        refusal = await self._db.write(unit)
+        refusal = await self.db.write(unit)
         if refusal is not None:
             raise refusal
         for image in self._open.get(message.message_id, ()):

@@ -2,6 +2,7 @@
 """Reports: people tell the operator of others, the operator reads and resolves them. The reported are not told."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from models.db.database import Database, Transaction, write_retrying
@@ -17,12 +18,12 @@ MAX_NOTE_CHARACTERS = 255
 ABOUT = ("uid", "message_id")
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Reports:
     """What people report. `clock` gives milliseconds."""
 
-    def __init__(self, *, db: Database, clock: Callable[[], int]) -> None:
-        self._db = db
-        self._clock = clock
+    db: Database
+    clock: Callable[[], int]
 
     async def report(self, uid: UserId, fields: Mapping[str, Any]) -> int:
         """Report a person, or a message that the caller has received; the report's id.
@@ -45,10 +46,10 @@ class Reports:
                 reported_uid=reported,
                 message_id=thing if about == "message_id" else None,
                 reason=reason,
-                now=self._clock(),
+                now=self.clock(),
             )
 
-        return await write_retrying(self._db, unit)
+        return await write_retrying(self.db, unit)
 
 
 async def list_reports(db: Database, *, only_open: bool, before: int, limit: int) -> list[Report]:

@@ -7,6 +7,7 @@ window is told by each machine's clock: where clocks differ, they count for diff
 
 from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from math import ceil
 from typing import NamedTuple
 
@@ -26,6 +27,7 @@ class Slot(NamedTuple):
     ends_at: int
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class SharedCounts:
     """The counts of one database. `clock` gives milliseconds.
 
@@ -33,17 +35,16 @@ class SharedCounts:
     database. The `MAX_SPENT` newest are remembered.
     """
 
-    def __init__(self, db: Database, keys: KeyRing, clock: Callable[[], int]) -> None:
-        self._db = db
-        self._keys = keys
-        self._clock = clock
-        self._spent: OrderedDict[bytes, None] = OrderedDict()
+    db: Database
+    keys: KeyRing
+    clock: Callable[[], int]
+    _spent: OrderedDict[bytes, None] = field(init=False, default_factory=OrderedDict)
 
     def slot(self, name: str, key: str | int, *, amount: int, seconds: int) -> Slot:
         """The count of `key` in the window that is under way."""
         length_ms = seconds * 1000
-        number = self._clock() // length_ms
-        subject = self._keys.request_hmac("rate", f"{name} {key}").hex()
+        number = self.clock() // length_ms
+        subject = self.keys.request_hmac("rate", f"{name} {key}").hex()
         return Slot(budgets.key_digest("rate", subject, length_ms, number), amount, (number + 1) * length_ms)
 
     async def spend(self, *slots: Slot) -> int:
@@ -60,11 +61,11 @@ class SharedCounts:
                     return slot
             return known_full
 
-        full = await self._db.write(unit) if rest else known_full
+        full = await self.db.write(unit) if rest else known_full
         if full is None:
             return 0
         self._remember(full)
-        return max(1, ceil((full.ends_at - self._clock()) / 1000))
+        return max(1, ceil((full.ends_at - self.clock()) / 1000))
 
     async def take_back(self, *slots: Slot) -> None:
         """Undo one `spend` of these. Raises DatabaseError."""
@@ -73,7 +74,7 @@ class SharedCounts:
             for slot in slots:
                 await budgets.take_back(tx, key_digest=slot.digest)
 
-        await self._db.write(unit)
+        await self.db.write(unit)
         for slot in slots:
             self._spent.pop(slot.digest, None)
 

@@ -7,6 +7,7 @@ Whatever cuts them off, `finish_all` goes on: retention calls it by and by, also
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from models import fault
 from models.db.database import BATCH_ROWS, Database, DatabaseError, Transaction
@@ -21,16 +22,14 @@ from services.expiry import BATCH_WAITS, expire
 log = logging.getLogger("glimpse.leaving")
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class AccountDeletion:
     """Ends accounts. `clock` gives milliseconds."""
 
-    def __init__(
-        self, *, db: Database, keys: KeyRing, wake_retention: Callable[[], None], clock: Callable[[], int]
-    ) -> None:
-        self._db = db
-        self._keys = keys
-        self._wake_retention = wake_retention
-        self._clock = clock
+    db: Database
+    keys: KeyRing
+    wake_retention: Callable[[], None]
+    clock: Callable[[], int]
 
     async def leave(self, uid: int) -> bool:
         """End the account; False when all of it was ended before.
@@ -42,27 +41,27 @@ class AccountDeletion:
         async def unit(tx: Transaction) -> bool:
             return await users.hold(tx, uid) and await self._close(tx, await users.get(tx, uid))
 
-        closed = await self._db.write(unit)
+        closed = await self.db.write(unit)
         fault.point("after_leaving_closed")
         if closed:
             try:
-                await finish(self._db, UserId(uid), self._clock)
+                await finish(self.db, UserId(uid), self.clock)
             except DatabaseError as error:
                 log.warning("an account is closed and not yet erased", extra={"uid": uid, "error": error.code})
-            self._wake_retention()
+            self.wake_retention()
         return closed
 
     async def dry_run(self, uid: int) -> dict[str, int]:
         """What would go, by table and column. Raises NotFound."""
-        user = await users.get(self._db, uid)
-        return {rule.name: await erasure.count(self._db, rule, uid=user.uid) for rule in erasure.RULES}
+        user = await users.get(self.db, uid)
+        return {rule.name: await erasure.count(self.db, rule, uid=user.uid) for rule in erasure.RULES}
 
     async def _close(self, tx: Transaction, user: User) -> bool:
-        if not await erasure.close(tx, uid=user.uid, now=self._clock()):
+        if not await erasure.close(tx, uid=user.uid, now=self.clock()):
             return False
         if user.phone_cipher is not None:
-            hashed = phone_hash(self._keys.decrypt_phone(user.phone_cipher))
-            for digest in self._keys.phone_digests(hashed).values():
+            hashed = phone_hash(self.keys.decrypt_phone(user.phone_cipher))
+            for digest in self.keys.phone_digests(hashed).values():
                 await activations.delete_for_phone(tx, phone_digest=digest)
         for rule in erasure.WAYS_IN:
             while await erasure.apply(tx, rule, uid=user.uid, limit=BATCH_ROWS):

@@ -52,34 +52,32 @@ class Started:
     resend_at: int
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class AccountIssuing:
     """What registration and activation do to accounts. `clock` gives milliseconds."""
 
-    def __init__(
-        self, *, keys: KeyRing, recycled_after_days: int, push_give_up_hours: int, clock: Callable[[], int]
-    ) -> None:
-        self._keys = keys
-        self._recycled_after_ms = recycled_after_days * DAY_MS
-        self._push_give_up_hours = push_give_up_hours
-        self._clock = clock
+    keys: KeyRing
+    recycled_after_days: int
+    push_give_up_hours: int
+    clock: Callable[[], int]
 
     def request(self, operation: str, scope: str, key: str | None, body: str) -> Request | None:
         """The request as it is remembered; None without a key."""
-        return idempotency.request(operation, scope, key, self._keys.request_hmac(operation, body))
+        return idempotency.request(operation, scope, key, self.keys.request_hmac(operation, body))
 
     async def create(self, tx: Transaction, newcomer: Newcomer) -> Issued:
         """A new account. Raises UniqueViolation when the number is somebody's; the transaction must then end."""
-        now, number = self._clock(), newcomer.phone
+        now, number = self.clock(), newcomer.phone
         uid = await users.insert_user(
             tx,
             nickname=newcomer.nickname,
             region_num=number.region_num,
-            phone_cipher=self._keys.encrypt_phone(number.e164),
+            phone_cipher=self.keys.encrypt_phone(number.e164),
             terms_version=newcomer.terms_version,
             now=now,
         )
         hashed = phone_hash(number.e164)
-        await phone_index.insert_digests(tx, uid=uid, digests=self._keys.phone_digests(hashed))
+        await phone_index.insert_digests(tx, uid=uid, digests=self.keys.phone_digests(hashed))
         await self._add_device(tx, uid, newcomer, now)
         return await self._issue(tx, uid, hashed, retrieved=False)
 
@@ -88,8 +86,8 @@ class AccountIssuing:
 
         Raises UniqueViolation as `create` does.
         """
-        user = await users.hold_by_phone(tx, self._keys.phone_digest(phone_hash(newcomer.phone.e164)))
-        if user is not None and user.seen_at < self._clock() - self._recycled_after_ms:
+        user = await users.hold_by_phone(tx, self.keys.phone_digest(phone_hash(newcomer.phone.e164)))
+        if user is not None and user.seen_at < self.clock() - self.recycled_after_days * DAY_MS:
             await self._release(tx, user)
             user = None
         if user is None:
@@ -104,7 +102,7 @@ class AccountIssuing:
         A ukey is never kept, so a fresh one takes the place of the one that may not have arrived.
         Raises IdempotencyConflict.
         """
-        reply = await idempotency.find_reply(tx, request, self._clock())
+        reply = await idempotency.find_reply(tx, request, self.clock())
         if request is None or reply is None:
             return None
         if "activation_id" in reply:
@@ -120,27 +118,27 @@ class AccountIssuing:
         if isinstance(answer, Issued):
             uid = answer.uid
             reply = {"uid": uid, "credential_id": answer.credential_id, "retrieved": answer.retrieved}
-        await idempotency.remember(tx, request, reply, uid=uid, now=self._clock(), keep_ms=REPEAT_MS)
+        await idempotency.remember(tx, request, reply, uid=uid, now=self.clock(), keep_ms=REPEAT_MS)
 
     async def _issue(self, tx: Transaction, uid: UserId, hashed: str, *, retrieved: bool) -> Issued:
         ukey = new_ukey()
-        credential_id = await credentials.insert_ukey(tx, uid=uid, digest=ukey_digest(ukey), now=self._clock())
+        credential_id = await credentials.insert_ukey(tx, uid=uid, digest=ukey_digest(ukey), now=self.clock())
         return Issued(uid, ukey, hashed, credential_id, retrieved)
 
     async def _issue_again(self, tx: Transaction, uid: int, credential_id: int, *, retrieved: bool) -> Issued | None:
         ukey = new_ukey()
         replaced = await credentials.replace_ukey(
-            tx, uid=uid, credential_id=credential_id, digest=ukey_digest(ukey), now=self._clock()
+            tx, uid=uid, credential_id=credential_id, digest=ukey_digest(ukey), now=self.clock()
         )
         user = await users.find(tx, uid) if replaced else None
         if user is None or user.phone_cipher is None:
             return None
-        hashed = phone_hash(self._keys.decrypt_phone(user.phone_cipher))
+        hashed = phone_hash(self.keys.decrypt_phone(user.phone_cipher))
         return Issued(user.uid, ukey, hashed, credential_id, retrieved)
 
     async def _retrieve(self, tx: Transaction, user: User, newcomer: Newcomer) -> Issued:
         """Hand the account over: what let others in ends, their password too, and their devices are told so once."""
-        now, uid = self._clock(), user.uid
+        now, uid = self.clock(), user.uid
         await credentials.delete_all(tx, uid=uid)
         await refresh_tokens.end_all(tx, uid=uid)
         await passwords.set_hash(tx, uid=uid, password_hash=None)
@@ -152,7 +150,7 @@ class AccountIssuing:
                 message_id=None,
                 device_id=device_id,
                 now=now,
-                give_up_at=now + self._push_give_up_hours * HOUR_MS,
+                give_up_at=now + self.push_give_up_hours * HOUR_MS,
             )
         await events.append(tx, uid=uid, kind="account_retrieved", at=now, data={})
         await users.set_terms(tx, uid=uid, terms_version=newcomer.terms_version)
@@ -165,7 +163,7 @@ class AccountIssuing:
         Who can log in with a password keeps the rest. Of others nobody can speak for the account any more, and what
         waits for it expires now: nobody could fetch it.
         """
-        now, uid = self._clock(), user.uid
+        now, uid = self.clock(), user.uid
         await phone_index.delete_digests(tx, uid=uid)
         await users.delete_phone(tx, uid=uid)
         await credentials.delete_all(tx, uid=uid)

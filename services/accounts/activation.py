@@ -9,6 +9,7 @@ import re
 import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from hmac import compare_digest
 from math import ceil
 from typing import Any
@@ -47,6 +48,7 @@ _ID = re.compile(r"[0-9a-f]{32}")
 _CODE = re.compile(r"[0-9]{4,10}")
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Activation:
     """Starts activations, sends their codes, and takes the right code once. `clock` gives milliseconds.
 
@@ -54,30 +56,16 @@ class Activation:
     that codes are sent to; none stands for all.
     """
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        keys: KeyRing,
-        account_issuing: AccountIssuing,
-        limits: Limits,
-        sms: SmsQueue,
-        budgets: SmsBudgets,
-        regions: Collection[str],
-        test_numbers: Mapping[str, str],
-        wake_relay: Callable[[], None],
-        clock: Callable[[], int],
-    ) -> None:
-        self._db = db
-        self._keys = keys
-        self._account_issuing = account_issuing
-        self._limits = limits
-        self._sms = sms
-        self._budgets = budgets
-        self._regions = frozenset(regions)
-        self._test_numbers = dict(test_numbers)
-        self._wake_relay = wake_relay
-        self._clock = clock
+    db: Database
+    keys: KeyRing
+    account_issuing: AccountIssuing
+    limits: Limits
+    sms: SmsQueue
+    budgets: SmsBudgets
+    regions: Collection[str]
+    test_numbers: Mapping[str, str]
+    wake_relay: Callable[[], None]
+    clock: Callable[[], int]
 
     async def start(self, newcomer: Newcomer, request: Request | None, address: str | None = None) -> Issued | Started:
         """An activation whose code is on its way, the same for a known number and a new one; or a repeat's answer.
@@ -87,12 +75,12 @@ class Activation:
         """
         e164 = newcomer.phone.e164
         self._check_region(newcomer.phone)
-        if e164 in self._test_numbers:
-            await self._limits.check_phone("test_number", phone_hash(e164))
+        if e164 in self.test_numbers:
+            await self.limits.check_phone("test_number", phone_hash(e164))
         activation_id, code = secrets.token_hex(16), self._new_code(e164)
 
         async def unit(tx: Transaction) -> Issued | Started:
-            earlier = await self._account_issuing.repeat(tx, request)
+            earlier = await self.account_issuing.repeat(tx, request)
             if earlier is not None:
                 return earlier
             pending = self._pending(activation_id, newcomer, code)
@@ -100,11 +88,11 @@ class Activation:
             await self._check_spacing(tx, e164)
             await activations.insert_one(tx, pending)
             started = Started(activation_id, pending.expires_at, pending.resend_at)
-            await self._account_issuing.remember(tx, request, started)
+            await self.account_issuing.remember(tx, request, started)
             return started
 
         with self._place(e164) as place:
-            answer = await write_retrying(self._db, unit)
+            answer = await write_retrying(self.db, unit)
             if isinstance(answer, Started) and answer.activation_id == activation_id:
                 _send(place, e164, code)
         return answer
@@ -114,29 +102,27 @@ class Activation:
 
         Raises ActivationGone, RateLimited before it is time, SmsLimited when too many codes went out.
         """
-        pending = (
-            await activations.find(self._db, activation_id=activation_id) if _ID.fullmatch(activation_id) else None
-        )
+        pending = await activations.find(self.db, activation_id=activation_id) if _ID.fullmatch(activation_id) else None
         if pending is None:
             raise ActivationGone
-        e164 = self._keys.decrypt_phone(pending.phone_cipher)
+        e164 = self.keys.decrypt_phone(pending.phone_cipher)
         code = self._new_code(e164)
 
         async def unit(tx: Transaction) -> Started:
-            now = self._clock()
+            now = self.clock()
             current = await activations.find(tx, activation_id=activation_id)
             if current is None or not _is_open(current, now):
                 raise ActivationGone
             _check_wait(current.resend_at - now)
             await self._spend(tx, e164, address)
             resend_at = _resend_at(current, now)
-            code_hmac = self._keys.code_hmac(activation_id, e164, code)
+            code_hmac = self.keys.code_hmac(activation_id, e164, code)
             if not await activations.set_code(tx, current, code_hmac=code_hmac, resend_at=resend_at, now=now):
                 raise RateLimited(retry_after=RESEND_AFTER_MS[0] // 1000)
             return Started(activation_id, current.expires_at, resend_at)
 
         with self._place(e164) as place:
-            started = await write_retrying(self._db, unit)
+            started = await write_retrying(self.db, unit)
             _send(place, e164, code)
         return started
 
@@ -151,50 +137,50 @@ class Activation:
             raise InvalidField(fields=[("code", "must be the digits of the code")])
         if not _ID.fullmatch(activation_id):
             raise ActivationGone
-        request = self._account_issuing.request("confirm", activation_id, key, f"{activation_id} {code}")
+        request = self.account_issuing.request("confirm", activation_id, key, f"{activation_id} {code}")
 
         async def unit(tx: Transaction) -> Issued | AppError:
-            earlier = await self._account_issuing.repeat(tx, request)
+            earlier = await self.account_issuing.repeat(tx, request)
             if isinstance(earlier, Issued):
                 return earlier
             return await self._take_code(tx, activation_id, code, request)
 
-        answer = await write_retrying(self._db, unit)
+        answer = await write_retrying(self.db, unit)
         if isinstance(answer, AppError):
             raise answer
         if answer.retrieved:
-            self._wake_relay()
+            self.wake_relay()
         return answer
 
     async def _take_code(
         self, tx: Transaction, activation_id: str, code: str, request: Request | None
     ) -> Issued | AppError:
-        now = self._clock()
+        now = self.clock()
         pending = await activations.spend_try(tx, activation_id=activation_id, now=now)
         if pending is None:
             return ActivationGone()
-        e164 = self._keys.decrypt_phone(pending.phone_cipher)
-        if not compare_digest(pending.code_hmac, self._keys.code_hmac(activation_id, e164, code)):
+        e164 = self.keys.decrypt_phone(pending.phone_cipher)
+        if not compare_digest(pending.code_hmac, self.keys.code_hmac(activation_id, e164, code)):
             return CodeIncorrect(extra={"attempts_left": pending.attempts_left})
         await activations.mark_used(tx, activation_id=activation_id, now=now)
-        issued = await self._account_issuing.admit(tx, _newcomer(pending, e164))
+        issued = await self.account_issuing.admit(tx, _newcomer(pending, e164))
         if issued is None:
             return Forbidden(DISABLED)
-        await self._account_issuing.remember(tx, request, issued)
+        await self.account_issuing.remember(tx, request, issued)
         return issued
 
     def _pending(self, activation_id: str, newcomer: Newcomer, code: str) -> Pending:
-        now, e164 = self._clock(), newcomer.phone.e164
+        now, e164 = self.clock(), newcomer.phone.e164
         return Pending(
             activation_id=activation_id,
-            phone_digest=self._keys.phone_digest(phone_hash(e164)).digest,
-            phone_cipher=self._keys.encrypt_phone(e164),
+            phone_digest=self.keys.phone_digest(phone_hash(e164)).digest,
+            phone_cipher=self.keys.encrypt_phone(e164),
             nickname=newcomer.nickname,
             cid=newcomer.cid,
             push_provider=newcomer.push_provider,
             device_type=newcomer.device_type,
             terms_version=newcomer.terms_version,
-            code_hmac=self._keys.code_hmac(activation_id, e164, code),
+            code_hmac=self.keys.code_hmac(activation_id, e164, code),
             attempts_left=TRIES,
             sends=1,
             resend_at=now + RESEND_AFTER_MS[0],
@@ -204,9 +190,9 @@ class Activation:
         )
 
     def _check_region(self, number: Phone) -> None:
-        if not self._regions or number.e164 in self._test_numbers:
+        if not self.regions or number.e164 in self.test_numbers:
             return
-        if self._regions.isdisjoint((number.region_num, country_of(number.e164))):
+        if number.region_num not in self.regions and country_of(number.e164) not in self.regions:
             raise RegionNotAllowed(fields=[("region_num", "no code is sent to this country")])
 
     async def _check_spacing(self, tx: Transaction, e164: str) -> None:
@@ -216,8 +202,8 @@ class Activation:
         """
         if not self._is_counted(e164):
             return
-        now = self._clock()
-        digests = self._keys.phone_digests(phone_hash(e164)).values()
+        now = self.clock()
+        digests = self.keys.phone_digests(phone_hash(e164)).values()
         sends = await activations.list_sends(tx, phone_digests=digests, since=now - SPACING_MS)
         wait_ms = _spacing_wait(sends, now)
         if wait_ms > 0:
@@ -226,17 +212,17 @@ class Activation:
     async def _spend(self, tx: Transaction, e164: str, address: str | None) -> None:
         """Count one more code. Raises SmsLimited; the transaction must then end, so that nothing is counted."""
         if self._is_counted(e164):
-            await self._budgets.spend(tx, e164, address, self._clock())
+            await self.budgets.spend(tx, e164, address, self.clock())
 
     def _is_counted(self, e164: str) -> bool:
-        return self._limits.enabled and e164 not in self._test_numbers
+        return self.limits.enabled and e164 not in self.test_numbers
 
     def _new_code(self, e164: str) -> str:
-        return self._test_numbers.get(e164) or f"{secrets.randbelow(10**6):06d}"
+        return self.test_numbers.get(e164) or f"{secrets.randbelow(10**6):06d}"
 
     def _place(self, e164: str) -> AbstractContextManager[Place | None]:
         """Room in the queue, had before the code is stored; nothing for a number that gets no SMS."""
-        return nullcontext() if e164 in self._test_numbers else self._sms.reserve()
+        return nullcontext() if e164 in self.test_numbers else self.sms.reserve()
 
 
 def _is_open(pending: Pending, now: int) -> bool:

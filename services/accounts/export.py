@@ -3,6 +3,7 @@
 
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from models.db.database import Database
@@ -19,22 +20,22 @@ JSON_TEXTS = ("body", "data")
 """Columns that hold JSON: it becomes part of the document."""
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Export:
     """Writes down what is kept. `clock` gives milliseconds."""
 
-    def __init__(self, *, db: Database, keys: KeyRing, clock: Callable[[], int]) -> None:
-        self._db = db
-        self._keys = keys
-        self._clock = clock
+    db: Database
+    keys: KeyRing
+    clock: Callable[[], int]
 
     async def pieces(self, uid: int) -> AsyncGenerator[str, None]:
         """The text of the document; each row as it is when its page is read. Raises NotFound before the first piece."""
         person = UserId(uid)
-        profile = await personal_data.find_profile(self._db, uid=person)
+        profile = await personal_data.find_profile(self.db, uid=person)
         if profile is None:
             raise NotFound
-        e164 = self._keys.decrypt_phone(profile.phone_cipher) if profile.phone_cipher else None
-        yield f'{{"exported_at": {self._clock()}, "profile": {_text(_profile(profile, e164))}'
+        e164 = self.keys.decrypt_phone(profile.phone_cipher) if profile.phone_cipher else None
+        yield f'{{"exported_at": {self.clock()}, "profile": {_text(_profile(profile, e164))}'
         for section in SECTIONS:
             yield f', "{section.name}": ['
             async for piece in _listed(self._pages(section, person)):
@@ -47,16 +48,16 @@ class Export:
 
     async def _pages(self, section: Section, uid: UserId) -> AsyncIterator[list[dict[str, Any]]]:
         if section.keys is None:
-            yield await personal_data.list_all(self._db, section, person=uid)
+            yield await personal_data.list_all(self.db, section, person=uid)
             return
-        keys = await personal_data.list_keys(self._db, section, uid=uid)
+        keys = await personal_data.list_keys(self.db, section, uid=uid)
         for start in range(0, len(keys), PAGE_ROWS):
-            yield await personal_data.list_page(self._db, section, uid=uid, keys=keys[start : start + PAGE_ROWS])
+            yield await personal_data.list_page(self.db, section, uid=uid, keys=keys[start : start + PAGE_ROWS])
 
     async def _activations(self, e164: str | None) -> AsyncIterator[list[dict[str, Any]]]:
-        digests = self._keys.phone_digests(phone_hash(e164)).values() if e164 else ()
+        digests = self.keys.phone_digests(phone_hash(e164)).values() if e164 else ()
         for digest in digests:
-            yield await personal_data.list_all(self._db, ACTIVATIONS, person=digest)
+            yield await personal_data.list_all(self.db, ACTIVATIONS, person=digest)
 
 
 async def _listed(pages: AsyncIterator[list[dict[str, Any]]]) -> AsyncIterator[str]:

@@ -6,7 +6,7 @@ guesses side by side are counted too. An unknown person, a wrong password and a 
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import Any
 
@@ -37,27 +37,17 @@ CHANGED_MEANWHILE = "The password was changed meanwhile."
 RACES = 2
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Passwords:
     """What people do with passwords. `clock` gives milliseconds."""
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        hashing: Hashing,
-        tokens: Tokens,
-        limits: Limits,
-        default_provider: str,
-        device_tokens: DeviceTokens,
-        clock: Callable[[], int],
-    ) -> None:
-        self._db = db
-        self._hashing = hashing
-        self._tokens = tokens
-        self._limits = limits
-        self._default_provider = default_provider
-        self._device_tokens = device_tokens
-        self._clock = clock
+    db: Database
+    hashing: Hashing
+    tokens: Tokens
+    limits: Limits
+    default_provider: str
+    device_tokens: DeviceTokens
+    clock: Callable[[], int]
 
     async def sign_up(
         self, fields: Mapping[str, Any], *, min_password_bytes: int = MIN_PASSWORD_BYTES
@@ -66,16 +56,16 @@ class Passwords:
 
         Raises InvalidField, EndpointNotAllowed, Taken, Unavailable.
         """
-        signup = read_signup(fields, min_password_bytes=min_password_bytes, default_provider=self._default_provider)
+        signup = read_signup(fields, min_password_bytes=min_password_bytes, default_provider=self.default_provider)
         if signup.device_token is not None:
-            token = await self._device_tokens.check(self._default_provider, signup.device_token, field="device_token")
+            token = await self.device_tokens.check(self.default_provider, signup.device_token, field="device_token")
             signup = replace(signup, device_token=token)
-        if await passwords.find(self._db, signup.name) is not None:
+        if await passwords.find(self.db, signup.name) is not None:
             raise Taken
-        password_hash = await self._hashing.hash(signup.password)
+        password_hash = await self.hashing.hash(signup.password)
 
         async def unit(tx: Transaction) -> Grant | None:
-            now = self._clock()
+            now = self.clock()
             try:
                 uid = await passwords.insert_user(
                     tx, name=signup.name, nickname=signup.nickname, password_hash=password_hash, now=now
@@ -83,12 +73,12 @@ class Passwords:
             except UniqueViolation:
                 return None
             await self._add_device(tx, uid, signup, now)
-            return await self._tokens.start(tx, uid)
+            return await self.tokens.start(tx, uid)
 
-        grant = await write_retrying(self._db, unit)
+        grant = await write_retrying(self.db, unit)
         if grant is None:
             raise Taken
-        return grant.uid, self._tokens.sign(grant)
+        return grant.uid, self.tokens.sign(grant)
 
     async def log_in(
         self, fields: Mapping[str, Any], address: str, new_token: Callable[[], str] = new_secret
@@ -103,7 +93,7 @@ class Passwords:
         for _ in range(RACES):
             grant = await self._open(name, password, address, new_token)
             if grant is not None:
-                return grant.uid, self._tokens.sign(grant)
+                return grant.uid, self.tokens.sign(grant)
         raise Unauthenticated
 
     async def prove(self, caller: Caller, password: object, address: str) -> None:
@@ -133,7 +123,7 @@ class Passwords:
         if before.password_hash is not None:
             current = read_password("current_password", fields.get("current_password"))
             await self._prove(before, address, current, password)
-        password_hash = await self._hashing.hash(password)
+        password_hash = await self.hashing.hash(password)
 
         async def unit(tx: Transaction) -> AppError | None:
             refusal = await self._changed_meanwhile(tx, caller, before)
@@ -142,7 +132,7 @@ class Passwords:
                 await refresh_tokens.end_all(tx, uid=caller.uid, except_family=caller.family)
             return refusal
 
-        _raise(await self._db.write(unit))
+        _raise(await self.db.write(unit))
 
     async def add_name(self, caller: Caller, fields: Mapping[str, Any], address: str) -> None:
         """Give the account an email or login, and the password where it has none; where it has one, it must be right.
@@ -158,7 +148,7 @@ class Passwords:
         password = read_password("password", fields.get("password"), MIN_PASSWORD_BYTES if first else 1)
         password_hash = None
         if first:
-            password_hash = await self._hashing.hash(password)
+            password_hash = await self.hashing.hash(password)
         else:
             await self._prove(before, address, password)
 
@@ -173,11 +163,11 @@ class Passwords:
             if password_hash is not None:
                 await passwords.set_hash(tx, uid=caller.uid, password_hash=password_hash)
             if end_other_sessions:
-                kept, now = caller.credential_id, self._clock()
+                kept, now = caller.credential_id, self.clock()
                 await end_others(tx, uid=caller.uid, credential_id=kept, family=caller.family, now=now)
             return None
 
-        _raise(await self._db.write(unit))
+        _raise(await self.db.write(unit))
 
     async def _open(
         self, name: Name | None, password: bytes, address: str, new_token: Callable[[], str]
@@ -186,26 +176,26 @@ class Passwords:
 
         Raises Unauthenticated, RateLimited, Unavailable.
         """
-        found = await passwords.find(self._db, name) if name else None
+        found = await passwords.find(self.db, name) if name else None
         known = found if found is not None and found.disabled_at is None else None
         stored = known.password_hash if known else None
         subject = _subject(name.kind, name.text) if name else ""
         if not await self._check(stored, password, address, subject) or known is None or stored is None:
             raise Unauthenticated
-        fresh = await self._hashing.hash(password) if self._hashing.is_outdated(stored) else stored
+        fresh = await self.hashing.hash(password) if self.hashing.is_outdated(stored) else stored
 
         async def unit(tx: Transaction) -> Grant | None:
             if await passwords.hold(tx, uid=known.uid) != known:
                 return None
             if fresh != stored:
                 await passwords.set_hash(tx, uid=known.uid, password_hash=fresh)
-            await users.mark_seen(tx, uid=known.uid, now=self._clock())
-            return await self._tokens.start(tx, known.uid, new_token)
+            await users.mark_seen(tx, uid=known.uid, now=self.clock())
+            return await self.tokens.start(tx, known.uid, new_token)
 
-        return await self._db.write(unit)
+        return await self.db.write(unit)
 
     async def _of(self, caller: Caller) -> Password:
-        found = await passwords.find_of(self._db, uid=caller.uid)
+        found = await passwords.find_of(self.db, uid=caller.uid)
         if found is None:
             raise Unauthenticated
         return found
@@ -220,17 +210,17 @@ class Passwords:
 
     async def _check(self, stored: str | None, password: bytes, address: str, subject: str) -> bool:
         """Whether the password is right. Raises RateLimited before it is looked at, and Unavailable."""
-        with self._hashing.place():  # who finds none has not failed
-            failure = await self._limits.count_failure(address, subject)
-            right = await self._hashing.verify(stored, password)
+        with self.hashing.place():  # who finds none has not failed
+            failure = await self.limits.count_failure(address, subject)
+            right = await self.hashing.verify(stored, password)
         if right:
-            await self._limits.forgive(failure)
+            await self.limits.forgive(failure)
         return right
 
     async def _changed_meanwhile(self, tx: Transaction, caller: Caller, before: Password) -> AppError | None:
         # First: nothing ends the caller's credential from here on.
         current = await passwords.hold(tx, uid=caller.uid)
-        if not await is_live(tx, caller, self._clock()):
+        if not await is_live(tx, caller, self.clock()):
             return Unauthenticated()
         return None if current == before else Conflict(CHANGED_MEANWHILE)
 
@@ -239,7 +229,7 @@ class Passwords:
             await devices.register(
                 tx,
                 uid=uid,
-                provider=self._default_provider,
+                provider=self.default_provider,
                 app="",
                 token=signup.device_token,
                 device_type=signup.device_type,

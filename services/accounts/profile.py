@@ -2,7 +2,7 @@
 """Accounts: how one begins, what it says of its person, and its ukey."""
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from models.clock import DAY_MS
@@ -27,6 +27,7 @@ NO_PHONE = "An account without a phone has no ukey."
 PROFILE = ("nickname", "discoverable")
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Accounts:
     """What people do with their own account. `clock` gives milliseconds.
 
@@ -34,30 +35,16 @@ class Accounts:
     `providers` are the push providers that a device may be registered with.
     """
 
-    def __init__(
-        self,
-        *,
-        db: Database,
-        keys: KeyRing,
-        limits: Limits,
-        account_issuing: AccountIssuing,
-        activation: Activation,
-        activation_required: bool,
-        default_provider: str,
-        providers: Collection[str],
-        device_tokens: DeviceTokens,
-        clock: Callable[[], int],
-    ) -> None:
-        self._db = db
-        self._keys = keys
-        self._limits = limits
-        self._account_issuing = account_issuing
-        self._activation = activation
-        self._activation_required = activation_required
-        self._default_provider = default_provider
-        self._providers = frozenset(providers)
-        self._device_tokens = device_tokens
-        self._clock = clock
+    db: Database
+    keys: KeyRing
+    limits: Limits
+    account_issuing: AccountIssuing
+    activation: Activation
+    activation_required: bool
+    default_provider: str
+    providers: Collection[str]
+    device_tokens: DeviceTokens
+    clock: Callable[[], int]
 
     async def register(
         self, fields: Mapping[str, Any], key: str | None, address: str | None = None
@@ -67,21 +54,21 @@ class Accounts:
         Raises InvalidField, InvalidPhone, EndpointNotAllowed, RegionNotAllowed, IdempotencyConflict, RateLimited,
         SmsLimited, Unavailable.
         """
-        newcomer = read_newcomer(fields, default_provider=self._default_provider, providers=self._providers)
-        await self._limits.check_phone("register", phone_hash(newcomer.phone.e164), address=address or "")
+        newcomer = read_newcomer(fields, default_provider=self.default_provider, providers=self.providers)
+        await self.limits.check_phone("register", phone_hash(newcomer.phone.e164), address=address or "")
         if newcomer.cid is not None:
-            cid = await self._device_tokens.check(newcomer.push_provider, newcomer.cid, field="cid")
+            cid = await self.device_tokens.check(newcomer.push_provider, newcomer.cid, field="cid")
             newcomer = replace(newcomer, cid=cid)
-        request = self._account_issuing.request("register", "", key, newcomer.canonical())
-        if not self._activation_required:
+        request = self.account_issuing.request("register", "", key, newcomer.canonical())
+        if not self.activation_required:
             answer = await self._create(newcomer, request)
             if answer is not None:
                 return answer
-        return await self._activation.start(newcomer, request, address)
+        return await self.activation.start(newcomer, request, address)
 
     async def me(self, uid: UserId) -> dict[str, Any]:
         """A person's own account, as section 1 of the HTTP contract has it."""
-        return self._profile(await users.get(self._db, uid))
+        return self._profile(await users.get(self.db, uid))
 
     async def patch_me(self, uid: UserId, fields: Mapping[str, Any]) -> dict[str, Any]:
         """Change what is named and leave the rest; the account as it is then. Raises InvalidField."""
@@ -94,7 +81,7 @@ class Accounts:
             )
             return await users.get(tx, uid)
 
-        return self._profile(await write_retrying(self._db, unit))
+        return self._profile(await write_retrying(self.db, unit))
 
     async def renew_ukey(self, caller: Caller, *, end_other_sessions: bool = False) -> str:
         """A new ukey. The one that asked lives until the new one is used, at most a day; every other ends now.
@@ -111,7 +98,7 @@ class Accounts:
         ukey = new_ukey()
 
         async def unit(tx: Transaction) -> None:
-            now = self._clock()
+            now = self.clock()
             # First: nothing ends the caller's credential from here on.
             await users.mark_seen(tx, uid=caller.uid, now=now)
             if not await is_live(tx, caller, now):
@@ -125,18 +112,18 @@ class Accounts:
             await credentials.expire_all(tx, uid=caller.uid, expires_at=now + DAY_MS)
             await credentials.insert_ukey(tx, uid=caller.uid, digest=ukey_digest(ukey), now=now)
 
-        await write_retrying(self._db, unit)
+        await write_retrying(self.db, unit)
         return ukey
 
     async def get_user(self, uid: int) -> dict[str, Any]:
         """What anybody may know of a person. Raises NotFound."""
-        user = await users.get(self._db, uid)
+        user = await users.get(self.db, uid)
         return {"uid": user.uid, "nickname": user.nickname}
 
     async def find_by_name(self, kind: NameKind, text: str) -> UserId:
         """Whose email or login this is. Raises NotFound, also for an account that is shut out."""
         name = parse_name(kind, text)
-        found = await passwords.find(self._db, name) if name else None
+        found = await passwords.find(self.db, name) if name else None
         if found is None or found.disabled_at is not None:
             raise NotFound
         return found.uid
@@ -146,20 +133,20 @@ class Accounts:
         hashed = phone_hash(newcomer.phone.e164)
 
         async def unit(tx: Transaction) -> Issued | Started | None:
-            earlier = await self._account_issuing.repeat(tx, request)
+            earlier = await self.account_issuing.repeat(tx, request)
             if earlier is not None:
                 return earlier
-            digest = self._keys.phone_digest(hashed)  # here, by the key ring of this moment
+            digest = self.keys.phone_digest(hashed)  # here, by the key ring of this moment
             if await users.find_uid_by_phone(tx, digest) is not None:
                 return None
-            issued = await self._account_issuing.create(tx, newcomer)
-            await self._account_issuing.remember(tx, request, issued)
+            issued = await self.account_issuing.create(tx, newcomer)
+            await self.account_issuing.remember(tx, request, issued)
             return issued
 
-        return await write_retrying(self._db, unit)
+        return await write_retrying(self.db, unit)
 
     def _profile(self, user: User) -> dict[str, Any]:
-        e164 = self._keys.decrypt_phone(user.phone_cipher) if user.phone_cipher else None
+        e164 = self.keys.decrypt_phone(user.phone_cipher) if user.phone_cipher else None
         return {
             "uid": user.uid,
             "nickname": user.nickname,

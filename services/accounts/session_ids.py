@@ -7,6 +7,7 @@ is a UUID's (RFC 9562, version 4: 122 random bits), which no refresh token has: 
 
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
 from uuid import uuid4
 
 from models.clock import DAY_MS
@@ -26,12 +27,12 @@ def new_session_id() -> str:
     return str(uuid4())
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class SessionIds:
     """Turns session ids into callers. `clock` gives milliseconds."""
 
-    def __init__(self, *, db: Database, clock: Callable[[], int]) -> None:
-        self._db = db
-        self._clock = clock
+    db: Database
+    clock: Callable[[], int]
 
     async def caller(self, session_id: str) -> Caller:
         """The person whose session this is, however its letters are written; it ends 30 days after its last use.
@@ -39,8 +40,8 @@ class SessionIds:
         Raises Unauthenticated.
         """
         folded = session_id.lower()
-        token = await refresh_tokens.find(self._db, digest=secret_digest(folded)) if _FORM.fullmatch(folded) else None
-        now = self._clock()
+        token = await refresh_tokens.find(self.db, digest=secret_digest(folded)) if _FORM.fullmatch(folded) else None
+        now = self.clock()
         if token is None or token.expires_at <= now or token.disabled_at is not None:
             raise Unauthenticated
         if token.expires_at <= now + REFRESH_MS - DAY_MS:
@@ -54,4 +55,4 @@ class SessionIds:
             await users.mark_seen(tx, uid=token.uid, now=now)
             await refresh_tokens.prolong(tx, token_id=token.token_id, expires_at=now + REFRESH_MS)
 
-        await self._db.write(unit)
+        await self.db.write(unit)

@@ -17,7 +17,7 @@ from models.db.database import Database, Transaction
 from models.db.tables import credentials, devices, refresh_tokens, users
 from models.db.tables.refresh_tokens import RefreshToken
 from models.errors import AppError, Forbidden, TokenReused, Unauthenticated
-from models.keys import KeyRing, new_secret, secret_digest
+from models.keys import new_secret, secret_digest
 from models.user import UserId
 from services.authentication import Caller, is_live
 
@@ -50,13 +50,13 @@ class Grant:
     refresh_token: str = field(repr=False)
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Tokens:
     """Opens, prolongs and ends sessions. `clock` gives milliseconds."""
 
-    def __init__(self, *, db: Database, keys: KeyRing, clock: Callable[[], int]) -> None:
-        self._db = db
-        self._access = AccessTokens(keys)
-        self._clock = clock
+    db: Database
+    access_tokens: AccessTokens
+    clock: Callable[[], int]
 
     async def start(self, tx: Transaction, uid: UserId, new_token: Callable[[], str] = new_secret) -> Grant:
         """Open a session in a caller's transaction; the person's oldest ends where they have too many."""
@@ -66,7 +66,7 @@ class Tokens:
 
     def sign(self, grant: Grant) -> TokenPair:
         """The pair to hand over once the transaction of the grant is committed."""
-        access_token, expires_at = self._access.sign(grant.uid, grant.family, self._clock())
+        access_token, expires_at = self.access_tokens.sign(grant.uid, grant.family, self.clock())
         return TokenPair(access_token, expires_at, grant.refresh_token)
 
     async def open(self, caller: Caller) -> TokenPair:
@@ -75,14 +75,14 @@ class Tokens:
             raise Forbidden(ONLY_KEYS)
 
         async def unit(tx: Transaction) -> Grant:
-            now = self._clock()
+            now = self.clock()
             # First: nothing ends the caller's credential from here on.
             await users.mark_seen(tx, uid=caller.uid, now=now)
             if not await is_live(tx, caller, now):
                 raise Unauthenticated
             return await self.start(tx, caller.uid)
 
-        return self.sign(await self._db.write(unit))
+        return self.sign(await self.db.write(unit))
 
     async def refresh(self, refresh_token: str) -> TokenPair:
         """Exchange the token for a new pair; again within a minute, as long as the new one was not used.
@@ -96,7 +96,7 @@ class Tokens:
 
         async def unit(tx: Transaction) -> Grant | AppError:
             token = await refresh_tokens.find(tx, digest=digest)
-            now = self._clock()
+            now = self.clock()
             if token is None or token.expires_at <= now or token.disabled_at is not None:
                 return Unauthenticated()
             # Held: who ends the person's sessions waits for the successor, or this waits and finds the token gone.
@@ -104,7 +104,7 @@ class Tokens:
                 return Unauthenticated()
             return await self._exchange(tx, token, digest, now)
 
-        answer = await self._db.write(unit)
+        answer = await self.db.write(unit)
         if isinstance(answer, AppError):
             raise answer
         return self.sign(answer)
@@ -118,7 +118,7 @@ class Tokens:
         async def unit(tx: Transaction) -> None:
             await refresh_tokens.end_family(tx, uid=caller.uid, family=family)
 
-        await self._db.write(unit)
+        await self.db.write(unit)
 
     async def _exchange(self, tx: Transaction, token: RefreshToken, digest: bytes, now: int) -> Grant | AppError:
         if not await refresh_tokens.mark_used(tx, token_id=token.token_id, now=now):
@@ -148,7 +148,7 @@ class Tokens:
     async def _grant(
         self, tx: Transaction, uid: UserId, family: str, new_token: Callable[[], str] = new_secret
     ) -> Grant:
-        now, token = self._clock(), new_token()
+        now, token = self.clock(), new_token()
         await refresh_tokens.insert_token(
             tx, uid=uid, family=family, digest=secret_digest(token), now=now, expires_at=now + REFRESH_MS
         )

@@ -63,6 +63,7 @@ class Report:
         self.repaired[kind] = self.repaired.get(kind, 0) + count
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Fsck:
     """One run over one store and its database, which may be in use.
 
@@ -71,28 +72,17 @@ class Fsck:
     Unreadable files stay: the disk may be mended. A damaged database is reported and nothing else is looked at.
     """
 
-    def __init__(
-        self,
-        db: Database,
-        store: DiskStore,
-        *,
-        clock: Callable[[], int],
-        orphan_seconds: float,
-        repair: bool = False,
-        on_step: Callable[[str, int], None] = lambda _step, _done: None,
-    ) -> None:
-        """`on_step` is told what is looked at and how much of it is done."""
-        self._db = db
-        self._store = store
-        self._clock = clock
-        self._orphan_seconds = orphan_seconds
-        self._repair = repair
-        self._on_step = on_step
-        self._report = Report()
+    db: Database
+    store: DiskStore
+    clock: Callable[[], int]
+    orphan_seconds: float
+    repair: bool = False
+    on_step: Callable[[str, int], None] = lambda _step, _done: None
+    _report: Report = field(init=False, default_factory=Report)
 
     async def run(self) -> Report:
         """Look at everything once."""
-        self._on_step("database", 0)
+        self.on_step("database", 0)
         for line in await self._damages():
             self._report.found(DAMAGED, line)
         if self._report.clean:
@@ -104,7 +94,7 @@ class Fsck:
 
     async def _damages(self) -> list[str]:
         try:
-            return await integrity.list_damages(self._db)
+            return await integrity.list_damages(self.db)
         except Busy:
             raise
         except DatabaseError as error:
@@ -112,15 +102,15 @@ class Fsck:
 
     async def _check_images(self) -> None:
         after = 0
-        while kept := await image_files.list_kept(self._db, after=after, limit=BATCH_WAITS):
-            self._on_step("images", self._report.images)
+        while kept := await image_files.list_kept(self.db, after=after, limit=BATCH_WAITS):
+            self.on_step("images", self._report.images)
             after = kept[-1].message_id
-            sizes = await self._store.sizes(image.message_key for image in kept)
+            sizes = await self.store.sizes(image.message_key for image in kept)
             judged = [(image, await self._judge(image, sizes.get(image.message_key))) for image in kept]
             confirmed = [(image, kind) for image, kind in judged if kind and await self._is_kept(image.message_id)]
             for image, kind in confirmed:
                 self._report.found(kind, image.message_id)
-            if self._repair:
+            if self.repair:
                 await self._give_up([(image, kind) for image, kind in confirmed if kind != UNREADABLE])
             self._report.images += len(kept)
             self._report.bytes += sum(image.size for image in kept)
@@ -132,7 +122,7 @@ class Fsck:
         if size != image.size:
             return WRONG_SIZE
         try:
-            digest = await self._store.digest(image.message_key)
+            digest = await self.store.digest(image.message_key)
         except StorageError:
             return UNREADABLE
         if digest is None:
@@ -141,71 +131,71 @@ class Fsck:
 
     async def _is_kept(self, message_id: MessageId) -> bool:
         """Whether the image's file should still be there: no file goes before the commit that says when."""
-        image = await image_files.find_kept(self._db, message_id)
-        return image is not None and (image.purge_at is None or image.purge_at > self._clock())
+        image = await image_files.find_kept(self.db, message_id)
+        return image is not None and (image.purge_at is None or image.purge_at > self.clock())
 
     async def _give_up(self, lost: list[tuple[Kept, str]]) -> None:
         """End images whose bytes are lost."""
         ids = [image.message_id for image, _ in lost]
         for image, kind in lost:
             if kind != MISSING:
-                await self._store.quarantine(image.message_key)
-        while waits := await messages.list_waiting(self._db, ids, BATCH_WAITS):
+                await self.store.quarantine(image.message_key)
+        while waits := await messages.list_waiting(self.db, ids, BATCH_WAITS):
 
             async def end(tx: Transaction, waits: list[messages.Waiting] = waits) -> int:
-                return await expire(tx, waits, self._clock(), DeliveryState.LOST)
+                return await expire(tx, waits, self.clock(), DeliveryState.LOST)
 
-            await self._db.write(end)
+            await self.db.write(end)
 
         async def mark(tx: Transaction) -> None:
             for message_id in ids:
-                await messages.end_if_nobody_waits(tx, message_id, self._clock())
+                await messages.end_if_nobody_waits(tx, message_id, self.clock())
             await image_files.mark_removed(tx, ids)
 
         if ids:
-            await self._db.write(mark)
+            await self.db.write(mark)
         for _, kind in lost:
             self._report.mended(kind, 1)
 
     async def _check_files(self) -> None:
-        async for unknown in find_unknown(self._db, self._store, self._orphan_seconds):
-            self._on_step("files", self._report.problems[ORPHAN])
-            there = list(await self._store.sizes(unknown))
-            known = await image_files.list_stored_keys(self._db, there)
+        async for unknown in find_unknown(self.db, self.store, self.orphan_seconds):
+            self.on_step("files", self._report.problems[ORPHAN])
+            there = list(await self.store.sizes(unknown))
+            known = await image_files.list_stored_keys(self.db, there)
             orphans = [key for key in there if key not in known]
             for key in orphans:
                 self._report.found(ORPHAN, key)
-            if self._repair and orphans:
-                await self._store.remove_many(orphans)
+            if self.repair and orphans:
+                await self.store.remove_many(orphans)
                 self._report.mended(ORPHAN, len(orphans))
 
     async def _check_counters(self) -> None:
         after = 0
-        self._on_step("counters", 0)
-        while uids := await integrity.list_miscounted(self._db, after=after, limit=BATCH_ROWS):
+        self.on_step("counters", 0)
+        while uids := await integrity.list_miscounted(self.db, after=after, limit=BATCH_ROWS):
             after = uids[-1]
             for uid in uids:
                 self._report.found(MISCOUNTED, uid)
-            if self._repair:
+            if self.repair:
 
                 async def unit(tx: Transaction, uids: list[int] = uids) -> None:
                     await events.lock_counters(tx, uids)
                     await integrity.recount(tx, uids)
 
-                await self._db.write(unit)
+                await self.db.write(unit)
                 self._report.mended(MISCOUNTED, len(uids))
 
     async def _check_pushes(self) -> None:
         after = 0
-        self._on_step("pushes", 0)
-        while rows := await integrity.list_pushes_of_nothing(self._db, after=after, limit=BATCH_ROWS):
+        self.on_step("pushes", 0)
+        while rows := await integrity.list_pushes_of_nothing(self.db, after=after, limit=BATCH_ROWS):
             after = rows[-1]
             for row in rows:
                 self._report.found(PUSH_OF_NOTHING, row)
-            if self._repair:
+            if self.repair:
 
                 async def unit(tx: Transaction, rows: list[int] = rows) -> None:
                     await integrity.delete_pushes(tx, rows)
 
-                await self._db.write(unit)
+                await self.db.write(unit)
                 self._report.mended(PUSH_OF_NOTHING, len(rows))

@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -61,16 +62,19 @@ def staged_database(location: Location, mark: Path, now: int) -> StagedDatabase:
     return StagedTables(location, mark, now) if isinstance(location, MysqlLocation) else StagedFile(location, now)
 
 
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StagedFile:
     """A SQLite file beside the one whose place it will take."""
 
-    def __init__(self, place: Path, now: int) -> None:
-        self.location = staged(place)
-        self._place = place
-        self._now = now
+    place: Path
+    now: int
+
+    @property
+    def location(self) -> Path:
+        return staged(self.place)
 
     async def check_free(self, *, force: bool) -> bool:  # noqa: ARG002 - who owns the directory has the file
-        return not self._place.exists()
+        return not self.place.exists()
 
     async def stage(self, folder: Path, manifest: Manifest, say: Say) -> None:
         say("database")
@@ -84,10 +88,10 @@ class StagedFile:
 
     def set_aside(self) -> list[str]:
         # A log left beside another database would be read into it.
-        return [name for ending in LOG_ENDINGS for name in set_aside(self._place, self._now, ending)]
+        return [name for ending in LOG_ENDINGS for name in set_aside(self.place, self.now, ending)]
 
     def take_place(self) -> None:
-        self.location.rename(self._place)
+        self.location.rename(self.place)
 
     async def undo(self) -> None:
         for ending in (*LOG_ENDINGS, "-journal"):

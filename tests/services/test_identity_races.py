@@ -7,6 +7,7 @@ was taken away once, and each compare-and-set on tokens, tries, codes, budgets a
 
 import secrets
 from collections.abc import AsyncIterator, Coroutine
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -226,7 +227,7 @@ async def test_a_code_is_sent_again_once_however_many_ask_at_once(world: World) 
 
 
 async def test_a_number_proved_by_many_at_once_is_one_account(world: World) -> None:
-    world.accounts._activation_required = True
+    world.accounts = replace(world.accounts, activation_required=True)
     confirms = [await begin(world) for _ in range(4)]
     issued = of(Issued, await at_once(confirms))
     assert len(issued) == 4

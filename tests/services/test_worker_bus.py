@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from models.access_token import AccessTokens
 from models.clock import now_ms
 from models.db.database import Database, Transaction
 from models.db.tables import events
@@ -49,7 +50,7 @@ async def process(engine: Engine, worker_bus: WorkerBus | None = None) -> AsyncI
     limits = Limits(db=db, keys=keys, enabled=False, **shipped.rates())
     made = Events(
         db=db,
-        authentication=Authentication(db=db, keys=keys, limits=limits, clock=now_ms),
+        authentication=Authentication(db=db, keys=keys, access_tokens=AccessTokens(keys), limits=limits, clock=now_ms),
         max_readers=100,
         clock=now_ms,
         readers=SharedCounter(),

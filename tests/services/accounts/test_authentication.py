@@ -5,6 +5,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import replace
 
 import pytest
 
@@ -181,16 +182,16 @@ async def test_a_database_that_takes_no_writes_still_lets_people_in(world: World
     issued = await world.register()
     fresh = await world.accounts.renew_ukey(await world.login(issued))
     world.clock.now += DAY_MS - 1
-    patient = world.authentication._db
+    patient = world.authentication
     if isinstance(world.engine, SqliteEngine):
-        world.authentication._db = SqliteDatabase(world.engine.path, busy_seconds=0.1)
+        world.authentication = replace(patient, db=SqliteDatabase(world.engine.path, busy_seconds=0.1))
     with unwritable(world.engine):
         assert (await world.login(issued, fresh)).uid == issued.uid
         assert (await world.login(issued)).uid == issued.uid
         await _settled(world)
-    if world.authentication._db is not patient:
-        await world.authentication._db.close()
-        world.authentication._db = patient
+    if world.authentication is not patient:
+        await world.authentication.db.close()
+        world.authentication = patient
 
     await world.login(issued, fresh)
     with pytest.raises(Unauthenticated):

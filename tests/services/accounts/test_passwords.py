@@ -3,6 +3,7 @@
 
 import asyncio
 import threading
+from dataclasses import replace
 from typing import Any, Literal
 
 import pytest
@@ -182,7 +183,8 @@ class HeldHasher(CountingHasher):
 async def test_a_full_queue_is_said_so_and_is_nobodys_failure(world: World) -> None:
     await world.passwords.sign_up(ANN)
     held = HeldHasher()
-    world.passwords._hashing = slow = Hashing(hasher=held, max_pending=4)
+    slow = Hashing(hasher=held, max_pending=4)
+    world.passwords = replace(world.passwords, hashing=slow)
     for _ in range(2):
         answers = []
         for answer in asyncio.as_completed([code_of(world, ANN) for _ in range(200)]):

@@ -200,7 +200,7 @@ async def test_another_persons_family_lets_nobody_in(world: World) -> None:
     ben = await world.register(OTHER)
     caller = await world.authentication.bearer(pair.access_token)
     assert caller.family
-    forged, _ = world.tokens._access.sign(ben.uid, caller.family, world.clock())
+    forged, _ = world.tokens.access_tokens.sign(ben.uid, caller.family, world.clock())
     with pytest.raises(Unauthenticated):
         await world.authentication.bearer(forged)
     with pytest.raises(Unauthenticated):

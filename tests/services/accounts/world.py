@@ -10,6 +10,7 @@ from argon2 import PasswordHasher
 from sqlalchemy import bindparam, update
 
 from httpclient.endpoints import Endpoints
+from models.access_token import AccessTokens
 from models.db.database import Database, Row, Statement, Transaction, Unit
 from models.db.schema import users
 from models.keys import KeyRing, new_key_ring
@@ -202,9 +203,10 @@ async def open_world(
         device_tokens=device_tokens,
         clock=clock,
     )
-    authentication = Authentication(db=db, keys=keys, limits=limits, clock=clock)
+    access_tokens = AccessTokens(keys)
+    authentication = Authentication(db=db, keys=keys, access_tokens=access_tokens, limits=limits, clock=clock)
     hasher = CountingHasher()
-    hashing, tokens = Hashing(hasher=hasher), Tokens(db=db, keys=keys, clock=clock)
+    hashing, tokens = Hashing(hasher=hasher), Tokens(db=db, access_tokens=access_tokens, clock=clock)
     hasher.computations = 0
     passwords = Passwords(
         db=db,
