@@ -18,7 +18,7 @@ from models.access_token import AccessTokens
 from models.db.database import Changed, Database, Row, Statement, Transaction, Unit, Value
 from models.db.tables import credentials, phone_index
 from models.ids import MAX_ID
-from models.keys import new_ukey, ukey_digest
+from models.keys import new_secret, secret_digest
 from models.paging import IdRange
 from models.phone import phone_hash
 from models.user import UserId
@@ -104,8 +104,8 @@ class Requests:
     async def _let_in(self, uid: UserId, tx: Transaction) -> None:
         digests = self._town.keys.phone_digests(_phone(uid))
         await phone_index.insert_digests(tx, uid=uid, digests=digests)
-        self._ukeys[uid] = new_ukey()
-        await credentials.insert_ukey(tx, uid=uid, digest=ukey_digest(self._ukeys[uid]), now=self._town.clock())
+        self._ukeys[uid] = new_secret()
+        await credentials.insert_ukey(tx, uid=uid, digest=secret_digest(self._ukeys[uid]), now=self._town.clock())
 
     async def _caller(self, uid: UserId) -> Caller:
         caller = await self._authentication.basic(_phone(uid), self._ukeys[uid], "127.0.0.1")

@@ -119,16 +119,13 @@ class KeyRing:
 
 
 def new_secret() -> str:
-    """256 random bits, base64url without padding: 43 characters. What a refresh token is, as a ukey."""
+    """A ukey or a refresh token: 256 random bits, base64url without padding, 43 characters."""
     return secrets.token_urlsafe(KEY_BYTES)
 
 
 def secret_digest(secret: str) -> bytes:
-    """What is kept of it. SHA-256: enough for a secret of 256 random bits."""
+    """What is stored of such a secret: its SHA-256, enough for 256 random bits."""
     return sha256(secret.encode()).digest()
-
-
-new_ukey, ukey_digest = new_secret, secret_digest  # by their older names
 
 
 def open_key_ring(path: Path, *, sealed: bytes | None) -> KeyRing:

@@ -17,7 +17,7 @@ from models.db.database import Database, DatabaseError, Reader, Transaction
 from models.db.tables import credentials, refresh_tokens, users
 from models.db.tables.credentials import Ukey
 from models.errors import Unauthenticated
-from models.keys import KeyRing, ukey_digest
+from models.keys import KeyRing, secret_digest
 from models.phone import is_phone_hash, phone_hash
 from models.user import UserId
 from services.limits import Limits
@@ -65,7 +65,7 @@ class Authentication:
         if known and _UKEY.fullmatch(ukey):
             rows = await credentials.list_for_phone(self.db, self.keys.phone_digest(phone_hash))
             now = self.clock()
-            used = _matching(rows, ukey_digest(ukey), now)
+            used = _matching(rows, secret_digest(ukey), now)
             if used is not None and used.disabled_at is None:
                 await self._note_use(used, rows, now)
                 return Caller(used.uid, phone_hash, used.credential_id)

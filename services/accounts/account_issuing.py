@@ -21,7 +21,7 @@ from models.db.tables import (
     users,
 )
 from models.db.tables.devices import DeviceId
-from models.keys import KeyRing, new_ukey, ukey_digest
+from models.keys import KeyRing, new_secret, secret_digest
 from models.phone import phone_hash
 from models.user import User, UserId
 from services import idempotency
@@ -121,14 +121,14 @@ class AccountIssuing:
         await idempotency.remember(tx, request, reply, uid=uid, now=self.clock(), keep_ms=REPEAT_MS)
 
     async def _issue(self, tx: Transaction, uid: UserId, hashed: str, *, retrieved: bool) -> Issued:
-        ukey = new_ukey()
-        credential_id = await credentials.insert_ukey(tx, uid=uid, digest=ukey_digest(ukey), now=self.clock())
+        ukey = new_secret()
+        credential_id = await credentials.insert_ukey(tx, uid=uid, digest=secret_digest(ukey), now=self.clock())
         return Issued(uid, ukey, hashed, credential_id, retrieved)
 
     async def _issue_again(self, tx: Transaction, uid: int, credential_id: int, *, retrieved: bool) -> Issued | None:
-        ukey = new_ukey()
+        ukey = new_secret()
         replaced = await credentials.replace_ukey(
-            tx, uid=uid, credential_id=credential_id, digest=ukey_digest(ukey), now=self.clock()
+            tx, uid=uid, credential_id=credential_id, digest=secret_digest(ukey), now=self.clock()
         )
         user = await users.find(tx, uid) if replaced else None
         if user is None or user.phone_cipher is None:

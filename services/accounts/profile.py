@@ -9,7 +9,7 @@ from models.clock import DAY_MS
 from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import credentials, passwords, users
 from models.errors import Forbidden, NotFound, Unauthenticated
-from models.keys import KeyRing, new_ukey, ukey_digest
+from models.keys import KeyRing, new_secret, secret_digest
 from models.login import NameKind, parse_name
 from models.phone import phone_hash
 from models.user import User, UserId
@@ -95,7 +95,7 @@ class Accounts:
         """
         if caller.phone_hash is None:
             raise Forbidden(NO_PHONE)
-        ukey = new_ukey()
+        ukey = new_secret()
 
         async def unit(tx: Transaction) -> None:
             now = self.clock()
@@ -110,7 +110,7 @@ class Accounts:
                 kept = kept or await credentials.find_oldest(tx, uid=caller.uid, now=now)
                 await credentials.delete_others(tx, uid=caller.uid, credential_id=kept or 0)
             await credentials.expire_all(tx, uid=caller.uid, expires_at=now + DAY_MS)
-            await credentials.insert_ukey(tx, uid=caller.uid, digest=ukey_digest(ukey), now=now)
+            await credentials.insert_ukey(tx, uid=caller.uid, digest=secret_digest(ukey), now=now)
 
         await write_retrying(self.db, unit)
         return ukey

@@ -84,7 +84,7 @@ def test_what_is_kept_of_a_request_cannot_be_guessed_without_the_ring() -> None:
 
 
 def test_a_ukey_is_256_bits_of_base64url() -> None:
-    made = {keys.new_ukey() for _ in range(100)}
+    made = {keys.new_secret() for _ in range(100)}
 
     assert len(made) == 100
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{43}", ukey) for ukey in made)

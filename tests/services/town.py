@@ -14,7 +14,7 @@ from models.clock import HOUR_MS
 from models.db.database import Database, Transaction
 from models.db.tables import credentials, outbox, users
 from models.db.tables.outbox import Claimed, Kind, State
-from models.keys import KeyRing, new_key_ring, new_ukey, ukey_digest
+from models.keys import KeyRing, new_key_ring, new_secret, secret_digest
 from models.rules import SendPolicy
 from models.user import UserId
 from services import membership
@@ -144,7 +144,9 @@ class Town:
     async def _newcomer(self, tx: Transaction) -> Caller:
         now, tel = self.clock(), self.keys.encrypt_phone("+8613900139000")
         uid = await users.insert_user(tx, nickname="x", region_num="86", phone_cipher=tel, terms_version=None, now=now)
-        return Caller(uid, None, await credentials.insert_ukey(tx, uid=uid, digest=ukey_digest(new_ukey()), now=now))
+        return Caller(
+            uid, None, await credentials.insert_ukey(tx, uid=uid, digest=secret_digest(new_secret()), now=now)
+        )
 
     async def send(
         self,

@@ -13,7 +13,7 @@ from models.clock import DAY_MS
 from models.db.sqlite.connection import connect
 from models.db.sqlite.engine import SqliteDatabase
 from models.errors import RateLimited, Unauthenticated
-from models.keys import new_ukey
+from models.keys import new_secret
 from models.phone import phone_hash
 from tests.services.accounts.world import E164, OTHER, World
 from tests.support.engines import ON_SQLITE, Engine, SqliteEngine, mariadb_server
@@ -42,7 +42,7 @@ async def test_an_unknown_phone_and_a_wrong_ukey_look_and_cost_the_same(world: W
     for hashed in (issued.phone_hash, UNKNOWN):
         world.db.reads = 0
         with pytest.raises(Unauthenticated) as refused:
-            await world.authentication.basic(hashed, new_ukey(), "192.0.2.1")
+            await world.authentication.basic(hashed, new_secret(), "192.0.2.1")
         seen.append((str(refused.value), refused.value.code, refused.value.retry_after, world.db.reads))
 
     assert seen[0] == seen[1]
@@ -80,7 +80,7 @@ async def test_guessing_is_refused_and_the_victim_is_not(world: World) -> None:
     answers: dict[str, int] = {}
     for _ in range(1_000):
         try:
-            await world.login(issued, new_ukey(), "198.51.100.66")
+            await world.login(issued, new_secret(), "198.51.100.66")
         except (Unauthenticated, RateLimited) as error:
             answers[error.code] = answers.get(error.code, 0) + 1
 
@@ -93,13 +93,13 @@ async def test_guessing_is_refused_and_the_victim_is_not(world: World) -> None:
 async def test_guessing_at_many_phones_is_refused_by_address(world: World) -> None:
     async def guess(number: int) -> str:
         with pytest.raises((Unauthenticated, RateLimited)) as refused:
-            await world.authentication.basic(phone_hash(f"+86137{number:08d}"), new_ukey(), "198.51.100.66")
+            await world.authentication.basic(phone_hash(f"+86137{number:08d}"), new_secret(), "198.51.100.66")
         return str(refused.value.code)
 
     codes = await asyncio.gather(*map(guess, range(3_100)))
     assert Counter(codes) == {"unauthenticated": 3_000, "rate_limited": 100}
     with pytest.raises(Unauthenticated):
-        await world.authentication.basic(UNKNOWN, new_ukey(), "198.51.100.67")
+        await world.authentication.basic(UNKNOWN, new_secret(), "198.51.100.67")
 
 
 async def test_a_renewed_ukey_ends_the_old_one_on_its_first_use(world: World) -> None:
