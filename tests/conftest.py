@@ -7,13 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import engines
+from tests.support import engines, tools
 from tests.support.engines import Engine, NewFolder
 from tests.support.own_config import no_settings_in_the_environment, write
 
 __all__ = ["no_settings_in_the_environment", "write"]
 
-MISSING = "" if "mariadb" in engines.NAMES else "No mariadbd is installed (make test-deps): its half is skipped"
+MISSING = [
+    *([] if "mariadb" in engines.NAMES else ["mariadbd (its half of the tests is skipped)"]),
+    *tools.MISSING,
+]
 
 
 @pytest.fixture
@@ -67,9 +70,11 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def pytest_configure() -> None:
     if MISSING and os.environ.get("CI") == "true":
-        raise pytest.UsageError(f"{MISSING}, which is a failure in CI")
+        raise pytest.UsageError(f"not installed (make test-deps): {', '.join(MISSING)}, which is a failure in CI")
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if MISSING:
-        terminalreporter.write_line(MISSING)
+        terminalreporter.write_line(
+            f"not installed, so what needs it is skipped (make test-deps): {', '.join(MISSING)}"
+        )

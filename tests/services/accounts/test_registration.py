@@ -40,6 +40,13 @@ async def test_a_new_phone_is_an_account_at_once(world: World) -> None:
     assert world.sms.sent == []
 
 
+async def test_a_number_in_e164_needs_no_region(world: World) -> None:
+    issued = await world.register(region_num=None, phone_num=E164)
+
+    assert issued.phone_hash == phone_hash(E164)
+    assert (await world.accounts.me(issued.uid))["region_num"] == "86"
+
+
 async def test_a_known_phone_needs_proof_and_nothing_changes(world: World) -> None:
     issued = await world.register()
 

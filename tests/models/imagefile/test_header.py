@@ -9,86 +9,57 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from models.imagefile import CONTENT_TYPES, EXTENSIONS, MAX_STEPS, HeaderReader
+from tests.models.imagefile.forms import (
+    box,
+    canvas_webp,
+    frame,
+    ftyp,
+    gif,
+    gif_frame,
+    hvcc,
+    iinf,
+    iloc,
+    infe,
+    ispe,
+    jpeg,
+    last_box,
+    long_box,
+    meta,
+    mini,
+    png,
+    png_chunk,
+    properties,
+    segment,
+    sequence_header,
+    track,
+    vp8,
+    vp8_bytes,
+    vp8l,
+    vp8x,
+    webp,
+    webp_chunk,
+)
 
 Header = tuple[str | None, int | None, int | None]
 
 MIB = 1 << 20
 
 
-def segment(marker: int, payload: bytes) -> bytes:
-    return struct.pack(">BBH", 0xFF, marker, len(payload) + 2) + payload
-
-
-def frame(marker: int, width: int, height: int) -> bytes:
-    return segment(marker, struct.pack(">BHHB", 8, height, width, 3) + bytes(9))
-
-
-def jpeg(*segments: bytes) -> bytes:
-    return b"\xff\xd8" + b"".join(segments) + b"\xff\xda\x00\x02" + bytes(64) + b"\xff\xd9"
-
-
-def png(width: int, height: int, *, first: bytes = b"IHDR", length: int = 13) -> bytes:
-    return (
-        b"\x89PNG\r\n\x1a\n"
-        + struct.pack(">I4sII", length, first, width, height)
-        + b"\x08\x06\0\0\0"
-        + b"crc!"
-        + bytes(40)
-    )
-
-
-def gif(width: int, height: int, version: bytes = b"89a") -> bytes:
-    return b"GIF" + version + struct.pack("<HH", width, height) + b"\x80\0\0" + bytes(20)
-
-
-def webp(chunk: bytes, payload: bytes) -> bytes:
-    body = b"WEBP" + chunk + struct.pack("<I", len(payload)) + payload
-    return b"RIFF" + struct.pack("<I", len(body)) + body
-
-
-def vp8(width: int, height: int, *, tag: int = 0x10, start: bytes = b"\x9d\x01\x2a") -> bytes:
-    return webp(b"VP8 ", bytes([tag, 2, 0]) + start + struct.pack("<HH", width | 0x4000, height) + bytes(30))
-
-
-def vp8l(width: int, height: int, *, signature: int = 0x2F) -> bytes:
-    return webp(b"VP8L", bytes([signature]) + struct.pack("<I", (width - 1) | (height - 1) << 14) + b"\0")
-
-
-def vp8x(width: int, height: int) -> bytes:
-    return webp(b"VP8X", b"\x10\0\0\0" + (width - 1).to_bytes(3, "little") + (height - 1).to_bytes(3, "little"))
-
-
-def box(kind: bytes, payload: bytes) -> bytes:
-    return struct.pack(">I4s", len(payload) + 8, kind) + payload
-
-
-def long_box(kind: bytes, payload: bytes) -> bytes:
-    return struct.pack(">I4sQ", 1, kind, len(payload) + 16) + payload
-
-
-def last_box(kind: bytes, payload: bytes) -> bytes:
-    return struct.pack(">I4s", 0, kind) + payload
-
-
-def ftyp(major: bytes, *others: bytes) -> bytes:
-    return box(b"ftyp", major + bytes(4) + b"".join(others))
-
-
-def ispe(width: int, height: int) -> bytes:
-    return box(b"ispe", struct.pack(">III", 0, width, height))
-
-
-def properties(*boxes: bytes) -> bytes:
-    return box(b"iprp", box(b"ipco", b"".join(boxes)) + box(b"ipma", bytes(9)))
-
-
-def meta(*boxes: bytes) -> bytes:
-    return bytes(4) + box(b"hdlr", bytes(25)) + b"".join(boxes) + box(b"iloc", bytes(30))
-
-
 MDAT = box(b"mdat", bytes(100))
 WHOLE_AND_TILES = properties(ispe(512, 512), box(b"hvcC", bytes(50)), ispe(4032, 3024), ispe(512, 512))
 EXIF = segment(0xE1, b"Exif\0\0" + bytes(65000))
+
+
+def _with_item(brand: bytes, kind: bytes, data: bytes) -> bytes:
+    """A HEIF file that claims 32 x 32, and one item of that kind, behind the header."""
+    head = ftyp(brand)
+    for at in (
+        0,
+        len(head + box(b"meta", meta(iinf(infe(1, kind)), properties(ispe(32, 32)), iloc((1, 0, 0, 9))))) + 8,
+    ):
+        described = box(b"meta", meta(iinf(infe(1, kind)), properties(ispe(32, 32)), iloc((1, 0, at, len(data)))))
+    return head + described + box(b"mdat", data)
+
 
 IMAGES: dict[str, tuple[bytes, Header]] = {
     "baseline jpeg": (jpeg(segment(0xE0, b"JFIF\0" + bytes(9)), frame(0xC0, 640, 480)), ("jpeg", 640, 480)),
@@ -103,8 +74,14 @@ IMAGES: dict[str, tuple[bytes, Header]] = {
     ),
     "jpeg without a frame": (jpeg(segment(0xE0, bytes(14))), ("jpeg", None, None)),
     "jpeg whose height comes late": (jpeg(frame(0xC0, 640, 0)), ("jpeg", None, None)),
-    "jpeg with a segment of no length": (b"\xff\xd8\xff\xe0\0\1" + frame(0xC0, 9, 8), ("jpeg", None, None)),
-    "jpeg out of step": (b"\xff\xd8" + segment(0xE0, b"") + b"\0" + frame(0xC0, 9, 8), ("jpeg", None, None)),
+    "jpeg with a segment of no length": (b"\xff\xd8\xff\xe0\0\1" + frame(0xC0, 9, 8), ("jpeg", 9, 8)),
+    "jpeg with bytes between its segments": (
+        b"\xff\xd8" + segment(0xE0, b"") + b"\0stray\xff\0" + frame(0xC0, 9, 8),
+        ("jpeg", 9, 8),
+    ),
+    "jpeg with two frames": (jpeg(frame(0xC0, 9, 8), frame(0xC0, 65535, 65535)), ("jpeg", 65535, 65535)),
+    "jpeg with a frame behind its first scan": (jpeg(frame(0xC0, 9, 8)) + frame(0xC0, 99, 99), ("jpeg", 9, 8)),
+    "jpeg with a frame of another coding": (jpeg(frame(0xC0, 9, 8), frame(0xF7, 99, 99)), ("jpeg", 99, 99)),
     "jpeg signature alone": (b"\xff\xd8\xff", (None, None, None)),
     "jpeg that ends at once": (b"\xff\xd8\xff\xd9" + frame(0xC0, 9, 8), (None, None, None)),
     "png": (png(60000, 60000), ("png", 60000, 60000)),
@@ -113,16 +90,46 @@ IMAGES: dict[str, tuple[bytes, Header]] = {
     "png with something before IHDR": (png(5, 5, first=b"CgBI"), ("png", None, None)),
     "png with a long IHDR": (png(5, 5, length=14), ("png", None, None)),
     "png signature alone": (b"\x89PNG\r\n\x1a\n", (None, None, None)),
+    "png with a second header": (
+        png(1, 1, then=png_chunk(b"tEXt", b"a\0b") + png_chunk(b"IHDR", struct.pack(">II", 60000, 50000) + bytes(5))),
+        ("png", 60000, 50000),
+    ),
+    "png with a header behind its pixels": (
+        png(1, 1, then=png_chunk(b"IDAT", b"x") + png_chunk(b"IHDR", struct.pack(">II", 9, 9) + bytes(5))),
+        ("png", 1, 1),
+    ),
     "gif 89a": (gif(320, 200), ("gif", 320, 200)),
-    "gif 87a": (gif(1, 65535, b"87a"), ("gif", 1, 65535)),
+    "gif 87a": (gif(1, 65535, version=b"87a"), ("gif", 1, 65535)),
     "gif of no size": (gif(0, 0), ("gif", None, None)),
-    "gif of another version": (gif(5, 5, b"88a"), (None, None, None)),
+    "gif with a frame beyond its screen": (gif(32, 32, gif_frame(0, 0, 65535, 65535)), ("gif", 65535, 65535)),
+    "gif with a frame that sticks out": (gif(32, 8, gif_frame(30, 2, 10, 3), gif_frame(0, 9, 2, 7)), ("gif", 40, 16)),
+    "gif of no size with a frame": (gif(0, 0, gif_frame(0, 0, 7, 5)), ("gif", 7, 5)),
+    "gif with bytes between its frames": (gif(3, 3, b"\0\0", gif_frame(0, 0, 9, 9)), ("gif", 9, 9)),
+    "gif with a frame behind its end": (gif(3, 3, gif_frame(0, 0, 3, 3), b";", gif_frame(0, 0, 9, 9)), ("gif", 3, 3)),
+    "gif of another version": (gif(5, 5, version=b"88a"), (None, None, None)),
     "webp lossy": (vp8(1000, 750), ("webp", 1000, 750)),
     "webp lossy, no key frame": (vp8(1000, 750, tag=0x11), ("webp", None, None)),
     "webp lossy, no start code": (vp8(1000, 750, start=b"\x9d\x01\x2b"), ("webp", None, None)),
     "webp lossless": (vp8l(16384, 1), ("webp", 16384, 1)),
     "webp lossless, wrong signature": (vp8l(5, 5, signature=0x2E), ("webp", None, None)),
     "webp extended": (vp8x(16777216, 300), ("webp", 16777216, 300)),
+    "webp whose picture is larger than its canvas": (
+        canvas_webp(32, 32, webp_chunk(b"ICCP", bytes(3)), webp_chunk(b"VP8 ", vp8_bytes(9000, 8000))),
+        ("webp", 9000, 8000),
+    ),
+    "webp whose frame is larger than its canvas": (
+        canvas_webp(32, 32, webp_chunk(b"ANMF", bytes(6) + b"\xff\xff\0\xff\xff\0" + bytes(4))),
+        ("webp", 65536, 65536),
+    ),
+    "webp whose frame's picture is larger than the frame": (
+        canvas_webp(
+            32,
+            32,
+            webp_chunk(b"ANMF", bytes(16) + webp_chunk(b"VP8 ", vp8_bytes(9, 8))),
+            webp_chunk(b"ANMF", bytes(16) + webp_chunk(b"ALPH", b"\0") + webp_chunk(b"VP8 ", vp8_bytes(99, 88))),
+        ),
+        ("webp", 99, 88),
+    ),
     "webp with another chunk first": (webp(b"ICCP", bytes(40)), ("webp", None, None)),
     "riff that is a wave": (b"RIFF\x24\0\0\0WAVEfmt " + bytes(30), (None, None, None)),
     "heic with tiles": (
@@ -167,6 +174,74 @@ IMAGES: dict[str, tuple[bytes, Header]] = {
     ),
     "heic with an endless box": (
         ftyp(b"heic") + struct.pack(">I4sQ", 1, b"free", 2**64 - 1) + box(b"meta", meta(WHOLE_AND_TILES)),
+        ("heic", None, None),
+    ),
+    "heic whose coded picture is larger than it says": (
+        ftyp(b"heic") + box(b"meta", meta(properties(ispe(32, 32), hvcc(9000, 8000)))),
+        ("heic", 9000, 8000),
+    ),
+    "heic whose grid is larger than it says": (
+        ftyp(b"heic")
+        + box(
+            b"meta",
+            meta(
+                iinf(infe(1, b"grid")),
+                properties(ispe(32, 32)),
+                iloc((1, 1, 0, 8)),
+                box(b"idat", b"\0\0\1\1" + struct.pack(">HH", 60000, 50000)),
+            ),
+        ),
+        ("heic", 60000, 50000),
+    ),
+    "heic whose grid stands behind its header": (
+        _with_item(b"heic", b"grid", b"\0\1\1\1" + struct.pack(">II", 70000, 50000)),
+        ("heic", 70000, 50000),
+    ),
+    "heic whose overlay is larger than it says": (
+        _with_item(b"heic", b"iovl", bytes(10) + struct.pack(">HH", 600, 500)),
+        ("heic", 600, 500),
+    ),
+    "avif whose coded picture is larger than it says": (
+        _with_item(b"avif", b"av01", b"\x12\0" + sequence_header(60000, 50000) + bytes(99)),
+        ("avif", 60000, 50000),
+    ),
+    "avif whose configuration says more": (
+        ftyp(b"avif")
+        + box(b"meta", meta(properties(ispe(32, 32), box(b"av1C", bytes(4) + sequence_header(600, 500, full=True))))),
+        ("avif", 600, 500),
+    ),
+    "avif of which all is in one box of no end": (
+        ftyp(b"avif") + last_box(b"meta", meta(properties(ispe(32, 32)))),
+        ("avif", 32, 32),
+    ),
+    "avif sequence without a still image": (
+        ftyp(b"avis") + box(b"moov", track(300, 200, b"av01", 640, 480)),
+        ("avif", 640, 480),
+    ),
+    "heic sequence whose track is larger": (
+        ftyp(b"hevc") + box(b"moov", track(300, 200, b"hvc1", 64, 48)),
+        ("heic", 300, 200),
+    ),
+    "heic in a mini box": (ftyp(b"mif3", minor=b"heic") + mini(320, 200), ("heic", 320, 200)),
+    "avif in a mini box": (ftyp(b"mif3", b"avif", minor=b"avif") + mini(32768, 2), ("avif", 32768, 2)),
+    "mini box that names its codec": (ftyp(b"mif3") + mini(32, 20, codec=b"av01", exif=b"E"), ("avif", 32, 20)),
+    "mini box whose picture is larger than it says": (
+        ftyp(b"mif3", minor=b"avif") + mini(32, 20, pixels=sequence_header(600, 500), gain_map=True),
+        ("avif", 600, 500),
+    ),
+    "mini box whose picture comes late": (
+        ftyp(b"mif3", minor=b"avif")
+        + mini(32, 20, configuration=bytes(900), pixels=sequence_header(600, 500), xmp=b"X"),
+        ("avif", 600, 500),
+    ),
+    "mini box whose configuration says more": (
+        ftyp(b"mif3", minor=b"heic") + mini(32, 20, configuration=hvcc(9000, 8000)[8:]),
+        ("heic", 9000, 8000),
+    ),
+    "mini box of no known codec": (ftyp(b"mif3") + mini(32, 20), ("heic", None, None)),
+    "mini box that is cut": (ftyp(b"mif3", minor=b"heic") + box(b"mini", mini(32, 20)[8:12]), ("heic", None, None)),
+    "mini box of a version to come": (
+        ftyp(b"mif3", minor=b"heic") + box(b"mini", b"\xff" * 90),
         ("heic", None, None),
     ),
     "ispe where no still image is": (ftyp(b"heic") + box(b"moov", ispe(8, 6)), ("heic", None, None)),
@@ -249,7 +324,13 @@ HOSTILE = {
     "fill bytes": b"\xff\xd8" + b"\xff" * (4 * MIB),
     "restart markers": b"\xff\xd8" + b"\xff\xd0" * (2 * MIB),
     "tiny boxes": ftyp(b"heic") + box(b"free", b"") * (MIB // 2),
-    "nested boxes": ftyp(b"heic") + struct.pack(">I4s", 0x7FFFFFFF, b"ipco") * (MIB // 2),
+    "nested boxes": ftyp(b"heic") + struct.pack(">I4s", 0x7FFFFFFF, b"moov") + b"\x7f\xff\xff\xfftrak" * (MIB // 2),
+    "tiny sub-blocks": gif(2, 2, b",\0\0\0\0\2\0\2\0\0\2", b"\1\1" * (2 * MIB)),
+    "tiny frames": gif(2, 2, *[gif_frame(0, 0, 2, 2)] * 300_000),
+    "tiny webp frames": canvas_webp(2, 2, webp_chunk(b"ANMF", bytes(16)) * 300_000),
+    "tiny properties": ftyp(b"heic") + box(b"meta", meta(properties(box(b"free", b"") * 60_000, ispe(2, 2)))),
+    "many items": ftyp(b"heic")
+    + box(b"meta", meta(iinf(*[infe(1, b"grid")] * 20_000), iloc(*[(1, 0, 0, 8)] * 30_000))),
     "many sizes": ftyp(b"heic") + box(b"meta", meta(properties(*[ispe(2, 2)] * 200_000))),
 }
 
