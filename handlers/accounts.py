@@ -11,7 +11,7 @@ from handlers.base import BaseHandler
 from models.errors import NotFound
 from models.ids import parse_id
 from services.accounts.account_issuing import Issued
-from services.accounts.login_fields import read_flag
+from services.fields import read_flag
 
 MIN_KEY_CHARACTERS = 22
 

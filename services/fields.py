@@ -78,6 +78,16 @@ def read_text(name: str, value: object, limit: int, problems: Problems) -> str |
     return value
 
 
+def read_flag(fields: Mapping[str, Any], name: str) -> bool:
+    """A wish that is off where it is not named; a form says it as text. Raises InvalidField."""
+    value = fields.get(name, False)
+    if value in ("true", "false"):
+        return bool(value == "true")
+    if not isinstance(value, bool):
+        raise InvalidField(fields=[(name, "must be true or false")])
+    return value
+
+
 def read_addressee(fields: Mapping[str, Any], names: Collection[str]) -> Addressee:
     """Whom the one of these fields that is given names. Raises InvalidField."""
     name = addressed_by(fields, names)

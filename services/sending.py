@@ -226,6 +226,10 @@ def read_content(fields: Mapping[str, str]) -> str:
     return json.dumps({name: fields[name] for name in CONTENT if name in fields})
 
 
+def image_digest(content: str, sha256: bytes) -> bytes:
+    """SHA-256 over what `read_content` reads and the picture: what an Idempotency-Key stands for."""
+    return hashlib.sha256(f'["{sha256.hex()}", {content}]'.encode()).digest()
+
+
 def _request(caller: Caller, key: str | None, content: str, sha256: bytes) -> Request | None:
-    digest = hashlib.sha256(f'["{sha256.hex()}", {content}]'.encode()).digest()
-    return idempotency.request(OPERATION, str(caller.uid), key, digest)
+    return idempotency.request(OPERATION, str(caller.uid), key, image_digest(content, sha256))

@@ -67,16 +67,6 @@ def read_login_name(fields: Mapping[str, Any]) -> Name:
     return name
 
 
-def read_flag(fields: Mapping[str, Any], name: str) -> bool:
-    """A wish that is off where it is not named; a form says it as text. Raises InvalidField."""
-    value = fields.get(name, False)
-    if value in ("true", "false"):
-        return bool(value == "true")
-    if not isinstance(value, bool):
-        raise InvalidField(fields=[(name, "must be true or false")])
-    return value
-
-
 def read_password(field_name: str, value: object, min_bytes: int = 1) -> bytes:
     """The password's bytes, composed (NFC) so that every keyboard's are the same. Raises InvalidField."""
     problems: Problems = []

@@ -20,7 +20,6 @@ from models.user import UserId
 from services.accounts.login_fields import (
     MIN_PASSWORD_BYTES,
     Signup,
-    read_flag,
     read_login_name,
     read_name_text,
     read_password,
@@ -30,6 +29,7 @@ from services.accounts.password_hashing import Hashing
 from services.accounts.sessions import Grant, TokenPair, Tokens, end_others
 from services.authentication import Caller, is_live
 from services.device_tokens import DeviceTokens
+from services.fields import read_flag
 from services.limits import Limits
 
 NOT_THEIRS = "The password is wrong."

@@ -109,6 +109,11 @@ REFUSED = {
     "a Photoshop file": (FORM, form(TO, image_part(b"8BPS\0\1" + bytes(500))), (415, "unsupported_image")),
     "a PDF": (FORM, form(TO, image_part(b"%PDF-1.7\n" + PICTURE)), (415, "unsupported_image")),
     "only a signature": (FORM, form(TO, image_part(b"\xff\xd8\xff")), (415, "unsupported_image")),
+    "no receiver and no image": (FORM, form(part("ttl_seconds", b"x")), (422, "invalid_field")),
+    "a long caption and no image": (FORM, form(TO, part("caption", b"x" * 501)), (422, "invalid_field")),
+    "half a uid and no image": (FORM, form(part("receiver_uid", b"x")), (422, "missing_image")),
+    "half a uid": (FORM, form(part("receiver_uid", b"x"), IMAGE), (422, "invalid_field")),
+    "half a phone hash": (FORM, form(part("receiver_phone", b"x"), IMAGE), (422, "invalid_field")),
     "a PNG of 60,000 by 60,000": (FORM, form(TO, image_part(png(60_000, 60_000))), (422, "image_dimensions")),
     "a GIF of 65,535 by 65,535": (FORM, form(TO, image_part(gif(65_535, 65_535))), (422, "image_dimensions")),
 }

@@ -146,6 +146,11 @@ def race(*acts: Callable[[], httpx.Response]) -> list[int]:
         return [done.result().status_code for done in [pool.submit(act) for act in acts]]
 
 
+def test_a_query_is_told_of_every_name_that_is_not_known(ann: Person) -> None:
+    reply = ann.request("GET", "/v1/friends?b=1&limit=2&a=3&b=4")
+    assert reply.json()["errors"] == [{"field": "a", "message": "unknown"}, {"field": "b", "message": "unknown"}]
+
+
 def test_who_ask_each_other_at_the_same_time_are_friends_once(server: Server) -> None:
     for _ in range(8):
         ann, ben = server.register("Ann"), server.register("Ben")
