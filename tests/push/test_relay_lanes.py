@@ -27,6 +27,7 @@ from services.delivery import record
 from services.sending import OutgoingImage
 from tests.push.conftest import World
 from tests.push.fakes import ScriptedProvider
+from tests.support import PATIENCE
 from tests.support.engines import ON_SQLITE
 
 pytestmark = pytest.mark.anyio
@@ -93,7 +94,7 @@ async def test_what_waits_for_a_slow_provider_is_not_claimed_and_delays_nobody(w
     await world.heap(300)
     relay = world.relay(slow, in_flight=2, claim_limit=10, poll_seconds=0.01)
     running = asyncio.create_task(relay.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await hanging.wait()
         await delivered.wait()
     # Those in the two calls, and the rest of the claim behind them: no more is taken out of the database.

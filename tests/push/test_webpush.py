@@ -17,6 +17,7 @@ from push.providers.per_host_breaker import MASS_NOT_FOUND
 from push.providers.webpush import WebpushProvider
 from push.providers.webpush_vapid import VapidKey, new_key
 from tests.push.fakes import FakeClock
+from tests.support import PATIENCE
 
 pytestmark = pytest.mark.anyio
 KEY = new_key()
@@ -30,9 +31,9 @@ async def vendor(anyio_backend: str) -> AsyncIterator[Running]:
 
 
 def provider_for(
-    vendor: Running, *, key: VapidKey = KEY, subject: str = "mailto:ops@example.org", seconds: float = 5
+    vendor: Running, *, key: VapidKey = KEY, subject: str = "mailto:ops@example.org", seconds: float = PATIENCE
 ) -> WebpushProvider:
-    http = HttpClient(connect_seconds=seconds, answer_seconds=seconds)
+    http = HttpClient(connect_seconds=PATIENCE, answer_seconds=seconds)
     return WebpushProvider(key, http, subject=subject, clock=vendor.state.clock.now)
 
 
