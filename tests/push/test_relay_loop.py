@@ -11,9 +11,9 @@ from models.db.database import Busy, Row, Statement, Unit, Value
 from push.base import Push
 from push.relay import Relay
 from tests.push.conftest import World
-from tests.push.fakes import ScriptedProvider
 from tests.support import PATIENCE
 from tests.support.interposed import Interposed
+from tests.support.scripted import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
 T = TypeVar("T")
@@ -59,7 +59,7 @@ async def test_rows_that_waited_too_long_for_a_slow_provider_are_put_back(world:
     world.provider.batch_size = 1
 
     async def dawdle(_: Sequence[Push]) -> None:
-        world.clock.advance(16)
+        world.clock.passes(16)
 
     world.provider.before = dawdle
     await world.relay(in_flight=1).run_once()

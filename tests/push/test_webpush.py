@@ -16,8 +16,8 @@ from push.providers.blame import FEW
 from push.providers.per_host_breaker import MASS_NOT_FOUND
 from push.providers.webpush import WebpushProvider
 from push.providers.webpush_vapid import VapidKey, new_key
-from tests.push.fakes import FakeClock
 from tests.support import PATIENCE
+from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio
 KEY = new_key()
@@ -239,6 +239,6 @@ async def test_parallel_sends_share_one_token_and_no_outcome(vendor: Running, we
 async def test_nobody_listening_is_no_fault_of_the_provider() -> None:
     async with running() as vendor:
         _, token = vendor.subscribe()
-        provider = WebpushProvider(KEY, HttpClient(), clock=FakeClock())
+        provider = WebpushProvider(KEY, HttpClient(), clock=Clock())
     assert await provider.send([a_push(token)]) == [Retry("cannot connect", provider_fault=False)]
     await provider.close()

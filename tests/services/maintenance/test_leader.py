@@ -12,8 +12,9 @@ import pytest
 from models.db.database import Database, Row, Statement, T, Unit, Value
 from services.maintenance.retention import Retention
 from storage.disk import DiskStore
-from tests.services.maintenance.world import DAY, LIFETIMES, Clock, Image, World
+from tests.services.maintenance.world import DAY, LIFETIMES, Image, World
 from tests.support import PATIENCE
+from tests.support.clock import Clock
 from tests.support.interposed import Interposed
 
 pytestmark = pytest.mark.anyio
