@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 from tests.support.harness import wait_until
 from tests.support.launcher import DEFAULT_SIGNALS
 
@@ -86,7 +86,7 @@ class Run:
         return self._said.read_text().splitlines()
 
     def wait_for(self, line: str) -> None:
-        wait_until(lambda: line in self.lines(), what=line, seconds=30)
+        wait_until(lambda: line in self.lines(), what=line)
 
     def pids(self) -> dict[int, int]:
         """The newest worker of each number."""
@@ -96,7 +96,7 @@ class Run:
         return {pid for pid in self.pids().values() if Path(f"/proc/{pid}").exists()}
 
     def ends_with(self, code: int) -> None:
-        assert self.process.wait(30) == code
+        assert self.process.wait(PATIENCE) == code
         wait_until(lambda: not self.running(), what="the end of the workers")
 
 
@@ -148,7 +148,7 @@ def test_a_worker_that_dies_is_replaced_and_the_others_stay(start: Start) -> Non
     wait_until(lambda: len(run.pids()) == 2, what="both")
     first = run.pids()
     os.kill(first[1], signal.SIGKILL)
-    wait_until(lambda: run.pids()[1] != first[1], seconds=30, what="another worker")
+    wait_until(lambda: run.pids()[1] != first[1], what="another worker")
     assert run.lines().index("lost 1") < len(run.lines()) - 1
     assert run.pids()[0] == first[0]
     assert run.lines().count("all serve") == 1

@@ -12,6 +12,7 @@ import pytest
 
 from httpclient.endpoints import Endpoints
 from httpclient.http1 import MAX_ANSWER_BYTES, Answer, HttpClient, NoAnswer
+from tests.support import PATIENCE
 from tests.support.certificates import Certificate, own_certificate
 
 pytestmark = pytest.mark.anyio
@@ -129,7 +130,7 @@ async def test_a_broken_answer_is_none(say: Say, reason: str) -> None:
 )
 async def test_a_slow_answer_is_cut_off(say: Say) -> None:
     async with host(say) as port:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(PATIENCE):
             assert await ask(port, seconds=SECONDS) == NoAnswer("timed out")
 
 

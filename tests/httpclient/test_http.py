@@ -11,6 +11,7 @@ from h2.connection import H2Connection
 from httpclient import http1 as http_module
 from httpclient.http1 import Answer, HttpClient, NoAnswer
 from httpclient.http2 import Http2Client
+from tests.support import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -63,7 +64,7 @@ async def http(anyio_backend: str) -> AsyncIterator[HttpClient]:
 
 
 async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - sockets are looked at
             await asyncio.sleep(0.001)
 

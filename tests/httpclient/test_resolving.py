@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from httpclient.endpoints import LOOKUPS_PER_SITE, Endpoints
+from tests.support import PATIENCE
 
 pytestmark = pytest.mark.anyio
 PUBLIC = "93.184.216.34"
@@ -22,7 +23,7 @@ class Names:
     def look_up(self, host: str, _: int) -> list[str]:
         self.asked.append(host)
         if host.endswith("slow.example"):
-            assert self.answers.wait(60)
+            assert self.answers.wait(PATIENCE)
         if host.endswith("gone.example"):
             raise OSError
         return [PUBLIC]
@@ -36,7 +37,7 @@ async def test_slow_names_of_one_site_hold_up_each_other_alone() -> None:
     endpoints = Endpoints(look_up=names.look_up)
     waiting = [asyncio.create_task(endpoints.addresses(f"n{number}.slow.example", 443)) for number in range(100)]
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE):
             for number in range(20):
                 assert await endpoints.addresses(f"n{number}.prompt.example", 443) == [PUBLIC]
                 with pytest.raises(OSError, match=r"^$"):

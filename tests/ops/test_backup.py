@@ -19,7 +19,7 @@ from ops.backup import backup
 from ops.fsck import fsck
 from ops.restore import restore
 from tests.ops.commands import asked, invoke, refused
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 from tests.support.engines import ON_SQLITE
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg, png
@@ -137,7 +137,7 @@ def test_a_backup_that_was_cut_off_is_known_for_it(server: Server, tmp_path: Pat
     folder = tmp_path / "backup"
     command = [sys.executable, "-m", "ops", "backup", str(folder), "--data-dir", str(server.data_dir)]
     environment = {**os.environ, "GLIMPSE_FAULT": "before_manifest"}
-    assert subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=60).returncode < 0
+    assert subprocess.run(command, cwd=ROOT, env=environment, check=False, timeout=PATIENCE).returncode < 0
     assert (folder / "glimpse.db").stat().st_size > 0
     assert "is no finished backup" in refused(restore, tmp_path / "data", folder)
     assert "is not empty" in refused(backup, server.data_dir, folder)

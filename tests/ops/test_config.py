@@ -5,12 +5,13 @@ import json
 import subprocess
 import sys
 
+from tests.support import PATIENCE
 from tests.support.own_config import Write
 
 
 def run(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "ops", "config", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    return subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, check=False)
 
 
 def test_check_accepts_the_defaults() -> None:

@@ -59,12 +59,12 @@ def test_killed_at_every_boundary_it_completes_and_nobody_notices(server: Server
     first = read_key_ring(path)
     with Life(server) as life:
         old = start_session(life.ann)["access_token"]
-        wait_until(lambda: bool(life.wrong) or len(life.rounds) == 4, 60, "a round of each")
+        wait_until(lambda: bool(life.wrong) or len(life.rounds) == 4, what="a round of each")
         command = [sys.executable, "-m", "tests.ops.killing", str(server.data_dir), server.database.url]
         ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=240, check=False)
         assert ended.returncode == 0, ended.stderr
         rounds = Counter(life.rounds)
-        wait_until(lambda: bool(life.wrong) or all(life.rounds[act] > rounds[act] for act in rounds), 60, "a round")
+        wait_until(lambda: bool(life.wrong) or all(life.rounds[act] > rounds[act] for act in rounds), what="a round")
     assert life.wrong == []
     # All of the ring's six changes were met, and rows of each table between them.
     deaths = json.loads(ended.stdout)
@@ -115,7 +115,7 @@ def test_a_ring_that_cannot_be_read_leaves_the_server_with_the_one_it_has(server
     damaged.touch(0o600)
     damaged.write_text(text[:-40])
     damaged.rename(path)
-    wait_until(lambda: "cannot be followed" in server.log.read_text(), 60, "a complaint")
+    wait_until(lambda: "cannot be followed" in server.log.read_text(), what="a complaint")
     assert "damaged" in refused(keys, server.data_dir, "rotate", "--yes")
     assert ok(ann.request("GET", "/v1/me"))["phone_hash"] == ann.phone_hash
     assert server.register("Ben").uid > ann.uid

@@ -21,7 +21,7 @@ from ops.fsck import fsck
 from ops.migrate import migrate
 from ops.purge import purge
 from tests.services.maintenance.world import DAY, World, new_world
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 from tests.support.engines import database_of, environment_of
 from tests.support.launcher import launch
 
@@ -44,7 +44,7 @@ def _ops(data_dir: Path, *arguments: str, terminal: int | None = None) -> Ended:
             "ops.__main__", [*arguments, "--data-dir", str(data_dir)], stderr=stderr, environment=environment
         )
         with command.stdout:
-            stdout, code = command.stdout.read(), command.wait(60)
+            stdout, code = command.stdout.read(), command.wait(PATIENCE)
         if terminal is None:
             stderr.seek(0)
         return Ended(code, stdout, stderr.read() if terminal is None else "")

@@ -20,7 +20,7 @@ from ops.restore import restore
 from services.maintenance import manifest
 from services.maintenance.manifest import facts
 from tests.ops.commands import asked, invoke, refused
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 from tests.support.engines import ON_SQLITE
 from tests.support.harness import Person, Server, running
 from tests.support.pictures import png
@@ -51,7 +51,7 @@ def test_nothing_is_restored_under_a_running_server_and_no_second_one_starts(ser
     assert server.process
     assert str(server.process.pid) in refused(restore, server.data_dir, saved, "--force")
     command = [sys.executable, "server.py", "--port", "0", "--data-dir", str(server.data_dir)]
-    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    second = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert (second.returncode, second.stdout, second.stderr.count("\n")) == (1, "", 1)
     assert "is in use by process" in second.stderr
     assert server.client.get("/readyz").status_code == 200
@@ -182,10 +182,10 @@ def test_after_a_restore_that_was_cut_off_no_server_starts_before_one_has_ended(
     asked(restore, other.data_dir, saved)
     command = [sys.executable, "-m", "ops", "restore", str(saved), "--force", "--data-dir", str(other.data_dir)]
     cut = {**os.environ, "GLIMPSE_FAULT": "set_aside"}
-    assert subprocess.run(command, cwd=ROOT, env=cut, check=False, timeout=60).returncode < 0
+    assert subprocess.run(command, cwd=ROOT, env=cut, check=False, timeout=PATIENCE).returncode < 0
     assert not (other.data_dir / "glimpse.db").exists()
     start = [sys.executable, "server.py", "--port", "0", "--data-dir", str(other.data_dir)]
-    refusal = subprocess.run(start, cwd=ROOT, capture_output=True, text=True, check=False, timeout=30)
+    refusal = subprocess.run(start, cwd=ROOT, capture_output=True, text=True, check=False, timeout=PATIENCE)
     assert (refusal.returncode, "was cut off: run it again with --force" in refusal.stderr) == (1, True)
     assert not (other.data_dir / "glimpse.db").exists()
     asked(restore, other.data_dir, saved, "--force")

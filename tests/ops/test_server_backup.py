@@ -20,7 +20,7 @@ from ops.fsck import fsck
 from ops.restore import restore
 from services.maintenance.manifest import facts
 from tests.ops.commands import asked, refused
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 from tests.support.engines import ON_MARIADB, Engine, database_of, environment_of
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.mariadb import PASSWORD
@@ -117,7 +117,7 @@ def test_no_password_stands_on_a_command_line(used: Path, tmp_path: Path) -> Non
             "--data-dir",
             str(data_dir),
         ]
-        subprocess.run(arguments, cwd=ROOT, env=environment, check=True, timeout=60, capture_output=True)
+        subprocess.run(arguments, cwd=ROOT, env=environment, check=True, timeout=PATIENCE, capture_output=True)
     said = (tmp_path / "said").read_text()
     commands = [line for line in said.splitlines() if line.startswith(str(tmp_path))]
     assert [line.split()[0].rpartition("/")[2] for line in commands] == ["mariadb-dump", "mariadb"]
@@ -164,10 +164,12 @@ def test_after_a_restore_that_was_cut_off_no_server_starts_before_one_has_ended(
     command = [sys.executable, "-m", "ops", "restore", str(saved), "--force", "--data-dir", str(stopped)]
     environment = {**os.environ, **environment_of(stopped)}
     cut = {**environment, "GLIMPSE_FAULT": "set_aside"}
-    assert subprocess.run(command, cwd=ROOT, env=cut, check=False, timeout=60, capture_output=True).returncode < 0
+    assert subprocess.run(command, cwd=ROOT, env=cut, check=False, timeout=PATIENCE, capture_output=True).returncode < 0
     assert not set(tables) & set(rows_of(engine))
     start = [sys.executable, "server.py", "--port", "0", "--data-dir", str(stopped)]
-    refusal = subprocess.run(start, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=30)
+    refusal = subprocess.run(
+        start, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert (refusal.returncode, "was cut off: run it again with --force" in refusal.stderr) == (1, True)
     asked(restore, stopped, saved, "--force")
     now = rows_of(engine)
@@ -242,7 +244,9 @@ def test_a_dump_that_fails_is_no_backup(stopped: Path, tmp_path: Path) -> None:
     (tmp_path / "bin" / "mariadb-dump").chmod(0o700)
     environment = {"PATH": f"{tmp_path / 'bin'}:{os.environ['PATH']}", **environment_of(stopped)}
     command = [sys.executable, "-m", "ops", "backup", str(tmp_path / "backup"), "--data-dir", str(stopped)]
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert (ended.returncode, ended.stderr) == (
         2,
         "Error: the database: mariadb-dump: Got error: 2013: Lost connection\n",

@@ -71,7 +71,7 @@ def test_a_person_is_erased_for_good_when_that_is_meant(server: Server) -> None:
     assert ann.request("GET", "/v1/me").status_code == 401
     assert ben.request("GET", f"/v1/users/{ann.uid}").status_code == 404
     assert "there is no such person" in refused(users, server.data_dir, "delete", str(ann.uid), "--yes")
-    wait_until(lambda: set(server.stored_files()) == kept, seconds=30, what="the end of the waiting file")
+    wait_until(lambda: set(server.stored_files()) == kept, what="the end of the waiting file")
 
 
 def test_what_is_kept_of_a_person_is_one_document_and_the_same_as_they_get(server: Server) -> None:

@@ -10,6 +10,7 @@ from http.client import HTTPConnection, HTTPResponse
 from pathlib import Path
 from typing import Any
 
+from tests.support import PATIENCE
 from tests.support.harness import Person, Server, errors, running, wait_until
 
 MOST_TRIES = 300
@@ -101,7 +102,7 @@ class Line:
     """One connection, kept for as many requests as one likes."""
 
     def __init__(self, server: Server) -> None:
-        self._connection = HTTPConnection("127.0.0.1", server.port, timeout=60)
+        self._connection = HTTPConnection("127.0.0.1", server.port, timeout=PATIENCE)
         self._connection.connect()
 
     def ask(self, method: str, path: str, person: Person | None = None, body: bytes = b"", kind: str = "") -> Answer:

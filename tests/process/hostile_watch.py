@@ -71,7 +71,7 @@ def unharmed(server: Server, *allowed: int, provokes: str | None = None) -> Iter
         yield bystander
     assert bystander.failed == ""
     assert bystander.busiest_seconds < PATIENCE_SECONDS
-    wait_until(lambda: server.open_files() <= files_before, seconds=30, what="the return of all descriptors")
+    wait_until(lambda: server.open_files() <= files_before, what="the return of all descriptors")
     said = server.log.read_text()[log_before:]
     assert [json.loads(line)["event"] for line in errors(said)] == ([provokes] if provokes else [])
     server.provoked.update(errors(said))

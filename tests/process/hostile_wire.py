@@ -8,12 +8,15 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from tests.support import PATIENCE
 from tests.support.harness import Person, Server
 
 BOUNDARY = "frontier"
 FORM = f"Content-Type: multipart/form-data; boundary={BOUNDARY}"
 JSON = "Content-Type: application/json"
 CLOSE = "Connection: close"
+CLOSED_SECONDS = 15
+"""Until a server with nothing more to say has closed: less than the 20 after which it closes any idle connection."""
 
 
 @dataclass(frozen=True)
@@ -81,18 +84,18 @@ def answers(raw: bytes) -> list[Answer]:
     return found
 
 
-def read_all(connection: socket.socket, seconds: float = 10) -> bytes:
+def read_all(connection: socket.socket) -> bytes:
     """Everything until the server closes. Raises TimeoutError, and ConnectionError for a reset."""
-    connection.settimeout(seconds)
+    connection.settimeout(CLOSED_SECONDS)
     got = bytearray()
     while piece := connection.recv(65536):
         got += piece
     return bytes(got)
 
 
-def read_answer(connection: socket.socket, seconds: float = 10) -> Answer | None:
+def read_answer(connection: socket.socket) -> Answer | None:
     """One response, the connection may stay open after it; None when the server closed instead."""
-    connection.settimeout(seconds)
+    connection.settimeout(PATIENCE)
     got = b""
     while True:
         head, end, rest = got.partition(b"\r\n\r\n")
@@ -118,7 +121,7 @@ def provoke(server: Server, raw: bytes) -> list[Answer]:
     """What a client gets that does not mind how the connection ends."""
     with server.connect() as connection:
         got = bytearray()
-        connection.settimeout(10)
+        connection.settimeout(CLOSED_SECONDS)
         with contextlib.suppress(ConnectionError):
             connection.sendall(raw)
         with contextlib.suppress(ConnectionError):

@@ -55,7 +55,7 @@ class Day:
 
     def get_well(self) -> None:
         """The server recovers by itself, and serves as before."""
-        wait_until(lambda: self.server.client.get("/readyz").status_code == 200, 30, "recovery", pause=0.1)
+        wait_until(lambda: self.server.client.get("/readyz").status_code == 200, what="recovery", pause=0.1)
         assert self.send().status_code == 201
         assert self.ben.get(self.accepted.pop()).content == PICTURE
         inbox = self.ben.request("GET", "/v1/inbox", params={"limit": 100}).json()
@@ -132,13 +132,13 @@ def test_a_database_that_is_killed_is_a_503_and_then_all_is_well_again(day: Day)
         try:
             wait_until(lambda: len(replies) > 5, what="images")
             day.maria.kill()
-            wait_until(lambda: any(reply.status_code != 201 for reply in replies), 30, "a refusal")
+            wait_until(lambda: any(reply.status_code != 201 for reply in replies), what="a refusal")
             assert day.server.client.get("/readyz").status_code == 503
             assert day.server.client.get("/healthz").status_code == 200
             assert day.is_refused(day.ben.request("GET", "/v1/inbox"))
             day.maria.start()
             count = len(replies)
-            wait_until(lambda: any(reply.status_code == 201 for reply in replies[count:]), 30, "images again")
+            wait_until(lambda: any(reply.status_code == 201 for reply in replies[count:]), what="images again")
         finally:
             stop.set()
         for one in sending:
@@ -292,7 +292,7 @@ def test_a_database_whose_disk_is_full_refuses_and_room_makes_it_well(small_disk
             assert replies[-1].status_code in (503, 507)
             assert ben.request("GET", "/v1/inbox").status_code == 200
             filler.unlink()
-            wait_until(lambda: ann.send(ben, PICTURE).status_code == 201, 30, "room", pause=0.2)
+            wait_until(lambda: ann.send(ben, PICTURE).status_code == 201, what="room", pause=0.2)
             accepted = [reply.headers["message-key"] for reply in replies[:-1]]
             assert {ben.get(key).content for key in [kept, *accepted]} == {PICTURE}
             assert server.client.get("/readyz").status_code == 200

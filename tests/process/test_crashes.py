@@ -152,9 +152,9 @@ def test_a_crash_in_a_removal_brings_nothing_back(server: Server, point: str) ->
     assert len(server.stored_files()) == 1 + (point == "before_unlink")
 
     server.start()
-    wait_until(lambda: [path.name for path in server.stored_files()] == [third], seconds=60, what="the removal")
+    wait_until(lambda: [path.name for path in server.stored_files()] == [third], what="the removal")
     # Where several servers may share a database, the dead one is waited for before another takes its work.
-    wait_until(lambda: rows(server.data_dir, KEPT) == [(third,)], seconds=60, what="the end of its row")
+    wait_until(lambda: rows(server.data_dir, KEPT) == [(third,)], what="the end of its row")
     end_well(server, ben, told)
 
 
@@ -215,7 +215,7 @@ def kill_again_and_again(server: Server, crowd: Crowd) -> None:
     left = 0
     for _ in range(KILLS[server.database.name]):
         goal = len(crowd.told.accepted) + random.randint(20, 60)
-        wait_until(partial(crowd.made_progress, goal), seconds=30, what="progress")
+        wait_until(partial(crowd.made_progress, goal), what="progress")
         server.kill()
         check_database(server.data_dir, in_flight=left + WRITERS)
         left = len(orphans(server.data_dir))
@@ -235,7 +235,7 @@ def test_a_server_killed_again_and_again_loses_nothing(server: Server, capsys: p
     for writer in writing:
         writer.result()
     let_leases_end(server.data_dir)
-    wait_until(lambda: pushes_due(server.data_dir) == 0, seconds=30, what="the pushes")
+    wait_until(lambda: pushes_due(server.data_dir) == 0, what="the pushes")
     told, left = crowd.told, len(orphans(server.data_dir))
     sent, pushed = len(told.accepted), len(logged_pushes(server.data_dir))
     end_well(server, crowd.ben, told)

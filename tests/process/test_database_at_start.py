@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 from tests.support.engines import NEEDS_MARIADBD, mariadb_server
 from tests.support.harness import Server, wait_until
 from tests.support.mariadb import MariaDB
@@ -30,7 +30,7 @@ def test_a_server_waits_for_its_database_at_its_start(tmp_path: Path) -> None:
         server = Server(tmp_path, {"database": {"url": maria.url(DATABASE)}, "samples": {"enabled": False}})
         with ThreadPoolExecutor(1) as pool:
             starting = pool.submit(server.start)
-            wait_until(lambda: server.log.exists() and "waiting for the database" in server.log.read_text(), 30)
+            wait_until(lambda: server.log.exists() and "waiting for the database" in server.log.read_text())
             maria.start()
             starting.result()
         assert server.client.get("/readyz").status_code == 200
@@ -49,7 +49,7 @@ def test_a_server_that_waits_for_its_database_ends_when_it_is_told_to(tmp_path: 
             assert server.stderr
             assert "waiting for the database" in server.stderr.readline()
             server.terminate()
-            assert server.wait(10) == 0
+            assert server.wait(PATIENCE) == 0
 
 
 @pytest.mark.parametrize(
@@ -65,7 +65,9 @@ def test_a_server_that_its_database_does_not_let_in_ends_and_says_so(
     url = mariadb_server().url(DATABASE).replace(*wrong)
     command = [sys.executable, "server.py", "--port", "0", "--data-dir", str(tmp_path / "data")]
     environment = {**os.environ, "GLIMPSE_DATABASE__URL": url}
-    ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=60)
+    ended = subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=PATIENCE
+    )
     assert (ended.returncode, ended.stdout) == (1, "")
     assert "Glimpse cannot start" in ended.stderr
     assert words in ended.stderr

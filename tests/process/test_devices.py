@@ -278,14 +278,14 @@ def test_the_latest_pushes_and_how_far_they_came(server: Server, phone: Phone) -
     for receiver in (cal, *[ann] * 21):
         assert ben.send(receiver, JPEG).status_code == 201
     history, failing = f"/v1/devices/{good}/pushes", f"/v1/devices/{busy}/pushes"
-    wait_until(lambda: {item["state"] for item in items(ann, history)} == {"delivered"}, 30, "delivery")
+    wait_until(lambda: {item["state"] for item in items(ann, history)} == {"delivered"}, what="delivery")
     found = items(ann, history)
     pending = [item["message_id"] for item in ann.request("GET", "/v1/inbox").json()["items"]]
     assert [item["message_id"] for item in found] == pending[:0:-1]
     assert {(item["kind"], item["reason"]) for item in found} == {("message", "")}
     assert all(item["attempts"] >= 1 for item in found)
     assert all(item["created_at"] <= item["settled_at"] for item in found)
-    wait_until(lambda: any(item["reason"] == "HTTP 503" for item in items(cal, failing)), 30, "a failure")
+    wait_until(lambda: any(item["reason"] == "HTTP 503" for item in items(cal, failing)), what="a failure")
     assert {(item["state"], item["settled_at"]) for item in items(cal, failing)} == {("due", None)}
 
 
@@ -295,7 +295,7 @@ def test_the_owner_of_a_device_that_a_provider_calls_dead_can_read_why(server: S
     next_millisecond()
     assert ben.send(ann, JPEG).status_code == 201
     history = f"/v1/devices/{dead}/pushes"
-    wait_until(lambda: dead not in ids(ann), 30, "the device's end")
+    wait_until(lambda: dead not in ids(ann), what="the device's end")
     assert [(item["state"], item["reason"]) for item in items(ann, history)] == [("dead", "gone: HTTP 410")]
     assert code(ben.request("GET", history)) == (404, "not_found")
     assert code(ann.request("POST", f"/v1/devices/{dead}/test-push")) == (404, "not_found")

@@ -11,6 +11,7 @@ import pytest
 
 from emulators.getui_rules import Keys
 from tests.process.invariants import Told, check_database, check_promises, let_leases_end, orphans, pushes_due
+from tests.support import PATIENCE
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg
 
@@ -28,6 +29,14 @@ SETTINGS = {
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[Server]:
     with running(tmp_path, SETTINGS) as server:
+        yield server
+    assert server.failures() == []
+
+
+@pytest.fixture
+def patient(tmp_path: Path) -> Iterator[Server]:
+    """A server that would wait longer than any machine needs."""
+    with running(tmp_path, {**SETTINGS, "server": {"drain_seconds": PATIENCE}}) as server:
         yield server
     assert server.failures() == []
 
@@ -92,7 +101,8 @@ def started_uploads(server: Server, ann: Person, ben: Person) -> list[Upload]:
     return uploads
 
 
-def test_uploads_under_way_are_finished_and_their_pushes_not_lost(server: Server) -> None:
+def test_uploads_under_way_are_finished_and_their_pushes_not_lost(patient: Server) -> None:
+    server = patient
     ann, ben = server.register("Ann"), server.register("Ben", cid="cid-ben")
     uploads = started_uploads(server, ann, ben)
     kept = server.connect()
@@ -132,7 +142,8 @@ def test_uploads_that_do_not_end_are_cut_and_leave_nothing(server: Server) -> No
     assert orphans(server.data_dir) == set()
 
 
-def test_a_download_under_way_is_finished(server: Server) -> None:
+def test_a_download_under_way_is_finished(patient: Server) -> None:
+    server = patient
     ann, ben = server.register("Ann"), server.register("Ben", cid="cid-ben")
     picture = jpeg(8_000_000)
     key = ann.send(ben, picture).headers["Message-Key"]
@@ -146,14 +157,6 @@ def test_a_download_under_way_is_finished(server: Server) -> None:
     assert server.wait() == 0
     server.start()
     assert ann.status(key)["state"] == "consumed"
-
-
-@pytest.fixture
-def patient(tmp_path: Path) -> Iterator[Server]:
-    """A server that would wait for a minute."""
-    with running(tmp_path, {**SETTINGS, "server": {"drain_seconds": 60}}) as server:
-        yield server
-    assert server.failures() == []
 
 
 @pytest.mark.parametrize("guests", [0, 20])
@@ -187,7 +190,7 @@ def test_a_provider_that_hangs_does_not_hold_the_end_up(tmp_path: Path) -> None:
         with running(tmp_path, {**SETTINGS, "push": {"default_provider": "getui", "getui": getui}}) as server:
             ann, ben = server.register("Ann"), server.register("Ben", cid="cid-ben")
             assert ann.send(ben, jpeg()).status_code == 201
-            silent.settimeout(10)
+            silent.settimeout(PATIENCE)
             with silent.accept()[0]:
                 began = time.monotonic()
                 assert server.stop() == 0

@@ -19,6 +19,7 @@ from websockets.sync.client import ClientConnection, connect
 from models.clock import now_ms
 from services.events import READERS_PER_PERSON
 from tests.process.groups.world import alter
+from tests.support import PATIENCE
 from tests.support.engines import ON_SQLITE, NewFolder
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import png
@@ -111,7 +112,7 @@ def test_three_ways_read_one_log(server: Server) -> None:
     assert [json.loads(message["data"]) for message in messages] == polled["items"]
     assert [(message["id"], message["event"]) for message in messages] == [(str(n), "image") for n in (1, 2, 3)]
     with socket_of(ben, "?after=0") as opened:
-        assert [json.loads(opened.recv(timeout=10)) for _ in range(3)] == polled["items"]
+        assert [json.loads(opened.recv(timeout=PATIENCE)) for _ in range(3)] == polled["items"]
     assert listed(ben, after=1, limit=1) == {"items": polled["items"][1:2], "next": 2}
     with stream_of(ben, {"Last-Event-ID": "2"}, "?after=0") as stream:
         assert stream.message()["id"] == "3"
@@ -122,10 +123,10 @@ def test_without_a_cursor_a_reader_is_told_what_comes_next_and_the_sender_of_its
     send(ann, ben)
     with socket_of(ben) as to_ben, socket_of(ann) as to_ann, stream_of(ann) as ann_too:
         key = send(ann, ben)
-        seen = json.loads(to_ben.recv(timeout=10))
+        seen = json.loads(to_ben.recv(timeout=PATIENCE))
         assert (seen["id"], seen["data"]["message_key"]) == (2, key)
         ben.get(key)
-        told = json.loads(to_ann.recv(timeout=10))
+        told = json.loads(to_ann.recv(timeout=PATIENCE))
         assert (told["type"], told["data"]["message_key"], told["data"]["receiver_uid"]) == (
             "image_consumed",
             key,
@@ -146,7 +147,7 @@ def test_a_poll_waits_for_what_comes_and_answers_at_once_when_it_is_there(server
         waiting.join(0.05)
         return not waiting.is_alive()
 
-    wait_until(answered, seconds=30, what="the poll's answer")
+    wait_until(answered, what="the poll's answer")
     [event] = found[0]["items"][:1]
     assert event["data"]["message_key"] in keys
     assert listed(ben, after=event["id"] - 1, wait=60)["items"][0] == event
@@ -181,7 +182,7 @@ def test_ids_that_a_restore_has_skipped_are_no_gap(server: Server) -> None:
     with socket_of(ben) as opened:
         alter(server, "UPDATE users SET event_seq = event_seq + 1000 WHERE uid = ?", ben.uid)
         send(ann, ben)
-        assert json.loads(opened.recv(timeout=10))["id"] == 1003
+        assert json.loads(opened.recv(timeout=PATIENCE))["id"] == 1003
     for known, seen in ((0, [1, 2, 1003]), (2, [1003]), (7, [1003])):
         assert [item["id"] for item in listed(ben, after=known)["items"]] == seen
     erase_events(server, ben.uid, up_to=2)
@@ -211,7 +212,7 @@ def test_nothing_is_missed_or_doubled_over_reconnects_and_a_killed_server(tmp_pa
         def read_some(count: int) -> None:
             after = seen[-1]["id"] if seen else 0
             with contextlib.suppress(OSError, ConnectionClosed), socket_of(ben, f"?after={after}") as opened:
-                seen.extend(json.loads(opened.recv(timeout=10)) for _ in range(count))
+                seen.extend(json.loads(opened.recv(timeout=PATIENCE)) for _ in range(count))
 
         try:
             for _ in range(2):
@@ -308,7 +309,7 @@ def test_the_first_frame_may_say_who_it_is(server: Server) -> None:
                 seen.append(opened.recv(timeout=0.2))
             return bool(seen)
 
-        wait_until(told, seconds=20, what="an event")
+        wait_until(told, what="an event")
 
 
 @ON_SQLITE
@@ -369,7 +370,7 @@ def test_readers_that_take_nothing_and_those_whose_credential_ends_are_cut(serve
         assert server.client.post("/v1/logout", headers=bearer).status_code == 204
         assert closed_with(opened, seconds=60) == 4401
         assert stream.message() == {"event": "end", "data": '{"code": "unauthenticated"}'}
-        wait_until(lambda: connections(server) <= before + 1, seconds=60, what="the end of the silent", pause=0.2)
+        wait_until(lambda: connections(server) <= before + 1, what="the end of the silent", pause=0.2)
     assert resident_bytes(server) < memory + 20_000_000
     assert server.client.get("/healthz").status_code == 200
 
@@ -394,10 +395,10 @@ def test_large_replies_that_nobody_takes_cost_little_memory_and_are_cut(tmp_path
                 connection = stack.enter_context(silent(server, ben, path))
                 assert connection.recv(1, socket.MSG_PEEK)
             assert resident_bytes(server) < memory + 60_000_000
-        wait_until(lambda: connections_left() <= 0, seconds=60, what="the end of those who are gone")
+        wait_until(lambda: connections_left() <= 0, what="the end of those who are gone")
         with silent(server, ben, history + "page=1&per_page=200"):
             wait_until(lambda: connections_left() > 0, what="the connection")
-            wait_until(lambda: connections_left() <= 0, seconds=60, what="the end of the silent")
+            wait_until(lambda: connections_left() <= 0, what="the end of the silent")
         assert server.failures() == []
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.process.invariants import check_database, consumptions
+from tests.support import PATIENCE
 from tests.support.certificates import own_certificate
 from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, running, wait_until
@@ -56,7 +57,7 @@ def dial(server: Server) -> socket.socket:
     """A connection whose kernel takes little: what its owner does not read stays with the server."""
     connection = socket.socket()
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_RECEIVE_BUFFER)
-    connection.settimeout(30)
+    connection.settimeout(PATIENCE)
     connection.connect(("127.0.0.1", server.port))
     return connection
 
@@ -192,7 +193,7 @@ def test_a_slow_receiver_is_not_a_stalled_one(server: Server, ann: Person, ben: 
             body += connection.recv(1500)
             return len(body) == length
 
-        wait_until(read_some, seconds=20, what="the whole image")
+        wait_until(read_some, what="the whole image")
     assert body == picture
     wait_until(lambda: consumptions(server.data_dir, key) == 1, what="the consumption")
 

@@ -12,6 +12,7 @@ import pytest
 
 from config.load import ConfigError, load
 from tests.process.scraping import Metered, Scraped, metered
+from tests.support import PATIENCE
 from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, phone_number, running, wait_until
 from tests.support.pictures import jpeg
@@ -232,7 +233,7 @@ def test_a_port_that_is_taken_is_a_clear_end(tmp_path: Path) -> None:
         with pytest.raises(AssertionError, match="cannot listen for metrics"):
             server.start()
         assert server.process
-        assert server.process.wait(10) == 1
+        assert server.process.wait(PATIENCE) == 1
         assert server.process.stdout
         server.process.stdout.close()
 

@@ -25,6 +25,7 @@ from tests.process.hostile_wire import (
     reset,
     say_it_all_then_listen,
 )
+from tests.support import PATIENCE
 from tests.support.engines import ON_SQLITE
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg
@@ -122,7 +123,7 @@ def test_curl_reads_the_refusal(server: Server, tmp_path: Path, expect: str, siz
     address = f"http://127.0.0.1:{server.port}/v1/images"
     command = ["curl", "-sS", "-i", "--noproxy", "*", "-H", expect, "-u", "x:y", "-F", "img_file=@image", address]
     with unharmed(server):
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=30, check=False)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=PATIENCE, check=False)
     assert done.returncode == 0, done.stderr
     (answer,) = answers(done.stdout)
     assert answer.status == status

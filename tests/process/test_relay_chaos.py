@@ -75,7 +75,7 @@ def tried(data_dir: Path, times: int) -> bool:
 
 
 def kill_while_pushing(server: Server, vendors: PushVendors, tries: int) -> None:
-    wait_until(partial(tried, server.data_dir, tries), seconds=60, what="tries to push")
+    wait_until(partial(tried, server.data_dir, tries), what="tries to push")
     server.kill()
     check_after_kill(server, vendors)
     let_leases_end(server.data_dir)
@@ -97,7 +97,7 @@ def test_every_image_s_push_arrives_and_none_without_an_image(
     for vendor in vendors.each.values():
         vendor.tell("chances")
     kill_while_pushing(server, vendors, 0)
-    wait_until(lambda: pushes_due(server.data_dir) == 0, seconds=60, what="the pushes")
+    wait_until(lambda: pushes_due(server.data_dir) == 0, what="the pushes")
     received = everything(vendors)
     arrived = {(name, push.target, push.message_id) for name, pushes in received.items() for push in pushes}
     assert arrived == set(sent)

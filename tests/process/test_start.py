@@ -16,12 +16,11 @@ import apsw
 import httpx
 import pytest
 
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 from tests.support.certificates import own_certificate
 from tests.support.harness import Server, running
 from tests.support.pictures import jpeg
 
-START_SECONDS = 20
 NEXT_VERSION = "INSERT INTO migrations (step, statement) VALUES (9999, 0)"
 
 
@@ -33,7 +32,7 @@ def refused(data_dir: Path, *arguments: str, **environment: str) -> tuple[int, l
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=START_SECONDS,
+        timeout=PATIENCE,
         env={**os.environ, **environment},
         check=False,
     )
@@ -151,7 +150,7 @@ def test_what_the_greeting_tells_to_try_works(newcomer: Server) -> None:
     assert newcomer.port != 0
     lines = greeting(newcomer)
     ready, register = [
-        json.loads(subprocess.run([*shlex.split(line), "-s"], capture_output=True, check=True, timeout=10).stdout)
+        json.loads(subprocess.run([*shlex.split(line), "-s"], capture_output=True, check=True, timeout=PATIENCE).stdout)
         for line in lines
         if line.startswith("curl ")
     ]

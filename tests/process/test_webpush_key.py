@@ -48,7 +48,7 @@ async def test_picture_is_announced_to_a_browser_a_topic_and_a_webhook(tmp_path:
                 assert receiver.request("POST", "/v1/devices", json=device).status_code == 201
             sent = sender.send(receiver, jpeg())
             for emulator in (browsers, topics, hooks):
-                wait_until(lambda inbox=emulator.state.inbox: bool(inbox), seconds=30, what="a push")  # type: ignore[misc]
+                wait_until(lambda inbox=emulator.state.inbox: bool(inbox), what="a push")  # type: ignore[misc]
             assert server.failures() == []
             return int(sent.headers["Message-Id"])
 

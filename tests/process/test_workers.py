@@ -90,10 +90,10 @@ def test_a_killed_worker_takes_nobody_with_it_who_only_waited_and_is_replaced(pa
         os.kill(other, signal.SIGCONT)
         answers = [read_answer(client) for client in clients]
     assert all(answer.startswith(b"HTTP/1.1 200") for answer in answers)
-    wait_until(lambda: len(pair.pids - before) == 1, seconds=30, what="another worker")
+    wait_until(lambda: len(pair.pids - before) == 1, what="another worker")
     assert other in pair.pids
     for number in range(2):
-        wait_until(partial(pair.serves, number), seconds=30, what="a worker that serves")
+        wait_until(partial(pair.serves, number), what="a worker that serves")
         with pair.line_to(number) as line:
             assert line.ask("GET", "/readyz").status == 200
     pair.expect("a worker ended")
@@ -110,7 +110,7 @@ def test_a_worker_may_be_replaced_by_hand(pair: Crew) -> None:
         assert pair.server.raw(GET_ONCE).startswith(b"HTTP/1.1 200")
         line.finish_image()
         assert line.answer().status == 201
-    wait_until(lambda: old not in pair.pids and pair.serves(0), seconds=60, what="another worker")
+    wait_until(lambda: old not in pair.pids and pair.serves(0), what="another worker")
 
 
 def test_uploads_under_way_at_the_end_are_finished_by_every_worker(pair: Crew) -> None:
@@ -196,7 +196,7 @@ def test_the_ceiling_on_stored_bytes_holds_for_all_and_a_dead_worker_gives_its_r
             assert (refused.status, refused.json()["code"]) == (507, "storage_full")
             dead = both.pid_of(0)
             os.kill(dead, signal.SIGKILL)
-            wait_until(lambda: both.pid_of(0) != dead, seconds=30, what="another worker")
+            wait_until(lambda: both.pid_of(0) != dead, what="another worker")
         with both.line_to(1) as second:
             assert second.send(ann, ben, picture).status == 201
         with both.line_to(1) as second:
@@ -246,7 +246,7 @@ def test_workers_end_when_their_supervisor_is_killed(pair: Crew) -> None:
         line.finish_image()
         assert line.answer().status == 201
     server.wait()
-    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), seconds=30, what="the end of all")
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers), what="the end of all")
     check_database(server.data_dir)
 
 

@@ -16,8 +16,9 @@ from models.db.tables.devices import DeviceId
 from models.db.tables.outbox import Kind
 from models.user import UserId
 from push.relay import Relay
-from tests.push.fakes import FakeClock, ScriptedProvider
+from tests.support.clock import Clock
 from tests.support.engines import Engine
+from tests.support.scripted import ScriptedProvider
 
 DAY = 86_400_000
 
@@ -68,7 +69,7 @@ DEVICE = Statement(
 class World:
     engine: Engine
     db: Database
-    clock: FakeClock
+    clock: Clock
     provider: ScriptedProvider
 
     async def person(self, cipher: bytes | None = b"cipher") -> UserId:
@@ -129,7 +130,7 @@ class World:
         """Person 1 sends to person 2, who has one device with token `t`."""
         sender, receiver = await self.person(b"sender"), await self.person(b"receiver")
         await self.device(receiver, "t")
-        self.clock.advance(1)
+        self.clock.passes(1)
         return await self.message(sender, receiver)
 
     async def set_state(self, message_id: int, state: str) -> None:
@@ -165,5 +166,5 @@ def _phone_hash_of(cipher: bytes) -> str:
 async def world(engine: Engine, anyio_backend: str) -> AsyncIterator[World]:
     assert anyio_backend == "asyncio"
     db = await engine.open()
-    yield World(engine, db, FakeClock(), ScriptedProvider())
+    yield World(engine, db, Clock(), ScriptedProvider())
     await db.close()

@@ -28,6 +28,7 @@ from push.providers.apns_auth import PRODUCTION_URL, SANDBOX_URL, ApnsCredential
 from push.providers.apns_codes import DOUBTED_IN_A_ROW, outcome_of, read_answer
 from push.providers.blame import FEW
 from tests.push.conftest import World
+from tests.support import PATIENCE
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys()
@@ -46,7 +47,7 @@ async def vendor(anyio_backend: str) -> AsyncIterator[Running]:
 def provider_for(
     vendor: Running,
     *,
-    seconds: float = 5,
+    seconds: float = PATIENCE,
     clock: Callable[[], int] | None = None,
     private_key: str = PEM,
     background: bool = False,
@@ -60,7 +61,7 @@ def provider_for(
         ca_file=vendor.ca_file,
         background=background,
     )
-    http = Http2Client(credentials.url, connect_seconds=seconds, answer_seconds=seconds, ca_file=credentials.ca_file)
+    http = Http2Client(credentials.url, connect_seconds=PATIENCE, answer_seconds=seconds, ca_file=credentials.ca_file)
     text = VisibleText("Title", "Text")
     return ApnsProvider(credentials, http, text=text, clock=clock or vendor.state.clock.now)
 
@@ -340,7 +341,7 @@ async def test_abandoned_streams_do_not_use_the_connection_up(vendor: Running, a
 
 @pytest.mark.parametrize("kind", ["silent", "hang_after"])
 async def test_silent_connection_is_given_up(vendor: Running, kind: str) -> None:
-    provider = provider_for(vendor, seconds=0.3)
+    provider = provider_for(vendor, seconds=1)
     meet(vendor, kind)
     assert await provider.send([a_push(1)]) == [Retry("timed out")]
     for _ in range(20):

@@ -15,7 +15,7 @@ from push.providers.per_host_breaker import MASS_NOT_FOUND
 from push.providers.webhook import WebhookProvider
 from push.providers.webpush import WebpushProvider
 from push.providers.webpush_vapid import new_key
-from tests.push.fakes import FixedHost
+from tests.support.scripted import FixedHost
 
 pytestmark = pytest.mark.anyio
 KEYS = {

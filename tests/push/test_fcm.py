@@ -22,6 +22,7 @@ from push.providers.blame import FEW
 from push.providers.fcm import FcmProvider
 from push.providers.fcm_auth import GRANT, TOKEN_URL, FcmCredentials, read_service_account
 from push.providers.fcm_codes import outcome_of, read_answer
+from tests.support import PATIENCE
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys()
@@ -36,10 +37,10 @@ async def vendor(anyio_backend: str) -> AsyncIterator[Running]:
 
 
 def provider_for(
-    vendor: Running, keys: Keys = KEYS, *, seconds: float = 5, clock: Callable[[], int] | None = None
+    vendor: Running, keys: Keys = KEYS, *, seconds: float = PATIENCE, clock: Callable[[], int] | None = None
 ) -> FcmProvider:
     credentials = read_service_account(keys.service_account(vendor.state.token_url), base_url=vendor.url)
-    http = HttpClient(connect_seconds=seconds, answer_seconds=seconds)
+    http = HttpClient(connect_seconds=PATIENCE, answer_seconds=seconds)
     text = VisibleText("Title", "Text")
     return FcmProvider(credentials, http, text=text, clock=clock or vendor.state.clock.now)
 
@@ -256,7 +257,7 @@ async def test_fault_becomes_an_outcome(vendor: Running, fcm: FcmProvider, kind:
 
 
 async def test_silent_vendor_is_cut_off(vendor: Running) -> None:
-    provider = provider_for(vendor, seconds=0.3)
+    provider = provider_for(vendor, seconds=1)
     meet(vendor, "hang_after")
     assert await provider.send([a_push(1)]) == [Retry("timed out")]
     assert received(vendor) == {"token1": 1}

@@ -16,6 +16,7 @@ from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from push.providers.getui import GetuiProvider, Presence
 from push.providers.getui_auth import GetuiCredentials, sign
 from push.providers.getui_codes import outcome_of
+from tests.support import PATIENCE
 
 pytestmark = pytest.mark.anyio
 KEYS = Keys()
@@ -29,10 +30,10 @@ async def vendor(anyio_backend: str) -> AsyncIterator[Running]:
 
 
 def provider_for(
-    vendor: Running, keys: Keys = KEYS, *, seconds: float = 5, clock: Callable[[], int] | None = None
+    vendor: Running, keys: Keys = KEYS, *, seconds: float = PATIENCE, clock: Callable[[], int] | None = None
 ) -> GetuiProvider:
     credentials = GetuiCredentials(vendor.base_url, keys.app_id, keys.app_key, keys.master_secret)
-    http = HttpClient(connect_seconds=seconds, answer_seconds=seconds)
+    http = HttpClient(connect_seconds=PATIENCE, answer_seconds=seconds)
     return GetuiProvider(credentials, http, clock=clock or vendor.state.clock.now)
 
 
@@ -242,7 +243,7 @@ async def test_fault_of_the_provider_fails_a_batch_whole_and_it_arrives_once(
 async def test_slow_answer_is_cut_off_and_the_retry_shows_nothing_twice(
     vendor: Running, kind: str, arrived: dict[str, int]
 ) -> None:
-    provider = provider_for(vendor, seconds=0.15)
+    provider = provider_for(vendor, seconds=1)
     meet(vendor, kind)
     assert await provider.send([a_push(1)]) == [Retry("timed out")]
     assert received(vendor) == arrived

@@ -2,11 +2,11 @@
 """Whose fault a refusal is that may speak of one device or of us all."""
 
 from push.providers.blame import FEW, TRUSTED_FOR_MS, Blame
-from tests.push.fakes import FakeClock
+from tests.support.clock import Clock
 
 
 def test_what_one_person_s_devices_meet_is_held_against_nobody_else() -> None:
-    refusals = Blame(FakeClock())
+    refusals = Blame(Clock())
     for _ in range(3):
         assert not any(refusals.note(f"token {number}") for number in range(FEW))
     assert refusals.note("one more")
@@ -14,7 +14,7 @@ def test_what_one_person_s_devices_meet_is_held_against_nobody_else() -> None:
 
 
 def test_while_pushes_are_taken_a_refusal_is_of_its_device_alone() -> None:
-    clock = FakeClock()
+    clock = Clock()
     refusals = Blame(clock)
     refusals.taken()
     for number in range(10 * FEW):

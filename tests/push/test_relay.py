@@ -57,7 +57,7 @@ async def test_dedupe_id_is_stable_over_tries_and_unique_per_message_and_device(
     world.provider.script = lambda _: Retry("later", provider_fault=False)
     relay = world.relay()
     await relay.run_once()
-    world.clock.advance(10)
+    world.clock.passes(10)
     await relay.run_once()
     first, second = world.provider.calls
     assert len({push.dedupe_id for push in first}) == 4
@@ -94,7 +94,7 @@ async def test_message_no_longer_pending_is_dropped_unsent(world: World, state: 
 
 async def test_message_past_its_time_is_dropped_unsent(world: World) -> None:
     await world.one_message()
-    world.clock.advance(86_400)
+    world.clock.passes(86_400)
     await world.relay().run_once()
     assert await world.states() == ["dropped"]
     assert world.provider.calls == []
@@ -176,7 +176,7 @@ async def test_late_gone_spares_a_token_registered_while_it_was_asked(world: Wor
     receiver = (await world.device_row(device_id))[0]
 
     async def register_again(_: Sequence[Push]) -> None:
-        world.clock.advance(1)
+        world.clock.passes(1)
         await world.device(receiver, "t")
 
     world.provider.before = register_again

@@ -15,7 +15,7 @@ from models.db.tables.outbox import State
 from push.base import Delivered, Outcome, Push, Retry
 from push.breaker import BreakerState
 from tests.push.conftest import World
-from tests.push.fakes import ScriptedProvider
+from tests.support.scripted import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
 T = TypeVar("T")
@@ -35,7 +35,7 @@ async def test_ten_minutes_of_provider_faults_end_no_device_and_lose_no_row(worl
     relay = world.relay()
     for _ in range(60):
         await relay.run_once()
-        world.clock.advance(10)
+        world.clock.passes(10)
     assert relay.breakers == {LOG: BreakerState.OPEN}
     assert set(await world.states()) == {"due"}
     assert {row[0] for row in await world.db.read(_ENDED)} == {None}
@@ -44,7 +44,7 @@ async def test_ten_minutes_of_provider_faults_end_no_device_and_lose_no_row(worl
     world.provider.script = lambda _: Delivered()
     for _ in range(80):
         await relay.run_once()
-        world.clock.advance(30)
+        world.clock.passes(30)
     assert relay.breakers == {LOG: BreakerState.CLOSED}
     assert set(await world.states()) == {"delivered"}
 
@@ -59,7 +59,7 @@ async def test_open_breaker_costs_no_attempt(world: World) -> None:
     relay = world.relay(in_flight=5)
     await relay.run_once()
     assert relay.breakers[LOG] is BreakerState.OPEN
-    world.clock.advance(29)
+    world.clock.passes(29)
     await relay.run_once()
     assert len(world.provider.calls) == 5
     assert sorted(row[1] for row in await world.rows()) == [0] * 5 + [1] * 5
@@ -92,9 +92,9 @@ async def test_lease_that_ran_out_is_claimed_again_and_its_first_holder_settles_
 
     outbox_id = await world.db.write(claim)
     relay = world.relay()
-    world.clock.advance(59)
+    world.clock.passes(59)
     assert await relay.run_once() == 0
-    world.clock.advance(1)
+    world.clock.passes(1)
     assert await relay.run_once() == 1
 
     async def settle_late(tx: Transaction) -> bool:
@@ -115,7 +115,7 @@ async def test_poison_row_dies_alone_after_three_tries(world: World) -> None:
     await relay.run_once()
     assert await world.states() == ["delivered", "due", "delivered"]
     for _ in range(2):
-        world.clock.advance(100)
+        world.clock.passes(100)
         await relay.run_once()
     assert (await world.rows())[1][:3] == ("dead", 3, "raised ValueError")
 
@@ -160,7 +160,7 @@ async def test_provider_that_is_not_configured_costs_no_attempt_until_its_rows_a
     assert await relay.run_once() == 0
     assert await relay.give_up_overdue() == 0
     assert [row[:3] for row in await world.rows()] == [("due", 0, "")] * 2
-    world.clock.advance(3 * 86_400)
+    world.clock.passes(3 * 86_400)
     assert await relay.run_once() == 0
     assert await relay.give_up_overdue() == 2
     assert [row[:3] for row in await world.rows()] == [("dead", 0, "gave up")] * 2

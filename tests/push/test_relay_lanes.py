@@ -26,8 +26,9 @@ from services.authentication import Caller
 from services.delivery import record
 from services.sending import OutgoingImage
 from tests.push.conftest import World
-from tests.push.fakes import ScriptedProvider
+from tests.support import PATIENCE
 from tests.support.engines import ON_SQLITE
+from tests.support.scripted import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
 OTHER = ("other", "")
@@ -48,7 +49,7 @@ async def drained(relay: Relay, world: World, *, seconds: float = 1, rounds: int
         if not await relay.run_once():
             if "due" not in await world.states():
                 return int(gone)
-            world.clock.advance(seconds)
+            world.clock.passes(seconds)
             gone += seconds
     raise AssertionError("rows are left")
 
@@ -93,7 +94,7 @@ async def test_what_waits_for_a_slow_provider_is_not_claimed_and_delays_nobody(w
     await world.heap(300)
     relay = world.relay(slow, in_flight=2, claim_limit=10, poll_seconds=0.01)
     running = asyncio.create_task(relay.run())
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(PATIENCE):
         await hanging.wait()
         await delivered.wait()
     # Those in the two calls, and the rest of the claim behind them: no more is taken out of the database.
@@ -113,11 +114,11 @@ async def test_a_provider_that_asks_to_wait_pauses_its_own_lane_alone(world: Wor
     assert await relay.run_once() == 10
     await world.heap(1)
     for _ in range(59):
-        world.clock.advance(1)
+        world.clock.passes(1)
         await relay.run_once()
     assert (len(other.calls), len(world.provider.calls)) == (1, 1)
     other.script = lambda _: Delivered()
-    world.clock.advance(1)
+    world.clock.passes(1)
     await relay.run_once()
     assert len(other.calls) == 2
     await drained(relay, world)
@@ -130,11 +131,11 @@ async def test_a_provider_that_asks_to_wait_after_the_clock_was_set_back_is_left
     await world.heap(1)
     relay = world.relay()
     await relay.run_once()
-    world.clock.advance(-7200)
+    world.clock.passes(-7200)
     for _ in range(30):
         await world.heap(1)
         await relay.run_once()
-        world.clock.advance(1)
+        world.clock.passes(1)
     assert len(world.provider.calls) == 2
 
 
@@ -152,7 +153,7 @@ async def test_a_push_that_is_to_wait_delays_itself_alone(world: World) -> None:
     await world.heap(3)
     await relay.run_once()
     assert Counter(await world.states()) == {"delivered": 5, "due": 1}
-    world.clock.advance(599)
+    world.clock.passes(599)
     assert await relay.run_once() == 0
 
 
@@ -163,7 +164,7 @@ async def test_whoever_asks_for_a_day_is_asked_again_every_hour_with_one_call(wo
     relay = world.relay(in_flight=1)
     for _ in range(600):
         await relay.run_once()
-        world.clock.advance(60)
+        world.clock.passes(60)
     assert len(world.provider.calls) == 10
 
 
@@ -178,7 +179,7 @@ async def test_a_clock_that_is_set_back_stops_no_lane(world: World, outcome: Ret
     await relay.run_once()
     calls = len(world.provider.calls)
     assert relay.breakers["log", ""] is state
-    world.clock.advance(-86_400)
+    world.clock.passes(-86_400)
     world.provider.script = lambda _: Delivered()
     await world.heap(1)
     await relay.run_once()
@@ -188,7 +189,7 @@ async def test_a_clock_that_is_set_back_stops_no_lane(world: World, outcome: Ret
 
 async def test_one_device_with_thousands_of_rows_does_not_keep_the_others_waiting(world: World) -> None:
     await world.heap(1, each=2000)
-    world.clock.advance(1)
+    world.clock.passes(1)
     await world.heap(50)
     assert await drained(world.relay(claim_limit=200), world, seconds=0.25) <= 60
     sent = [push.token for push in world.provider.sent]
@@ -213,7 +214,7 @@ async def test_six_hours_without_a_provider_harm_no_sender_and_are_made_up_for(w
         sent.append(await send(world, sender, to, step))
         for _ in range(2):
             await relay.run_once()
-            world.clock.advance(60)
+            world.clock.passes(60)
     assert relay.breakers[OTHER] is BreakerState.OPEN
     assert len(world.provider.sent) == 90
     assert len(other.calls) <= 6 * 60 + 10

@@ -11,8 +11,9 @@ from models.db.database import Busy, Row, Statement, Unit, Value
 from push.base import Push
 from push.relay import Relay
 from tests.push.conftest import World
-from tests.push.fakes import ScriptedProvider
+from tests.support import PATIENCE
 from tests.support.interposed import Interposed
+from tests.support.scripted import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
 T = TypeVar("T")
@@ -39,7 +40,7 @@ async def test_slow_provider_does_not_delay_the_rest(world: World) -> None:
     slow.before, world.provider.before = hang, count
     relay = world.relay(slow, in_flight=2, claim_limit=4, poll_seconds=0.01)
     running = asyncio.create_task(relay.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         await hanging.wait()
         await delivered.wait()
     assert len(slow.calls) == 2
@@ -58,7 +59,7 @@ async def test_rows_that_waited_too_long_for_a_slow_provider_are_put_back(world:
     world.provider.batch_size = 1
 
     async def dawdle(_: Sequence[Push]) -> None:
-        world.clock.advance(16)
+        world.clock.passes(16)
 
     world.provider.before = dawdle
     await world.relay(in_flight=1).run_once()
@@ -126,7 +127,7 @@ async def test_wake_claims_at_once(world: World) -> None:
     running = asyncio.create_task(relay.run())
     await world.one_message()
     relay.wake()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await sent.wait()
     await relay.stop()
     await running
@@ -166,7 +167,7 @@ async def test_database_that_fails_does_not_end_the_relay(world: World, monkeypa
     database = FailingDatabase(world, 3)
     relay = Relay(database, {("log", ""): world.provider}, bytes.decode, clock=world.clock)
     running = asyncio.create_task(relay.run())
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await sent.wait()
     await relay.stop()
     await running

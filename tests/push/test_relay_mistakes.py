@@ -56,7 +56,7 @@ def cids(people: int) -> list[str]:
 async def settle(world: World, relay: Relay, rounds: int = 20) -> None:
     for _ in range(rounds):
         await relay.run_once()
-        world.clock.advance(60)
+        world.clock.passes(60)
 
 
 @pytest.mark.parametrize("kind", ["reset_after", "hang_after"])
@@ -119,6 +119,6 @@ async def test_a_retry_waits_in_the_database_and_not_in_a_sleeping_task(world: W
     assert {row[:3] for row in await world.rows()} == {("due", 1, "busy")}
     assert min(row[3] for row in await world.rows()) >= world.clock() + 3_600_000
     # Whoever comes after a restart finds them.
-    world.clock.advance(2 * 3600)
+    world.clock.passes(2 * 3600)
     world.provider.script = lambda _: Retry("busy", provider_fault=False)
     assert await world.relay().run_once() == 30

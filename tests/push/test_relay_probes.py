@@ -38,7 +38,7 @@ async def person_with(world: World, tokens: list[str], messages: int) -> None:
     receiver, sender = await world.person(), await world.person()
     for token in tokens:
         await world.device(receiver, token, provider="fcm")
-    world.clock.advance(0.001)
+    world.clock.passes(0.001)
     for _ in range(messages):
         await world.message(sender, receiver)
 
@@ -51,15 +51,15 @@ async def test_one_person_whose_devices_look_like_an_outage_delays_nobody_s_prob
     await person_with(world, bad, messages=200)
     while relay.breakers[FCM] is BreakerState.CLOSED:
         await relay.run_once()
-        world.clock.advance(1)
+        world.clock.passes(1)
     # They have waited for longer than those who come now, and are the first that are asked about.
     await person_with(world, ["good"], messages=3)
     await person_with(world, ["better"], messages=3)
     for _ in range(2):
-        world.clock.advance(PROBE_SECONDS)
+        world.clock.passes(PROBE_SECONDS)
         await relay.run_once()
     assert relay.breakers[FCM] is BreakerState.CLOSED
-    world.clock.advance(1)
+    world.clock.passes(1)
     await relay.run_once()
     assert {token: len(items) for token, items in vendor.state.inbox.items()} == {"good": 3, "better": 3}
     assert set(await world.states()) == {"due", "delivered"}
@@ -72,12 +72,12 @@ async def test_who_is_passed_over_is_asked_about_in_turn(world: World, vendor: R
         await person_with(world, [person], messages=50)
     while relay.breakers[FCM] is BreakerState.CLOSED:
         await relay.run_once()
-        world.clock.advance(1)
-    world.clock.advance(PROBE_SECONDS)
+        world.clock.passes(1)
+    world.clock.passes(PROBE_SECONDS)
     before = [row[3] for row in await world.rows()]
     for _ in people:
         await relay.run_once()
-        world.clock.advance(PROBE_SECONDS)
+        world.clock.passes(PROBE_SECONDS)
     after = [row[3] for row in await world.rows()]
     # Each person's rows were put off once: three probes, one of each.
     assert all(new > old for new, old in zip(after, before, strict=True))

@@ -121,7 +121,7 @@ async def test_hanging_provider_is_cut_off_and_asked_again_only_where_it_knows_r
 ) -> None:
     provider = ScriptedSms(knows_repeats=knows_repeats)
     provider.may_answer.clear()
-    queue = SmsQueue(provider, size=1, send_seconds=0.02, pause_seconds=0.001)
+    queue = SmsQueue(provider, size=1, send_seconds=0.5, pause_seconds=0.001)
     put(queue)
     await queue.close()
     assert len(provider.sent) == tries

@@ -19,7 +19,7 @@ from push.providers.per_host_breaker import origin_of
 from push.sms import aliyun, twilio
 from push.sms.base import SmsMessage, SmsNotSent
 from push.tokens import read_token
-from tests.push.fakes import FixedHost
+from tests.support.scripted import FixedHost
 
 pytestmark = pytest.mark.anyio
 

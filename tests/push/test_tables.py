@@ -16,7 +16,7 @@ LOG = ("log", "")
 async def test_same_token_again_keeps_its_device(world: World) -> None:
     owner = await world.person()
     first = await world.device(owner, "t")
-    world.clock.advance(5)
+    world.clock.passes(5)
     assert await world.device(owner, "t") == first
     [device] = await devices.list_active(world.db, uid=owner)
     assert device.registered_at == world.clock()
@@ -70,7 +70,7 @@ async def test_claim_leases_longest_due_first_and_nothing_twice(world: World) ->
     sent = []
     for _ in range(3):
         sent.append(await world.message(sender, receiver))
-        world.clock.advance(1)
+        world.clock.passes(1)
     now = world.clock()
 
     async def claim(lease: str) -> list[int | None]:
@@ -132,7 +132,7 @@ async def test_retrieval_row_of_a_device_registered_since_is_dropped(world: Worl
         )
 
     await world.db.write(retrieve)
-    world.clock.advance(1)
+    world.clock.passes(1)
     await world.device(owner, "t")
     await world.relay().run_once()
     assert await world.states() == ["dropped"]

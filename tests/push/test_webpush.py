@@ -16,7 +16,8 @@ from push.providers.blame import FEW
 from push.providers.per_host_breaker import MASS_NOT_FOUND
 from push.providers.webpush import WebpushProvider
 from push.providers.webpush_vapid import VapidKey, new_key
-from tests.push.fakes import FakeClock
+from tests.support import PATIENCE
+from tests.support.clock import Clock
 
 pytestmark = pytest.mark.anyio
 KEY = new_key()
@@ -30,9 +31,9 @@ async def vendor(anyio_backend: str) -> AsyncIterator[Running]:
 
 
 def provider_for(
-    vendor: Running, *, key: VapidKey = KEY, subject: str = "mailto:ops@example.org", seconds: float = 5
+    vendor: Running, *, key: VapidKey = KEY, subject: str = "mailto:ops@example.org", seconds: float = PATIENCE
 ) -> WebpushProvider:
-    http = HttpClient(connect_seconds=seconds, answer_seconds=seconds)
+    http = HttpClient(connect_seconds=PATIENCE, answer_seconds=seconds)
     return WebpushProvider(key, http, subject=subject, clock=vendor.state.clock.now)
 
 
@@ -238,6 +239,6 @@ async def test_parallel_sends_share_one_token_and_no_outcome(vendor: Running, we
 async def test_nobody_listening_is_no_fault_of_the_provider() -> None:
     async with running() as vendor:
         _, token = vendor.subscribe()
-        provider = WebpushProvider(KEY, HttpClient(), clock=FakeClock())
+        provider = WebpushProvider(KEY, HttpClient(), clock=Clock())
     assert await provider.send([a_push(token)]) == [Retry("cannot connect", provider_fault=False)]
     await provider.close()

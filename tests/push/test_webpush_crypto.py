@@ -17,7 +17,7 @@ from push.providers.per_host_breaker import origin_of
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, Subscription, encrypt, parse_subscription
 from push.providers.webpush_vapid import Vapid, VapidKey, check_subject, decode, encode, new_key, parse_key
 from push.vapid_file import VapidFileError, open_vapid_key
-from tests.push.fakes import FakeClock
+from tests.support.clock import Clock
 
 # RFC 8291, section 5.
 PLAINTEXT = b"When I grow up, I want to be a watermelon"
@@ -109,7 +109,7 @@ def test_no_url_has_no_origin(url: str) -> None:
 
 
 def test_vapid_token_says_who_to_whom_and_for_how_long() -> None:
-    clock, key = FakeClock(), new_key()
+    clock, key = Clock(), new_key()
     header = Vapid(key, "mailto:ops@example.org", clock).authorization("https://push.example")
     assert Vapid02.verify(header.replace(", ", ","))
     token = header.removeprefix("vapid t=").partition(", k=")[0]
@@ -121,15 +121,15 @@ def test_vapid_token_says_who_to_whom_and_for_how_long() -> None:
 
 
 def test_vapid_token_is_kept_per_origin_and_renewed_before_its_end() -> None:
-    clock = FakeClock()
+    clock = Clock()
     vapid = Vapid(new_key(), "", clock)
     first, other = vapid.authorization("https://a.example"), vapid.authorization("https://b.example")
-    clock.advance(11 * 3600)
+    clock.passes(11 * 3600)
     assert (vapid.authorization("https://a.example"), first != other) == (first, True)
-    clock.advance(1)
+    clock.passes(1)
     second = vapid.authorization("https://a.example")
     assert second != first
-    clock.advance(-3600)
+    clock.passes(-3600)
     third = vapid.authorization("https://a.example")
     assert third != second, "a clock that was set back makes the token too long-lived"
 

@@ -85,7 +85,7 @@ async def test_a_successor_is_taken_back_for_one_other_alone(world: World) -> No
 async def test_a_refresh_token_shown_by_many_too_late_ends_its_family_for_good(world: World) -> None:
     pair = await world.tokens.open(caller_of(await world.register()))
     newer = await world.tokens.refresh(pair.refresh_token)
-    world.clock.pass_seconds(61)
+    world.clock.passes(61)
     tokens = [pair.refresh_token, newer.refresh_token] * 4
     answers = await at_once(world.tokens.refresh(token) for token in tokens)
     assert of(TokenReused, answers)
@@ -220,7 +220,7 @@ async def test_a_number_begins_three_activations_however_many_are_asked_for_at_o
 async def test_a_code_is_sent_again_once_however_many_ask_at_once(world: World) -> None:
     await world.register()
     started, _ = await world.start()
-    world.clock.pass_seconds(60)
+    world.clock.passes(60)
     answers = await at_once(world.activation.resend(started.activation_id) for _ in range(5))
     assert len(of(Started, answers)) == 1
     assert world.rows("SELECT sends FROM activations") == [(2,)]
@@ -250,7 +250,7 @@ async def test_a_number_that_was_given_up_and_is_proved_by_two_at_once_is_one_ne
 async def test_a_key_that_comes_into_use_again_while_it_is_purged_is_known(world: World) -> None:
     key = "k" * 22
     await world.accounts.register(PHONE, key)
-    world.clock.pass_seconds(3600)
+    world.clock.passes(3600)
     purge = partial(expired_rows.erase, table="idempotency", before=world.clock(), limit=1)
     async with cutting_in(
         world, expired_rows._DELETE["idempotency"], lambda: world.accounts.register(OTHER, key)

@@ -12,8 +12,8 @@ from models.errors import RateLimited
 from models.keys import new_key_ring
 from models.rates import CLASSES
 from services.limits import Limits, Window, network
-from tests.services.accounts.world import Clock
 from tests.support import shipped
+from tests.support.clock import Clock
 from tests.support.engines import Engine
 from tests.support.interposed import Interposed
 
@@ -79,7 +79,7 @@ async def _allowed(attempt: Callable[[], Awaitable[object]], tries: int) -> int:
 @pytest.mark.parametrize("name", ["register", "default"])
 async def test_an_address_has_its_rate_and_then_waits_for_the_window(process: Process, clock: Clock, name: str) -> None:
     limits = process(per_address={name: "3/minute"})
-    clock.pass_seconds(17)
+    clock.passes(17)
 
     assert await _allowed(lambda: limits.check(name, address="192.0.2.1"), 10) == 3
     assert await _allowed(lambda: limits.check(name, address="192.0.2.2"), 10) == 3
@@ -87,7 +87,7 @@ async def test_an_address_has_its_rate_and_then_waits_for_the_window(process: Pr
         await limits.check(name, address="192.0.2.1")
 
     assert refused.value.retry_after == 60 - 17
-    clock.pass_seconds(refused.value.retry_after)
+    clock.passes(refused.value.retry_after)
     await limits.check(name, address="192.0.2.1")
 
 
@@ -188,7 +188,7 @@ async def test_who_is_refused_asks_nothing_more_of_the_database_until_the_window
     assert db.writes == 21
     assert await _allowed(lambda: limits.count_failure("192.0.2.1", "cd" * 32), 1000) == 0
     assert db.writes == 21
-    clock.pass_seconds(3600)
+    clock.passes(3600)
     assert await _allowed(lambda: limits.count_failure("192.0.2.1", SUBJECT), 1) == 1
 
 
@@ -206,7 +206,7 @@ async def test_what_is_forgiven_may_be_tried_again(process: Process) -> None:
 async def test_the_next_window_is_not_credited_for_the_one_before(process: Process, clock: Clock) -> None:
     limits = process(per_account={"login_failure": "2/minute"})
     right = await limits.count_failure("192.0.2.1", SUBJECT)
-    clock.pass_seconds(60)
+    clock.passes(60)
     await limits.count_failure("192.0.2.1", SUBJECT)
     await limits.forgive(right)
 
@@ -269,7 +269,7 @@ def test_an_ended_window_is_forgotten(clock: Clock) -> None:
     window = Window("1/minute", clock.seconds)
     for key in range(1000):
         window.hit(key)
-    clock.pass_seconds(60)
+    clock.passes(60)
     window.hit(5000)
 
     assert len(window._counts) == 1

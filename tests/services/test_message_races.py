@@ -33,6 +33,7 @@ from services.accounts.account_deletion import AccountDeletion, finish_all
 from services.authentication import Caller
 from services.sending import SentImage
 from tests.services.town import MAX_PENDING, TTL_SECONDS, Town, all_well, at_once, no_deadlock, of, open_town
+from tests.support import PATIENCE
 from tests.support.engines import ON_MARIADB, Engine, mariadb_server
 
 pytestmark = pytest.mark.anyio
@@ -206,7 +207,7 @@ async def _say_while(town: Town, engine: Engine, statement: str, sender: UserId,
         cursor.execute("SELECT uid FROM users FOR UPDATE")
         cursor.execute(statement)
         saying = asyncio.create_task(town.say(sender, **addressee))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while not saying.done() and not _somebody_waits():  # noqa: ASYNC110 - nothing tells of it
                 await asyncio.sleep(0.2)  # for a tenth of a second the server gives the same answer again
         cursor.execute("COMMIT")
@@ -288,7 +289,7 @@ async def test_a_download_learns_that_its_image_was_taken_back_through_another_p
     del town.reading  # another process has another
     await town.fetch(ann, image)
     assert not download.recalled
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not await reading.is_recalled(download):  # noqa: ASYNC110 - as a download does, piece by piece
             await asyncio.sleep(0.05)
     reading.close_image(download)

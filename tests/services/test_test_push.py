@@ -19,9 +19,10 @@ from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from services.device_tokens import DeviceTokens
 from services.devices import Devices
 from services.limits import Limits
-from tests.push.fakes import FakeClock, ScriptedProvider
 from tests.support import shipped
+from tests.support.clock import Clock
 from tests.support.engines import Engine
+from tests.support.scripted import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
 
@@ -31,7 +32,7 @@ PERSON = Statement(insert(users).values(nickname="x", reg_time=1, seen_at=1, eve
 @dataclass
 class World:
     db: Database
-    clock: FakeClock
+    clock: Clock
     provider: ScriptedProvider
     uid: UserId
     devices: Devices
@@ -46,7 +47,7 @@ class World:
 @pytest.fixture
 async def world(engine: Engine, anyio_backend: str) -> AsyncIterator[World]:
     assert anyio_backend == "asyncio"
-    db, clock, provider = await engine.open(), FakeClock(), ScriptedProvider()
+    db, clock, provider = await engine.open(), Clock(), ScriptedProvider()
     pairs = (("log", ""), ("log", "gone"))
     tokens = DeviceTokens(pairs, default_provider="log", endpoints=Endpoints())
     limits = Limits(db=db, keys=new_key_ring(), **shipped.rates())
@@ -75,7 +76,7 @@ async def test_each_outcome_has_its_name_and_only_a_dead_token_ends_its_device(
     world: World, outcome: Outcome, name: str, reason: str
 ) -> None:
     device_id = await world.register()
-    world.clock.advance(1)
+    world.clock.passes(1)
     world.provider.script = lambda _: outcome
     tested = await world.devices.test_push(world.uid, device_id)
     assert (tested.outcome, tested.provider, tested.reason) == (name, "log", reason)
@@ -122,10 +123,10 @@ async def test_a_provider_that_is_no_longer_configured_is_one_to_try_again(world
 @pytest.mark.parametrize("again", ["registered", "replaced", "replaced by the same"])
 async def test_a_token_that_came_while_the_provider_was_asked_is_not_ended(world: World, again: str) -> None:
     device_id = await world.register()
-    world.clock.advance(1)
+    world.clock.passes(1)
 
     async def come_again(_: Sequence[Push]) -> None:
-        world.clock.advance(0.001)
+        world.clock.passes(0.001)
         if again == "registered":
             await world.register()
         else:
@@ -141,7 +142,7 @@ async def test_a_token_that_came_while_the_provider_was_asked_is_not_ended(world
 async def test_a_token_that_died_before_it_was_registered_lives(world: World, died: int, outcome: str) -> None:
     device_id = await world.register()
     at = world.clock() + died
-    world.clock.advance(1)
+    world.clock.passes(1)
     world.provider.script = lambda _: Gone("Unregistered", at=at)
     assert (await world.devices.test_push(world.uid, device_id)).outcome == outcome
     assert await world.active() == ([] if outcome == "gone" else [device_id])

@@ -19,15 +19,13 @@ from services.authentication import Authentication, Caller
 from services.events import Events, Reader
 from services.limits import Limits
 from services.worker_bus import MOST_UIDS, WorkerBus, connect_workers
-from tests.support import shipped
+from tests.support import PATIENCE, shipped
 from tests.support.engines import Engine
 from tests.support.rows import insert
 
 pytestmark = pytest.mark.anyio
 
 ANN = UserId(1)
-SECONDS = 8
-"""A reader that nobody has woken looks by itself after ten."""
 
 
 @dataclass
@@ -69,6 +67,12 @@ def people(engine: Engine) -> None:
     insert(engine, "users", "uid, nickname, reg_time, seen_at", [(uid, "x", 0, 0) for uid in (1, 2)])
 
 
+@pytest.fixture(autouse=True)
+def no_look_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A reader that nobody wakes sees nothing."""
+    monkeypatch.setattr("services.events.CONFIRM_SECONDS", 3600)
+
+
 @contextmanager
 def neighbourhood(count: int) -> Iterator[list[WorkerBus]]:
     """So many worker_bus, whose sockets end with the block: else they do with their processes."""
@@ -96,7 +100,7 @@ async def test_a_commit_wakes_the_readers_of_a_neighbour(engine: Engine) -> None
             waiting = asyncio.create_task(reader.next(60))
             await waits(reader)
             await writing.commit()
-            async with asyncio.timeout(SECONDS):
+            async with asyncio.timeout(PATIENCE):
                 assert [event.type for event in await waiting] == ["something"]
 
 
@@ -108,7 +112,7 @@ async def test_who_looks_finds_what_others_have_committed(engine: Engine) -> Non
         waiting = asyncio.create_task(reader.next(60))
         await waits(reader)
         await writing.commit()
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await reading.events.look_elsewhere()
             assert [event.type for event in await waiting] == ["something"]
         stranger.woken.clear()
@@ -162,7 +166,7 @@ async def test_what_is_said_in_one_turn_reaches_every_neighbour_and_not_oneself(
         three[0].tell_of_events([last])
         three[0].tell_of_ended_image()
         three[1].tell_of_pushes()
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await asyncio.gather(*(ear.enough.wait() for ear in ears[1:]))
             while not (ears[0].pushes_due and ears[2].pushes_due):  # noqa: ASYNC110 - nobody tells
                 await asyncio.sleep(0.01)
@@ -177,7 +181,7 @@ async def test_a_neighbour_that_hears_nothing_holds_nobody_up() -> None:
         for uid in range(5001):
             here.tell_of_events([uid])
             await asyncio.sleep(0)
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await ear.enough.wait()
 
 

@@ -30,6 +30,7 @@ from services.reading import Reading
 from services.sending import ADDRESSEES, ImageDraft, Sending, SentImage, read_content
 from storage.disk import DiskStore
 from tests.support import shipped
+from tests.support.clock import Clock
 from tests.support.engines import Engine
 
 T = TypeVar("T")
@@ -40,15 +41,6 @@ LIFETIMES = Lifetimes(
     interval_seconds=3600, orphan_seconds=6 * 3600, messages_retention_days=365, events_retention_days=7
 )
 LANE = ("log", "")
-
-
-class Clock:
-    """Milliseconds."""
-
-    now = 1_800_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
 
 
 @dataclass

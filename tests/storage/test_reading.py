@@ -14,6 +14,7 @@ import pytest
 from models.errors import StorageError
 from storage.disk import DiskStore
 from storage.keys import path_of
+from tests.support import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -135,7 +136,7 @@ def hold_pread(monkeypatch: pytest.MonkeyPatch) -> tuple[threading.Event, thread
 
     def slow(fd: int, n: int, offset: int) -> bytes:
         reading.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE)
         return real(fd, n, offset)
 
     monkeypatch.setattr(os, "pread", slow)
@@ -159,7 +160,7 @@ async def go_on_until_closed(go_on: threading.Event, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "close", close)
     go_on.set()
-    await asyncio.wait_for(closed.wait(), 10)
+    await asyncio.wait_for(closed.wait(), PATIENCE)
 
 
 async def cancel(task: "asyncio.Task[Any]", begun: threading.Event) -> None:

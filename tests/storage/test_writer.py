@@ -14,6 +14,7 @@ import pytest
 from models.errors import StorageError, StorageFull
 from storage.disk import DiskStore, DiskWriter
 from storage.keys import path_of
+from tests.support import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -137,7 +138,7 @@ async def test_an_abort_waits_for_a_write_that_was_cancelled(root: Path, monkeyp
 
     def slow(fd: int, data: memoryview) -> int:
         writing.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE)
         written.append(real(fd, data))
         return written[-1]
 
@@ -168,7 +169,7 @@ async def test_an_abort_takes_back_a_commit_that_was_cancelled(
     def slow(source: str, target: str, *, src_dir_fd: int, dst_dir_fd: int) -> None:
         real(source, target, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)
         linked.set()
-        assert go_on.wait(10)
+        assert go_on.wait(PATIENCE)
 
     monkeypatch.setattr(os, "link", slow)
     writer = await writer_of(store)

@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 
-from tests.support import contract, engines
+from tests.support import PATIENCE, contract, engines
 from tests.support.launcher import Launched, launch
 
 ONE_PORT = {"samples": {"room_socket_port": 0}}
@@ -104,12 +104,12 @@ class Server:
                 scheme, self.port = found[1], int(found[2])
                 break
         else:
-            self.process.wait(60)
+            self.process.wait(PATIENCE)
             self.process.stdout.close()
             raise AssertionError(f"the server did not start:\n{self.log.read_text()}")
         self.client = httpx.Client(
             base_url=f"{scheme}://127.0.0.1:{self.port}",
-            timeout=30,
+            timeout=PATIENCE,
             trust_env=False,
             verify=self.trust or True,
             event_hooks={"response": [contract.check]},
@@ -135,7 +135,7 @@ class Server:
         """The exit code, once there is one."""
         assert self.process
         self.client.close()
-        code = self.process.wait(60)
+        code = self.process.wait(PATIENCE)
         if self.process.stdout:
             self.process.stdout.close()
         return code
@@ -148,16 +148,16 @@ class Server:
 
     def connect(self) -> socket.socket:
         """A raw connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=30)
+        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
 
     def raw(self, request: bytes) -> bytes:
-        """Send these bytes, and read until the server closes or answers nothing more for a while."""
+        """Send these bytes, and read until the server closes."""
         with self.connect() as connection:
             with contextlib.suppress(ConnectionError):
                 connection.sendall(request)
-            connection.settimeout(2)
+            connection.settimeout(PATIENCE)
             answer = b""
-            with contextlib.suppress(TimeoutError, ConnectionError):
+            with contextlib.suppress(ConnectionError):
                 while piece := connection.recv(65536):
                     answer += piece
             return answer
@@ -189,12 +189,12 @@ def errors(log: str) -> list[str]:
 
 
 def wait_until(
-    condition: Callable[[], bool], seconds: float = 10, what: str = "a condition", pause: float = 0.01
+    condition: Callable[[], bool], seconds: float = PATIENCE, what: str = "a condition", pause: float = 0.01
 ) -> None:
     """Poll until the condition holds, every `pause` seconds. Raises AssertionError when it does not in time."""
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline, f"{what} did not come within {seconds} s"
+        assert time.monotonic() < deadline, f"{what} did not come within {seconds:.0f} s"
         time.sleep(pause)
 
 
@@ -210,7 +210,7 @@ def until_answered(ask: Callable[[], httpx.Response], on_failure: Callable[[], N
         return bool(replies)
 
     # Seldom enough to leave the processor to the server that is coming back.
-    wait_until(answered, seconds=60, what="an answer", pause=0.2)
+    wait_until(answered, what="an answer", pause=0.2)
     return replies[0]
 
 

@@ -5,6 +5,8 @@ import threading
 
 import apsw
 
+from tests.support import PATIENCE
+
 
 class FaultyDisk(apsw.VFS):
     """SQLite's default file system while it is registered.
@@ -47,7 +49,7 @@ class FaultyDisk(apsw.VFS):
 
     def before_sync(self) -> None:
         self.syncing.set()
-        self._go_on.wait(10)
+        self._go_on.wait(PATIENCE)
         error, self.next_sync = self.next_sync, None
         if error:
             raise error

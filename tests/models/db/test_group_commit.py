@@ -14,6 +14,7 @@ from models.db.database import Busy, Changed, DatabaseError, Transaction, Unique
 from models.db.sqlite.engine import SqliteDatabase
 from tests.models.db.faulty_disk import FaultyDisk
 from tests.models.db.notes import ANSWER, BODIES, INSERT, INSERT_IF_NEW, RENAME_ALL, bodies, put
+from tests.support import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -27,7 +28,7 @@ async def _begin_and_hold(db: SqliteDatabase, disk: FaultyDisk, body: str) -> as
     """A write whose COMMIT is on its way to the disk and does not arrive."""
     disk.hold_sync()
     writing = asyncio.ensure_future(db.write(put(body)))
-    await asyncio.to_thread(disk.syncing.wait, 10)
+    await asyncio.to_thread(disk.syncing.wait, PATIENCE)
     return writing
 
 
@@ -57,7 +58,7 @@ async def test_a_unit_reads_its_own_writes_and_others_do_not_before_the_commit(
 
     disk.hold_sync()
     writing = asyncio.ensure_future(db.write(unit))
-    await asyncio.to_thread(disk.syncing.wait, 10)
+    await asyncio.to_thread(disk.syncing.wait, PATIENCE)
     assert await db.read(BODIES) == []
     disk.release_sync()
     assert await writing == [("a",)]
@@ -104,7 +105,7 @@ async def test_neither_success_nor_refusal_is_told_before_the_commit(db: SqliteD
 
     disk.hold_sync()
     both = [asyncio.ensure_future(db.write(put("a"))), asyncio.ensure_future(db.write(refuse))]
-    await asyncio.to_thread(disk.syncing.wait, 10)
+    await asyncio.to_thread(disk.syncing.wait, PATIENCE)
     assert not any(writing.done() for writing in both)
     disk.release_sync()
     assert await both[0] == 1

@@ -12,7 +12,6 @@ from tests.support.harness import wait_until
 from tests.support.mariadb import MariaDB
 
 PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so", "/usr/lib/libgalera_smm.so")
-JOINING_SECONDS = 60
 # A dead node is given up after two to three seconds; the defaults wait for a network that is slow.
 TIMING = "evs.keepalive_period=PT0.5S;evs.suspect_timeout=PT2S;evs.inactive_timeout=PT6S;evs.install_timeout=PT5S"
 NEW_CLUSTER = "--wsrep-new-cluster"
@@ -49,7 +48,7 @@ class Node(MariaDB):
         """As `MariaDB.start`; returns when the node takes statements as a member of its cluster."""
         super().start()
         self.options = tuple(option for option in self.options if option != NEW_CLUSTER)
-        wait_until(lambda: self.ready, JOINING_SECONDS, "a node in its cluster", pause=0.05)
+        wait_until(lambda: self.ready, what="a node in its cluster", pause=0.05)
 
     @property
     def ready(self) -> bool:
@@ -146,8 +145,11 @@ class Cluster:
             raise
 
     def wait_until_whole(self) -> None:
-        for node in self.nodes:
-            wait_until(lambda node=node: node.ready and node.size == len(self.nodes), 30, "the whole cluster", 0.05)  # type: ignore[misc]
+        wait_until(
+            lambda: all(node.ready and node.size == len(self.nodes) for node in self.nodes),
+            what="the whole cluster",
+            pause=0.05,
+        )
 
     def close(self) -> None:
         for node in self.nodes:

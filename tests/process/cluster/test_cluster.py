@@ -89,7 +89,7 @@ def test_no_push_is_sent_by_both_servers(world: World) -> None:
         owned = ((push.rpartition(" "), count) for push, count in counts)
         return Counter({f"{phones[phone]} {number}": count for (phone, _, number), count in owned if phone in phones})
 
-    wait_until(lambda: told().keys() == expected, 30, "every push")
+    wait_until(lambda: told().keys() == expected, what="every push")
     assert set(told().values()) == {1}
 
 
@@ -179,17 +179,17 @@ def test_images_flow_while_a_node_dies_and_comes_back(world: World) -> None:
     for thread in threads:
         thread.start()
     try:
-        wait_until(lambda: all(len(flow.sent) > 3 for flow in flows), 30, "images in both places")
+        wait_until(lambda: all(len(flow.sent) > 3 for flow in flows), what="images in both places")
         node = world.cluster.nodes[1]
         node.kill()
         before = sum(len(flow.sent) for flow in flows[:SENDERS])
         wait_until(
-            lambda: sum(len(flow.sent) for flow in flows[:SENDERS]) > before + 20, 30, "images in the other place"
+            lambda: sum(len(flow.sent) for flow in flows[:SENDERS]) > before + 20, what="images in the other place"
         )
         node.start()
         after = {id(flow): len(flow.sent) for flow in flows}
         wait_until(
-            lambda: all(len(flow.sent) > after[id(flow)] + 3 or flow.wrong for flow in flows), 60, "images after"
+            lambda: all(len(flow.sent) > after[id(flow)] + 3 or flow.wrong for flow in flows), what="images after"
         )
     finally:
         stop.set()
@@ -207,9 +207,9 @@ def test_images_flow_while_a_node_dies_and_comes_back(world: World) -> None:
     with ThreadPoolExecutor(4) as pool:
         again = pool.map(lambda key: at(west, ben).get(key).content, waiting)
         assert dict(zip(waiting, again, strict=True)) == {key: sent[key] for key in waiting}
-    wait_until(lambda: all(consumptions(world, list(sent)).values()), 30, "every consumption", pause=0.2)
+    wait_until(lambda: all(consumptions(world, list(sent)).values()), what="every consumption", pause=0.2)
     assert set(consumptions(world, list(sent)).values()) == {1}
-    wait_until(lambda: world.rows(f"SELECT 1 {PUSHES} = 'due'", ann.uid) == [], 60, "the end of every push", pause=0.2)
+    wait_until(lambda: world.rows(f"SELECT 1 {PUSHES} = 'due'", ann.uid) == [], what="the end of every push", pause=0.2)
     told = world.rows(f"SELECT CONCAT('ben-of-the-flow ', message_id) {PUSHES} = 'delivered'", ann.uid)
     assert {push for (push,) in told} <= pushed(world).keys()
     assert world.rows(f"SELECT reason {PUSHES} = 'dead'", ann.uid) == []
@@ -222,7 +222,7 @@ def test_a_server_whose_node_has_no_quorum_says_503_and_recovers_by_itself(world
     for node in others:
         node.freeze()
     try:
-        wait_until(lambda: not first.ready, 30, "the loss of the quorum")
+        wait_until(lambda: not first.ready, what="the loss of the quorum")
         reply = ann.send(ben, png(1, 1))
         assert (reply.status_code, "retry-after" in reply.headers) == (503, True)
         assert east.client.get("/readyz").status_code == 503
@@ -231,6 +231,6 @@ def test_a_server_whose_node_has_no_quorum_says_503_and_recovers_by_itself(world
         for node in others:
             node.thaw()
     world.cluster.wait_until_whole()
-    wait_until(lambda: answers(east), 30, "the server")
+    wait_until(lambda: answers(east), what="the server")
     key = ann.send(ben, png(1, 1)).headers["message-key"]
     assert ben.get(key).content == png(1, 1)

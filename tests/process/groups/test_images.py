@@ -25,6 +25,7 @@ from tests.process.groups.world import (
     states,
 )
 from tests.process.invariants import logged_pushes
+from tests.support import PATIENCE
 from tests.support.harness import Person, Server, wait_until
 from tests.support.pictures import jpeg
 
@@ -260,7 +261,7 @@ def test_who_leaves_while_it_downloads_has_not_consumed(server: Server, ann: Per
     key = sent(send(ann, group_id, picture))
     with socket.socket() as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.settimeout(30)
+        connection.settimeout(PATIENCE)
         connection.connect(("127.0.0.1", server.port))
         request = f"GET /v1/images/{key} HTTP/1.1\r\nHost: x\r\nAuthorization: {ben.basic}\r\nConnection: close\r\n\r\n"
         connection.sendall(request.encode())

@@ -154,7 +154,7 @@ def test_who_takes_nothing_is_cut_and_holds_up_nobody(server: Server, room_port:
             while taken < 30:
                 taken += quick.next()["msg"]["txt"] == text
             assert {reply.status_code for reply in replies} == {200}
-        wait_until(lambda: not is_held(room_port, slow), seconds=60, what="the slow one's end")
+        wait_until(lambda: not is_held(room_port, slow), what="the slow one's end")
         with contextlib.suppress(ConnectionError):
             assert len(slow.lines.read()) < 30 * len(text.encode())
 

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import httpx
 
+from tests.support import PATIENCE
 from tests.support.harness import Server
 from tests.support.vendors import Vendor
 
@@ -94,7 +95,7 @@ class Listener:
         self.socket = socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(30)
+        self.socket.settimeout(PATIENCE)
         self.socket.connect(("127.0.0.1", port))
         self.lines = self.socket.makefile("rb")
 
@@ -146,6 +147,6 @@ def settle(listener: Listener, speaker: Talker, room_gid: str) -> str:
             continue
         assert first, "the connection was closed"
         break
-    listener.socket.settimeout(30)
+    listener.socket.settimeout(PATIENCE)
     listener.skip_to(last)
     return last

@@ -195,7 +195,7 @@ async def test_leaving_does_not_renew_what_codes_a_number_may_get(strict: World)
         issued = await strict.activation.confirm(started.activation_id, {"code": code}, None)
         await leaving(strict).leave(issued.uid)
         assert strict.rows("SELECT count(*) FROM activations") == [(0,)], number
-        strict.clock.pass_seconds(MINUTE_MS // 1000)
+        strict.clock.passes(MINUTE_MS // 1000)
     with pytest.raises(Exception, match="Too many codes"):
         await strict.accounts.register(PHONE, None)
 
@@ -243,7 +243,7 @@ def test_a_person_leaves_and_what_they_sent_stays_without_a_sender(server: Serve
         "consumed_at": None,
         "receivers": [],
     }
-    wait_until(lambda: len(before - set(server.stored_files())) == 1, seconds=30, what="the end of the waiting file")
+    wait_until(lambda: len(before - set(server.stored_files())) == 1, what="the end of the waiting file")
     [item] = ben.request("GET", "/v1/inbox").json()["items"]
     assert (item["message_key"], item["caption"]) == (sent, "from Ann")
     assert (item["sender_uid"], item["sender_region"], item["sender_phone"]) == (None, None, None)
@@ -271,8 +271,8 @@ def test_a_crash_half_way_leaves_an_account_that_nobody_enters_and_the_next_star
         server.start()
         assert Person(server, ann.uid, ann.ukey, ann.phone_hash).request("GET", "/v1/me").status_code == 401
         assert registered(server, number).uid > ann.uid
-        wait_until(lambda: left_of(server.database, ann.uid) == [], seconds=30, what="the erasure")
-        wait_until(lambda: server.stored_files() == [], seconds=30, what="the end of the file")
+        wait_until(lambda: left_of(server.database, ann.uid) == [], what="the erasure")
+        wait_until(lambda: server.stored_files() == [], what="the end of the file")
         assert server.failures() == []
 
 

@@ -109,7 +109,7 @@ async def test_an_unknown_activation_is_gone(strict: World, activation_id: str) 
 
 async def test_ten_minutes_end_it(strict: World) -> None:
     started, code = await strict.start()
-    strict.clock.pass_seconds(600)
+    strict.clock.passes(600)
 
     assert await _outcome(strict, started.activation_id, code) == "activation_gone"
     with pytest.raises(ActivationGone):
@@ -127,7 +127,7 @@ async def test_a_code_of_another_activation_is_wrong(strict: World) -> None:
 async def test_resending_keeps_the_tries_and_changes_the_code(strict: World) -> None:
     started, first = await strict.start()
     await _outcome(strict, started.activation_id, _wrong(first))
-    strict.clock.pass_seconds(60)
+    strict.clock.passes(60)
 
     again = await strict.activation.resend(started.activation_id)
     second = await strict.code()
@@ -147,7 +147,7 @@ async def test_codes_are_resent_after_one_two_and_five_minutes_and_no_more(stric
             await strict.activation.resend(started.activation_id)
         assert early.value.retry_after is not None
         waits.append(early.value.retry_after)
-        strict.clock.pass_seconds(early.value.retry_after)
+        strict.clock.passes(early.value.retry_after)
         await strict.activation.resend(started.activation_id)
     with pytest.raises(RateLimited) as last:
         await strict.activation.resend(started.activation_id)
@@ -160,7 +160,7 @@ async def test_codes_are_resent_after_one_two_and_five_minutes_and_no_more(stric
 
 async def test_many_resends_at_once_send_one_code(strict: World) -> None:
     started, _ = await strict.start()
-    strict.clock.pass_seconds(60)
+    strict.clock.passes(60)
 
     answers = await asyncio.gather(
         *(strict.activation.resend(started.activation_id) for _ in range(10)), return_exceptions=True
@@ -175,11 +175,11 @@ async def test_many_resends_at_once_send_one_code(strict: World) -> None:
 async def test_resent_codes_count_for_the_day(strict: World) -> None:
     started, _ = await strict.start()
     for seconds in (60, 120, 300):
-        strict.clock.pass_seconds(seconds)
+        strict.clock.passes(seconds)
         await strict.activation.resend(started.activation_id)
-    strict.clock.pass_seconds(600)
+    strict.clock.passes(600)
     again, _ = await strict.start()
-    strict.clock.pass_seconds(60)
+    strict.clock.passes(60)
 
     with pytest.raises(RateLimited) as refused:
         await strict.activation.resend(again.activation_id)
@@ -213,10 +213,10 @@ async def test_a_test_number_has_its_code_no_sms_and_no_budget(strict: World) ->
         started = await strict.accounts.register(TEST_NUMBER, None)
         assert isinstance(started, Started)
         issued = await strict.activation.confirm(started.activation_id, {"code": "424242"}, None)
-    strict.clock.pass_seconds(1)
+    strict.clock.passes(1)
     started = await strict.accounts.register(TEST_NUMBER, None)
     assert isinstance(started, Started)
-    strict.clock.pass_seconds(60)
+    strict.clock.passes(60)
     await strict.activation.resend(started.activation_id)
 
     assert issued.retrieved
@@ -264,7 +264,7 @@ async def test_a_repeated_confirmation_gets_a_fresh_ukey(strict: World) -> None:
         await strict.activation.confirm(started.activation_id, {"code": _wrong(code)}, KEY)
     with pytest.raises(ActivationGone):
         await strict.activation.confirm(started.activation_id, {"code": code}, "j" * 22)
-    strict.clock.pass_seconds(600)
+    strict.clock.passes(600)
     with pytest.raises(ActivationGone):
         await strict.activation.confirm(started.activation_id, {"code": code}, KEY)
 

@@ -85,7 +85,7 @@ async def test_each_budget_ends_where_it_says_and_touches_nobody_else(
             outcomes.append(await outcome(world, within[0] or numbered(number), address))
             if outcomes[-1] != "sent":
                 assert kept(world) == before
-            world.clock.pass_seconds(seconds)
+            world.clock.passes(seconds)
         assert outcomes == ["sent"] * 3 + ["sms_limited"] * 2
         assert await outcome(world, *beyond) == "sent"
         await world.code()
@@ -101,7 +101,7 @@ async def test_one_network_alone_locks_nobody_out(opened: Opened, kind: str, sec
         outcomes = []
         for number in range(8):
             outcomes.append(await outcome(world, PHONE if same else numbered(number), f"198.51.100.{number}"))
-            world.clock.pass_seconds(seconds)
+            world.clock.passes(seconds)
         assert outcomes == ["sent"] * 3 + ["sms_limited"] * 5
         assert [await outcome(world, PHONE, f"192.0.2.{number}") for number in range(3)] == ["sent"] * 2 + [
             "sms_limited"
@@ -116,9 +116,9 @@ async def test_the_total_is_for_everybody_until_its_window_ends(opened: Opened) 
             await world.accounts.register(PHONE | {"phone_num": "13900139000"}, None)
         wait = refused.value.retry_after
         assert wait == -world.clock.now % 3_600_000 // 1000 or wait == 3600
-        world.clock.pass_seconds(wait - 1)
+        world.clock.passes(wait - 1)
         assert await outcome(world, numbered(3)) == "sms_limited"
-        world.clock.pass_seconds(1)
+        world.clock.passes(1)
         assert await outcome(world, numbered(3)) == "sent"
 
 
@@ -127,7 +127,7 @@ async def test_codes_that_are_sent_again_count_too(opened: Opened) -> None:
     async with opened(budgets=OPEN | {"total": "2/day"}) as world:
         started, _ = await world.start()
         for seconds in (60, 120):
-            world.clock.pass_seconds(seconds)
+            world.clock.passes(seconds)
             before = kept(world)
             try:
                 await world.activation.resend(started.activation_id, "192.0.2.1")

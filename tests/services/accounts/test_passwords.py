@@ -12,6 +12,7 @@ from argon2 import PasswordHasher
 from models.errors import AppError, Forbidden, InvalidField, Taken, Unauthenticated, Unavailable
 from services.accounts.password_hashing import RETRY_SECONDS, Hashing
 from tests.services.accounts.world import OTHER, CountingHasher, World
+from tests.support import PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -176,7 +177,7 @@ class HeldHasher(CountingHasher):
         self.go = threading.Event()
 
     def verify(self, hash: str | bytes, password: str | bytes) -> Literal[True]:  # noqa: A002 - the library's name
-        self.go.wait(20)
+        self.go.wait(PATIENCE)
         return super().verify(hash, password)
 
 

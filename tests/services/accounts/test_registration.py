@@ -206,7 +206,7 @@ async def test_the_same_key_with_another_body_is_a_conflict(world: World, other:
 
 async def test_a_repeat_after_ten_minutes_needs_proof(world: World) -> None:
     await world.accounts.register(PHONE, KEY)
-    world.clock.pass_seconds(600)
+    world.clock.passes(600)
 
     assert isinstance(await world.accounts.register(PHONE, KEY), Started)
 
@@ -291,12 +291,12 @@ async def test_codes_to_one_number_are_three_in_ten_minutes_and_five_a_day(stric
     assert soon.value.retry_after == 600
     await strict.start(OTHER)
 
-    strict.clock.pass_seconds(600)
+    strict.clock.passes(600)
     for _ in range(2):
         await strict.start()
     with pytest.raises(RateLimited) as later:
         await strict.start()
     midnight = -strict.clock.now % DAY_MS // 1000
     assert later.value.retry_after == midnight
-    strict.clock.pass_seconds(midnight)
+    strict.clock.passes(midnight)
     await strict.start()

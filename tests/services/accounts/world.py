@@ -27,6 +27,7 @@ from services.authentication import Authentication, Caller
 from services.device_tokens import DeviceTokens
 from services.limits import Limits
 from tests.support import shipped
+from tests.support.clock import Clock
 from tests.support.engines import Engine
 
 T = TypeVar("T")
@@ -36,20 +37,6 @@ E164 = "+8613800138000"
 OTHER = {"region_num": "86", "phone_num": "13900139000", "nickname": "Bob"}
 TEST_NUMBER = {"region_num": "1", "phone_num": "2015550123", "nickname": "Reviewer"}
 _DISABLE = Statement(update(users).where(users.c.uid == bindparam("this")).values(disabled_at=bindparam("now")))
-
-
-class Clock:
-    def __init__(self) -> None:
-        self.now = 1_800_000_000_000
-
-    def __call__(self) -> int:
-        return self.now
-
-    def seconds(self) -> float:
-        return self.now / 1000
-
-    def pass_seconds(self, seconds: float) -> None:
-        self.now += int(seconds * 1000)
 
 
 class FakeSms:

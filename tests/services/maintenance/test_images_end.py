@@ -11,7 +11,7 @@ from models.db.database import DatabaseError, Row, Statement, Value
 from models.errors import ImageConsumed, ImageExpired, ImageRecalled
 from storage.disk import DiskStore
 from tests.services.maintenance.world import TTL_SECONDS, World
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 from tests.support.engines import ON_SQLITE
 from tests.support.interposed import Interposed
 
@@ -129,7 +129,7 @@ async def test_an_acknowledged_image_goes_at_once_when_retention_is_woken(world:
     running = asyncio.create_task(retention.run())
     await asyncio.sleep(0)
     await world.reading(retention).acknowledge(ben, image.key)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await store.removed.wait()
     assert not world.has_file(image)
     await retention.stop()
@@ -142,7 +142,7 @@ async def test_a_stop_before_the_first_step_ends_the_run(world: World) -> None:
     retention = world.retention()
     running = asyncio.create_task(retention.run())
     await retention.stop()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(PATIENCE):
         await running
 
 

@@ -12,14 +12,15 @@ import pytest
 from models.db.database import Database, Row, Statement, T, Unit, Value
 from services.maintenance.retention import Retention
 from storage.disk import DiskStore
-from tests.services.maintenance.world import DAY, LIFETIMES, Clock, Image, World
+from tests.services.maintenance.world import DAY, LIFETIMES, Image, World
+from tests.support import PATIENCE
+from tests.support.clock import Clock
 from tests.support.interposed import Interposed
 
 pytestmark = pytest.mark.anyio
 
 SHORT_LEASE = 1.0
 LONG_LEASE = float(DAY)  # which no load of the machine lets anybody lose
-LIMIT_SECONDS = 60
 
 
 class Shared(Interposed):
@@ -86,9 +87,9 @@ async def process(
 
 async def until(condition: Callable[[], bool], what: str) -> None:
     """Poll until the condition holds."""
-    deadline = monotonic() + LIMIT_SECONDS
+    deadline = monotonic() + PATIENCE
     while not condition():
-        assert monotonic() < deadline, f"{what} did not come within {LIMIT_SECONDS} s"
+        assert monotonic() < deadline, f"{what} did not come within {PATIENCE:.0f} s"
         await asyncio.sleep(0.02)
 
 

@@ -3,7 +3,8 @@
 
 import asyncio
 import shutil
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,16 +73,24 @@ class World:
     async def generations(self) -> list[int]:
         return sorted(server.key_generation for server in await heartbeats.list_all(self.db))
 
-    async def rotate(self, path: Path, *, confirm_seconds: float = 0.2) -> Rotated:
+    async def rotate(
+        self,
+        path: Path,
+        *,
+        confirm_seconds: float = 0.2,
+        say: Callable[[str, int, int], None] = lambda _step, _done, _total: None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> Rotated:
         """As an operator does on one machine."""
         rotation = Rotation(
             db=self.db,
             path=path,
             server_runs=lambda: False,
             clock=now_ms,
-            say=lambda _step, _done, _total: None,
+            say=say,
             at_once=True,
             confirm_seconds=confirm_seconds,
+            monotonic=monotonic,
         )
         return await rotation.run(list(Kind))
 
@@ -193,9 +202,17 @@ async def copy_all_the_while(source: Path, target: Path) -> None:
 async def test_a_rotation_waits_for_a_machine_that_has_another_file(world: World) -> None:
     first, second = world.machines
     before = read_key_ring(first.path)
+    seconds = 0.0
+
+    def say(_step: str, _done: int, _total: int) -> None:
+        """Time passes when the machine that has the file has confirmed it."""
+        nonlocal seconds
+        if first.watch._told == read_key_ring(first.path).generation:
+            seconds = 2.0
+
     async with serving(first, second):
         with pytest.raises(KeyRingError, match="1 servers have not taken"):
-            await world.rotate(first.path, confirm_seconds=3)
+            await world.rotate(first.path, confirm_seconds=1, say=say, monotonic=lambda: seconds)
         stopped = read_key_ring(first.path)
         assert (stopped.data_key, stopped.pepper, stopped.token_key) == (
             before.data_key,

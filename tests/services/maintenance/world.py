@@ -19,6 +19,7 @@ from services.maintenance.retention import Lifetimes, Retention
 from services.reading import Reading
 from storage.disk import DiskStore
 from storage.keys import message_key, path_of
+from tests.support.clock import Clock
 from tests.support.engines import Engine
 
 HOUR = 3600
@@ -28,27 +29,6 @@ ORPHAN_SECONDS = 6 * HOUR
 LIFETIMES = Lifetimes(
     interval_seconds=3600, orphan_seconds=ORPHAN_SECONDS, messages_retention_days=365, events_retention_days=7
 )
-
-
-@dataclass
-class Clock:
-    """Milliseconds by `clock()`, monotonic seconds by `clock.seconds()`; they go together but for a `jump`."""
-
-    now: int = 1_800_000_000_000
-    monotonic: float = 1000.0
-
-    def __call__(self) -> int:
-        return self.now
-
-    def seconds(self) -> float:
-        return self.monotonic
-
-    def passes(self, seconds: float) -> None:
-        self.now += int(seconds * 1000)
-        self.monotonic += seconds
-
-    def jump(self, seconds: float) -> None:
-        self.now += int(seconds * 1000)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fakes of the push tests: a provider that answers by script, a host that does, and a clock moved by hand."""
+"""What answers by script: a provider, and a host behind the HTTP client."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
@@ -9,17 +9,6 @@ from push.base import Delivered, Outcome, Push
 
 Script = Callable[[Push], Outcome]
 Hook = Callable[[Sequence[Push]], Awaitable[None]]
-
-
-class FakeClock:
-    def __init__(self, now: int = 1_760_000_000_000) -> None:
-        self.now = now
-
-    def __call__(self) -> int:
-        return self.now
-
-    def advance(self, seconds: float) -> None:
-        self.now += int(seconds * 1000)
 
 
 class ScriptedProvider:
