@@ -17,7 +17,7 @@ from httpclient.http1 import Answer
 from push.providers import apns_codes, fcm_codes, getui_auth
 from push.providers.per_host_breaker import origin_of
 from push.sms import aliyun, twilio
-from push.sms.base import NotSent, SmsMessage
+from push.sms.base import SmsMessage, SmsNotSent
 from push.tokens import read_token
 from tests.push.fakes import FixedHost
 
@@ -106,8 +106,8 @@ async def test_a_gateway_and_a_chat_service_that_answer_anything_have_failed(bod
     refused = FixedHost(Answer(400, {}, body))
     by_twilio = twilio.TwilioSms(twilio.TwilioCredentials("https://t.example", "AC0", "x", "+1"), refused)
     by_aliyun = aliyun.AliyunSms(aliyun.AliyunCredentials("https://a.example", "k", "s", "n", "c"), http)
-    assert await by_twilio.send(sms) == NotSent("HTTP 400, twilio error 0", temporary=False)
-    assert await by_aliyun.send(sms) == NotSent("aliyun: HTTP 200", temporary=False)
+    assert await by_twilio.send(sms) == SmsNotSent("HTTP 400, twilio error 0", temporary=False)
+    assert await by_aliyun.send(sms) == SmsNotSent("aliyun: HTTP 200", temporary=False)
     user = ChatUser(1, "user", "Ann")
     credentials = agora.AgoraCredentials("https://g.example", "0" * 32, "f" * 32, "", "")
     with pytest.raises(ChatFailed):

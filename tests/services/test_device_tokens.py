@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from httpclient.endpoints import Endpoints
-from services.accounts.registration import Problems
 from services.device_tokens import DeviceTokens
+from services.fields import Problems
 
 UNKNOWN = "must be one of fcm, log"
 
