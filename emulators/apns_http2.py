@@ -58,10 +58,6 @@ class ApnsConnection(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is one without saying so
         self._opened.add(self)
         self._state.connections += 1
-        tls = transport.get_extra_info("ssl_object")
-        if tls is None or tls.selected_alpn_protocol() != "h2":
-            self._transport.abort()
-            return
         self._h2.initiate_connection()
         self._flush()
 

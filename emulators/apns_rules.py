@@ -36,6 +36,8 @@ PUSH_TYPES = {
     "location",
     "liveactivity",
     "pushtotalk",
+    "widgets",
+    "controls",
 }
 SUFFIXES = {
     "voip": ".voip",
@@ -43,7 +45,12 @@ SUFFIXES = {
     "fileprovider": ".pushkit.fileprovider",
     "location": ".location-query",
     "liveactivity": ".push-type.liveactivity",
+    "pushtotalk": ".voip-ptt",
+    "widgets": ".push-type.widgets",
+    "controls": ".push-type.controls",
 }
+# What a device management server sends has a part of its own in place of `aps`.
+CONTENT = {"mdm": "mdm"}
 SINGLE_HEADERS = ("apns-id", "apns-topic", "apns-push-type", "apns-priority", "apns-expiration", "apns-collapse-id")
 STATES = ("ok", "bad", "unregistered", "expired", "not_for_topic")
 STATUS = {
@@ -225,7 +232,9 @@ def check_payload(kind: str, body: bytes) -> dict[str, Any]:
         payload = json.loads(body)
     except ValueError:
         payload = None
-    if not isinstance(payload, dict) or not isinstance(payload.get("aps"), dict) or not payload["aps"]:
+    if not isinstance(payload, dict) or not payload.get(CONTENT.get(kind, "aps")):
+        raise Refused("PayloadEmpty")
+    if not isinstance(payload.get("aps", {}), dict):
         raise Refused("PayloadEmpty")
     return payload
 

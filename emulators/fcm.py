@@ -14,7 +14,8 @@ from typing import Any
 import click
 from tornado.web import Application, RequestHandler
 
-from emulators.fcm_rules import MALFORMED, STATES, FcmState, Keys, Refused, bad_field, error
+from emulators.fcm_message import Refused, bad_field, error
+from emulators.fcm_rules import MALFORMED, STATES, FcmState, Keys
 from emulators.http import ControlHandler, PageHandler, VendorHandler, listen, serving
 from emulators.keys import kept, rsa_key, write
 from emulators.starting import KEYS_DIRECTORY, Started, serve
@@ -92,6 +93,36 @@ class TokenHandler(SendHandler):
             self._write_json(*refused.answer)
 
 
+class TopicHandler(SendHandler):
+    """`POST …/registrations/{token}/topicSubscriptions?topic_name=` and `DELETE …/topicSubscriptions/{topic}`."""
+
+    async def post(self, *_: str) -> None:
+        self._subscribe(self.get_query_argument("topic_name", ""), on=True)
+
+    async def delete(self, *_: str) -> None:
+        self._subscribe(self.path_args[2], on=False)
+
+    def _subscribe(self, topic: str, *, on: bool) -> None:
+        try:
+            self.state.check_access(self.request.headers.get("Authorization", ""))
+            self._write_json(*self.state.subscribe(self.path_args[1], topic, on=on))
+        except Refused as refused:
+            self._write_json(*refused.answer)
+
+
+class BatchTopicHandler(SendHandler):
+    """`POST /iid/v1:batchAdd` and `:batchRemove` of iid.googleapis.com."""
+
+    async def post(self, *_: str) -> None:
+        try:
+            self.state.check_access(self.request.headers.get("Authorization", ""))
+            self._write_json(*self.state.subscribe_many(self.request.body, on=self.path_args[0] == "Add"))
+        except Refused as refused:
+            self._write_json(*refused.answer)
+        except (ValueError, KeyError, TypeError):
+            self._write_json(400, {"error": "InvalidRequest"})
+
+
 class UnknownHandler(RequestHandler):
     """Any other address: a page, as Google's."""
 
@@ -113,6 +144,7 @@ class Control(ControlHandler):
             "inbox": state.inbox if token is None else state.inbox.get(token, []),
             "violations": state.violations,
             "calls": state.calls,
+            "topics": {topic: sorted(tokens) for topic, tokens in state.topics.items()},
         }
 
     def _set_token(self, token: str, state: str) -> None:
@@ -136,6 +168,8 @@ def application(state: FcmState) -> Application:
         [
             (r"/token", TokenHandler, own),
             (r"/v1/projects/([^/]+)/messages:send", SendHandler, own),
+            (r"/v1/projects/([^/]+)/registrations/([^/]+)/topicSubscriptions(?:/([^/]+))?", TopicHandler, own),
+            (r"/iid/v1:batch(Add|Remove)", BatchTopicHandler, own),
             (r"/__([a-z_]+)", Control, own),
             (r"/", PageHandler, own | {"title": "FCM"}),
         ],

@@ -13,7 +13,8 @@ from typing import Any
 import click
 from tornado.web import Application, RequestHandler
 
-from emulators.getui_rules import CID_STATES, GetuiState, Keys, Refused
+from emulators.getui_checks import Refused
+from emulators.getui_rules import CID_STATES, GetuiState, Keys
 from emulators.http import ControlHandler, PageHandler, VendorHandler, listen, serving
 from emulators.starting import Started, serve
 
@@ -50,7 +51,23 @@ class GetuiHandler(VendorHandler):
         self.state.check_token(self.request.headers.get("token", ""))
         if call == "user/status":
             return self.state.presence(self.path_args[2].split(","))
-        return self.state.push_single(body) if call == "push/single/cid" else self.state.push_batch(body)
+        if call == "user/alias":
+            return self.state.bind(body, on=self.request.method == "POST")
+        return self._pushed(call, body)
+
+    def _pushed(self, call: str, body: bytes) -> tuple[int, dict[str, Any]]:
+        by = "alias" if call.endswith("/alias") else "cid"
+        match call.split("/")[1:]:
+            case ["single", "batch", _]:
+                return self.state.push_batch(body, by)
+            case ["single", _]:
+                return self.state.push_single(body, by)
+            case ["list", "message"]:
+                return self.state.create(body)
+            case ["list", _]:
+                return self.state.push_list(body, by)
+            case _:
+                return self.state.push_many(body, call)
 
     async def answer(self) -> tuple[int, Any]:
         app_id, call = self.path_args[0], self.path_args[1]
@@ -75,6 +92,13 @@ class StatusHandler(GetuiHandler):
     """`GET /user/status/{cids}`."""
 
     async def get(self, *path: str) -> None:
+        await self.post(*path)
+
+
+class AliasHandler(GetuiHandler):
+    """`POST` and `DELETE /user/alias`."""
+
+    async def delete(self, *path: str) -> None:
         await self.post(*path)
 
 
@@ -111,6 +135,7 @@ class Control(ControlHandler):
             "violations": state.violations,
             "calls": state.calls,
             "repeated": state.repeated,
+            "aliases": state.aliases,
         }
 
     def _set_cid(self, cid: str, state: str) -> None:
@@ -133,7 +158,9 @@ def application(state: GetuiState) -> Application:
     return Application(
         [
             (r"/v2/([^/]+)/(auth)(?:/([0-9a-f]+))?", SignInHandler, own),
-            (r"/v2/([^/]+)/(push/single/cid|push/single/batch/cid)", GetuiHandler, own),
+            (r"/v2/([^/]+)/(push/(?:single|single/batch|list)/(?:cid|alias))", GetuiHandler, own),
+            (r"/v2/([^/]+)/(push/(?:list/message|all|tag|fast_custom_tag))", GetuiHandler, own),
+            (r"/v2/([^/]+)/(user/alias)", AliasHandler, own),
             (r"/v2/([^/]+)/(user/status)/([^/]+)", StatusHandler, own),
             (r"/__([a-z_]+)", Control, own),
             (r"/", PageHandler, own | {"title": "GeTui"}),

@@ -83,6 +83,8 @@ def single(**changes: Any) -> dict[str, Any]:
         ({"settings": {"ttl": 259_200_001}}, "ttl is invalid"),
         ({"settings": {"strategy": {"default": 5}}}, "strategy is invalid"),
         ({"push_channel": {"android": 7}}, "ups is invalid"),
+        ({"task_name": "t" * 41}, "task_name is invalid"),
+        ({"group_name": 7}, "group_name is invalid"),
         ({"invented": 1}, "invented is invalid"),
     ],
 )
@@ -137,6 +139,73 @@ async def test_batch_over_200_is_refused(caller: Caller) -> None:
     pushes = [single(request_id=f"{n:010}") for n in range(201)]
     assert (await caller.call("push/single/batch/cid", {"is_async": False, "msg_list": pushes}))[:2] == (400, 20001)
     assert caller.vendor.state.inbox == {}
+
+
+async def test_batch_need_not_say_whether_it_waits_and_may_name_its_task(caller: Caller) -> None:
+    pushes = [single(request_id=f"{n:010}", task_name="night", group_name="g-1") for n in range(3)]
+    answer = await ask(caller, "push/single/batch/cid", {"msg_list": pushes})
+    assert [list(statuses.values()) for statuses in answer["data"].values()] == [["successed_online"]] * 3
+    assert (await ask(caller, "push/single/batch/cid", {"is_async": True, "msg_list": pushes}))["data"] == {}
+    assert (await caller.call("push/single/batch/cid", {"is_async": 1, "msg_list": pushes}))[2] == "is_async is invalid"
+
+
+async def ask(caller: Caller, path: str, document: Any, method: str = "POST") -> dict[str, Any]:
+    """The answer as a whole."""
+    url = f"{caller.vendor.base_url}/{caller.vendor.state.keys.app_id}/{path}"
+    answer = await caller.http.request(method, url, json=document, headers={"token": caller.token})
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+async def test_message_is_made_once_and_sent_to_a_list(caller: Caller) -> None:
+    caller.vendor.state.cids |= {"a": "offline", "b": "dead"}
+    made = await ask(caller, "push/list/message", {"push_message": {"transmission": "hello"}, "task_name": "news"})
+    task = made["data"]["taskid"]
+    sent = await ask(caller, "push/list/cid", {"audience": {"cid": ["a", "b", "c"]}, "taskid": task, "is_async": False})
+    assert sent["data"] == {task: {"a": "successed_offline", "c": "successed_online"}}
+    later = await ask(caller, "push/list/cid", {"audience": {"cid": ["d"]}, "taskid": task, "is_async": True})
+    assert later["data"] == {}
+    assert sorted(caller.vendor.state.inbox) == ["a", "c", "d"]
+    changes: list[dict[str, Any]] = [
+        {"taskid": "RASL_0"},
+        {"audience": {"cid": []}},
+        {"audience": {"cid": ["x"] * 1001}},
+    ]
+    for wrong in changes:
+        document = {"audience": {"cid": ["a"]}, "taskid": task} | wrong
+        assert (await caller.call("push/list/cid", document))[:2] == (400, 20001)
+
+
+async def test_push_to_all_reaches_every_phone_that_is_known(caller: Caller) -> None:
+    caller.vendor.state.cids |= {"a": "online", "b": "dead", "c": "offline"}
+    answer = await ask(caller, "push/all", single(audience="all"))
+    assert answer["data"]["taskid"].startswith("RASS_")
+    assert sorted(caller.vendor.state.inbox) == ["a", "all", "c"]
+    tagged = single(request_id="1" * 10, audience={"fast_custom_tag": "vip"})
+    assert (await ask(caller, "push/fast_custom_tag", tagged))["code"] == 0
+    assert "vip" in caller.vendor.state.inbox
+    tags = [{"key": "region", "values": ["11"], "opt_type": "or"}]
+    assert (await ask(caller, "push/tag", single(request_id="2" * 10, audience={"tag": tags})))["code"] == 0
+    assert (await caller.call("push/all", single(request_id="3" * 10)))[2] == "audience is invalid"
+
+
+async def test_alias_stands_for_the_phones_that_have_it(caller: Caller) -> None:
+    pairs = {"data_list": [{"cid": "a", "alias": "ann"}, {"cid": "b", "alias": "ann"}]}
+    assert (await ask(caller, "user/alias", pairs))["code"] == 0
+    answer = await ask(caller, "push/single/alias", single(audience={"alias": ["ann"]}))
+    assert list(answer["data"].values()) == [{"a": "successed_online", "b": "successed_online"}]
+    assert (await ask(caller, "user/alias", {"data_list": pairs["data_list"][:1]}, "DELETE"))["code"] == 0
+    batch = {"msg_list": [single(request_id="1" * 10, audience={"alias": ["ann"]})]}
+    assert (await ask(caller, "push/single/batch/alias", batch))["code"] == 0
+    assert {cid: len(items) for cid, items in caller.vendor.state.inbox.items()} == {"a": 1, "b": 2}
+    unknown = single(request_id="2" * 10, audience={"alias": ["nobody"]})
+    assert (await caller.call("push/single/alias", unknown))[2] == "target user is invalid"
+
+
+@pytest.mark.parametrize(("click_type", "code"), [("want", 0), ("payload", 0), ("url", 20001)])
+async def test_harmony_has_clicks_of_its_own(caller: Caller, click_type: str, code: int) -> None:
+    harmony = {"notification": {"title": "t", "body": "b", "click_type": click_type, "want": "{}"}}
+    assert (await caller.call("push/single/cid", single(push_channel={"harmony": harmony})))[1] == code
 
 
 async def test_control_plane_reads_and_sets(caller: Caller) -> None:

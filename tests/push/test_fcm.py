@@ -375,7 +375,8 @@ async def test_emulator_refuses_what_google_refuses(vendor: Running) -> None:
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
-        ({"token": None}, "message.token"),
+        ({"token": ""}, "message.token"),
+        ({"token": None}, "message"),
         ({"topic": "all"}, "message"),
         ({"data": {"n": 1}}, "message.data"),
         ({"data": {"google.x": "1"}}, "message.data.google.x"),

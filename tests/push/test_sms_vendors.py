@@ -82,6 +82,21 @@ async def test_twilio_sends_the_text_to_the_number() -> None:
         assert vendor.violations == []
 
 
+async def test_an_api_key_signs_in_for_its_account() -> None:
+    keys = twilio.Keys()
+    async with twilio.running() as (url, vendor):
+        for sid, secret, sent in (
+            (keys.api_key_sid, keys.api_key_secret, True),
+            (keys.api_key_sid, keys.auth_token, False),
+            ("", keys.api_key_secret, False),
+        ):
+            credentials = TwilioCredentials(url, keys.account_sid, secret, keys.sender, api_key_sid=sid)
+            sms = TwilioSms(credentials, HttpClient())
+            assert (await sms.send(CODE) == SmsSent()) == sent
+            await sms.close()
+        assert [one["account_sid"] for one in vendor.inbox[CODE.to]] == [keys.account_sid]
+
+
 @pytest.mark.parametrize(
     ("fault", "reason", "temporary"),
     [
