@@ -69,6 +69,7 @@ async def record(
 
     Raises Unauthenticated, RecipientUnavailable, InboxFull, EmptyGroup.
     """
+    # Nobody needs to be told of what is over: its pushes end with it.
     terms = Terms(policy, now, now + min(message.lifetime_ms, push_give_up_hours * HOUR_MS))
     if isinstance(message.to, ToPerson):
         return await _to_person(tx, message, message.to.receiver_uid, terms)

@@ -9,6 +9,7 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from contextlib import suppress
+from dataclasses import dataclass, field
 
 from models.db.database import Database, DatabaseError
 from models.db.tables import events
@@ -28,16 +29,20 @@ POLL_SECONDS = 1.0
 PEOPLE_PER_READ = 1000
 
 
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
+
+
+@dataclass(eq=False, slots=True)
 class Reader:
     """One way in which a person follows their log, from `cursor` on. End it with `close`."""
 
-    def __init__(self, owner: "Events", caller: Caller, cursor: int) -> None:
-        self.cursor = cursor
-        self.caller = caller
-        self.closed = False
-        self.woken = asyncio.Event()
-        self._owner = owner
-        self._confirmed_at = asyncio.get_running_loop().time()
+    owner: "Events"
+    caller: Caller
+    cursor: int
+    closed: bool = False
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+    confirmed_at: float = field(default_factory=_loop_time)
 
     async def next(self, seconds: float, limit: int = BATCH) -> list[Event]:
         """The next events, none when there are none for so long or when the reader has been closed. Of large events
@@ -46,12 +51,12 @@ class Reader:
         Raises Unauthenticated within seconds of the credential's end, and CursorExpired when what comes next
         has been erased.
         """
-        deadline = asyncio.get_running_loop().time() + seconds
+        deadline = _loop_time() + seconds
         while True:
             self.woken.clear()
             await self.confirm()
-            found = await self._owner.read(self, limit)
-            left = deadline - asyncio.get_running_loop().time()
+            found = await self.owner.read(self, limit)
+            left = deadline - _loop_time()
             if found or self.closed or left <= 0:
                 return found
             try:
@@ -65,14 +70,14 @@ class Reader:
         if not self.closed:
             self.closed = True
             self.woken.set()
-            self._owner.forget(self)
+            self.owner.forget(self)
 
     async def confirm(self) -> None:
         """Raises Unauthenticated when the credential has ended; asks no more often than it needs to."""
-        now = asyncio.get_running_loop().time()
-        if now >= self._confirmed_at + CONFIRM_SECONDS:
-            await self._owner.confirm(self.caller)
-            self._confirmed_at = now
+        now = _loop_time()
+        if now >= self.confirmed_at + CONFIRM_SECONDS:
+            await self.owner.confirm(self.caller)
+            self.confirmed_at = now
 
 
 class Events:

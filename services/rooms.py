@@ -34,15 +34,18 @@ NOBODY = UUID(int=0)
 """Whose account is gone."""
 
 
+@dataclass(eq=False, slots=True)
 class RoomReader:
     """One way in which a member follows a room, from its newest message on. End it with `close`."""
 
-    def __init__(self, owner: "Rooms", events: Reader, group_id: GroupId, cursor: int) -> None:
-        self.group_id = group_id
-        self.cursor = cursor
-        self.caller = events.caller
-        self._owner = owner
-        self._events = events
+    rooms: "Rooms"
+    events: Reader
+    group_id: GroupId
+    cursor: int
+
+    @property
+    def caller(self) -> Caller:
+        return self.events.caller
 
     async def next(self) -> list[dict[str, Any]]:
         """The next messages, as `Rooms.history` has them; none when the reader has been closed.
@@ -50,17 +53,17 @@ class RoomReader:
         Raises Unauthenticated within seconds of the session's end, and NotFound when the person has left the room.
         """
         while True:
-            self._events.woken.clear()
-            found = await self._owner.read(self)
-            if found or self._events.closed:
+            self.events.woken.clear()
+            found = await self.rooms.read(self)
+            if found or self.events.closed:
                 return found
             with suppress(TimeoutError):
                 async with asyncio.timeout(CONFIRM_SECONDS):
-                    await self._events.woken.wait()
+                    await self.events.woken.wait()
 
     def close(self) -> None:
         """May be called again."""
-        self._events.close()
+        self.events.close()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

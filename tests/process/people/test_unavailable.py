@@ -62,8 +62,8 @@ def test_each_distinct_receiver_who_is_not_available_spends_of_the_budget(friend
         assert send(ann, **receiver).status_code == 403
     assert discover(ann, ben.phone_hash, "0" * 64).json()["code"] == "discovery_budget", "1 is left"
     assert discover(ann, ben.phone_hash).json() == {"matches": []}
-    paid: list[dict[str, object]] = [*tries, {"receiver_uid": f"00{2**40}"}]
-    for receiver in paid:
+    tries.append({"receiver_uid": f"00{2**40}"})
+    for receiver in tries:
         assert send(ann, **receiver).status_code == 403, "these are paid for"
     refused = [
         send(ann, receiver_phone=secrets.token_hex(32)),
