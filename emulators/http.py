@@ -241,13 +241,16 @@ class PageHandler(RequestHandler):
         self.title = title
 
     def get(self) -> None:
-        received = [(item.get("at", 0), target, item) for target, items in self.state.inbox.items() for item in items]
-        rows = "".join(_row(at, target, item) for at, target, item in sorted(received, key=lambda one: -one[0]))
-        head = f"<!doctype html><meta charset=utf-8><title>{html.escape(self.title)} emulator</title>{STYLE}"
-        count = f"<p>{len(received)} in all, newest first. <a href=/__inbox>As JSON</a>"
-        self.finish(
-            f"{head}<h1>{html.escape(self.title)}: received</h1>{count}<table><tr><th>at<th>to<th>what{rows}</table>"
-        )
+        write_page(self, self.state, self.title)
+
+
+def write_page(handler: RequestHandler, state: State, title: str) -> None:
+    """Answer with a page of what each target received, newest first."""
+    received = [(item.get("at", 0), target, item) for target, items in state.inbox.items() for item in items]
+    rows = "".join(_row(at, target, item) for at, target, item in sorted(received, key=lambda one: -one[0]))
+    head = f"<!doctype html><meta charset=utf-8><title>{html.escape(title)} emulator</title>{STYLE}"
+    count = f"<p>{len(received)} in all, newest first. <a href=/__inbox>As JSON</a>"
+    handler.finish(f"{head}<h1>{html.escape(title)}: received</h1>{count}<table><tr><th>at<th>to<th>what{rows}</table>")
 
 
 STYLE = (

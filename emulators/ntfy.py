@@ -5,144 +5,22 @@ As a process: `python -m emulators ntfy`. In a test: `async with running() as nt
 """
 
 import asyncio
-import base64
 import json
-import re
-import secrets
-from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from email.errors import HeaderParseError
+from email.header import decode_header, make_header
 from typing import Any
 
 import click
 from tornado.web import Application, RequestHandler
 
-from emulators.http import Clock, ControlHandler, Faults, PageHandler, VendorHandler, listen, serving
+from emulators.http import ControlHandler, VendorHandler, listen, serving, write_page
+from emulators.ntfy_rules import ERRORS, Gone, NtfyState, Refused, first_of
 from emulators.starting import Started, serve
 
-MESSAGE_BYTES = 4096
-JSON_BYTES = 2 * MESSAGE_BYTES
-KEPT_SECONDS = 43_200
-TOPIC = "[-_A-Za-z0-9]{1,64}"
-RESERVED = {"docs", "static", "file", "app", "metrics", "account", "settings", "signup", "login", "v1"}
-FIELDS = {
-    "topic",
-    "message",
-    "title",
-    "tags",
-    "priority",
-    "actions",
-    "click",
-    "attach",
-    "markdown",
-    "icon",
-    "filename",
-    "delay",
-    "email",
-    "call",
-}
-ERRORS = {
-    40007: "invalid request: priority invalid",
-    40009: "invalid request: topic invalid",
-    40010: "invalid request: topic name is not allowed",
-    40011: "invalid message: message must be UTF-8 encoded",
-    40014: "invalid request: attachments not allowed",
-    40017: "invalid request: request body must be message JSON",
-    40101: "unauthorized",
-    40301: "forbidden",
-    41301: "attachment too large, or bandwidth limit reached",
-    41303: "JSON body too large",
-    42901: "limit reached: too many requests",
-    42904: "limit reached: too many emails",
-    42905: "limit reached: daily bandwidth reached",
-    42908: "limit reached: daily message quota reached",
-    42909: "limit reached: too many auth failures",
-    50001: "internal server error",
-    50701: "cannot publish to UnifiedPush topic without previously active subscriber",
-}
 OWN_FAULTS = tuple(map(str, ERRORS))
-
-
-class Refused(Exception):
-    """The server says no."""
-
-    def __init__(self, code: int) -> None:
-        super().__init__(ERRORS[code])
-        status = code // 100
-        self.answer = (status, {"code": code, "http": status, "error": ERRORS[code], "link": "https://ntfy.sh/docs/"})
-
-
-@dataclass
-class NtfyState:
-    """One emulated server. `tokens` are what closed topics ask for; `deserted` topics never had a subscriber."""
-
-    clock: Clock = field(default_factory=Clock)
-    faults: Faults = field(default_factory=Faults)
-    tokens: dict[str, str] = field(default_factory=dict)
-    deserted: set[str] = field(default_factory=set)
-    retry_after: int | None = None
-    inbox: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
-    calls: Counter[str] = field(default_factory=Counter)
-    violations: list[str] = field(default_factory=list)
-
-    def publish(self, topic: str, message: bytes, authorization: str, *, unified: bool) -> dict[str, Any]:
-        """Keep a message and describe it. Raises Refused."""
-        if not re.fullmatch(TOPIC, topic):
-            raise Refused(40009)
-        if topic in RESERVED:
-            raise Refused(40010)
-        self._check_token(topic, authorization)
-        if unified and topic in self.deserted:
-            raise Refused(50701)
-        if len(message) > MESSAGE_BYTES:
-            raise Refused(40014)
-        try:
-            text = {"message": message.decode() or "triggered"}
-        except UnicodeDecodeError:
-            if not unified:
-                raise Refused(40014) from None
-            text = {"message": base64.b64encode(message).decode(), "encoding": "base64"}
-        return self.keep(topic, text)
-
-    def publish_json(self, body: bytes, authorization: str) -> dict[str, Any]:
-        """`POST /`: the topic stands in the document. Raises Refused."""
-        if len(body) > JSON_BYTES:
-            raise Refused(41303)
-        try:
-            document = json.loads(body)
-            topic, text = document["topic"], document.get("message") or "triggered"
-            if not isinstance(text, str) or set(document) - FIELDS or not re.fullmatch(TOPIC, topic):
-                raise TypeError
-        except (ValueError, KeyError, TypeError, AttributeError):
-            raise Refused(40017) from None
-        if topic in RESERVED:
-            raise Refused(40010)
-        self._check_token(topic, authorization)
-        if document.get("priority", 3) not in range(1, 6):
-            raise Refused(40007)
-        if len(text.encode()) > MESSAGE_BYTES:
-            raise Refused(40014)
-        return self.keep(topic, document | {"message": text})
-
-    def keep(self, topic: str, message: dict[str, Any]) -> dict[str, Any]:
-        now = self.clock.now()
-        found = {
-            "id": secrets.token_urlsafe(9),
-            "time": now // 1000,
-            "expires": now // 1000 + KEPT_SECONDS,
-            "event": "message",
-            "topic": topic,
-        } | message
-        self.inbox.setdefault(topic, []).append(found | {"at": now})
-        return found
-
-    def _check_token(self, topic: str, authorization: str) -> None:
-        wanted = self.tokens.get(topic)
-        if wanted and not authorization:
-            raise Refused(40301)
-        if wanted and not secrets.compare_digest(authorization.encode(), f"Bearer {wanted}".encode()):
-            raise Refused(40101)
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +41,8 @@ class TopicHandler(VendorHandler):
         self.state = state
         self.faults = state.faults
 
-    def get(self, topic: str) -> None:
+    async def get(self, *path: str) -> None:
+        [topic] = path
         if self.get_query_argument("up", "") != "1":
             self.redirect(f"/{topic}/json?poll=1")
             return
@@ -176,7 +55,7 @@ class TopicHandler(VendorHandler):
         self.state.calls["publish"] += 1
         try:
             return 200, self._publish(self.request.headers.get("Authorization", ""))
-        except Refused as refused:
+        except (Refused, Gone) as refused:
             self.state.violations.append(f"{self.request.path}: {refused}")
             return refused.answer
 
@@ -187,33 +66,52 @@ class TopicHandler(VendorHandler):
         return Refused(int(kind)).answer
 
     def _publish(self, authorization: str) -> dict[str, Any]:
-        unified = self.get_query_argument("up", "") == "1" or self.request.headers.get("X-UnifiedPush") == "1"
-        return self.state.publish(self.path_args[0], self.request.body, authorization, unified=unified)
+        return self.state.publish(self.path_args[0], self.request.body, authorization, self._read)
+
+    def _read(self, name: str) -> str:
+        """A value by its name, in UTF-8 or encoded as RFC 2047 says; who sends it encrypted means UnifiedPush."""
+        headers, query = self.request.headers, self.request.query_arguments
+        if name == "up" and headers.get("Content-Encoding") == "aes128gcm":
+            return "1"
+        text = first_of(name, headers, {key.lower(): values[0].decode("latin-1") for key, values in query.items()})
+        text = text.encode("latin-1").decode("utf-8", "replace")
+        try:
+            return str(make_header(decode_header(text)))
+        except (LookupError, HeaderParseError):
+            return text
 
 
-class RootHandler(TopicHandler, PageHandler):  # type: ignore[misc]  # one state
+class GetHandler(TopicHandler):
+    """`GET /{topic}/publish`, `/send` and `/trigger`: publish what the query says."""
+
+    async def get(self, *path: str) -> None:
+        await self.post(*path)
+
+
+class RootHandler(TopicHandler):
     """`POST /`: publish a document. `GET /`: the page."""
 
-    def initialize(self, state: NtfyState, title: str) -> None:  # type: ignore[override]  # it is both
-        PageHandler.initialize(self, state, title)
-        self.faults = state.faults
+    def initialize(self, state: NtfyState, title: str) -> None:  # type: ignore[override]  # it has a page too
+        super().initialize(state)
+        self.title = title
 
-    def get(self) -> None:  # type: ignore[override]
-        PageHandler.get(self)
+    async def get(self, *_: str) -> None:
+        write_page(self, self.state, self.title)
 
     def _publish(self, authorization: str) -> dict[str, Any]:
         return self.state.publish_json(self.request.body, authorization)
 
 
 class PollHandler(RequestHandler):
-    """`GET /{topic}/json?poll=1`: what was published, one document per line."""
+    """`GET /{topic}/json?poll=1`, or of several topics with commas: what was published, one document per line."""
 
     def initialize(self, state: NtfyState) -> None:
         self.state = state
 
-    def get(self, topic: str) -> None:
+    def get(self, topics: str) -> None:
         self.set_header("Content-Type", "application/x-ndjson")
-        for item in self.state.inbox.get(topic, []):
+        found = [item for topic in topics.split(",") for item in self.state.inbox.get(topic, [])]
+        for item in sorted(found, key=lambda item: int(item["at"])):
             self.write(json.dumps({name: value for name, value in item.items() if name != "at"}) + "\n")
 
 
@@ -246,6 +144,9 @@ class Control(ControlHandler):
     def _set_deserted(self, topic: str, *, on: bool) -> None:
         (self.state.deserted.add if on else self.state.deserted.discard)(topic)
 
+    def _set_gone(self, topic: str, *, on: bool) -> None:
+        (self.state.gone.add if on else self.state.gone.discard)(topic)
+
     def _set_retry_after(self, seconds: int) -> None:
         self.state.retry_after = int(seconds)
 
@@ -260,6 +161,7 @@ def application(state: NtfyState) -> Application:
             (r"/__([a-z_]+)", Control, own),
             (r"/([^/]+)", TopicHandler, own),
             (r"/([^/]+)/json", PollHandler, own),
+            (r"/([^/]+)/(?:publish|send|trigger)", GetHandler, own),
             (r"/", RootHandler, own | {"title": "ntfy"}),
         ],
         default_handler_class=UnknownHandler,

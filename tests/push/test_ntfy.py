@@ -8,7 +8,8 @@ import httpx
 import pytest
 
 from emulators.http import Fault
-from emulators.ntfy import ERRORS, Running, running
+from emulators.ntfy import Running, running
+from emulators.ntfy_rules import ERRORS
 from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from push.providers.ntfy import NtfyProvider
@@ -73,6 +74,8 @@ async def test_states_of_topics_become_outcomes_in_order(vendor: Running, ntfy: 
         Rejected("HTTP 400"),
         Gone("HTTP 404"),
     ]
+    vendor.state.gone.add("phone")
+    assert await ntfy.send([a_push(f"{vendor.url}/phone?up=1")]) == [Gone("HTTP 410")]
     vendor.state.retry_after = 7
     vendor.state.faults.queue.append(Fault("42901"))
     assert await ntfy.send([a_push(f"{vendor.url}/open")]) == [Retry("HTTP 429", after=7.0, provider_fault=False)]
@@ -95,7 +98,7 @@ async def test_old_row_with_a_bad_token_is_rejected_and_not_shown(ntfy: NtfyProv
     [
         ({"topic": "mine", "message": "hello", "priority": 5, "tags": ["x"]}, None),
         ({"topic": "mine"}, None),
-        ({"message": "hello"}, 40017),
+        ({"message": "hello"}, 40009),
         ({"topic": "mine", "invented": 1}, 40017),
         ({"topic": "mine", "priority": 6}, 40007),
         ({"topic": "mine", "message": "x" * 4097}, 40014),
