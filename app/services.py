@@ -38,7 +38,7 @@ from services.authentication import Authentication
 from services.chat import Chat
 from services.device_tokens import DeviceTokens
 from services.devices import Devices
-from services.discovery import Discovery
+from services.discovery import Discovery, DiscoveryBudgets
 from services.events import Events
 from services.gauges import Gauges
 from services.groups import Groups
@@ -104,7 +104,11 @@ def wire(config: Config, parts: Parts) -> Services:
     access_tokens = AccessTokens(keys)
     tokens, passwords = sessions(config, parts, limits, access_tokens)
     discovery = Discovery(
-        db=db, keys=keys, per_day=config.discovery.per_day, limits_enabled=config.limits.enabled, clock=now_ms
+        db=db,
+        keys=keys,
+        budgets=DiscoveryBudgets(**config.discovery.model_dump()),
+        limits_enabled=config.limits.enabled,
+        clock=now_ms,
     )
     authentication = Authentication(db=db, keys=keys, access_tokens=access_tokens, limits=limits, clock=now_ms)
     events = Events(

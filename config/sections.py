@@ -282,6 +282,8 @@ class Messaging(Section):
 
 class Discovery(Section):
     per_day: Positive
+    per_network_per_day: Positive
+    total_per_day: Positive
 
 
 class Messages(Section):

@@ -27,7 +27,7 @@ class MessagesHandler(BaseHandler):
     async def post(self) -> None:
         assert self.caller
         key = self.idempotency_key()
-        sent = await self.services.messaging.send(self.caller, read_draft(self.fields()), key)
+        sent = await self.services.messaging.send(self.caller, read_draft(self.fields()), key, self.address)
         self.reply(201, {"message_id": sent.message_id, "send_time": sent.send_time})
 
     async def get(self) -> None:

@@ -87,7 +87,9 @@ class DiscoverHandler(BaseHandler):
     """POST /v1/contacts/discover."""
 
     async def post(self) -> None:
-        self.reply(200, {"matches": await self.services.discovery.discover(self.uid, self.fields())})
+        assert self.caller
+        matches = await self.services.discovery.discover(self.caller, self.fields(), self.address)
+        self.reply(200, {"matches": matches})
 
 
 def _person(text: str) -> int:

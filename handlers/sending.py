@@ -135,7 +135,7 @@ class SendImageHandler(BaseHandler):
             raise self.refusal_unless_repeat
         assert self.writer
         draft = sending.draft(upload.fields, upload.header, upload.image_bytes)
-        return await sending.finish_image(caller, draft, self.writer, rest, self.key)
+        return await sending.finish_image(caller, draft, self.writer, rest, self.key, address=self.address)
 
     def release(self) -> None:
         self._stop_watch()

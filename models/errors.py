@@ -86,6 +86,11 @@ class ProofRequired(AppError):
     message = "This needs the ukey or the password, not a token."
 
 
+class PhoneRequired(AppError):
+    kind, code = Kind.FORBIDDEN, "phone_required"
+    message = "This needs an account with a phone."
+
+
 class CodeIncorrect(AppError):
     kind, code, message = Kind.FORBIDDEN, "code_incorrect", "The code is wrong."
 

@@ -1,92 +1,171 @@
 # SPDX-License-Identifier: Apache-2.0
 """Finding people by the numbers in a contact list, and what keeps that from becoming a telephone directory.
 
-Whether a number has an account can be seen in two ways: by asking here, and by sending to it. Both spend the same
-budget, an account's for a day (UTC).
+Whether a number has an account can be seen in two ways: by asking here, and by sending to it. Both need an account
+with a phone and spend the same budgets of a day (UTC): the account's, its network's, and that of all together. What
+is shared bites only where half of it is spent, and never before an account has asked about its first FLOOR numbers:
+else whoever spends it would take it from everybody.
 """
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from math import ceil
 from typing import Any
 
-from models.addressee import Addressee, ToGroup, ToPhone
+from models.addressee import Addressee, ToPerson
 from models.clock import DAY_MS
 from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import budgets, users
-from models.errors import DiscoveryBudget, InvalidField
+from models.errors import DiscoveryBudget, InvalidField, InvalidPhone, PhoneRequired
 from models.keys import KeyRing
-from models.phone import is_phone_hash
+from models.network import network_of
+from models.phone import is_phone_hash, parse, phone_hash
 from models.user import UserId
+from services.authentication import Caller
 
 MAX_HASHES = 500
+FLOOR = 50
+"""Numbers a day that nobody else can take from an account: a person's new contacts, not a directory."""
+UNLIMITED = 2**62
+
+
+@dataclass(frozen=True, slots=True)
+class DiscoveryBudgets:
+    """How many numbers may be asked about in a day: by an account, from a network, and in all."""
+
+    per_day: int
+    per_network_per_day: int
+    total_per_day: int
+
+
+@dataclass(frozen=True, slots=True)
+class Contacts:
+    """The numbers of a contact list by their hashes: each as it was given, or None where a hash was given."""
+
+    numbers: Mapping[str, str | None]
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Discovery:
-    """Finds people for an account that still may. `per_day` is how many numbers that is; `clock` gives milliseconds.
+    """Finds people for an account that still may. `clock` gives milliseconds.
 
     Unless `limits_enabled` nothing is counted.
     """
 
     db: Database
     keys: KeyRing
-    per_day: int
+    budgets: DiscoveryBudgets
     limits_enabled: bool
     clock: Callable[[], int]
 
-    async def discover(self, uid: UserId, fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    async def discover(self, caller: Caller, fields: Mapping[str, Any], address: str) -> list[dict[str, Any]]:
         """Who of these numbers' people lets themselves be found, by ascending hash.
 
-        What is refused is not charged. Raises InvalidField, DiscoveryBudget.
+        What is refused is not charged. Raises InvalidField, PhoneRequired, DiscoveryBudget.
         """
-        wanted = _read_hashes(fields)
+        contacts = _read_contacts(fields)
+        if caller.phone_hash is None:
+            raise PhoneRequired
+        numbers = contacts.numbers
+        if not numbers:
+            return []
 
         async def unit(tx: Transaction) -> None:
-            await self._spend(tx, uid, len(wanted))
+            await self._spend(tx, caller.uid, address, len(numbers))
 
-        if self.limits_enabled:
-            await write_retrying(self.db, unit)
-        digests = {self.keys.phone_digest(phone_hash): phone_hash for phone_hash in wanted}
-        hashes = {digest.digest: phone_hash for digest, phone_hash in digests.items()}
-        found = await users.list_discoverable(self.db, list(digests), asker_uid=uid)
-        matches = [{"phone_hash": hashes[digest], "uid": other, "nickname": name} for digest, other, name in found]
+        await self._write(unit)
+        digests = {self.keys.phone_digest(each): each for each in numbers}
+        hashes = {digest.digest: each for digest, each in digests.items()}
+        found = await users.list_discoverable(self.db, list(digests), asker_uid=caller.uid)
+        matches = [_match(hashes[digest], numbers[hashes[digest]], uid, name) for digest, uid, name in found]
         return sorted(matches, key=lambda match: str(match["phone_hash"]))
 
-    async def charge_unavailable(self, uid: UserId, to: Addressee) -> None:
-        """Count a person, by whichever name, who was not available to this sender: once a day each. No group is.
+    async def meet(self, caller: Caller, phone_hash: str, address: str) -> None:
+        """Count a number that somebody wants to send to, once a day, before anybody looks whose it is.
 
-        Whoever blocks the sender counts as an unknown one does, or the budget would tell them apart.
+        People who know each other already are not counted. Raises PhoneRequired, DiscoveryBudget.
+        """
+        digest = self.keys.phone_digest(phone_hash)
+        if await users.have_met(self.db, uid=caller.uid, digest=digest):
+            return
+        if caller.phone_hash is None:
+            raise PhoneRequired
+        await self._charge_once(caller.uid, f"receiver_phone {phone_hash}", address)
+
+    async def charge_unavailable(self, uid: UserId, to: Addressee, address: str) -> None:
+        """Count a person who was named by uid and not available to this sender: once a day each.
+
         Raises DiscoveryBudget when it is spent.
         """
-        if not self.limits_enabled or isinstance(to, ToGroup):
-            return
-        receiver = f"receiver_phone {to.phone_hash}" if isinstance(to, ToPhone) else f"receiver_uid {to.receiver_uid}"
+        if isinstance(to, ToPerson):
+            await self._charge_once(uid, f"receiver_uid {to.receiver_uid}", address)
 
+    async def _charge_once(self, uid: UserId, whom: str, address: str) -> None:
         async def unit(tx: Transaction) -> None:
             window = self.clock() // DAY_MS
             # A plain digest of a number would give it away to whoever has the database alone.
-            named = self.keys.request_hmac("unavailable", json.dumps([uid, receiver, window]))
+            named = self.keys.request_hmac("unavailable", json.dumps([uid, whom, window]))
             if await budgets.spend(tx, key_digest=named, amount=1, limit=1, expires_at=(window + 1) * DAY_MS):
-                await self._spend(tx, uid, 1)
+                await self._spend(tx, uid, address, 1)
 
-        await write_retrying(self.db, unit)
+        await self._write(unit)
 
-    async def _spend(self, tx: Transaction, uid: UserId, amount: int) -> None:
+    async def _write(self, unit: Callable[[Transaction], Coroutine[Any, Any, None]]) -> None:
+        if self.limits_enabled:
+            await write_retrying(self.db, unit)
+
+    async def _spend(self, tx: Transaction, uid: UserId, address: str, amount: int) -> None:
+        """Raises DiscoveryBudget, which takes back all that the transaction has counted."""
         now = self.clock()
         window = now // DAY_MS
         ends_at = (window + 1) * DAY_MS
-        key = budgets.key_digest("discovery", uid, window)
-        if not await budgets.spend(tx, key_digest=key, amount=amount, limit=self.per_day, expires_at=ends_at):
+
+        async def count(whose: str | int, limit: int) -> bool:
+            key = budgets.key_digest("discovery", whose, window)
+            return await budgets.spend(tx, key_digest=key, amount=amount, limit=limit, expires_at=ends_at)
+
+        of_network = self.keys.request_hmac("discovery", network_of(address)).hex()
+        first = await count(f"first of {uid}", FLOOR)
+        # The narrowest last but for the floor, which is the account's own: transactions meet in the same order.
+        within = (
+            await count("all", UNLIMITED if first else self.budgets.total_per_day // 2)
+            and await count(of_network, UNLIMITED if first else self.budgets.per_network_per_day // 2)
+            and await count(uid, self.budgets.per_day)
+        )
+        if not within:
             raise DiscoveryBudget(retry_after=ceil((ends_at - now) / 1000))
 
 
-def _read_hashes(fields: Mapping[str, Any]) -> list[str]:
-    """Each hash once."""
+def _match(phone_hash: str, phone_num: str | None, uid: int, nickname: str) -> dict[str, Any]:
+    named = {} if phone_num is None else {"phone_num": phone_num}
+    return {"phone_hash": phone_hash, **named, "uid": uid, "nickname": nickname}
+
+
+def _read_contacts(fields: Mapping[str, Any]) -> Contacts:
+    """Each number once. Raises InvalidField."""
+    if "phone_nums" in fields:
+        return _read_numbers(fields)
     hashes = fields.get("phone_hashes")
     if fields.keys() != {"phone_hashes"} or not isinstance(hashes, list) or not 1 <= len(hashes) <= MAX_HASHES:
         raise InvalidField(fields=[("phone_hashes", f"a list of 1 to {MAX_HASHES} phone hashes, and nothing else")])
     if not all(isinstance(value, str) and is_phone_hash(value) for value in hashes):
         raise InvalidField(fields=[("phone_hashes", "each must be 64 lower-case hex digits")])
-    return list(dict.fromkeys(hashes))
+    return Contacts(dict.fromkeys(hashes))
+
+
+def _read_numbers(fields: Mapping[str, Any]) -> Contacts:
+    """Numbers as a person keeps them; what is no mobile number finds nobody."""
+    typed = fields["phone_nums"]
+    if not fields.keys() <= {"phone_nums", "region_num"} or not isinstance(typed, list):
+        raise InvalidField(fields=[("phone_nums", "a list of numbers, with at most a region_num beside it")])
+    if not 1 <= len(typed) <= MAX_HASHES or not all(isinstance(each, str) for each in typed):
+        raise InvalidField(fields=[("phone_nums", f"1 to {MAX_HASHES} numbers, as text")])
+    found: dict[str, str | None] = {}
+    for each in typed:
+        try:
+            number = parse(fields.get("region_num"), each)
+        except (InvalidPhone, InvalidField):
+            continue
+        found.setdefault(phone_hash(number.e164), each)
+    return Contacts(found)

@@ -110,8 +110,8 @@ class Messaging:
     wake_relay: Callable[[], None]
     clock: Callable[[], int]
 
-    async def send(self, caller: Caller, draft: TextDraft, key: str | None) -> SentText:
-        """Write the message, its events and its notifications in one transaction.
+    async def send(self, caller: Caller, draft: TextDraft, key: str | None, address: str) -> SentText:
+        """Write the message, its events and its notifications in one transaction. `address` is the sender's.
 
         Raises Unauthenticated when the credential has ended since it was taken, RecipientUnavailable, EmptyGroup,
         IdempotencyConflict, RateLimited, DiscoveryBudget, Unavailable.
@@ -124,7 +124,7 @@ class Messaging:
         try:
             return await self._publish(caller, draft, request)
         except RecipientUnavailable:
-            await self.discovery.charge_unavailable(caller.uid, draft.to)
+            await self.discovery.charge_unavailable(caller.uid, draft.to, address)
             raise
 
     async def delete(self, uid: UserId, message_id: int) -> None:

@@ -88,7 +88,8 @@ class Rooms:
         Raises Unauthenticated, NotFound, GroupTooLarge, RateLimited, Unavailable.
         """
         to = ToGroup(await self._enter(caller.uid, room_gid))
-        await self.messaging.send(caller, TextDraft(to, MessageKind.TEXT, body, needs_others=False), None)
+        draft = TextDraft(to, MessageKind.TEXT, body, needs_others=False)
+        await self.messaging.send(caller, draft, None, "")  # no address: what a group is told meets nobody new
 
     async def history(self, uid: UserId, room_gid: str) -> list[dict[str, Any]]:
         """The newest messages of a room, the oldest of them first. Raises NotFound, GroupTooLarge, RateLimited."""

@@ -139,25 +139,26 @@ class Sending:
         return sent
 
     async def finish_image(
-        self, caller: Caller, draft: ImageDraft, image: DiskWriter, rest: bytes, key: str | None
+        self, caller: Caller, draft: ImageDraft, image: DiskWriter, rest: bytes, key: str | None, *, address: str
     ) -> SentImage:
         """Make the image durable, then say so in one transaction.
 
         When this returns, bytes and rows survive a power cut and the notification will be relayed. When it raises,
         nothing is left but, after a commit whose fate is unknown, the file: the sweep or the same Idempotency-Key
-        settles that. Raises Unauthenticated when the credential has ended since it was taken, RecipientUnavailable,
-        DiscoveryBudget, InboxFull, EmptyGroup, IdempotencyConflict, StorageFull, Unavailable.
+        settles that. `address` is the sender's. Raises Unauthenticated when the credential has ended since it was
+        taken, PhoneRequired, RecipientUnavailable, DiscoveryBudget, InboxFull, EmptyGroup, IdempotencyConflict,
+        StorageFull, Unavailable.
         """
         try:
-            return await self._publish(caller, draft, image, rest, key)
+            return await self._publish(caller, draft, image, rest, key, address=address)
         except RecipientUnavailable:
-            await self.discovery.charge_unavailable(caller.uid, draft.to)
+            await self.discovery.charge_unavailable(caller.uid, draft.to, address)
             raise
 
     async def _publish(
-        self, caller: Caller, draft: ImageDraft, image: DiskWriter, rest: bytes, key: str | None
+        self, caller: Caller, draft: ImageDraft, image: DiskWriter, rest: bytes, key: str | None, *, address: str
     ) -> SentImage:
-        to = await self._receiver(caller, draft.to)
+        to = await self._receiver(caller, draft.to, address)
         addressed = to.receiver_uid if isinstance(to, ToPerson) else to.group_id
         name = message_key(caller.uid, addressed, time.time_ns(), os.urandom(16))
         await image.commit(name, rest)
@@ -205,13 +206,14 @@ class Sending:
         reply = await idempotency.find_reply(self.db, request, self.clock(), caller=caller)
         return SentImage(**reply) if reply is not None else None
 
-    async def _receiver(self, caller: Caller, to: Addressee) -> Receiver:
-        """Who is meant. Raises RecipientUnavailable for an unknown phone.
+    async def _receiver(self, caller: Caller, to: Addressee, address: str) -> Receiver:
+        """Who is meant. Raises PhoneRequired, DiscoveryBudget, RecipientUnavailable for an unknown phone.
 
         Which phones are unknown is told to nobody whose credential has ended: Unauthenticated.
         """
         if not isinstance(to, ToPhone):
             return to
+        await self.discovery.meet(caller, to.phone_hash, address)
         uid = await users.find_uid_by_phone(self.db, self.keys.phone_digest(to.phone_hash))
         if uid is None:
             await check_live(self.db, caller, self.clock())

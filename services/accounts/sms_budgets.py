@@ -8,7 +8,6 @@ anew. What is counted stands there as a keyed digest, never in clear.
 """
 
 from collections.abc import Iterator, Mapping
-from ipaddress import IPv6Address, ip_address, ip_network
 from math import ceil
 
 from models import phone
@@ -16,9 +15,9 @@ from models.db.database import Transaction
 from models.db.tables import budgets
 from models.errors import SmsLimited
 from models.keys import KeyRing
+from models.network import network_of
 from models.rates import parse
 
-IPV4_BLOCK, IPV6_BLOCK = 24, 48
 PER_BLOCK = "per_address_block"
 
 
@@ -34,7 +33,7 @@ class SmsBudgets:
 
         Raises SmsLimited when a budget is spent; the transaction must then end, so that nothing is counted.
         """
-        block = None if address is None else address_block(address)
+        block = None if address is None else network_of(address)
         for kind, subject in _subjects(e164, block):
             most, _ = self._rates[kind]
             await self._count(tx, kind, subject, most, now)
@@ -59,15 +58,3 @@ def _subjects(e164: str, block: str | None) -> Iterator[tuple[str, str]]:
     if block is not None:
         yield PER_BLOCK, block
     yield "per_number", e164
-
-
-def address_block(address: str) -> str:
-    """What usually is one customer's: an IPv4 address's /24, an IPv6 address's /48."""
-    try:
-        parsed = ip_address(address.partition("%")[0])
-    except ValueError:
-        return address[:64]
-    if isinstance(parsed, IPv6Address):
-        parsed = parsed.ipv4_mapped or parsed
-    length = IPV6_BLOCK if isinstance(parsed, IPv6Address) else IPV4_BLOCK
-    return str(ip_network((parsed, length), strict=False))

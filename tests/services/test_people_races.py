@@ -31,7 +31,7 @@ from services.accounts.account_issuing import Issued
 from services.chat import Chat
 from services.device_tokens import DeviceTokens
 from services.devices import Devices
-from services.discovery import Discovery
+from services.discovery import Discovery, DiscoveryBudgets
 from services.maintenance.key_rotation import Rotation
 from services.people import People
 from tests.services.accounts.mentions import left_of
@@ -49,6 +49,8 @@ from tests.services.interleaving import (
     phone,
 )
 from tests.support.engines import Engine
+
+ADDRESS = "192.0.2.1"
 
 pytestmark = pytest.mark.anyio
 
@@ -161,13 +163,16 @@ async def test_who_is_blocked_while_they_ask_is_not_seen(world: World, people: P
 
 
 async def test_a_discovery_budget_is_spent_once_however_many_ask_at_once(world: World) -> None:
-    uid = (await world.register()).uid
-    discovery = Discovery(db=world.db, keys=world.keys, per_day=5, limits_enabled=True, clock=world.clock)
+    caller = await world.login(await world.register())
+    budgets = DiscoveryBudgets(per_day=5, per_network_per_day=1000, total_per_day=1000)
+    discovery = Discovery(db=world.db, keys=world.keys, budgets=budgets, limits_enabled=True, clock=world.clock)
     hashes = [secrets.token_hex(32) for _ in range(8)]
-    answers = await at_once(discovery.discover(uid, {"phone_hashes": [each]}) for each in hashes)
+    answers = await at_once(discovery.discover(caller, {"phone_hashes": [each]}, ADDRESS) for each in hashes)
     assert (len(of(list, answers)), len(of(DiscoveryBudget, answers))) == (5, 3)
-    await at_once(discovery.charge_unavailable(UserId(uid + 1), ToPerson(UserId(9))) for _ in range(6))
-    assert sorted(world.rows("SELECT spent FROM budgets")) == [(1,), (1,), (5,)]
+    other = UserId(caller.uid + 1)
+    await at_once(discovery.charge_unavailable(other, ToPerson(UserId(9)), ADDRESS) for _ in range(6))
+    # By each account and its floor, the one person who was named, the network and all.
+    assert sorted(world.rows("SELECT spent FROM budgets")) == [(1,), (1,), (1,), (5,), (5,), (6,), (6,)]
 
 
 async def test_a_person_has_one_name_at_a_chat_service(world: World) -> None:

@@ -19,7 +19,7 @@ from models.rules import SendPolicy
 from models.user import UserId
 from services import membership
 from services.authentication import Caller
-from services.discovery import Discovery
+from services.discovery import Discovery, DiscoveryBudgets
 from services.fields import read_addressee
 from services.groups import Groups, read_new_group
 from services.limits import Limits
@@ -41,6 +41,8 @@ LIFETIMES = Lifetimes(
     interval_seconds=3600, orphan_seconds=6 * 3600, messages_retention_days=365, events_retention_days=7
 )
 LANE = ("log", "")
+BUDGETS = DiscoveryBudgets(per_day=1000, per_network_per_day=100_000, total_per_day=100_000)
+ADDRESS = "192.0.2.1"
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Town:
 
     @cached_property
     def discovery(self) -> Discovery:
-        return Discovery(db=self.db, keys=self.keys, per_day=1000, limits_enabled=False, clock=self.clock)
+        return Discovery(db=self.db, keys=self.keys, budgets=BUDGETS, limits_enabled=False, clock=self.clock)
 
     @cached_property
     def sending(self) -> Sending:
@@ -156,7 +158,7 @@ class Town:
         with self.store.reserve(len(data)) as room:
             writer = await self.sending.create(room)
             try:
-                return await self.sending.finish_image(self.callers[sender], draft, writer, data, key)
+                return await self.sending.finish_image(self.callers[sender], draft, writer, data, key, address=ADDRESS)
             finally:
                 await writer.abort()
 
@@ -170,7 +172,7 @@ class Town:
         **addressee: object,
     ) -> int:
         draft = replace(read_draft({"kind": "text", "text": text, **addressee}), needs_others=needs_others)
-        return (await self.messaging.send(self.callers[sender], draft, key)).message_id
+        return (await self.messaging.send(self.callers[sender], draft, key, ADDRESS)).message_id
 
     async def fetch(self, uid: UserId, image: SentImage) -> None:
         """Take the whole image and say so."""

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import and_, bindparam, exists, func, insert, or_, select, update
 
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
-from models.db.schema import blocks, friendships, phone_index, users
+from models.db.schema import blocks, deliveries, friendships, phone_index, users
 from models.db.tables.credentials import LETS_IN
 from models.errors import NotFound
 from models.keys import PhoneDigest
@@ -64,6 +64,22 @@ _LOCK_RECIPIENTS = Statement(
     RECIPIENT.where(InList(users.c.uid, bindparam("uids"))).order_by(users.c.uid).with_for_update()
 )
 _LOCK = Statement(select(users.c.uid).where(_THIS, users.c.leaving_at.is_(None)).with_for_update())
+_PARTNER = phone_index.c.uid
+_HAVE_MET = Statement(
+    select(phone_index.c.uid).where(
+        phone_index.c.version == bindparam("version"),
+        phone_index.c.digest == bindparam("digest"),
+        or_(
+            exists().where(
+                friendships.c.uid == bindparam("this"),
+                friendships.c.other_uid == _PARTNER,
+                friendships.c.state == FriendState.FRIENDS.value,
+            ),
+            exists().where(deliveries.c.receiver_uid == bindparam("this"), deliveries.c.sender_uid == _PARTNER),
+            exists().where(deliveries.c.receiver_uid == _PARTNER, deliveries.c.sender_uid == bindparam("this")),
+        ),
+    )
+)
 _LIST_DISCOVERABLE = Statement(
     select(phone_index.c.digest, users.c.uid, users.c.nickname)
     .join_from(phone_index, users, users.c.uid == phone_index.c.uid)
@@ -141,6 +157,11 @@ async def find_uid_by_phone(reader: Reader, digest: PhoneDigest) -> UserId | Non
     """The uid of whose number this is."""
     rows = await reader.read(_FIND_UID, version=digest.version, digest=digest.digest)
     return UserId(rows[0][0]) if rows else None
+
+
+async def have_met(reader: Reader, *, uid: UserId, digest: PhoneDigest) -> bool:
+    """Whether this is a number of somebody who is this person's friend, or with whom they share a message."""
+    return bool(await reader.read(_HAVE_MET, this=uid, version=digest.version, digest=digest.digest))
 
 
 async def find_recipient(reader: Reader, uid: int, sender_uid: UserId) -> Recipient | None:

@@ -11,7 +11,9 @@ from ops.users import users
 from tests.ops.commands import asked
 from tests.process.people.acts import block, discover
 from tests.process.people.conftest import PER_DAY
-from tests.support.harness import Person, Server
+from tests.process.people.test_unavailable import send
+from tests.support.harness import Person, Server, phone_number
+from tests.support.pictures import png
 
 
 def unknown(count: int) -> list[str]:
@@ -87,3 +89,40 @@ def test_requests_at_the_same_time_spend_no_more_than_there_is(ann: Person) -> N
     with ThreadPoolExecutor(8) as pool:
         replies = list(pool.map(lambda _: discover(ann, *unknown(100)).status_code, range(12)))
     assert sorted(replies) == [200] * (PER_DAY // 100) + [429] * (12 - PER_DAY // 100)
+
+
+def test_numbers_as_people_type_them_are_named_as_they_were_given(server: Server, ann: Person) -> None:
+    numbers = [phone_number(), phone_number()]
+    ben, eve = (server.register(phone_num=number) for number in numbers)
+    dashed = "-".join((numbers[0][:3], numbers[0][3:7], numbers[0][7:]))
+    typed = [dashed, f"+86 {numbers[1]}", "110", "nonsense", ""]
+    body = {"region_num": "86", "phone_nums": typed}
+    matches = ann.request("POST", "/v1/contacts/discover", json=body).json()["matches"]
+    assert {match["uid"]: match["phone_num"] for match in matches} == {ben.uid: typed[0], eve.uid: typed[1]}
+    assert ann.request("POST", "/v1/contacts/discover", json={"phone_nums": ["110"]}).json() == {"matches": []}
+    wrongs: list[dict[str, Any]] = [
+        {"phone_nums": []},
+        {"phone_nums": [7]},
+        {"phone_nums": ["1"] * 501},
+        {**body, "phone_hashes": []},
+    ]
+    for wrong in wrongs:
+        assert ann.request("POST", "/v1/contacts/discover", json=wrong).status_code == 422
+
+
+def test_who_has_no_phone_finds_nobody_by_number(server: Server, ann: Person) -> None:
+    login = {"login": f"nophone{secrets.token_hex(4)}", "password": "correct horse"}
+    account = server.client.post("/v1/signup", json=login).json()
+    bearer = {"Authorization": f"Bearer {account['access_token']}"}
+    asked = server.client.post("/v1/contacts/discover", json={"phone_hashes": [ann.phone_hash]}, headers=bearer)
+    assert (asked.status_code, asked.json()["code"]) == (403, "phone_required")
+    picture = {"img_file": ("x.png", png(), "image/png")}
+    for number in (ann.phone_hash, secrets.token_hex(32)):
+        form = {"receiver_phone": number}
+        refused = server.client.post("/v1/images", headers=bearer, data=form, files=picture)
+        assert refused.json()["code"] == "phone_required", "whether or not the number is known"
+    assert send(ann, receiver_uid=account["uid"]).status_code == 201
+    form = {"receiver_phone": ann.phone_hash}
+    assert server.client.post("/v1/images", headers=bearer, data=form, files=picture).status_code == 201, (
+        "they have met"
+    )

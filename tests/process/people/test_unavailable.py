@@ -77,4 +77,13 @@ def test_each_distinct_receiver_who_is_not_available_spends_of_the_budget(friend
     friend = friends_only.register()
     ask(friend, ann)
     ask(ann, friend)
-    assert send(ann, receiver_phone=friend.phone_hash).status_code == 201, "who is available costs nothing"
+    assert send(ann, receiver_phone=friend.phone_hash).status_code == 201, "who is known already costs nothing"
+
+
+def test_a_number_is_paid_for_before_anybody_looks_whose_it_is(server: Server) -> None:
+    with_a_budget_of_600 = server.register()
+    assert discover(with_a_budget_of_600, *(secrets.token_hex(32) for _ in range(500))).status_code == 200
+    assert discover(with_a_budget_of_600, *(secrets.token_hex(32) for _ in range(100))).status_code == 200
+    for number in (server.register().phone_hash, secrets.token_hex(32)):
+        reply = send(with_a_budget_of_600, receiver_phone=number)
+        assert (reply.status_code, reply.json()["code"]) == (429, "discovery_budget")

@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from models.errors import AppError, InvalidPhone, RegionNotAllowed, SmsLimited
+from models.network import network_of
 from services.accounts.account_issuing import Started
-from services.accounts.sms_budgets import address_block
 from tests.services.accounts.world import PHONE, TEST_NUMBER, World, open_world
 from tests.support import shipped
 from tests.support.engines import Engine, NewFolder, database_of
@@ -233,7 +233,7 @@ async def test_what_costs_more_than_a_mobile_is_refused_before_anybody_is_asked(
     ],
 )
 def test_an_address_counts_for_its_block(address: str, block: str) -> None:
-    assert address_block(address) == block
+    assert network_of(address) == block
 
 
 @pytest.fixture(scope="module")
