@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import aiofiles.os
+
 from models import fault
 from models.db import engine
 from models.db.database import Database
@@ -107,7 +109,7 @@ async def _examine(db: Database, folder: Path, *, thoroughly: bool) -> None:
 
 async def _copy_images(db: Database, source: Path, target: Path, say: Say) -> ImageFacts:
     after = files = size = gone = 0
-    await asyncio.to_thread(target.mkdir, 0o700)
+    await aiofiles.os.mkdir(target, 0o700)
     while kept := await image_files.list_kept(db, after=after, limit=BATCH_IMAGES):
         after = kept[-1].message_id
         taken = await asyncio.to_thread(_take_images, kept, source, target)

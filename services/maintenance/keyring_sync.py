@@ -13,6 +13,8 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import aiofiles.os
+
 from models.db.database import Database, DatabaseError, Transaction
 from models.db.tables import heartbeats
 from models.keys import KeyRing, KeyRingError, read_key_ring
@@ -80,10 +82,10 @@ class KeyringSync:
 
     async def look(self) -> None:
         """Take the file's ring if it has changed, and say so. Raises KeyRingError, DatabaseError, OSError."""
-        about = self._path.stat()
+        about = await aiofiles.os.stat(self._path)
         mark = (about.st_ino, about.st_mtime_ns, about.st_size)
         if mark != self._seen:
-            self._keys.adopt(read_key_ring(self._path))
+            self._keys.adopt(await asyncio.to_thread(read_key_ring, self._path))
             self._seen = mark
         generation = self._keys.generation
         if generation == self._told:
