@@ -21,6 +21,7 @@ from models.phone import is_phone_hash
 from models.user import UserId
 
 MAX_HASHES = 500
+"""64 hex digits and their quotes each: 34 KB, and one list parameter of a read by the index."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)

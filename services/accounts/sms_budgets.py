@@ -19,6 +19,7 @@ from models.keys import KeyRing
 from models.rates import parse
 
 IPV4_BLOCK, IPV6_BLOCK = 24, 48
+"""Prefix lengths: what one customer of a provider usually has. Single addresses are had by the thousand."""
 PER_BLOCK = "per_address_block"
 
 

@@ -42,7 +42,9 @@ from services.maintenance.manifest import (
 from storage.keys import path_of
 
 BATCH_IMAGES = 500
+"""Linked in one visit of a thread, with one sync of each directory."""
 LOOK_SECONDS = 0.2
+"""How often a backup looks whether the keys are free: a rotation holds them for seconds, nobody tells of its end."""
 NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 Say = Callable[[str], None]

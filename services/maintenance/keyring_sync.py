@@ -21,7 +21,9 @@ from models.keys import KeyRing, KeyRingError, read_key_ring
 from services.leader import DEAD_SECONDS, FailureDetector
 
 POLL_SECONDS = 0.5
+"""Each step of a rotation waits for every server to have looked. One `stat` costs next to nothing."""
 BEAT_SECONDS = 2.0
+"""Fifteen in DEAD_SECONDS: a server misses many before it is taken for dead. Each is a write."""
 
 log = logging.getLogger("glimpse.keys")
 

@@ -29,7 +29,9 @@ from storage.keys import path_of
 from storage.ownership import LOCK, RESTORING
 
 BATCH_IMAGES = 200
+"""Between two reports of how far it is."""
 PIECE_BYTES = 1024 * 1024
+"""Read at a time, so that an image of any size takes no more memory."""
 
 Say = Callable[[str], None]
 
