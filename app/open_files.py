@@ -7,7 +7,9 @@ import resource
 from config.load import Config
 
 ENOUGH_FILES = 65_536
+"""Asked for where the system has no limit of its own."""
 OWN_FILES = 64
+"""Database, store, logs, sockets to vendors and the interpreter's own, with room to spare."""
 FILES_PER_WORKER = 4  # its two ends of the worker bus, its metrics port, and one to spare
 FILES_PER_CONNECTION = 3  # a download holds its socket, a duplicate of it, and the image
 

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 YOUNG_SECONDS = 10.0
 """Who dies younger than this waits before it is replaced: whatever killed it may be there still."""
 LONGEST_PAUSE_SECONDS = 30.0
+"""Between a death and the next start of a worker that keeps dying: no load, and soon back once the cause is gone."""
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 log = logging.getLogger("glimpse.supervisor")

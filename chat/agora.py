@@ -16,6 +16,7 @@ from chat.base import ChatFailed, ChatToken, ChatUser
 from httpclient.http1 import Answer, HttpClient, NoAnswer
 
 APP_TOKEN_SECONDS = 3600
+"""Renewed at half of it."""
 EXISTS = "duplicate_unique_property_exists"
 UNAUTHORIZED = 401
 

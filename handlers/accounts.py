@@ -14,6 +14,7 @@ from services.accounts.account_issuing import Issued
 from services.fields import read_flag
 
 MIN_KEY_CHARACTERS = 22
+"""128 bits in base64: a repeat with the key gets a ukey, so that a key must not be guessed."""
 
 
 class RegisterHandler(BaseHandler):

@@ -19,14 +19,17 @@ ALGORITHM = "HS256"
 ISSUER = AUDIENCE = "glimpse"
 TYPE = "at+jwt"
 LIFETIME_MS = 15 * 60 * 1000
+"""How long a copied token is good at most. A client asks for the next one four times an hour."""
 LEEWAY_SECONDS = 5  # for clocks that were set back, or another machine's
 MAX_CHARACTERS = 1024
+"""More than twice what ours have: nothing longer is hashed."""
 KNOWN_TOKENS = 4096
+"""Tokens in use at once whose signature is checked only once: a few megabytes."""
 
 # The one way to write 32 bytes as 43 letters: decoders also take others, and skip what is no letter.
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 _CLAIMS = ("iss", "aud", "sub", "sid", "iat", "exp", "jti")
-_FAMILY_CHARACTERS = 32
+_FAMILY_CHARACTERS = 32  # 16 random bytes in hex
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,9 +24,9 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from models import fault, private_files
 
 FORMAT = 1
-KEY_BYTES = 32
-NONCE_BYTES = 12
-ID_BYTES = 2
+KEY_BYTES = 32  # AES-256, and the output of HMAC-SHA256
+NONCE_BYTES = 12  # what GCM is made for: NIST SP 800-38D, section 8.2
+ID_BYTES = 2  # 65,535 rotations
 SEALED_AT = ID_BYTES + NONCE_BYTES
 PURPOSE = b"glimpse phone number"
 

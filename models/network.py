@@ -4,6 +4,7 @@
 from ipaddress import IPv6Address, ip_address, ip_network
 
 IPV4_PREFIX, IPV6_PREFIX = 24, 48
+"""Prefix lengths: what one customer of a provider usually has. Single addresses are had by the thousand."""
 
 
 def network_of(address: str) -> str:

@@ -16,7 +16,9 @@ from models.errors import InvalidField, InvalidPhone
 
 MAX_TYPED = 100  # most of them may be invisible: some address books wrap every digit
 MAX_INTEGER = 10**20
+"""Longer than any number (E.164: 15 digits): turning an integer of any length into text takes the square of it."""
 NEIGHBOUR_DIGITS = 4
+"""A block of 10,000 numbers is what a carrier gives out at once, and what one buyer of numbers has."""
 CAN_BE_MOBILE = {PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE, PhoneNumberType.UNKNOWN}
 NO_COUNTRY = {"ZZ", "001"}  # unknown calling codes, and those of no country: satellite, premium, toll-free
 

@@ -27,11 +27,15 @@ from storage.space import FLOOR_SHARE
 
 OK, WARN, FAIL = "ok", "warn", "fail"
 LEAST_SQLITE = (3, 51, 3)
+"""Older ones can corrupt a database while its log starts over: https://www.sqlite.org/wal.html"""
 LEAST_FREE_INODES = 10_000
+"""Each image takes one."""
 LATE_MS = 10 * MINUTE_MS
+"""A notification is tried again within minutes: older ones wait for a reason."""
 SAMPLE_IMAGES = 500
-TIME_ERROR = 5
-TIMEX_BYTES = 512
+"""A quick look; `fsck` looks at all."""
+TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
+TIMEX_BYTES = 512  # more than struct timex on any platform
 
 
 @dataclass(frozen=True, slots=True)

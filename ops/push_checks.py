@@ -20,6 +20,7 @@ from push.registry import Vendors, build
 from services.devices import TEST_PAYLOAD, TEST_TTL_SECONDS
 
 TEST_SECONDS = 30.0
+"""Longer than the server gives a test: the operator is to see the vendor's own answer."""
 # No device has such a token: a vendor that says so has taken our keys first.
 MADE_UP = {"getui": "0" * 32, "fcm": "made-up", "apns": "0" * 64}
 WAY_OUT = ("cannot connect", "timed out", "connection broken", "no answer")

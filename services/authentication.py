@@ -23,6 +23,7 @@ from models.user import UserId
 from services.limits import Limits
 
 FIRST_USE_SECONDS = 1.0
+"""The older ukeys should be gone when the first request with the new one is answered; a busy database delays nobody."""
 
 log = logging.getLogger("glimpse.authentication")
 

@@ -12,6 +12,7 @@ from push.tokens import read_token
 from services.fields import Problems, read_provider
 
 RESOLVING_SECONDS = 3.0
+"""Longer than a slow resolver, shorter than a client waits. The host is judged again at each push."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)

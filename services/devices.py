@@ -22,10 +22,13 @@ from services.fields import Problems, check, read_one_of, unknown
 from services.limits import Limits
 
 MAX_DEVICES = 20
+"""Each image sends one push to each device; a person who reinstalls an app leaves dead tokens behind."""
 SHOWN_PUSHES = 20
+"""One screen of the latest: enough to see whether pushes arrive."""
 TEST_PAYLOAD = '{"type":"test"}'
 TEST_TTL_SECONDS = 60
 TEST_SECONDS = 10.0
+"""Somebody waits for the answer on a screen."""
 
 log = logging.getLogger("glimpse.devices")
 

@@ -25,6 +25,7 @@ from models.user import UserId
 from services.authentication import Caller
 
 MAX_HASHES = 500
+"""64 hex digits and their quotes each: 34 KB, and one list parameter of a read by the index."""
 FLOOR = 50
 """Numbers a day that nobody else can take from an account: a person's new contacts, not a directory."""
 UNLIMITED = 2**62

@@ -19,14 +19,20 @@ from models.shared_counters import SharedCounter
 from services.authentication import Authentication, Caller
 
 BATCH = 100
+"""Events that one reply or one turn of a stream holds at most."""
 BATCH_CHARACTERS = 128 * 1024
 """No more is read once so much is there: who is slow to take what was read must not cost much memory."""
 EVENTS_PER_READ = 20
+"""Small, since an event may hold 8,000 characters and BATCH_CHARACTERS is looked at between two reads."""
 READERS_PER_PERSON = 20
+"""As many as devices (`services/devices.py`): one account must not take the readers of all."""
 CONFIRM_SECONDS = 10.0
+"""How long a stream may outlive the credential that opened it; each look is a read."""
 BUSY_RETRY_SECONDS = 5
 POLL_SECONDS = 1.0
+"""How late an event is that another machine wrote: one read for all the readers here."""
 PEOPLE_PER_READ = 1000
+"""In one list parameter: one statement must not hold up the event loop for long."""
 
 
 def _loop_time() -> float:

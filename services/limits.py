@@ -23,6 +23,7 @@ DEFAULT = "default"
 LOGIN_FAILURE = "login_failure"
 
 MAX_KEYS = 100_000
+"""Bounds the memory of one window, about 10 MB, while strangers come from ever new addresses."""
 
 
 class Window:

@@ -15,6 +15,7 @@ from models.user import UserId
 from services.expiry import release
 
 MAX_MEMBERS = 256
+"""An image or text to a group writes a row, a counter and pushes for each member in one transaction."""
 BATCH_RELEASES = 500
 """Images that wait for the members of a group which ends are released about this many to a transaction."""
 

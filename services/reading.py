@@ -28,6 +28,7 @@ from telemetry import metrics
 log = logging.getLogger("glimpse.reading")
 
 LOOK_SECONDS = 1.0
+"""How soon a recall on another machine stops a download, at one read a second for each."""
 
 
 class OpenImage:

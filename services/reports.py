@@ -15,6 +15,7 @@ from services.fields import check, unknown
 
 MAX_REASON_CHARACTERS = 2000
 MAX_NOTE_CHARACTERS = 255
+"""The column of an operator's note."""
 ABOUT = ("uid", "message_id")
 
 

@@ -29,7 +29,9 @@ from services.messaging import Body, Messaging, TextDraft, read_body
 
 NAME = "Room"
 MOST_SHOWN = 200
+"""What a client is shown when it enters; the room's sample clients cannot page."""
 BATCH = 100
+"""Read and sent at a time: bounds what a slow reader holds in memory."""
 NOBODY = UUID(int=0)
 """Whose account is gone."""
 

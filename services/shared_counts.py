@@ -17,6 +17,7 @@ from models.keys import KeyRing
 from models.rates import parse
 
 MAX_SPENT = 10_000
+"""Full slots remembered, 32 bytes each: it saves reads, and forgetting one costs a read."""
 
 
 class Slot(NamedTuple):

@@ -16,7 +16,9 @@ from typing import Any
 MOST_UIDS = 2500
 """In one datagram: 19 digits each make 50 KB."""
 LONGEST_DATAGRAM = 65_536
+"""Room for MOST_UIDS and what stands around them."""
 MOST_AT_ONCE = 64
+"""In one turn of the event loop, so that a busy worker does not keep this one from its own requests."""
 
 
 class WorkerBus:

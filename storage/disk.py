@@ -19,8 +19,8 @@ from telemetry import metrics
 
 __all__ = ["Blob", "DiskStore", "DiskWriter", "Reservation"]
 
-FIRST_BYTES = 128 * 1024
-BATCH_KEYS = 500
+FIRST_BYTES = 128 * 1024  # read ahead into the page cache: the first piece of a download
+BATCH_KEYS = 500  # asked of the database at once
 
 
 class DiskStore:

@@ -13,6 +13,7 @@ from models import private_files
 LOCK = "server.lock"
 RESTORING = "restoring"
 TRIES, PAUSE_SECONDS = 5, 0.02
+"""`is_owned` takes the lock for a moment to see whether it is free; a start that meets it tries again."""
 
 
 class NotYours(Exception):

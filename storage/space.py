@@ -12,6 +12,7 @@ from models.errors import StorageFull
 from models.shared_counters import SharedCounters
 
 FLOOR_SHARE = 0.05
+"""Of the filesystem: on a small disk the configured floor could be all of it."""
 
 
 class Space:

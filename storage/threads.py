@@ -14,6 +14,7 @@ from telemetry import metrics
 log = logging.getLogger("glimpse.storage")
 
 THREADS = 4
+"""A write waits for the disk, not for a core; more at once do not make one disk faster."""
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 T = TypeVar("T")

@@ -27,6 +27,7 @@ READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 NO_FILE = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
 ABSENT = (FileNotFoundError, NotADirectoryError)
 PROBE_BYTES = 4096
+"""A block: an empty file would not show that data can be written."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ ACCESS = "glimpse.access"
 ACCESS_FIELDS = ("request_id", "method", "route", "status", "error", "ms")
 REDACTED = "[redacted]"
 LONGEST = 500
+"""Characters of one value: a line stays readable, and a stranger's text cannot fill the disk."""
 PLAIN = (bool, int, float, type(None))
 
 # What other libraries and exceptions put into free text: a query string, a run of digits as long as a phone number,

@@ -22,6 +22,7 @@ SQLITE = "sqlite:///"
 MYSQL = "mysql"
 MYSQL_PORT = 3306
 START_SECONDS = 30.0
+"""A database server that starts together with this one, as after a reboot, is up by then."""
 START_PAUSE_SECONDS = 1.0
 EXPECTED = f"must be {SQLITE} and a path, or {MYSQL}://user:password@host:port/name"
 OPTIONS = {"ssl_ca", "ssl_cert", "ssl_key", "unix_socket", "pool_size"}

@@ -30,6 +30,7 @@ from services.expiry import expire
 from services.idempotency import Request
 
 REPEAT_MS = 10 * MINUTE_MS
+"""A repeat gets a fresh ukey, so whoever learns the Idempotency-Key gets in: it is good no longer than a code."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,9 +39,13 @@ from services.idempotency import Request
 from services.limits import Limits
 
 LIFETIME_MS = 10 * MINUTE_MS
+"""Long enough for an SMS that a carrier delays, short enough that five guesses are all that a code has to bear."""
 TRIES = 5
-RESEND_AFTER_MS = (1 * MINUTE_MS, 2 * MINUTE_MS, 5 * MINUTE_MS)  # after the first code, the second, the third
-SPACING_MS, SPACED = 10 * MINUTE_MS, 3  # activations of one number
+"""Five guesses at six digits are right once in 200,000 activations; fewer would lock out who mistypes."""
+RESEND_AFTER_MS = (1 * MINUTE_MS, 2 * MINUTE_MS, 5 * MINUTE_MS)
+"""The wait after the first code, the second and the third: an SMS often arrives late, and each one costs money."""
+SPACING_MS, SPACED = 10 * MINUTE_MS, 3
+"""No other activation begins while so many codes went to the number in so long: that would be a way round the waits."""
 DISABLED = "The account of this number is disabled."
 
 _ID = re.compile(r"[0-9a-f]{32}")

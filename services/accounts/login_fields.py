@@ -12,7 +12,9 @@ from services.accounts.registration import DEVICE_TYPES, MAX_TOKEN, MAX_TOKEN_OF
 from services.fields import MAX_NAME_CHARACTERS, Problems, read_name, read_one_of, read_text
 
 MIN_PASSWORD_BYTES = 8
+"""NIST SP 800-63B, section 5.1.1.1."""
 MAX_PASSWORD_BYTES = 1024
+"""Room for any passphrase; bounds what is composed and hashed."""
 # A composed letter is taken apart to at most one and a half times as many letters as it has bytes (U+0390).
 MAX_TYPED = 2 * MAX_PASSWORD_BYTES
 

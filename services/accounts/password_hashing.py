@@ -20,8 +20,11 @@ MEMORY_KIB = 19456
 PASSES = 2
 LANES = 1
 THREADS = 2
+"""Hashing lets go of the interpreter's lock: more threads would take the cores from everything else."""
 MAX_PENDING = 32
+"""16 hashes a thread are answered within about a second; who would wait for longer is told to try again."""
 RETRY_SECONDS = 2
+"""By then the queue has emptied."""
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")

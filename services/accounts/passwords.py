@@ -35,6 +35,7 @@ from services.limits import Limits
 NOT_THEIRS = "The password is wrong."
 CHANGED_MEANWHILE = "The password was changed meanwhile."
 RACES = 2
+"""A login whose password was rehashed or changed meanwhile is checked once more. Each check costs an argon2 hash."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)

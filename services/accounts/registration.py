@@ -14,6 +14,7 @@ from services.fields import Problems, read_name, read_one_of, read_provider, rea
 MAX_TERMS_VERSION = 64
 MAX_TOKEN = 4096
 MAX_TOKEN_OF = {"getui": 64}
+"""GeTui calls its token a `cid`."""
 DEVICE_TYPES = ("ANDROID", "IOS", "WEB")
 
 

@@ -22,8 +22,11 @@ from models.user import UserId
 from services.authentication import Caller, is_live
 
 REFRESH_MS = 30 * DAY_MS
+"""Each exchange begins it anew, so that only who stays away for a month has to log in again."""
 REPEAT_MS = 1 * MINUTE_MS
+"""How long a client whose reply was lost may exchange its token again; a thief who comes later is noticed."""
 MAX_FAMILIES = 50
+"""Sessions of a person. More than anybody has devices; bounds the rows that one account can make by logging in."""
 ONLY_KEYS = "Only the ukey opens a session; a session is prolonged by its refresh token."
 NO_SESSION = "A ukey has no session to end."
 

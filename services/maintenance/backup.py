@@ -13,6 +13,8 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+import aiofiles.os
+
 from models import fault
 from models.db import engine
 from models.db.database import Database
@@ -40,7 +42,9 @@ from services.maintenance.manifest import (
 from storage.keys import path_of
 
 BATCH_IMAGES = 500
+"""Linked in one visit of a thread, with one sync of each directory."""
 LOOK_SECONDS = 0.2
+"""How often a backup looks whether the keys are free: a rotation holds them for seconds, nobody tells of its end."""
 NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
 
 Say = Callable[[str], None]
@@ -107,7 +111,7 @@ async def _examine(db: Database, folder: Path, *, thoroughly: bool) -> None:
 
 async def _copy_images(db: Database, source: Path, target: Path, say: Say) -> ImageFacts:
     after = files = size = gone = 0
-    await asyncio.to_thread(target.mkdir, 0o700)
+    await aiofiles.os.mkdir(target, 0o700)
     while kept := await image_files.list_kept(db, after=after, limit=BATCH_IMAGES):
         after = kept[-1].message_id
         taken = await asyncio.to_thread(_take_images, kept, source, target)

@@ -18,6 +18,7 @@ from services.maintenance.orphans import find_unknown
 from storage.disk import DiskStore
 
 EXAMPLES = 20
+"""Shown of each kind; all are counted."""
 
 DAMAGED = "damaged_database"
 MISSING = "missing_files"

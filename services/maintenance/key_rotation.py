@@ -26,8 +26,13 @@ from models.user import UserId
 from services.leader import DEAD_SECONDS, FailureDetector
 
 PAUSE_SECONDS = 0.05  # as long as a server at most waits between two tries to write
-CONFIRM_SECONDS, LOOK_SECONDS, WAIT_SECONDS = 60.0, 0.05, 1.0
+CONFIRM_SECONDS = 60.0
+"""A server looks at the ring twice a second, and one that has died counts for DEAD_SECONDS: past both, something is
+wrong that an operator must see."""
+LOOK_SECONDS = 0.05  # several steps wait for every server's word, one after the other
+WAIT_SECONDS = 1.0  # between two reports of how much longer old tokens are good
 TOKENS_MS = LIFETIME_MS + LEEWAY_SECONDS * 1000
+"""How long the last token of the key before is taken."""
 
 NOT_CONFIRMED = "{count} servers have not taken the changed key ring in {seconds:.0f} s (see the log); run this again."
 DOES_NOT_OPEN = "{count} stored numbers do not open, {name} is the first: no key was dropped."

@@ -13,13 +13,17 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import aiofiles.os
+
 from models.db.database import Database, DatabaseError, Transaction
 from models.db.tables import heartbeats
 from models.keys import KeyRing, KeyRingError, read_key_ring
 from services.leader import DEAD_SECONDS, FailureDetector
 
 POLL_SECONDS = 0.5
+"""Each step of a rotation waits for every server to have looked. One `stat` costs next to nothing."""
 BEAT_SECONDS = 2.0
+"""Fifteen in DEAD_SECONDS: a server misses many before it is taken for dead. Each is a write."""
 
 log = logging.getLogger("glimpse.keys")
 
@@ -80,10 +84,10 @@ class KeyringSync:
 
     async def look(self) -> None:
         """Take the file's ring if it has changed, and say so. Raises KeyRingError, DatabaseError, OSError."""
-        about = self._path.stat()
+        about = await aiofiles.os.stat(self._path)
         mark = (about.st_ino, about.st_mtime_ns, about.st_size)
         if mark != self._seen:
-            self._keys.adopt(read_key_ring(self._path))
+            self._keys.adopt(await asyncio.to_thread(read_key_ring, self._path))
             self._seen = mark
         generation = self._keys.generation
         if generation == self._told:

@@ -6,11 +6,15 @@ under another name. A restore that is cut off leaves its mark, and no server sta
 """
 
 import asyncio
+import stat
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from models import fault
+import aiofiles
+import aiofiles.os
+
+from models import fault, private_files
 from models.db.database import Database
 from models.db.engine import open_database
 from models.db.tables import image_files, integrity, users
@@ -25,7 +29,9 @@ from storage.keys import path_of
 from storage.ownership import LOCK, RESTORING
 
 BATCH_IMAGES = 200
+"""Between two reports of how far it is."""
 PIECE_BYTES = 1024 * 1024
+"""Read at a time, so that an image of any size takes no more memory."""
 
 Say = Callable[[str], None]
 
@@ -60,7 +66,6 @@ async def restore(folder: Path, places: Places, data_dir: Path, *, force: bool, 
         await database.stage(folder, manifest, say)
         restored = await _fill(folder, manifest, database, places, say)
         past_return = True
-        await asyncio.to_thread((data_dir / RESTORING).touch, 0o600)
         restored.set_aside = await asyncio.to_thread(_swap, database, files, data_dir, now)
     finally:
         if not past_return:
@@ -70,7 +75,7 @@ async def restore(folder: Path, places: Places, data_dir: Path, *, force: bool, 
 
 
 async def _begin(database: StagedDatabase, data_dir: Path, *, force: bool) -> None:
-    there = {path.name for path in await asyncio.to_thread(lambda: [*data_dir.iterdir()])} - {LOCK, RESTORING}
+    there = {*await aiofiles.os.listdir(data_dir)} - {LOCK, RESTORING}
     free = await database.check_free(force=force)
     if (there or not free) and not force:
         raise Unusable(f"{data_dir} is not empty: its database and keys would be set aside; allow it with --force")
@@ -116,7 +121,7 @@ async def _restore_images(db: Database, store: DiskStore, source: Path | None, s
 async def _restore_some(store: DiskStore, source: Path | None, kept: Sequence[Kept], restored: Restored) -> None:
     for image in kept:
         file = source / path_of(image.message_key) if source else None
-        if file is None or not file.is_file() or file.is_symlink():
+        if file is None or not await _is_file(file):
             restored.missing += 1
         elif await _restore_image(store, file, image):
             restored.images += 1
@@ -124,13 +129,22 @@ async def _restore_some(store: DiskStore, source: Path | None, kept: Sequence[Ke
             restored.damaged += 1
 
 
+async def _is_file(path: Path) -> bool:
+    """Whether there is a regular file, itself and not by a link."""
+    try:
+        about = await aiofiles.os.stat(path, follow_symlinks=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return stat.S_ISREG(about.st_mode)
+
+
 async def _restore_image(store: DiskStore, file: Path, image: Kept) -> bool:
     """Store one image again, unless its bytes are no longer what was accepted; whether it was."""
     with store.reserve(image.size) as room:
         writer = await store.create(room)
         try:
-            with file.open("rb") as reading:
-                while piece := await asyncio.to_thread(reading.read, PIECE_BYTES):
+            async with aiofiles.open(file, "rb") as reading:
+                while piece := await reading.read(PIECE_BYTES):
                     await writer.write(piece)
             if writer.sha256 != image.sha256:
                 return False
@@ -147,6 +161,7 @@ def _swap(database: StagedDatabase, files: Mapping[str, Path], data_dir: Path, n
     folders = {data_dir, *(place.parent for place in files.values())}
     if isinstance(database.location, Path):
         folders.add(database.location.parent)
+    (data_dir / RESTORING).touch(private_files.MODE)
     _sync(folders)
     aside = [name for place in files.values() for name in set_aside(place, now)] + database.set_aside()
     _sync(folders)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+import aiofiles
+import aiofiles.os
+
 from models import fault, private_files
 from models.db import engine
 from models.db.engine import Location
@@ -74,7 +77,7 @@ class StagedFile:
         return staged(self.place)
 
     async def check_free(self, *, force: bool) -> bool:  # noqa: ARG002 - who owns the directory has the file
-        return not self.place.exists()
+        return not await aiofiles.os.path.exists(self.place)
 
     async def stage(self, folder: Path, manifest: Manifest, say: Say) -> None:
         say("database")
@@ -95,7 +98,8 @@ class StagedFile:
 
     async def undo(self) -> None:
         for ending in (*LOG_ENDINGS, "-journal"):
-            self.location.with_name(self.location.name + ending).unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                await aiofiles.os.unlink(self.location.with_name(self.location.name + ending))
 
 
 class StagedTables:
@@ -126,7 +130,7 @@ class StagedTables:
         if await asyncio.to_thread(facts, folder / DUMP) != said:
             raise Unusable(f"{folder / DUMP} is damaged: it is not what the manifest says")
         await self._put_back()
-        private_files.replace(self._mark, str(self._now))
+        await asyncio.to_thread(private_files.replace, self._mark, str(self._now))
         tables = await mysql_tables.list_tables(self.location)
         await mysql_tables.set_aside(self.location, tables, self._now)
         self._aside = [mysql_tables.aside_name(name, self._now) for name in tables]
@@ -149,12 +153,15 @@ class StagedTables:
         await self._put_back()
         # A mark of an earlier run says that the key ring may be another's.
         if not self._was_marked:
-            self._mark.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                await aiofiles.os.unlink(self._mark)
 
     async def _put_back(self) -> None:
         """Undo what this run, or an earlier one that was cut off, has begun."""
         with suppress(FileNotFoundError, ValueError):
-            await mysql_tables.put_back(self.location, int(self._mark.read_text("ascii")))
+            async with aiofiles.open(self._mark, encoding="ascii") as mark:
+                moment = int(await mark.read())
+            await mysql_tables.put_back(self.location, moment)
 
 
 def staged(path: Path) -> Path:

@@ -31,10 +31,14 @@ from telemetry import metrics
 log = logging.getLogger("glimpse.retention")
 
 ERASE_SECONDS = 60
+"""Rows are kept for days: a minute more does not matter, and a look is one read of an index each."""
 SCAN_SECONDS = 600
+"""A look at every directory of the store. What it finds is left of crashes, and small."""
 COUNT_SECONDS = 60  # where other machines store and remove too
 STRAY_SECONDS = 3600
+"""Four times the longest upload (`handlers/sending.py`): nobody writes to such a temporary file any more."""
 RETRY_MS = 10 * MINUTE_MS
+"""When a file that the disk did not let go is tried again: an I/O error seldom ends within a minute."""
 
 Due = Sequence[tuple[MessageId, str]]
 Steps = Mapping[str, Callable[[], Awaitable[int]]]

@@ -26,10 +26,13 @@ from models.db.database import (
 )
 
 CONNECT_SECONDS = 5.0
+"""As long as a request waits for the database at all."""
 STATEMENT_SECONDS = 10.0
+"""What the server lets a statement of a request run: all of them use an index."""
 # The client gives up only after the server should have: a statement that nobody waits for runs on there.
 MARGIN_SECONDS = 2.0
 LOCK_WAIT_SECONDS = 3
+"""Less than the patience of a write: it has time to be run again after it."""
 SQL_MODE = "STRICT_ALL_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION"
 # Sums come as DECIMAL, and every column that is summed holds integers.
 DECODERS = decoders | {FIELD_TYPE.DECIMAL: int, FIELD_TYPE.NEWDECIMAL: int}
@@ -46,6 +49,7 @@ AWAY |= {CR.CR_SERVER_LOST, 2055, 4031}
 TOO_SLOW = {1969, 3024}
 FULL = {1021, 1114}
 WRITE_FAILURES = {3, 1026, 1030}
+"""Of the disk; the text says which, and 28 is ENOSPC."""
 
 
 class Lost(Busy):

@@ -25,6 +25,7 @@ DUMP_OPTIONS = (
     *("--skip-add-locks", "--skip-disable-keys", "--skip-triggers", "--skip-dump-date"),
 )
 LOOK_SECONDS = 0.5
+"""Between two reports of how far the program is."""
 ESCAPED = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"})
 
 OnStep = Callable[[int], None]

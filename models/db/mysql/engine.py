@@ -32,9 +32,13 @@ T = TypeVar("T")
 log = logging.getLogger("glimpse.database")
 
 BULK_POOL_SIZE = 2
+"""Statements of upkeep over many rows: two at once leave the connections and the disk to requests."""
 PATIENCE_SECONDS = 5.0
+"""What a request waits in all before it is answered 503."""
 BULK_SECONDS = 300.0
+"""A look at every row of a large table."""
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.005, 0.2
+"""Seconds between two tries: a deadlock is over in milliseconds, a failover in tens of seconds."""
 DEADLOCK = 1213
 
 

@@ -14,7 +14,9 @@ from models.db.migration_steps import FOLDER, Progress, Record, Step, progress, 
 from models.db.mysql.connection import Connection, MysqlLocation, code_of, connect, is_mariadb, run_text
 
 LOCK_SECONDS = 60
+"""Another process may be migrating."""
 DDL_SECONDS = 24 * 3600.0
+"""A change of a large table takes as long as it takes."""
 RECORDS = """CREATE TABLE IF NOT EXISTS migrations (
     step INTEGER NOT NULL, statement INTEGER NOT NULL, PRIMARY KEY (step, statement)
 ) ENGINE=InnoDB"""

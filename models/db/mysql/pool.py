@@ -9,6 +9,7 @@ from models.db.database import Busy
 from models.db.mysql.connection import Connection, is_open
 
 KEEP_SECONDS = 300.0
+"""A connection is opened anew after that, so that a changed address or a new primary is found."""
 
 
 class Pool:

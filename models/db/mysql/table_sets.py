@@ -12,6 +12,7 @@ from models.db.mysql.connection import Connection, MysqlLocation, connect, run_t
 
 ASIDE = "before_"
 SECONDS = 24 * 3600.0
+"""Renaming and counting take as long as they take; an operator waits."""
 _OTHERS = """
     SELECT SUBSTRING_INDEX(host, ':', 1) FROM information_schema.processlist
     WHERE db = DATABASE() AND id <> CONNECTION_ID() ORDER BY 1

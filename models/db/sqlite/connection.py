@@ -20,7 +20,9 @@ from models.db.database import (
 )
 
 OPENING_MILLISECONDS = 5_000
+"""Opening takes a lock for a moment, and may meet another process that recovers the log."""
 STATEMENTS_KEPT = 256
+"""Prepared: more than there are statements on a request's way."""
 UNIQUE = {
     apsw.SQLITE_CONSTRAINT_UNIQUE,
     apsw.SQLITE_CONSTRAINT_PRIMARYKEY,

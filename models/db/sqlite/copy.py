@@ -12,7 +12,9 @@ from models.db.sqlite.connection import connect, translated
 from models.private_files import create
 
 BUSY_MILLISECONDS = 30_000
+"""An operator can wait for longer than a request."""
 STEP_PAGES = 2048
+"""8 MB between two reports of how far it is."""
 # SQLite counts the ids of a table from its first row on.
 _NAME_EMPTY_TABLES = """
     INSERT INTO sqlite_sequence (name, seq) SELECT name, 0 FROM sqlite_schema

@@ -17,6 +17,7 @@ from models.db.sqlite.group_commit import LONGEST_PAUSE, SHORTEST_PAUSE, GroupCo
 T = TypeVar("T")
 
 BUSY_SECONDS = 5.0
+"""What a request waits for another process that writes, before it is answered 503."""
 
 
 class SqliteDatabase:

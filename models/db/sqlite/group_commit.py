@@ -38,8 +38,11 @@ log = logging.getLogger("glimpse.database")
 
 BATCH_UNITS = 64
 BATCH_SECONDS = 0.010
+"""A batch ends at either: the event loop runs its statements, and answers nobody meanwhile."""
 SHORTEST_PAUSE = 0.002
 LONGEST_PAUSE = 0.050
+"""Between two tries of BEGIN while another process writes: SQLite tells nobody when it is free, and a thread that waits
+inside SQLite would hold up the event loop."""
 # After any other error SQLite may have rolled back more than the statement.
 STATEMENT_ERRORS = (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, apsw.TooBigError, apsw.RangeError)
 

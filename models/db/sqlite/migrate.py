@@ -15,6 +15,7 @@ from models.db.migration_steps import FOLDER, Progress, Record, progress, steps
 from models.db.sqlite.connection import connect, translated
 
 BUSY_SECONDS = 30.0
+"""Another process may be migrating."""
 RECORDS = "CREATE TABLE IF NOT EXISTS migrations (step INTEGER, statement INTEGER, PRIMARY KEY (step, statement))"
 RECORD = "INSERT INTO migrations (step, statement) VALUES (?, ?)"
 RECORDED = "SELECT step, statement FROM migrations"

@@ -68,6 +68,7 @@ _LIST_UNUSED = Statement(
 _DELETE_FAMILIES = Statement(delete(refresh_tokens).where(InList(refresh_tokens.c.family, bindparam("families"))))
 
 MANY = 1000
+"""More unused tokens than a person has: each session leaves one, and the oldest sessions end."""
 
 
 @dataclass(frozen=True, slots=True)

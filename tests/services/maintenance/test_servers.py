@@ -261,6 +261,10 @@ async def test_a_server_confirms_a_ring_after_all_that_it_wrote_by_the_one_befor
         await asyncio.sleep(0)
         replace_key_ring(server.path, begun(server.keys, [Kind.TOKENS]))
         looking = asyncio.create_task(server.watch.look())
+        async with asyncio.timeout(20):
+            while server.keys.generation == 1:  # a thread reads the file
+                await asyncio.sleep(0)
+                assert await world.generations() == [1]
         for _ in range(50):
             await asyncio.sleep(0)  # SQLite answers without a pause for the others
             assert await world.generations() == [1]
