@@ -9,8 +9,9 @@ from collections.abc import Iterable
 from typing import Any, NoReturn
 from urllib.parse import parse_qsl
 
-from multipart import MultipartError, MultipartSegment, PushMultipartParser, parse_options_header
+from multipart import parse_options_header
 
+from handlers.forms import DEFAULT_CHARSET, FormReader, Part
 from models.errors import InvalidField, MalformedRequest, UnsupportedType
 from services.fields import shown
 
@@ -70,26 +71,21 @@ def _no_constant(name: str) -> NoReturn:
 
 
 def _urlencoded(body: bytes) -> list[tuple[str, str]]:
+    """As the URL standard has it: UTF-8, raw or in escapes; nothing between two `&` is no field."""
     try:
-        text = body.decode("ascii")
-        return parse_qsl(
-            text, keep_blank_values=True, strict_parsing=bool(text), errors="strict", max_num_fields=MAX_FIELDS
-        )
+        return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError as error:
         raise MalformedRequest("The form cannot be read.") from error
 
 
 def _multipart(boundary: str, body: bytes) -> list[tuple[str, str]]:
-    pairs: list[tuple[str, bytearray]] = []
-    try:
-        with PushMultipartParser(
-            boundary, max_segment_count=MAX_FIELDS, content_length=len(body), strict=True
-        ) as parser:
-            for event in parser.parse(body):
-                if isinstance(event, MultipartSegment):
-                    pairs.append((event.name, bytearray()))
-                elif event:
-                    pairs[-1][1].extend(event)
-        return [(name, value.decode()) for name, value in pairs]
-    except (MultipartError, ValueError) as error:
-        raise MalformedRequest("The form cannot be read.") from error
+    reader = FormReader(boundary, max_parts=MAX_FIELDS)
+    parts: list[tuple[Part, bytearray]] = []
+    for event in reader.feed(body):
+        if isinstance(event, Part):
+            parts.append((event, bytearray()))
+        elif event:
+            parts[-1][1].extend(event)
+    reader.end()
+    texts = [(part.name, reader.text(part, value)) for part, value in parts]
+    return [(name, text) for name, text in texts if name != DEFAULT_CHARSET]

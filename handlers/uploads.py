@@ -11,9 +11,8 @@ import hashlib
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from multipart import MultipartError, MultipartSegment, PushMultipartParser
-
-from models.errors import ImageTooLarge, InvalidField, MalformedRequest, TooLarge
+from handlers.forms import DEFAULT_CHARSET, FormReader, Part
+from models.errors import ImageTooLarge, InvalidField, TooLarge
 from models.imagefile import HeaderReader
 from models.shared_counters import SharedCounter
 from services.fields import check, unknown
@@ -22,7 +21,7 @@ IMAGE_FIELD = "img_file"
 FIELDS = frozenset(
     {
         *("phone_hash", "ukey", "receiver_uid", "receiver_phone", "group_id", "ttl_seconds", "caption", "filetype"),
-        IMAGE_FIELD,
+        *(IMAGE_FIELD, DEFAULT_CHARSET),
     }
 )
 MAX_FIELD_BYTES = 4096
@@ -103,12 +102,7 @@ class Upload:
     """One multipart/form-data body on its way. `feed` each chunk, then `end`; `abort` at any time."""
 
     def __init__(self, boundary: str, *, sink: ImageSink, images_max_bytes: int, budget: BufferBudget) -> None:
-        try:
-            self._parser = PushMultipartParser(boundary, max_segment_count=MAX_SEGMENTS, strict=True)
-        except MultipartError as error:
-            raise MalformedRequest("The boundary cannot be used.") from error
-        self._opening = b"\r\n--" + boundary.encode()
-        self._first_bytes = b""
+        self._form = FormReader(boundary, max_parts=MAX_SEGMENTS)
         self.sink = sink
         self.fields: dict[str, str] = {}
         self.header = HeaderReader()
@@ -117,7 +111,7 @@ class Upload:
         self._budget = budget
         self._batch: list[bytes] = []
         self._batch_bytes = 0
-        self._name: str | None = None
+        self._part: Part | None = None
         self._seen: set[str] = set()
         self._value = bytearray()
 
@@ -127,25 +121,19 @@ class Upload:
         Raises MalformedRequest, InvalidField (unknown or repeated field), TooLarge (a field), ImageTooLarge, and
         what the storage raises.
         """
-        self._check_opening(chunk)
-        try:
-            for event in self._parser.parse(chunk):
-                if isinstance(event, MultipartSegment):
-                    self._start(event)
-                elif event is None:
-                    self._finish_field()
-                else:
-                    self._add(event)
-        except (MultipartError, UnicodeDecodeError) as error:
-            if not self._has_ended():
-                raise MalformedRequest("The form cannot be read.") from error
+        for event in self._form.feed(chunk):
+            if isinstance(event, Part):
+                self._start(event)
+            elif event is None:
+                self._finish_field()
+            else:
+                self._add(event)
         if self._batch_bytes >= self._budget.batch_bytes or (self._batch and self._budget.spent):
             await self._write_batch()
 
     async def end(self) -> bytes:
         """The body has ended: what of the image is not yet written. Raises MalformedRequest for a cut form."""
-        if not self._has_ended():
-            raise MalformedRequest("The form is cut off.")
+        self._form.end()
         return b"".join(self._take_batch())
 
     async def abort(self) -> None:
@@ -153,33 +141,15 @@ class Upload:
         self._take_batch()
         await self.sink.abort()
 
-    def _check_opening(self, chunk: bytes) -> None:
-        """A form begins with its boundary. The parser finds a later one too, but only in the first chunk."""
-        wanted = len(self._opening) - len(self._first_bytes)
-        if 0 < wanted <= len(chunk):
-            start = self._first_bytes + chunk[:wanted]
-            if not start.startswith((self._opening, self._opening.lstrip())):
-                raise MalformedRequest("The form does not begin with its boundary.")
-        self._first_bytes += chunk[:wanted]
-
-    def _has_ended(self) -> bool:
-        """Whether the last boundary has come. The parser takes nothing more after this."""
-        try:
-            self._parser.close()
-        except MultipartError:
-            return False
-        return True
-
-    def _start(self, segment: MultipartSegment) -> None:
-        name = segment.name
-        check(unknown([name], FIELDS))
-        if name in self._seen:
-            raise InvalidField(fields=[(name, "given more than once")])
-        self._seen.add(name)
-        self._name = name
+    def _start(self, part: Part) -> None:
+        check(unknown([part.name], FIELDS))
+        if part.name in self._seen:
+            raise InvalidField(fields=[(part.name, "given more than once")])
+        self._seen.add(part.name)
+        self._part = part
 
     def _add(self, data: bytes) -> None:
-        if self._name == IMAGE_FIELD:
+        if self._part and self._part.name == IMAGE_FIELD:
             self.image_bytes += len(data)
             if self.image_bytes > self._images_max_bytes:
                 raise ImageTooLarge(f"An image has at most {self._images_max_bytes} bytes.")
@@ -193,10 +163,12 @@ class Upload:
                 raise TooLarge(f"A field has at most {MAX_FIELD_BYTES} bytes.")
 
     def _finish_field(self) -> None:
-        if self._name and self._name != IMAGE_FIELD:
-            self.fields[self._name] = self._value.decode()
+        if self._part and self._part.name != IMAGE_FIELD:
+            text = self._form.text(self._part, self._value)
+            if self._part.name != DEFAULT_CHARSET:
+                self.fields[self._part.name] = text
         self._value.clear()
-        self._name = None
+        self._part = None
 
     def _take_batch(self) -> list[bytes]:
         batch, self._batch = self._batch, []

@@ -40,6 +40,8 @@ async def each_taken_for(*ways: Sequence[bytes]) -> list[tuple[object, ...]]:
 @example(body=VALID, cuts=[])
 @example(body=NAMELESS, cuts=[len(NAMELESS) - 2])
 @example(body=b"a preamble\r\n" + VALID, cuts=[12])
+@example(body=b"a preamble" + VALID, cuts=[10])
+@example(body=VALID.replace(b"--frontier", b"--frontier \t "), cuts=[11, 40, 90, 200])
 @example(body=VALID + b"an epilogue", cuts=[len(VALID)])
 @given(body=spoiled(), cuts=st.lists(st.integers(0, len(VALID)), max_size=12))
 def test_a_form_is_taken_for_the_same_in_any_pieces(body: bytes, cuts: Sequence[int]) -> None:

@@ -75,14 +75,23 @@ REFUSED = {
     "no final boundary": (FORM, TO + IMAGE, (400, "malformed_request")),
     "half an image": (FORM, TO + IMAGE[:-1000], (400, "malformed_request")),
     "half a final boundary": (FORM, form(TO, IMAGE)[:-4], (400, "malformed_request")),
-    "something before the form": (FORM, b"hello\r\n" + form(TO, IMAGE), (400, "malformed_request")),
+    "something before the form on its line": (FORM, b"hello" + form(TO, IMAGE), (422, "invalid_field")),
     "bare line feeds": (FORM, form(TO, IMAGE).replace(b"\r\n", b"\n"), (400, "malformed_request")),
     "1,001 empty parts": (FORM, form(*[part("caption", b"")] * 1001), (422, "invalid_field")),
     "100,000 nameless parts": (FORM, f"--{BOUNDARY}\r\n\r\n\r\n".encode() * 100_000, (400, "malformed_request")),
     "a part header of 1 MB": (FORM, HEADER + b"X: " + b"a" * 1_000_000, (400, "malformed_request")),
     "1,000 part headers": (FORM, HEADER + b"X-Y: z\r\n" * 1000 + b"\r\n\r\n" + END, (400, "malformed_request")),
     "a part header without a name": (FORM, HEADER + b": x\r\n\r\n\r\n" + END, (400, "malformed_request")),
-    "a folded part header": (FORM, HEADER + b" folded\r\n\r\n\r\n" + END, (400, "malformed_request")),
+    "a part header that begins folded": (
+        FORM,
+        HEADER.partition(b"\r\n")[0] + b"\r\n folded\r\n\r\n\r\n" + END,
+        (400, "malformed_request"),
+    ),
+    "a charset that is none": (
+        FORM,
+        form(TO, part("caption", b"a", "\r\nContent-Type: text/plain; charset=idna")),
+        (400, "malformed_request"),
+    ),
     "a part header in Latin-1": (FORM, HEADER.replace(b"caption", b"\xe9"), (400, "malformed_request")),
     "another disposition": (
         FORM,
@@ -157,6 +166,11 @@ def test_a_form_that_breaks_off_at_a_line_of_its_own_is_not_taken_for_whole(
 TAKEN = {
     "something behind the form": (form(TO, IMAGE) + b"a story that goes on", PICTURE),
     "a line break before the form": (b"\r\n" + form(TO, IMAGE), PICTURE),
+    "a story before the form": (b"This is MIME.\r\n" * 50 + form(TO, IMAGE), PICTURE),
+    "blanks behind its boundaries": (form(TO, IMAGE).replace(b"--frontier", b"--frontier \t "), PICTURE),
+    "a name of the file in GBK": (form(TO, IMAGE.replace(b"x.jpg", b"\xcb\xd5.jpg")), PICTURE),
+    "a name of the file in cut UTF-8": (form(TO, IMAGE.replace(b"x.jpg", b"\xe8\x8b.jpg")), PICTURE),
+    "a folded part header": (form(TO, part("img_file", PICTURE, ';\r\n\tfilename="x.jpg";\r\n size=3000')), PICTURE),
     "a near boundary inside the image": (
         form(TO, image_part(PICTURE + b"\r\n--frontie\r\n-")),
         PICTURE + b"\r\n--frontie\r\n-",
@@ -188,6 +202,30 @@ def test_what_is_odd_but_whole_is_taken_as_it_is_and_served_as_no_page(
     assert fetched.headers["Content-Disposition"].startswith("attachment; ")
     assert fetched.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
     assert "X-Evil" not in fetched.headers
+
+
+TEXTS = {
+    "UTF-8": (part("caption", "Größe".encode()), "Größe"),
+    "Latin-1": (part("caption", b"Gr\xf6\xdfe", "\r\nContent-Type: text/plain; charset=ISO-8859-1"), "Größe"),
+    "GBK": (part("caption", "照片".encode("gbk"), '\r\nContent-Type: text/plain; charset="gbk"'), "照片"),
+    "the charset of the whole form": (
+        part("_charset_", b"gb18030") + part("caption", "照片".encode("gb18030")),
+        "照片",
+    ),
+}
+
+
+@pytest.mark.parametrize(("said", "caption"), TEXTS.values(), ids=TEXTS.keys())
+def test_a_text_is_read_by_its_charset(
+    server: Server, sender: Person, receiver: Person, said: bytes, caption: str
+) -> None:
+    assert receiver.uid == 2
+    with unharmed(server):
+        answer = send(server, sender, form(TO, said, IMAGE))
+        assert answer.status == 201
+    inbox = receiver.request("GET", "/v1/inbox?limit=200").json()["items"]
+    assert [item["caption"] for item in inbox if item["message_key"] == answer.headers["message-key"]] == [caption]
+    receiver.get(answer.headers["message-key"])
 
 
 def test_a_receiver_in_the_query_changes_nothing(server: Server, sender: Person, receiver: Person) -> None:

@@ -1,0 +1,125 @@
+# SPDX-License-Identifier: Apache-2.0
+"""multipart/form-data, read the same wherever it comes: all that RFC 2046 and RFC 7578 allow.
+
+`multipart` reads the parts. What it refuses and the RFCs do not is taken out before it sees it: text before the form,
+and blanks behind a boundary. Nothing about what fields there are.
+"""
+
+import codecs
+import re
+from collections.abc import Iterator
+
+from multipart import MultipartError, MultipartSegment, PushMultipartParser
+
+from models.errors import MalformedRequest
+
+CHARSETS = frozenset(
+    {
+        *("utf-8", "ascii", "iso8859-1", "iso8859-15", "cp1251", "cp1252", "koi8-r", "utf-16"),
+        *("gb2312", "gbk", "gb18030", "big5", "shift_jis", "cp932", "euc_jp", "euc_kr", "iso2022_jp"),
+    }
+)
+"""By Python's names. Others, such as `idna`, cost more than they are worth."""
+
+DEFAULT_CHARSET = "_charset_"
+_BLANKS = b" \t"
+_NAME = re.compile(r";\s*name\s*=", re.IGNORECASE)
+
+
+class Part:
+    """The beginning of one part. Its bytes follow it, and None follows those."""
+
+    __slots__ = ("charset", "name")
+
+    def __init__(self, segment: MultipartSegment) -> None:
+        """Raises MalformedRequest when it has no name, or one that is no UTF-8: nobody needs its other words."""
+        if not segment.name and not _NAME.search(segment.header("Content-Disposition", "")):
+            raise MalformedRequest("A part of the form has no name.")
+        try:
+            self.name = str(segment.name).encode("latin-1").decode()
+        except UnicodeDecodeError as error:
+            raise MalformedRequest("The name of a part of the form is not UTF-8.") from error
+        self.charset: str | None = segment.charset
+
+
+class FormReader:
+    """The parts of one form, from pieces of any length. Parts are what they are, however the form is cut.
+
+    Raises MalformedRequest for a boundary that cannot be used.
+    """
+
+    def __init__(self, boundary: str, *, max_parts: int) -> None:
+        try:
+            # Words in a part's header that are not asked for need not be text: Latin-1 has all bytes.
+            self._parser = PushMultipartParser(boundary, max_segment_count=max_parts, header_charset="latin-1")
+            self._delimiter = b"\r\n--" + boundary.encode()
+        except (MultipartError, UnicodeEncodeError) as error:
+            raise MalformedRequest("The boundary cannot be used.") from error
+        self._padded = re.compile(b"(" + re.escape(self._delimiter) + b")[ \t]+")
+        self._begun = False
+        # The last bytes that were given to the parser; before the form, a line break that nobody sent.
+        self._last = b"\r\n"
+        self._charset: str | None = None
+
+    def feed(self, piece: bytes) -> Iterator[Part | bytes | None]:
+        """A part, some of its bytes, or None at its end. What follows the last boundary is ignored.
+
+        Raises MalformedRequest.
+        """
+        piece = self._unpadded(piece) if self._begun else self._without_preamble(piece)
+        if not piece:
+            return
+        try:
+            for event in self._parser.parse(piece):
+                yield Part(event) if isinstance(event, MultipartSegment) else event
+        except MultipartError as error:
+            raise MalformedRequest("The form cannot be read.") from error
+
+    def end(self) -> None:
+        """Raises MalformedRequest where the last boundary has not come. Nothing may be fed after this."""
+        try:
+            self._parser.close()
+        except MultipartError as error:
+            raise MalformedRequest("The form is cut off.") from error
+
+    def text(self, part: Part, value: bytes | bytearray) -> str:
+        """A part's bytes by its own charset, by the form's (RFC 7578, 4.6), or as UTF-8. Raises MalformedRequest."""
+        try:
+            text = value.decode(_charset(part.charset or self._charset or "utf-8"))
+        except (LookupError, UnicodeDecodeError) as error:
+            raise MalformedRequest("A field of the form is not in its charset.") from error
+        if part.name == DEFAULT_CHARSET:
+            self._charset = text
+        return text
+
+    def _without_preamble(self, piece: bytes) -> bytes:
+        """RFC 2046, 5.1.1: text before the first boundary, which begins a line, means nothing."""
+        data = self._last + piece
+        found = data.find(self._delimiter)
+        if found < 0:
+            self._last = data[-len(self._delimiter) :]
+            return b""
+        self._begun = True
+        self._last = b"\r\n"
+        return self._unpadded(data[found + 2 :])
+
+    def _unpadded(self, piece: bytes) -> bytes:
+        """RFC 2046, 5.1.1: blanks between a boundary and the end of its line mean nothing."""
+        length = len(self._delimiter)
+        if self._last == self._delimiter:
+            piece = piece.lstrip(_BLANKS)
+        seam = self._last + piece[: length + 1]
+        for blank in (b" ", b"\t"):
+            padded = self._delimiter + blank
+            if padded in seam or padded in piece:
+                piece = self._padded.sub(rb"\1", self._last + piece)[len(self._last) :]
+        self._last = (self._last + piece[-length:])[-length:]
+        return piece
+
+
+def _charset(name: str) -> str:
+    """Python's name of a charset. Raises LookupError for one that is not taken."""
+    found = codecs.lookup(name).name
+    if found not in CHARSETS:
+        raise LookupError(found)
+    return found
