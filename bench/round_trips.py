@@ -95,7 +95,7 @@ class Requests:
 
     async def prepare(self) -> None:
         self.ann, self.ben, *others = await self._town.newcomers(MEMBERS)
-        self._town.equip(self.ann, self.ben, *others)
+        await self._town.equip(self.ann, self.ben, *others)
         self.group = await self._town.group(self.ann, self.ben, *others)
         for uid in (self.ann, self.ben):
             await self._town.db.write(partial(self._let_in, uid))

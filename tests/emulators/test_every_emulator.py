@@ -1,10 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m emulators all`: every emulator, and the configuration that is to be pasted."""
 
-import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,8 +11,9 @@ import pytest
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
 from config.load import load
+from emulators import starting
 from emulators.__main__ import EMULATORS
-from emulators.starting import Started, announce
+from emulators.starting import announce
 from httpclient.http1 import HttpClient
 from httpclient.http2 import Http2Client
 from push.base import Delivered, Push
@@ -24,30 +22,22 @@ from push.providers.apns_auth import ApnsCredentials
 from push.providers.fcm import FcmProvider
 from push.providers.fcm_auth import read_service_account
 from tests.support import ROOT
+from tests.support.vendors import Started, emulators
 
 pytestmark = pytest.mark.anyio
 
 
 @pytest.fixture(scope="module")
-def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def printed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
     """What it says at the start; it goes on until the module's tests are over."""
-    command = [sys.executable, "-m", "emulators", "all", "--port", "0"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    folder = tmp_path_factory.mktemp("all")
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment) as process:
-        try:
-            assert process.stdout is not None
-            # The addresses and the block end with an empty line each.
-            yield "".join(line for _ in range(2) for line in iter(process.stdout.readline, "\n"))
-        finally:
-            process.terminate()
+    with emulators("all", folder=tmp_path_factory.mktemp("all")) as started:
+        yield started
 
 
-def test_every_emulator_has_a_page(printed: str) -> None:
-    pages = re.findall(r"^\S.* emulator at (http://127\.0\.0\.1:\d+\S*)$", printed, re.MULTILINE)
-    assert len(pages) == len(EMULATORS)
+def test_every_emulator_has_a_page(printed: Started) -> None:
+    assert len(printed.urls) == len(EMULATORS)
     with httpx.Client(trust_env=False) as http:
-        for page in pages:
+        for page in printed.urls.values():
             reply = http.get(page)
             assert (reply.status_code, reply.headers["content-type"][:9]) == (200, "text/html")
 
@@ -69,17 +59,17 @@ def secret(path: str) -> str:
     return Path(path).read_text()
 
 
-def test_configuration_that_is_printed_is_a_good_one(printed: str, tmp_path: Path) -> None:
+def test_configuration_that_is_printed_is_a_good_one(printed: Started, tmp_path: Path) -> None:
     file = tmp_path / "config.yaml"
-    file.write_text(printed.partition("# for config.yaml\n")[2])
+    file.write_text(printed.text.partition("# for config.yaml\n")[2])
     push = load(file).push
     assert push.fcm.base_url.startswith("http://127.0.0.1:")
     assert push.apns.base_url.startswith("https://127.0.0.1:")
     assert push.getui.app_id == "TESTAPPID0000000000000"
 
 
-async def test_configuration_that_is_printed_is_all_that_a_server_needs(printed: str) -> None:
-    config: dict[str, Any] = yaml.safe_load(printed.partition("# for config.yaml\n")[2])["push"]
+async def test_configuration_that_is_printed_is_all_that_a_server_needs(printed: Started) -> None:
+    config: dict[str, Any] = printed.config["push"]
     fcm, apns = config["fcm"], config["apns"]
     account = read_service_account(secret(fcm["service_account_file"]), base_url=fcm["base_url"])
     credentials = ApnsCredentials(
@@ -100,8 +90,8 @@ async def test_configuration_that_is_printed_is_all_that_a_server_needs(printed:
 
 
 def test_blocks_of_several_emulators_are_one(capsys: pytest.CaptureFixture[str]) -> None:
-    first = Started("A", "http://a", {"push": {"allow": ["http://a"], "a": {"base_url": "http://a/v2"}}})
-    second = Started("B", "http://b", {"push": {"allow": ["http://b", "http://a"]}, "chat": {"x": 1}})
+    first = starting.Started("A", "http://a", {"push": {"allow": ["http://a"], "a": {"base_url": "http://a/v2"}}})
+    second = starting.Started("B", "http://b", {"push": {"allow": ["http://b", "http://a"]}, "chat": {"x": 1}})
     announce(first, second)
     announce(first)
     both, _, alone = capsys.readouterr().out.partition("A emulator at http://a (")

@@ -6,8 +6,6 @@ import json
 import logging
 import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -19,6 +17,7 @@ from emulators.getui import Running, running
 from emulators.http import Fault
 from push.providers.getui_auth import sign
 from tests.support import ROOT
+from tests.support.vendors import emulators
 
 pytestmark = pytest.mark.anyio
 
@@ -273,14 +272,7 @@ async def test_chances_are_met(caller: Caller) -> None:
 
 
 def test_process_prints_where_it_listens() -> None:
-    command = [sys.executable, "-m", "emulators", "getui", "--port", "0", "--app-id", "APP"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            found = re.search(r"at (http://127\.0\.0\.1:\d+) ", process.stdout.readline())
-            assert found is not None
-            with httpx.Client(trust_env=False) as http:
-                assert http.get(f"{found[1]}/__inbox").json() == {}
-                assert http.post(f"{found[1]}/v2/APP/push/single/cid").json()["code"] == 10001
-        finally:
-            process.terminate()
+    with emulators("getui", "--app-id", "APP") as started, httpx.Client(trust_env=False) as http:
+        url = started.urls["GeTui"]
+        assert http.get(f"{url}/__inbox").json() == {}
+        assert http.post(f"{url}/v2/APP/push/single/cid").json()["code"] == 10001

@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Web Push emulator, spoken to by implementations that are not ours: what it takes, what it refuses."""
 
-import re
-import subprocess
-import sys
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
@@ -16,6 +13,7 @@ from py_vapid import Vapid02
 from py_vapid.utils import b64urldecode, b64urlencode
 
 from emulators.webpush import Running, running
+from tests.support.vendors import emulators
 
 pytestmark = pytest.mark.anyio
 BODY = b'{"message_id":1}'
@@ -159,13 +157,7 @@ async def test_topic_replaces_what_waits_and_ttl_ends_it(sender: Sender) -> None
     ("name", "setting"), [("webpush", "subject: mailto:"), ("ntfy", "allow_endpoints:"), ("webhook", "secret: whsec_")]
 )
 def test_process_says_where_it_listens_and_what_to_configure(name: str, setting: str) -> None:
-    command = [sys.executable, "-m", "emulators", name, "--port", "0"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            found = re.search(r"at (http://127\.0\.0\.1:\d+)$", process.stdout.readline().strip())
-            assert found is not None
-            assert any(setting in line for line in process.stdout)
-            assert httpx.get(f"{found[1]}/__inbox", trust_env=False).json() == {}
-        finally:
-            process.terminate()
+    with emulators(name) as started:
+        [url] = started.urls.values()
+        assert setting in started.text
+        assert httpx.get(f"{url}/__inbox", trust_env=False).json() == {}

@@ -11,12 +11,13 @@ import httpx
 
 from models.clock import now_ms
 from models.db.database import Transaction
-from models.db.tables import activations, phone_index, users
+from models.db.tables import activations, phone_index
 from models.db.tables.activations import Pending
 from models.keys import open_key_ring
 from models.phone import phone_hash
 from tests.support.engines import database_of
 from tests.support.harness import Person, Server
+from tests.support.people import add_person
 from tests.support.pictures import png
 
 STORED = 420  # numbers of three transactions
@@ -31,9 +32,7 @@ async def store_people(data_dir: Path) -> None:
     async def unit(tx: Transaction) -> None:
         for number in range(STORED):
             e164 = f"+86138{number:08d}"
-            uid = await users.insert_user(
-                tx, nickname="x", region_num="86", phone_cipher=ring.encrypt_phone(e164), terms_version=None, now=now
-            )
+            uid = await add_person(tx, now=now, cipher=ring.encrypt_phone(e164))
             await phone_index.insert_digests(tx, uid=uid, digests=ring.phone_digests(phone_hash(e164)))
             digest = ring.phone_digest(phone_hash(e164)).digest
             await activations.insert_one(

@@ -115,8 +115,7 @@ def world(new_folder: NewFolder) -> Iterator[World]:
         people = {name: server.register(name, cid=f"cid-of-{name}") for name in PEOPLE}
         ann, member = people["ann"], people["member"]
         befriended = people["ex_friend"]
-        for one, other in ((ann, befriended), (befriended, ann)):
-            one.request("POST", "/v1/friends", json={"uid": other.uid})
+        ann.befriend(befriended)
         assert ann.request("DELETE", f"/v1/friends/{befriended.uid}").status_code == 204
         asking = server.register("asking")
         asking.request("POST", "/v1/friends", json={"uid": ann.uid})

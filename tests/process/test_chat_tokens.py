@@ -10,23 +10,23 @@ import pytest
 
 from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, running
-from tests.support.vendors import Vendor, vendor
+from tests.support.vendors import HostedVendor, vendor
 
 
 @pytest.fixture(scope="module")
-def agora() -> Iterator[Vendor]:
+def agora() -> Iterator[HostedVendor]:
     with vendor("agora") as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def sendbird() -> Iterator[Vendor]:
+def sendbird() -> Iterator[HostedVendor]:
     with vendor("sendbird") as started:
         yield started
 
 
 @pytest.fixture(scope="module")
-def server(new_folder: NewFolder, agora: Vendor, sendbird: Vendor) -> Iterator[Server]:
+def server(new_folder: NewFolder, agora: HostedVendor, sendbird: HostedVendor) -> Iterator[Server]:
     settings = {"chat": {**agora.config["chat"], **sendbird.config["chat"]}, "limits": {"enabled": False}}
     with running(new_folder("chat"), settings) as server:
         yield server
@@ -37,7 +37,7 @@ def ask(person: Person, **wanted: Any) -> httpx.Response:
     return person.request("POST", "/v1/chat/token", json=wanted)
 
 
-def test_an_agora_token_logs_its_person_in_and_opens_the_channel(server: Server, agora: Vendor) -> None:
+def test_an_agora_token_logs_its_person_in_and_opens_the_channel(server: Server, agora: HostedVendor) -> None:
     ann = server.register("Ann")
     given = ask(ann, provider="agora", channel="lobby", publisher=True).json()
     allowed = agora.tell("login", username=given["chat_username"], token=given["token"]).json()["services"]
@@ -59,7 +59,7 @@ def test_an_agora_token_logs_its_person_in_and_opens_the_channel(server: Server,
     }
 
 
-def test_a_sendbird_token_is_the_one_that_sendbird_gave(server: Server, sendbird: Vendor) -> None:
+def test_a_sendbird_token_is_the_one_that_sendbird_gave(server: Server, sendbird: HostedVendor) -> None:
     given = ask(server.register("Ann"), provider="sendbird").json()
     account, issued = sendbird.ask("inbox")[given["chat_username"]]
     assert account["nickname"] == "Ann"
@@ -107,14 +107,14 @@ def test_a_service_that_fails_is_503_and_the_next_try_gives_a_token(
     assert ask(ann, provider=provider).status_code == 200
 
 
-def test_a_session_token_that_arrives_cut_short_is_none(server: Server, sendbird: Vendor) -> None:
+def test_a_session_token_that_arrives_cut_short_is_none(server: Server, sendbird: HostedVendor) -> None:
     ann = server.register("Ann")
     sendbird.tell("fault", kind="truncated", after=1).raise_for_status()
     assert ask(ann, provider="sendbird").status_code == 503
     assert ask(ann, provider="sendbird").status_code == 200
 
 
-def test_an_app_token_that_agora_no_longer_takes_is_made_anew(server: Server, agora: Vendor) -> None:
+def test_an_app_token_that_agora_no_longer_takes_is_made_anew(server: Server, agora: HostedVendor) -> None:
     agora.tell("fault", kind="unauthorized").raise_for_status()
     assert ask(server.register("Ann"), provider="agora").status_code == 200
 

@@ -190,15 +190,10 @@ def test_unknown_blocked_and_ended_people_look_the_same(server: Server) -> None:
     assert history(ann, with_uid=ben.uid)["items"] == []
 
 
-def befriend(ann: Person, ben: Person) -> None:
-    for one, other in ((ann, ben), (ben, ann)):
-        assert one.request("POST", "/v1/friends", json={"uid": other.uid}).is_success
-
-
 def test_only_friends_where_the_operator_wants_so(wary: Server) -> None:
     ann, ben = wary.register("Ann"), wary.register("Ben")
     assert refusal(say(ann, receiver_uid=ben.uid, **TEXT)) == (403, "recipient_unavailable")
-    befriend(ann, ben)
+    ann.befriend(ben)
     assert say(ann, receiver_uid=ben.uid, **TEXT).status_code == 201
 
 
@@ -364,7 +359,7 @@ def test_what_was_taken_back_is_gone_from_the_events_too(server: Server) -> None
 
 def test_a_flood_of_texts_is_held_back(wary: Server) -> None:
     ann, ben = wary.register("Ann"), wary.register("Ben")
-    befriend(ann, ben)
+    ann.befriend(ben)
     first = say(ann, "again", receiver_uid=ben.uid, **TEXT)
     replies = [say(ann, receiver_uid=ben.uid, **TEXT) for _ in range(3)]
     assert [reply.status_code for reply in replies] == [201, 201, 429]

@@ -3,30 +3,27 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from sqlalchemy import bindparam, insert, select, update
 
 from models.db.database import Database, Row, Statement, Transaction
-from models.db.schema import deliveries, messages, users
+from models.db.schema import deliveries, messages
 from models.db.schema import devices as devices_table
 from models.db.schema import outbox as outbox_table
-from models.db.tables import devices, outbox
+from models.db.tables import outbox
 from models.db.tables.devices import DeviceId
 from models.db.tables.outbox import Kind
 from models.user import UserId
 from push.relay import Relay
 from tests.support.clock import Clock
 from tests.support.engines import Engine
+from tests.support.people import add_device, add_person
 from tests.support.scripted import ScriptedProvider
 
 DAY = 86_400_000
 
-INSERT_PERSON = Statement(
-    insert(users).values(
-        nickname="x", region_num="86", phone_cipher=bindparam("cipher"), reg_time=1, seen_at=1, event_seq=0
-    )
-)
 INSERT_MESSAGE = Statement(
     insert(messages).values(
         message_key=bindparam("key"),
@@ -72,18 +69,16 @@ class World:
     clock: Clock
     provider: ScriptedProvider
 
-    async def person(self, cipher: bytes | None = b"cipher") -> UserId:
-        async def unit(tx: Transaction) -> UserId:
-            return UserId((await tx.execute(INSERT_PERSON, cipher=cipher)).last_id)
-
-        return await self.db.write(unit)
+    async def person(self, cipher: bytes = b"cipher") -> UserId:
+        return await self.db.write(partial(add_person, now=self.clock(), cipher=cipher))
 
     async def device(self, uid: UserId, token: str, provider: str = "log", app: str = "") -> DeviceId:
         now = self.clock()
 
         async def unit(tx: Transaction) -> DeviceId:
-            facts = {"provider": provider, "app": app, "token": token, "device_type": "ANDROID"}
-            return await devices.register(tx, uid=uid, now=now, **facts)
+            return await add_device(
+                tx, uid=uid, now=now, token=token, provider=provider, app=app, device_type="ANDROID"
+            )
 
         return await self.db.write(unit)
 
@@ -109,11 +104,11 @@ class World:
         now = self.clock()
 
         async def unit(tx: Transaction) -> None:
-            sender = (await tx.execute(INSERT_PERSON, cipher=b"sender")).last_id
+            sender = await add_person(tx, now=now, cipher=b"sender")
             for number in range(people):
-                receiver = UserId((await tx.execute(INSERT_PERSON, cipher=b"receiver")).last_id)
+                receiver = await add_person(tx, now=now, cipher=b"receiver")
                 place = {"provider": provider, "app": app, "token": f"{provider}{app}-{receiver}-{number}"}
-                await devices.register(tx, uid=receiver, device_type="", now=now - 1, **place)
+                await add_device(tx, uid=receiver, now=now - 1, **place)
                 for count in range(each):
                     both = {"sender": sender, "receiver": receiver}
                     made = await tx.execute(

@@ -41,7 +41,8 @@ async def test_device_gets_the_contracts_json(world: World) -> None:
 
 
 async def test_sender_without_phone_is_null(world: World) -> None:
-    sender, receiver = await world.person(None), await world.person()
+    sender, receiver = await world.person(), await world.person()
+    world.engine.execute("UPDATE users SET phone_cipher = NULL WHERE uid = ?", sender)
     await world.device(receiver, "t")
     await world.message(sender, receiver)
     await world.relay().run_once()

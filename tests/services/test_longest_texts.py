@@ -33,7 +33,7 @@ async def test_the_longest_text_is_kept_and_told_as_it_was_said(engine: Engine, 
 async def test_whatever_a_vendor_says_its_push_is_settled(engine: Engine, tmp_path: Path) -> None:
     async with open_town(engine, tmp_path) as town:
         [ann] = await town.newcomers(1)
-        town.equip(ann)
+        await town.equip(ann)
         await town.push_each(town.device_of(ann), 1)
         [row] = await town.claim(1, "held")
         said = "\ud800" + "\U0001f600" * REASON_CHARACTERS

@@ -57,7 +57,7 @@ async def test_an_inbox_takes_what_it_has_room_for_from_many_senders_at_once(tow
 
 async def test_people_who_write_to_each_other_at_once_wait_for_nobody_in_a_circle(town: Town) -> None:
     people = await town.newcomers(5)
-    town.equip(*people)
+    await town.equip(*people)
     pairs = [(one, two) for one in people for two in people if one != two]
     with no_deadlock(town):
         await all_well(town.say(one, receiver_uid=two) for one, two in pairs * 3)
@@ -230,7 +230,7 @@ async def test_a_text_that_is_taken_back_twice_at_once_is_there_once(town: Town)
 
 async def test_no_row_is_claimed_twice_and_none_is_passed_over(town: Town) -> None:
     (ann,) = await town.newcomers(1)
-    town.equip(ann)
+    await town.equip(ann)
     await town.push_each(town.device_of(ann), 60)
     claimed: list[int] = []
     while found := [row.outbox_id for rows in await all_well(town.claim(7) for _ in range(5)) for row in rows]:
@@ -240,7 +240,7 @@ async def test_no_row_is_claimed_twice_and_none_is_passed_over(town: Town) -> No
 
 async def test_whatever_people_do_at_once_adds_up(town: Town) -> None:
     people = await town.newcomers(6)
-    town.equip(*people)
+    await town.equip(*people)
     group = await town.group(*people)
     images = [await town.send(people[at - 1], receiver_uid=people[at]) for at in range(6)]
     shared = [await town.send(member, group_id=group) for member in people[:2]]

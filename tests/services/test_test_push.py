@@ -4,13 +4,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
-from sqlalchemy import insert
 
 from httpclient.endpoints import Endpoints
-from models.db.database import Database, Statement, Transaction
-from models.db.schema import users
+from models.db.database import Database
 from models.db.tables import devices
 from models.errors import NotFound
 from models.keys import new_key_ring
@@ -22,11 +21,10 @@ from services.limits import Limits
 from tests.support import shipped
 from tests.support.clock import Clock
 from tests.support.engines import Engine
+from tests.support.people import add_person
 from tests.support.scripted import ScriptedProvider
 
 pytestmark = pytest.mark.anyio
-
-PERSON = Statement(insert(users).values(nickname="x", reg_time=1, seen_at=1, event_seq=0))
 
 
 @dataclass
@@ -55,10 +53,7 @@ async def world(engine: Engine, anyio_backend: str) -> AsyncIterator[World]:
         db=db, tokens=tokens, providers={pairs[0]: provider}, limits=limits, clock=clock, test_seconds=0.2
     )
 
-    async def unit(tx: Transaction) -> UserId:
-        return UserId((await tx.execute(PERSON)).last_id)
-
-    yield World(db, clock, provider, await db.write(unit), service)
+    yield World(db, clock, provider, await db.write(partial(add_person, now=clock())), service)
     await db.close()
 
 
@@ -159,10 +154,7 @@ async def test_a_device_that_has_ended_or_is_anothers_is_not_tested(world: World
 
 
 async def test_a_token_that_moves_takes_nothing_of_its_old_device_with_it(world: World) -> None:
-    async def unit(tx: Transaction) -> UserId:
-        return UserId((await tx.execute(PERSON)).last_id)
-
-    other = await world.db.write(unit)
+    other = await world.db.write(partial(add_person, now=world.clock()))
     first = await world.register()
     second = await world.devices.register(other, {"token": "t"})
     assert second != first

@@ -5,6 +5,7 @@ import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 
@@ -21,11 +22,11 @@ from services.limits import Limits
 from services.worker_bus import MOST_UIDS, WorkerBus, connect_workers
 from tests.support import PATIENCE, shipped
 from tests.support.engines import Engine
-from tests.support.rows import insert
+from tests.support.people import add_person
 
 pytestmark = pytest.mark.anyio
 
-ANN = UserId(1)
+ANN, STRANGER = UserId(1), UserId(2)
 
 
 @dataclass
@@ -62,9 +63,11 @@ async def process(engine: Engine, worker_bus: WorkerBus | None = None) -> AsyncI
 
 
 @pytest.fixture
-def people(engine: Engine) -> None:
+async def people(engine: Engine) -> None:
     engine.migrate()
-    insert(engine, "users", "uid, nickname, reg_time, seen_at", [(uid, "x", 0, 0) for uid in (1, 2)])
+    db = await engine.open()
+    assert [await db.write(partial(add_person, now=now_ms())) for _ in range(2)] == [ANN, STRANGER]
+    await db.close()
 
 
 @pytest.fixture(autouse=True)
@@ -108,7 +111,7 @@ async def test_a_commit_wakes_the_readers_of_a_neighbour(engine: Engine) -> None
 async def test_who_looks_finds_what_others_have_committed(engine: Engine) -> None:
     async with process(engine) as writing, process(engine) as reading:
         reader = await reading.events.open(Caller(ANN, None), None)
-        stranger = await reading.events.open(Caller(UserId(2), None), None)
+        stranger = await reading.events.open(Caller(STRANGER, None), None)
         waiting = asyncio.create_task(reader.next(60))
         await waits(reader)
         await writing.commit()

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 
 from models.clock import HOUR_MS
 from models.db.database import Database, Transaction
-from models.db.tables import credentials, outbox, users
+from models.db.tables import outbox
 from models.db.tables.outbox import Claimed, Kind, State
-from models.keys import KeyRing, new_key_ring, new_secret, secret_digest
+from models.keys import KeyRing, new_key_ring
 from models.rules import SendPolicy
 from models.user import UserId
 from services import membership
@@ -32,6 +32,7 @@ from storage.disk import DiskStore
 from tests.support import shipped
 from tests.support.clock import Clock
 from tests.support.engines import Engine
+from tests.support.people import add_caller, add_device
 
 T = TypeVar("T")
 
@@ -119,28 +120,24 @@ class Town:
         retention = Retention(self.db, self.store, lifetimes=LIFETIMES, clock=lambda: self.clock() + ahead_ms)
         assert (await retention.run_once()).failed == []
 
-    def equip(self, *people: UserId) -> None:
+    async def equip(self, *people: UserId) -> None:
         """Have each of these people be told by one device."""
-        for uid in people:
-            self.engine.execute(
-                "INSERT INTO devices (uid, provider, token, token_digest, registered_at) VALUES (?, ?, ?, ?, 0)",
-                *(uid, LANE[0], f"token {uid}", uid.to_bytes(32, "big")),
-            )
+
+        async def unit(tx: Transaction) -> None:
+            for uid in people:
+                await add_device(tx, uid=uid, now=self.clock(), token=f"token {uid}", provider=LANE[0])
+
+        await self.db.write(unit)
 
     async def newcomers(self, count: int) -> list[UserId]:
+        number = self.keys.encrypt_phone("+8613900139000")
+
         async def unit(tx: Transaction) -> list[Caller]:
-            return [await self._newcomer(tx) for _ in range(count)]
+            return [await add_caller(tx, now=self.clock(), cipher=number) for _ in range(count)]
 
         callers = {caller.uid: caller for caller in await self.db.write(unit)}
         self.callers |= callers
         return list(callers)
-
-    async def _newcomer(self, tx: Transaction) -> Caller:
-        now, tel = self.clock(), self.keys.encrypt_phone("+8613900139000")
-        uid = await users.insert_user(tx, nickname="x", region_num="86", phone_cipher=tel, terms_version=None, now=now)
-        return Caller(
-            uid, None, await credentials.insert_ukey(tx, uid=uid, digest=secret_digest(new_secret()), now=now)
-        )
 
     async def send(
         self,

@@ -66,6 +66,11 @@ class Person:
             headers=headers,
         )
 
+    def befriend(self, other: "Person") -> None:
+        """Ask each other: they are friends then."""
+        for one, asked in ((self, other), (other, self)):
+            assert one.request("POST", "/v1/friends", json={"uid": asked.uid}).is_success
+
     def get(self, message_key: str, **kwargs: Any) -> httpx.Response:
         return self.request("GET", f"/v1/images/{message_key}", **kwargs)
 

@@ -2,10 +2,6 @@
 """The push vendors' emulators in a process of their own, and what each says that it received, told in one way."""
 
 import json
-import os
-import re
-import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,9 +9,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import httpx
-import yaml  # type: ignore[import-untyped]  # it ships no types
 
-from tests.support import ROOT
+from tests.support.vendors import Vendor, emulators
 
 TITLES = {
     "getui": "GeTui",
@@ -34,7 +29,6 @@ LIMITED = {
     "webhook": "429",
 }
 """How each vendor says that it has too many of our calls."""
-STARTED = re.compile(r"(.+) emulator at (\S+)")
 
 
 class Received(NamedTuple):
@@ -45,18 +39,14 @@ class Received(NamedTuple):
     dedupe_id: str
 
 
-class PushVendor:
+@dataclass(frozen=True)
+class PushVendor(Vendor):
     """One emulator: its control plane, and the tokens that it takes."""
 
-    def __init__(self, name: str, url: str) -> None:
-        self.name = name
-        self.url = url
+    name: str
 
-    def ask(self, what: str) -> Any:
-        return httpx.get(f"{self.url}/__{what}", trust_env=False, timeout=60).json()
-
-    def tell(self, what: str, **values: Any) -> None:
-        httpx.post(f"{self.url}/__{what}", json=values, trust_env=False).raise_for_status()
+    def tell(self, what: str, **how: Any) -> httpx.Response:
+        return super().tell(what, **how).raise_for_status()
 
     def token(self, number: int, vapid_public_key: str = "") -> str:
         """The token of a device; the same number gives the same one, but for Web Push, which makes a new one."""
@@ -109,29 +99,6 @@ class PushVendors:
 @contextmanager
 def emulated(folder: Path, names: Sequence[str] = tuple(TITLES)) -> Iterator[PushVendors]:
     """The emulators in one process, for the length of a block; `folder` takes the keys that they make."""
-    what = names[0] if len(names) == 1 else "all"
-    command = [sys.executable, "-m", "emulators", what, "--port", "0"]
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout
-            yield _read_start(process.stdout, names)
-        finally:
-            process.terminate()
-
-
-def _read_start(lines: Iterator[str], names: Sequence[str]) -> PushVendors:
-    """What the process prints: a line for each emulator, and a block for config.yaml, which an empty line ends."""
-    urls: dict[str, str] = {}
-    for line in lines:
-        if line.startswith("#"):
-            break
-        if found := STARTED.match(line):
-            urls[found[1]] = found[2]
-    block = []
-    for line in lines:
-        if not line.strip():
-            break
-        block.append(line)
-    push = yaml.safe_load("".join(block))["push"]
-    return PushVendors({name: PushVendor(name, urls[TITLES[name]]) for name in names}, push)
+    with emulators(names[0] if len(names) == 1 else "all", folder=folder) as started:
+        vendors = {name: PushVendor(started.urls[TITLES[name]], name) for name in names}
+        yield PushVendors(vendors, started.config["push"])

@@ -3,7 +3,6 @@
 
 import asyncio
 from collections.abc import Coroutine
-from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -13,7 +12,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
 from models.db.database import Database, Transaction
-from models.db.tables import users
 from models.errors import Conflict, NotFound
 from models.ids import MAX_ID
 from models.paging import IdRange
@@ -21,6 +19,7 @@ from models.user import FriendState, UserId
 from services.people import People
 from tests.support.engines import Engine, database_of, release
 from tests.support.examples import examples
+from tests.support.people import add_person
 
 SOMEBODY = st.integers(1, 3)
 Pair = tuple[int, int]
@@ -144,8 +143,7 @@ async def _opened(engine: Engine) -> Database:
     db = await engine.open()
 
     async def unit(tx: Transaction) -> list[UserId]:
-        insert = partial(users.insert_user, tx, region_num="86", phone_cipher=b"", terms_version=None, now=0)
-        return [await insert(nickname=f"No. {number}") for number in (1, 2, 3)]
+        return [await add_person(tx, now=0, nickname=f"No. {number}") for number in (1, 2, 3)]
 
     assert await db.write(unit) == [1, 2, 3]
     return db

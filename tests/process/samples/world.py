@@ -14,7 +14,7 @@ import httpx
 
 from tests.support import PATIENCE
 from tests.support.harness import Server
-from tests.support.vendors import Vendor
+from tests.support.vendors import HostedVendor
 
 _numbers = count(1)
 
@@ -24,8 +24,8 @@ class Hosted:
     """A server and the emulators that it was pointed at."""
 
     server: Server
-    agora: Vendor
-    sendbird: Vendor
+    agora: HostedVendor
+    sendbird: HostedVendor
 
 
 def new_name(stem: str = "aaa") -> str:

@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Rows go when they are past their use, the rest stays, and no transaction is long."""
 
+from functools import partial
+
 import apsw
 import pytest
 
 from models.db.database import Transaction
 from models.db.sqlite.engine import SqliteDatabase
-from models.db.tables import devices, outbox
+from models.db.tables import outbox
 from models.user import UserId
 from tests.services.maintenance.world import DAY, HOUR, TTL_SECONDS, World
 from tests.support.engines import ON_SQLITE
+from tests.support.people import add_device
 
 pytestmark = pytest.mark.anyio
 
@@ -22,12 +25,7 @@ EVENT = "INSERT INTO events VALUES (?, ?, 'image', ?, '{}')"
 
 
 async def _device(world: World, uid: UserId, token: str) -> int:
-    async def unit(tx: Transaction) -> int:
-        return await devices.register(
-            tx, uid=uid, provider="log", app="", token=token, device_type="", now=world.clock()
-        )
-
-    return await world.db.write(unit)
+    return await world.db.write(partial(add_device, uid=uid, token=token, now=world.clock()))
 
 
 async def _push(world: World, device_id: int, message_id: int | None = None) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import apsw
@@ -23,6 +24,7 @@ from services.maintenance.key_rotation import Rotated, Rotation
 from services.maintenance.keyring_sync import BEAT_SECONDS, KeyringSync
 from tests.support.engines import Engine, SqliteEngine, mariadb_server
 from tests.support.interposed import Interposed
+from tests.support.people import add_person
 
 pytestmark = pytest.mark.anyio
 
@@ -110,13 +112,7 @@ async def world(engine: Engine, tmp_path: Path) -> AsyncIterator[World]:
         shutil.copy(first.path, tmp_path / "b" / "keys.json")
         second = Machine(opened[1], tmp_path / "b" / "keys.json", 500_000.0)
 
-        async def unit(tx: Transaction) -> None:
-            cipher = first.keys.encrypt_phone(PERSON)
-            await users.insert_user(
-                tx, nickname="x", region_num="86", phone_cipher=cipher, terms_version=None, now=now_ms()
-            )
-
-        await opened[2].write(unit)
+        await opened[2].write(partial(add_person, now=now_ms(), cipher=first.keys.encrypt_phone(PERSON)))
         yield World([first, second], opened[2])
 
 

@@ -6,11 +6,12 @@ import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from models.db.database import Database, Transaction
-from models.db.tables import deliveries, events, messages, users
+from models.db.tables import deliveries, events, messages
 from models.keys import new_key_ring
 from models.message import MessageId
 from models.user import UserId
@@ -21,6 +22,7 @@ from storage.disk import DiskStore
 from storage.keys import message_key, path_of
 from tests.support.clock import Clock
 from tests.support.engines import Engine
+from tests.support.people import add_person
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -64,12 +66,7 @@ class World:
         return await fsck.run()
 
     async def person(self) -> UserId:
-        async def unit(tx: Transaction) -> UserId:
-            return await users.insert_user(
-                tx, nickname="x", region_num="86", phone_cipher=b"", terms_version=None, now=self.clock()
-            )
-
-        return await self.db.write(unit)
+        return await self.db.write(partial(add_person, now=self.clock()))
 
     async def file(self, data: bytes = b"picture") -> str:
         """A stored file of which no row speaks; its key."""
