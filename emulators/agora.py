@@ -8,6 +8,7 @@ import asyncio
 import json
 import re
 import time
+import uuid
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
@@ -21,6 +22,7 @@ from chat.agora_token import BadToken, Kind, Token
 from emulators.http import Clock, ControlHandler, Faults, PageHandler, VendorHandler, listen, serving
 from emulators.starting import Started, serve
 
+MOST_USERS = 60
 USERNAME = re.compile(r"[a-z0-9_.-]{1,64}")
 OWN_FAULTS = {
     "reach_limit": 429,
@@ -78,7 +80,7 @@ def _now() -> int:
 
 
 class UsersHandler(VendorHandler):
-    """`POST …/users`: register one account."""
+    """`POST …/users`: register one account or several; `GET`: all of them."""
 
     own_faults = tuple(OWN_FAULTS)
 
@@ -95,6 +97,9 @@ class UsersHandler(VendorHandler):
     async def answer_fault(self, kind: str) -> tuple[int, Any]:
         return _error(OWN_FAULTS[kind], kind, "as was asked for")
 
+    async def get(self, *path: str) -> None:
+        await self.post(*path)
+
     def _register(self) -> tuple[int, Any]:
         keys, path = self.state.keys, self.request.path
         if path not in (f"/{keys.org_name}/{keys.app_name}/users", f"/app-id/{keys.app_id}/users"):
@@ -106,25 +111,63 @@ class UsersHandler(VendorHandler):
             return _error(401, "unauthorized", f"Unable to authenticate: {error}")
         if not self.state.permits(token, agora_token.CHAT_APP):
             return _error(401, "unauthorized", "Unable to authenticate due to the token's privileges")
+        if self.request.method == "GET":
+            kept = [entity for entities in self.state.inbox.values() for entity in entities]
+            return self._done([{key: value for key, value in entity.items() if key != "at"} for entity in kept])
         try:
             body = json.loads(self.request.body)
         except ValueError:
             return _error(400, "json_parse", "Unexpected character")
-        return self._keep(body)
+        return self._keep(body if isinstance(body, list) else [body])
 
-    def _keep(self, body: Any) -> tuple[int, Any]:
-        known = {"username", "password", "nickname"}
-        texts = isinstance(body, dict) and all(isinstance(value, str) for value in body.values())
-        if not texts or not {"username", "password"} <= body.keys() <= known:
-            return _error(400, "illegal_argument", "username, password and nickname are taken")
-        name = body["username"]
-        if not USERNAME.fullmatch(name):
-            return _error(400, "illegal_argument", "the username is not legal")
-        if name in self.state.inbox:
+    def _keep(self, users: list[Any]) -> tuple[int, Any]:
+        """Make one account or several, or none where one of them is wrong."""
+        if not 1 <= len(users) <= MOST_USERS:
+            return _error(400, "illegal_argument", f"1 to {MOST_USERS} users are taken")
+        wrong = next(filter(None, map(_wrong, users)), None)
+        if wrong:
+            return _error(400, "illegal_argument", wrong)
+        names = [user["username"] for user in users]
+        if len(set(names)) < len(names) or any(name in self.state.inbox for name in names):
             return _error(400, "duplicate_unique_property_exists", "username exists")
-        entity = {"type": "user", "created": _now(), "username": name, "nickname": body.get("nickname"), "at": _now()}
-        self.state.inbox[name] = [entity]
-        return 200, {"action": "post", "path": "/users", "entities": [entity], "timestamp": _now(), "duration": 0}
+        now = _now()
+        entities = [
+            {
+                "uuid": str(uuid.uuid4()),
+                "type": "user",
+                "created": now,
+                "modified": now,
+                "username": user["username"],
+                "activated": True,
+                **({"nickname": user["nickname"]} if "nickname" in user else {}),
+            }
+            for user in users
+        ]
+        for entity in entities:
+            self.state.inbox[entity["username"]] = [entity | {"at": now}]
+        return self._done(entities)
+
+    def _done(self, entities: list[dict[str, Any]]) -> tuple[int, Any]:
+        keys = self.state.keys
+        return 200, {
+            "action": (self.request.method or "").lower(),
+            "application": str(uuid.uuid5(uuid.NAMESPACE_OID, keys.app_id)),
+            "path": "/users",
+            "uri": f"{self.request.protocol}://{self.request.host}{self.request.path}",
+            "entities": entities,
+            "timestamp": _now(),
+            "duration": 0,
+            "organization": keys.org_name,
+            "applicationName": keys.app_name,
+        }
+
+
+def _wrong(user: Any) -> str:
+    """What is wrong with one account that is to be made, empty where nothing is."""
+    texts = isinstance(user, dict) and all(isinstance(value, str) for value in user.values())
+    if not texts or not {"username", "password"} <= user.keys() <= {"username", "password", "nickname"}:
+        return "username, password and nickname are taken"
+    return "" if USERNAME.fullmatch(user["username"]) else "the username is not legal"
 
 
 class LoginHandler(RequestHandler):
@@ -134,27 +177,30 @@ class LoginHandler(RequestHandler):
         self.state = state
 
     def post(self) -> None:
-        asked = json.loads(self.request.body)
         try:
-            token = self.state.token(asked["token"])
+            asked = json.loads(self.request.body)
+            name, token = str(asked["username"]), self.state.token(str(asked["token"]))
         except BadToken as error:
             self._refuse(str(error))
             return
+        except (ValueError, KeyError, TypeError):
+            self._refuse("username and token are asked for", 400)
+            return
         service = token.service(Kind.CHAT)
-        if (
-            not self.state.permits(token, agora_token.CHAT_USER)
-            or not service
-            or service.extras[0] != asked["username"]
-        ):
-            self._refuse("not this user's")
-        elif asked["username"] not in self.state.inbox:
+        if service is None or not service.privileges.keys() & {agora_token.CHAT_USER}:
+            self._refuse("not a chat user's token")
+        elif not self.state.permits(token, agora_token.CHAT_USER):
+            self._refuse("the privilege has expired")
+        elif service.extras[0] != name:
+            self._refuse("another user's")
+        elif name not in self.state.inbox:
             self._refuse("no such user")
         else:
             self.finish({"services": {one.kind.name: [list(one.extras), one.privileges] for one in token.services}})
 
-    def _refuse(self, why: str) -> None:
-        self.set_status(401)
-        self.finish({"error": "unauthorized", "error_description": why})
+    def _refuse(self, why: str, status: int = 401) -> None:
+        self.set_status(status)
+        self.finish({"error": "unauthorized" if status == 401 else "illegal_argument", "error_description": why})
 
 
 class Control(ControlHandler):

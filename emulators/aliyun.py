@@ -23,9 +23,12 @@ from emulators.http import Clock, ControlHandler, Faults, PageHandler, VendorHan
 from emulators.starting import Started, serve
 
 AUTHORIZATION = re.compile(r"ACS3-HMAC-SHA256 Credential=([^,]+),SignedHeaders=([^,]+),Signature=([0-9a-f]{64})")
-NUMBER = re.compile(r"1[3-9][0-9]{9}|[1-9][0-9]{6,14}")
+NUMBER = re.compile(r"(\+|00)?[1-9][0-9]{6,14}")
+MAINLAND = re.compile(r"(?:\+|00)?(?:86)?(1[3-9][0-9]{9})")
 REQUIRED = ("PhoneNumbers", "SignName", "TemplateCode", "TemplateParam")
-SIGNED = ("host", "x-acs-action", "x-acs-content-sha256", "x-acs-date", "x-acs-signature-nonce", "x-acs-version")
+# What must be signed: these, and whatever else of the request begins with x-acs-.
+SIGNED = {"host", "x-acs-action", "x-acs-content-sha256", "x-acs-date", "x-acs-signature-nonce", "x-acs-version"}
+MOST_NUMBERS = 1000
 FRESH_SECONDS = 15 * 60
 MINUTE_MS = 60_000
 PER_NUMBER = ((MINUTE_MS, 1), (60 * MINUTE_MS, 5), (24 * 60 * MINUTE_MS, 10))
@@ -53,7 +56,7 @@ class Keys:
 
 @dataclass
 class AliyunState:
-    """`inbox` is what each number got, as `PhoneNumbers` named it."""
+    """`inbox` is what each number got; mainland ones go without their 86, others without their plus sign."""
 
     keys: Keys = field(default_factory=Keys)
     faults: Faults = field(default_factory=Faults)
@@ -76,6 +79,9 @@ class SendSmsHandler(VendorHandler):
         self.state = state
         self.faults = state.faults
 
+    async def get(self, *path: str) -> None:
+        await self.post(*path)
+
     async def answer(self) -> tuple[int, Any]:
         status, document = self._refused() or self._sent()
         if document["Code"] != "OK":
@@ -91,7 +97,7 @@ class SendSmsHandler(VendorHandler):
         found = AUTHORIZATION.fullmatch(headers.get("Authorization", ""))
         if not found or found[1] != keys.access_key_id:
             return _answer("InvalidAccessKeyId.NotFound", "Specified access key is not found.", 404)
-        if found[2].split(";") != list(SIGNED) or not hmac.compare_digest(found[3], self._signature(found[2])):
+        if not self._is_signed(found[2], found[3]):
             return _answer("SignatureDoesNotMatch", "Specified signature is not matched with our calculation.", 400)
         if not self._is_fresh(headers["x-acs-date"]):
             return _answer("InvalidTimeStamp.Expired", "Specified time stamp or date value is expired.", 400)
@@ -101,6 +107,14 @@ class SendSmsHandler(VendorHandler):
         if (headers["x-acs-action"], headers["x-acs-version"]) != ("SendSms", "2017-05-25"):
             return _answer("InvalidAction.NotFound", "Specified api is not found.", 404)
         return None
+
+    def _is_signed(self, signed: str, signature: str) -> bool:
+        """Whether the headers that matter are among those that were signed, in order, and the signature is theirs."""
+        names, known = signed.split(";"), {name.lower() for name in self.request.headers}
+        needed = SIGNED | {name for name in known if name.startswith("x-acs-")}
+        if names != sorted(set(names)) or not needed <= set(names) <= known:
+            return False
+        return hmac.compare_digest(signature, self._signature(signed))
 
     def _signature(self, names: str) -> str:
         """Computed from what arrived, header by header."""
@@ -118,14 +132,15 @@ class SendSmsHandler(VendorHandler):
         return self.state.clock.skew(int(at.timestamp() * 1000)) <= FRESH_SECONDS * 1000
 
     def _sent(self) -> tuple[int, Any]:
-        asked = {name: self.get_query_argument(name, "") for name in REQUIRED}
-        number, now = asked["PhoneNumbers"], self.state.clock.now()
+        asked = {name: self.get_argument(name, "") for name in REQUIRED}
+        numbers, now = [bare(number) for number in asked["PhoneNumbers"].split(",")], self.state.clock.now()
         wrong = _wrong(asked, self.state.keys)
         if wrong:
             return _answer(wrong, "what was asked for is not allowed")
-        if self._has_enough(number):
+        if any(map(self._has_enough, numbers)):
             return _answer("isv.BUSINESS_LIMIT_CONTROL", "too many for this number")
-        self.state.inbox.setdefault(number, []).append({"param": json.loads(asked["TemplateParam"]), "at": now})
+        for number in numbers:
+            self.state.inbox.setdefault(number, []).append({"param": json.loads(asked["TemplateParam"]), "at": now})
         status, document = _answer("OK", "OK")
         return status, {**document, "BizId": str(secrets.randbelow(10**18))}
 
@@ -146,7 +161,16 @@ def _wrong(asked: dict[str, str], keys: Keys) -> str:
         return "isv.INVALID_JSON_PARAM"
     if not isinstance(param, dict) or set(param) != {"code"}:
         return "isv.TEMPLATE_MISSING_PARAMETERS"
-    return "" if NUMBER.fullmatch(asked["PhoneNumbers"]) else "isv.MOBILE_NUMBER_ILLEGAL"
+    numbers = asked["PhoneNumbers"].split(",")
+    if len(numbers) > MOST_NUMBERS:
+        return "isv.MOBILE_COUNT_OVER_LIMIT"
+    return "" if all(map(NUMBER.fullmatch, numbers)) else "isv.MOBILE_NUMBER_ILLEGAL"
+
+
+def bare(number: str) -> str:
+    """A number without what stands before it, so that each is one however it is written."""
+    mainland = MAINLAND.fullmatch(number)
+    return mainland[1] if mainland else number.removeprefix("+").removeprefix("00")
 
 
 class Control(ControlHandler):
