@@ -2,6 +2,7 @@
 """The parts of a server, made from its configuration: the only place that knows them all."""
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from time import monotonic
@@ -86,7 +87,8 @@ async def build(
     async with AsyncExitStack() as stack:
         db = open_database(config.database_location)
         stack.push_async_callback(db.close)
-        keys = await stack.enter_async_context(followed_keys(config, db))
+        server_id = secrets.token_hex(8)
+        keys = await stack.enter_async_context(followed_keys(config, db, server_id))
         store = DiskStore(
             config.images_directory,
             min_free_bytes=config.storage.min_free_bytes,
@@ -101,7 +103,9 @@ async def build(
         providers = push_providers(config, endpoints)
         for provider in providers.values():
             stack.push_async_callback(provider.close)
-        relay = Relay(db, providers, lambda cipher: phone_hash(keys.decrypt_phone(cipher)), clock=now_ms)
+        relay = Relay(
+            db, providers, lambda cipher: phone_hash(keys.decrypt_phone(cipher)), server_id=server_id, clock=now_ms
+        )
         relaying = asyncio.create_task(relay.run())
         stack.push_async_callback(lambda: relay.stop(within=ending.left()))
         hosted = chat_services(config)
@@ -138,11 +142,14 @@ async def build(
 
 
 @asynccontextmanager
-async def followed_keys(config: Config, db: Database) -> AsyncIterator[KeyRing]:
-    """The key ring, which becomes whatever its file becomes until the end of the block."""
+async def followed_keys(config: Config, db: Database, server_id: str) -> AsyncIterator[KeyRing]:
+    """The key ring, which becomes whatever its file becomes until the end of the block.
+
+    For its length this process stands in the database by `server_id`.
+    """
     path = config.data_dir / KEY_RING
     keys = open_key_ring(path, sealed=await users.find_phone_cipher(db))
-    watch = KeyringSync(db=db, keys=keys, path=path, clock=now_ms)
+    watch = KeyringSync(db=db, keys=keys, path=path, server_id=server_id, clock=now_ms)
     await watch.enter()
     watching = asyncio.create_task(watch.run())
     try:

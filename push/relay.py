@@ -2,19 +2,20 @@
 """The relay: claims due outbox rows, hands them to the lane of their provider, settles them by what came of it.
 
 Delivery is at least once. A row is never lost: while it is under way its lease is running, and a row whose
-process died is due again when the lease ends. Its dedupe id stays the same on every try. Each provider and app is a
-lane that claims for itself, and only when it has room: what waits for a slow one waits in the database.
+process died is due again as soon as that is known, or when the lease ends. Its dedupe id stays the same on every try.
+Each provider and app is a lane that claims for itself, and only when it has room: what waits for a slow one waits in
+the database.
 """
 
 import asyncio
 import logging
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
 from models.clock import MINUTE_MS, now_ms
 from models.db.database import Database, DatabaseError
-from models.db.tables import outbox, outbox_summary
+from models.db.tables import heartbeats, outbox, outbox_summary
 from models.db.tables.outbox import Claimed, LaneKey, State
 from models.db.tables.outbox_summary import Overdue
 from push import backoff, settlement
@@ -34,6 +35,9 @@ LONGEST_FAILURE_SECONDS = 30.0
 OVERDUE_SECONDS = 10 * MINUTE_MS / 1000
 """How often rows that nobody claims are given up: against `push.give_up_hours`, ten minutes are nothing."""
 
+DEAD_LOOK_SECONDS = 1.0
+"""How often the relay looks whether a process has died: its pushes wait for that at most."""
+
 ROWS_PER_UNIT = 200
 """The most rows that one transaction ends or puts off: a longer one would hold up everybody else's writes."""
 
@@ -45,6 +49,7 @@ class Relay:
 
     `providers` goes by a device's provider and app. `phone_hash_of` decrypts a sender's phone. `lease_seconds` must
     outlast a delivery: the lane puts back what waited for a quarter of it, and cuts a call off after half of it.
+    `server_id`, 16 characters, is what this process is called in `servers`, by which others know that it has died.
     `clock` is in milliseconds.
     """
 
@@ -54,6 +59,7 @@ class Relay:
         providers: Mapping[LaneKey, Provider],
         phone_hash_of: PhoneHashOf,
         *,
+        server_id: str | None = None,
         clock: Callable[[], int] = now_ms,
         lease_seconds: float = 60,
         claim_limit: int = 200,
@@ -61,6 +67,8 @@ class Relay:
         poll_seconds: float = 1,
     ) -> None:
         self._db = db
+        self._server_id = server_id or secrets.token_hex(8)
+        self._known: set[str] = set()
         self._clock = clock
         self._lease_ms = int(1000 * lease_seconds)
         self._poll_seconds = poll_seconds
@@ -97,12 +105,16 @@ class Relay:
     async def run(self) -> None:
         """Relay until `stop`. Errors of the database or a provider are logged and do not end it."""
         self._running = asyncio.current_task()
-        giving_up = asyncio.create_task(self._give_up_regularly())
+        beside = [
+            asyncio.create_task(_repeat(self.free_dead_leases, DEAD_LOOK_SECONDS)),
+            asyncio.create_task(_repeat(self.give_up_overdue, OVERDUE_SECONDS)),
+        ]
         try:
             await self._claim_until_stopped()
         finally:
-            giving_up.cancel()
-        await asyncio.gather(giving_up, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+        await asyncio.gather(*beside, return_exceptions=True)
         await self._finish_deliveries()
 
     async def _claim_until_stopped(self) -> None:
@@ -149,13 +161,31 @@ class Relay:
             _count_overdue(rows, now)
         return ended
 
-    async def _give_up_regularly(self) -> None:
-        while True:
-            try:
-                await self.give_up_overdue()
-            except Exception as error:  # noqa: BLE001 - the next round tries again
-                log.error("relay cannot give up", extra={"error": type(error).__name__})
-            await asyncio.sleep(OVERDUE_SECONDS)
+    async def free_dead_leases(self) -> int:
+        """Make the rows due that processes had claimed which serve no more; how many.
+
+        They are looked for when `servers` has changed since the last call, and by the first one.
+        """
+        seen = await heartbeats.list_ids(self._db)
+        if seen == self._known:
+            return 0
+        freed = sum([await self._free_of_dead(lane.key) for lane in self._lanes])
+        self._known = seen
+        if freed:
+            log.warning("pushes of a process that has died are due again", extra={"pushes": freed})
+            self.wake()
+        return freed
+
+    async def _free_of_dead(self, lane: LaneKey) -> int:
+        freed, now = 0, self._clock()
+        leases = await outbox.list_leases(self._db, lane=lane, now=now)
+        # Read after the leases: whoever holds one of them stands there, or stands there no more.
+        serving = await heartbeats.list_ids(self._db) | {self._server_id}
+        for lease, ids in leases.items():
+            holder = outbox.holder_of(lease)
+            if holder is not None and holder not in serving:
+                freed += await self._db.write(partial(outbox.free, outbox_ids=ids, lease=lease, now=now))
+        return freed
 
     async def _finish_deliveries(self) -> None:
         await asyncio.gather(*self._under_way, return_exceptions=True)
@@ -177,7 +207,7 @@ class Relay:
 
     async def _claim(self, lane: Lane, limit: int, now: int) -> int:
         """Lease rows of one lane and start to deliver them; rows that are not to be sent any more end here."""
-        lease, until = secrets.token_hex(16), now + self._lease_ms
+        lease, until = outbox.new_lease(self._server_id), now + self._lease_ms
         rows = await self._db.write(
             partial(outbox.claim, lane=lane.key, now=now, lease=lease, lease_until=until, limit=limit)
         )
@@ -239,6 +269,16 @@ class Relay:
 def _count_overdue(rows: Sequence[Overdue], now: int) -> None:
     for row in rows:
         metrics.push_settled(row.provider, row.app, State.DEAD.value, (now - row.created_at) / 1000)
+
+
+async def _repeat(work: Callable[[], Awaitable[object]], seconds: float) -> None:
+    """Do this again and again until cancelled; an error of one round is logged."""
+    while True:
+        try:
+            await work()
+        except Exception as error:  # noqa: BLE001 - the next round tries again
+            log.error("relay cannot look after the outbox", extra={"error": type(error).__name__})
+        await asyncio.sleep(seconds)
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -1,16 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who has a data directory: one server, or one restore, at a time. Commands that run beside a server do not ask."""
+"""Who has a data directory: one server, or one restore, at a time; and which of the server's processes are alive.
+
+Commands that run beside a server do not ask.
+"""
 
 import fcntl
 import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from models import private_files
 
 LOCK = "server.lock"
+PROCESSES = "processes"
 RESTORING = "restoring"
 TRIES, PAUSE_SECONDS = 5, 0.02
 """`is_owned` takes the lock for a moment to see whether it is free; a start that meets it tries again."""
@@ -63,4 +68,81 @@ def _locked(descriptor: int) -> bool:
             time.sleep(PAUSE_SECONDS)
         else:
             return True
+    return False
+
+
+class ProcessLock:
+    """A process's sign of life among those of its data directory: a locked file, `processes/NAME`.
+
+    The kernel releases the lock with the process, however it ends; so it tells at once, and whatever the clocks say.
+    """
+
+    def __init__(self, data_dir: Path, name: str) -> None:
+        self._folder = data_dir / PROCESSES
+        self._path = self._folder / name
+        self._descriptor: int | None = None
+
+    def take(self) -> None:
+        """Hold the lock from now on. Raises OSError."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        with _looked_at_alone(self._folder):
+            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+        os.write(self._descriptor, f"{os.getpid()}\n".encode())
+
+    def release(self) -> None:
+        """Remove the file: nobody has to find this process dead. Raises OSError."""
+        if self._descriptor is not None:
+            self._path.unlink(missing_ok=True)
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+@dataclass(frozen=True, slots=True)
+class Processes:
+    """The processes of one data directory that have a file there, by whether their lock is still held."""
+
+    alive: frozenset[str]
+    ended: frozenset[str]
+
+
+def list_processes(data_dir: Path) -> Processes:
+    """Every process that has taken a `ProcessLock` and not released it. Raises OSError."""
+    folder = data_dir / PROCESSES
+    if not folder.is_dir():
+        return Processes(frozenset(), frozenset())
+    with _looked_at_alone(folder):
+        held = {name: _is_held(folder / name) for name in os.listdir(folder)}
+    alive = frozenset(name for name, is_held in held.items() if is_held)
+    return Processes(alive, frozenset(held) - alive)
+
+
+def forget_process(data_dir: Path, name: str) -> None:
+    """Remove the file of a process that has ended. Raises OSError."""
+    (data_dir / PROCESSES / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _looked_at_alone(folder: Path) -> Iterator[None]:
+    """Nobody else makes or looks through the files meanwhile: a new one must not be found before it is locked."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _is_held(path: Path) -> bool:
+    """Whether somebody holds the lock of this file; a file that is gone counts as one that nobody holds."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
     return False

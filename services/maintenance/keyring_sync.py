@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps a running server's key ring what its file says, and tells the database how far it is and that it lives.
+"""Keeps a running process's key ring what its file says, and tells the database how far it is and that it lives.
 
 The file is looked at rather than a signal waited for: what every process can see needs nobody to know which ones there
 are, and none is forgotten. Whoever changes the file waits for the word in `servers`.
@@ -7,7 +7,6 @@ are, and none is forgotten. Whoever changes the file waits for the word in `serv
 
 import asyncio
 import logging
-import secrets
 import time
 from collections.abc import Callable
 from functools import partial
@@ -19,11 +18,17 @@ from models.db.database import Database, DatabaseError, Transaction
 from models.db.tables import heartbeats
 from models.keys import KeyRing, KeyRingError, read_key_ring
 from services.leader import DEAD_SECONDS, FailureDetector
+from storage.ownership import ProcessLock, forget_process, list_processes
 
 POLL_SECONDS = 0.5
 """Each step of a rotation waits for every server to have looked. One `stat` costs next to nothing."""
 BEAT_SECONDS = 2.0
 """Fifteen in DEAD_SECONDS: a server misses many before it is taken for dead. Each is a write."""
+
+LOOK_SECONDS = 1.0
+"""Between two looks at who has died: pushes that died with a process wait for this, and then for `DEAD_SECONDS` where
+it was another machine's. More often than beats, or each would add its own length to that.
+"""
 
 log = logging.getLogger("glimpse.keys")
 
@@ -37,27 +42,30 @@ class KeyringSync:
         db: Database,
         keys: KeyRing,
         path: Path,
+        server_id: str,
         clock: Callable[[], int],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._db = db
         self._keys = keys
         self._path = path
+        self._server_id = server_id
+        self._lock = ProcessLock(path.parent, server_id)
         self._clock = clock
         self._monotonic = monotonic
-        self._server_id = secrets.token_hex(16)
         self._seen: tuple[int, int, int] | None = None
         self._told = 0
-        self._beat_at = 0.0
+        self._beat_at = self._looked_at = 0.0
         self._failures = FailureDetector(DEAD_SECONDS, monotonic)
         self._complaint = ""
 
     async def enter(self) -> None:
-        """Say that this server is there and by which ring it goes. Raises KeyRingError, DatabaseError, OSError."""
-        generation = self._keys.generation
-        enter = heartbeats.enter if self._db.shared else heartbeats.enter_alone
-        await self._db.write(partial(enter, server_id=self._server_id, key_generation=generation, now=self._clock()))
+        """Say that this process is there and by which ring it goes. Raises KeyRingError, DatabaseError, OSError."""
+        generation, now = self._keys.generation, self._clock()
+        self._lock.take()
+        await self._db.write(partial(heartbeats.enter, server_id=self._server_id, key_generation=generation, now=now))
         self._told, self._beat_at = generation, self._monotonic()
+        await self.remove_ended()
         # From here on whoever changes the file waits for this server; what they did before is to be found there.
         await self.look()
 
@@ -66,7 +74,7 @@ class KeyringSync:
         while True:
             await asyncio.sleep(POLL_SECONDS)
             try:
-                await self._beat_by_and_by()
+                await self.keep_presence()
                 await self.look()
             except (KeyRingError, DatabaseError, OSError) as error:
                 self._complain(f"{type(error).__name__}: {error}")
@@ -74,12 +82,11 @@ class KeyringSync:
                 self._complaint = ""
 
     async def leave(self) -> None:
-        """Nobody has to wait for this server any more."""
-        if not self._db.shared:
-            return  # the next one finds it, and is the only one
+        """Nobody has to wait for this process any more."""
         try:
             await self._db.write(partial(heartbeats.leave, server_id=self._server_id))
-        except DatabaseError:
+            self._lock.release()
+        except (DatabaseError, OSError):
             log.warning("this server has ended and still stands in the database")
 
     async def look(self) -> None:
@@ -100,7 +107,7 @@ class KeyringSync:
         log.info("the key ring has changed", extra={"generation": generation})
 
     async def beat(self) -> None:
-        """Show that this server lives, and remove those that have died. Raises DatabaseError."""
+        """Show that this process lives. Raises DatabaseError."""
 
         async def unit(tx: Transaction) -> bool:
             alive = await heartbeats.beat(tx, server_id=self._server_id)
@@ -110,15 +117,37 @@ class KeyringSync:
 
         if not await self._db.write(unit):
             log.warning("this server was taken for dead")
+
+    async def remove_ended(self) -> None:
+        """Remove the processes of this data directory that have ended, at once. Raises DatabaseError, OSError."""
+        found = list_processes(self._path.parent)
+        if not self._db.shared:
+            # All that use this database have their files here; others are of a time before there were such files.
+            await self._db.write(partial(heartbeats.remove_others, alive=found.alive))
+        for server_id in found.ended:
+            await self._db.write(partial(heartbeats.leave, server_id=server_id))
+            forget_process(self._path.parent, server_id)
+            log.warning("a process has ended without leaving", extra={"server": server_id})
+
+    async def remove_silent(self) -> None:
+        """Remove the processes of all machines that have not shown for 30 s that they live. Raises DatabaseError."""
         found = {server.server_id: server for server in await heartbeats.list_all(self._db)}
         for server_id in self._failures.of({name: server.beats for name, server in found.items()}):
             await self._db.write(partial(heartbeats.remove_silent, server=found[server_id]))
             log.warning("another server has died", extra={"server": server_id})
 
-    async def _beat_by_and_by(self) -> None:
-        if self._db.shared and self._monotonic() - self._beat_at >= BEAT_SECONDS:
-            self._beat_at = self._monotonic()
+    async def keep_presence(self) -> None:
+        """Beat and look at the others where it is time for that. Raises DatabaseError, OSError."""
+        now = self._monotonic()
+        if self._db.shared and now - self._beat_at >= BEAT_SECONDS:
+            self._beat_at = now
             await self.beat()
+        if now - self._looked_at >= LOOK_SECONDS:
+            self._looked_at = now
+            if list_processes(self._path.parent).ended:
+                await self.remove_ended()
+            if self._db.shared:
+                await self.remove_silent()
 
     def _complain(self, complaint: str) -> None:
         """Once for each trouble, not twice a second."""

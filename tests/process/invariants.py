@@ -67,8 +67,8 @@ def _consumed(data_dir: Path) -> list[tuple[str, int]]:
     return [(data["message_key"], data["receiver_uid"]) for data in told]
 
 
-def let_leases_end(data_dir: Path) -> None:
-    """Let the time pass that pushes wait for, be it a dead process's lease or the pause after a failure."""
+def end_pauses(data_dir: Path) -> None:
+    """Let the time pass that pushes wait for after a failure."""
     database_of(data_dir).execute("UPDATE outbox SET next_at = 0 WHERE state = 'due'")
 
 

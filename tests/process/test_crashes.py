@@ -20,7 +20,6 @@ from tests.process.invariants import (
     check_promises,
     consumptions,
     inbox,
-    let_leases_end,
     logged_pushes,
     orphans,
     pushes_due,
@@ -106,7 +105,6 @@ def test_a_crash_in_an_upload_loses_nothing_and_its_repeat_makes_one_image(
     assert len(inbox(ben)) == 1 + committed
     again = ann.send(ben, pictures[1], headers={"Idempotency-Key": "again"})
     assert inbox(ben) == [first, accepted(told, again, pictures[1])]
-    let_leases_end(server.data_dir)
     wait_until(lambda: pushes_due(server.data_dir) == 0, what="the pushes")
     end_well(server, ben, told)
 
@@ -168,7 +166,6 @@ def test_a_crash_around_a_push_sends_it_again_the_same(server: Server, point: st
     expect_death(server)
     check_database(server.data_dir)
 
-    let_leases_end(server.data_dir)
     server.start()
     wait_until(lambda: pushes_due(server.data_dir) == 0, what="the push")
     _, *pushes = logged_pushes(server.data_dir)
@@ -234,7 +231,6 @@ def test_a_server_killed_again_and_again_loses_nothing(server: Server, capsys: p
             crowd.over.set()
     for writer in writing:
         writer.result()
-    let_leases_end(server.data_dir)
     wait_until(lambda: pushes_due(server.data_dir) == 0, what="the pushes")
     told, left = crowd.told, len(orphans(server.data_dir))
     sent, pushed = len(told.accepted), len(logged_pushes(server.data_dir))

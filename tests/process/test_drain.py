@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from emulators.getui_rules import Keys
-from tests.process.invariants import Told, check_database, check_promises, let_leases_end, orphans, pushes_due
+from tests.process.invariants import Told, check_database, check_promises, orphans, pushes_due
 from tests.support import PATIENCE
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg
@@ -123,7 +123,6 @@ def test_uploads_under_way_are_finished_and_their_pushes_not_lost(patient: Serve
     assert server.wait() == 0
     check_database(server.data_dir)
 
-    let_leases_end(server.data_dir)
     server.start()
     wait_until(lambda: pushes_due(server.data_dir) == 0, what="the pushes")
     check_promises(ben, told)

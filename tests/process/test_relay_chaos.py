@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.process.invariants import check_database, let_leases_end, pushes_due, rows
+from tests.process.invariants import check_database, end_pauses, pushes_due, rows
 from tests.support.harness import Person, Server, running, until_answered, wait_until
 from tests.support.pictures import jpeg
 from tests.support.push_vendors import LIMITED, PushVendors, Received, emulated
@@ -78,7 +78,7 @@ def kill_while_pushing(server: Server, vendors: PushVendors, tries: int) -> None
     wait_until(partial(tried, server.data_dir, tries), what="tries to push")
     server.kill()
     check_after_kill(server, vendors)
-    let_leases_end(server.data_dir)
+    end_pauses(server.data_dir)
     server.start()
 
 

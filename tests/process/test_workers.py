@@ -19,7 +19,7 @@ import httpx
 import pytest
 
 from tests.process.crew import Crew, Line, crew
-from tests.process.invariants import Told, check_database, check_promises, let_leases_end, orphans, pushes_due
+from tests.process.invariants import Told, check_database, check_promises, orphans, pushes_due
 from tests.process.scraping import Metered, free_port
 from tests.process.test_drain import read_answer, refuses_connections
 from tests.support import ROOT
@@ -134,7 +134,6 @@ def test_uploads_under_way_at_the_end_are_finished_by_every_worker(pair: Crew) -
     check_database(server.data_dir)
     assert orphans(server.data_dir) == set()
 
-    let_leases_end(server.data_dir)
     server.start()
     wait_until(lambda: pushes_due(server.data_dir) == 0, what="the pushes")
     check_promises(ben, told)

@@ -4,6 +4,7 @@
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import pytest
 from sqlalchemy import bindparam, insert, select, update
@@ -146,9 +147,9 @@ class World:
         [row] = await self.db.read(DEVICE, device=device_id)
         return row
 
-    def relay(self, *others: ScriptedProvider, **options: float) -> Relay:
+    def relay(self, *others: ScriptedProvider, **options: Any) -> Relay:
         providers = {(provider.name, provider.app): provider for provider in (self.provider, *others)}
-        return Relay(self.db, providers, _phone_hash_of, clock=self.clock, **options)  # type: ignore[arg-type]
+        return Relay(self.db, providers, _phone_hash_of, clock=self.clock, **options)
 
 
 def _phone_hash_of(cipher: bytes) -> str:

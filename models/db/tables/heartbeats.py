@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements of `servers`: each process that serves, the state of the key ring that it goes by, and that it lives."""
 
+from collections.abc import Collection
 from typing import NamedTuple
 
 from sqlalchemy import bindparam, delete, insert, select, update
@@ -9,7 +10,6 @@ from models.db.database import Reader, Statement, Transaction
 from models.db.schema import servers
 
 _IS_THIS = servers.c.server_id == bindparam("this")
-_DELETE_ALL = Statement(delete(servers))
 _DELETE = Statement(delete(servers).where(_IS_THIS))
 _DELETE_SILENT = Statement(delete(servers).where(_IS_THIS, servers.c.beats == bindparam("last_seen")))
 _INSERT = Statement(insert(servers))
@@ -21,6 +21,9 @@ _LIST = Statement(
 )
 
 
+_IDS = Statement(select(servers.c.server_id).where(servers.c.server_id > ""))
+
+
 class Server(NamedTuple):
     """A process that serves, or has died. `beats` grows as long as it lives."""
 
@@ -29,15 +32,16 @@ class Server(NamedTuple):
     beats: int
 
 
-async def enter_alone(tx: Transaction, *, server_id: str, key_generation: int, now: int) -> None:
-    """Note a server that has the database to itself: whatever else stands there has died."""
-    await tx.execute(_DELETE_ALL)
-    await enter(tx, server_id=server_id, key_generation=key_generation, now=now)
-
-
 async def enter(tx: Transaction, *, server_id: str, key_generation: int, now: int) -> None:
-    """Note one of several servers."""
+    """Note a process that serves."""
     await tx.execute(_INSERT, server_id=server_id, key_generation=key_generation, started_at=now, beats=0)
+
+
+async def remove_others(tx: Transaction, *, alive: Collection[str]) -> None:
+    """Remove every process that is not among these, where all that use the database are known."""
+    for (server_id,) in await tx.read(_IDS):
+        if server_id not in alive:
+            await leave(tx, server_id=server_id)
 
 
 async def leave(tx: Transaction, *, server_id: str) -> None:
@@ -57,6 +61,11 @@ async def remove_silent(tx: Transaction, server: Server) -> None:
 async def set_key_generation(tx: Transaction, *, server_id: str, key_generation: int) -> None:
     """When this is committed, so is everything that the server wrote by the key ring before."""
     await tx.execute(_SET, this=server_id, key_generation=key_generation)
+
+
+async def list_ids(reader: Reader) -> set[str]:
+    """The ids of those in `list_all`."""
+    return {server_id for (server_id,) in await reader.read(_IDS)}
 
 
 async def list_all(reader: Reader) -> list[Server]:

@@ -5,8 +5,9 @@ A row is due from `next_at` on, in the lane of its provider and app. A claim mov
 and writes the lease; whoever holds the lease may settle the row, and when it runs out the row is due again.
 """
 
-from collections import Counter
-from collections.abc import Iterable, Sequence
+import secrets
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -20,6 +21,7 @@ from models.user import UserId
 REASON_CHARACTERS = 255
 CLAIMED_PER_DEVICE = 20  # of a claim that could be larger; the rest of the device's rows is due again after this:
 HELD_BACK_MS = 1000
+LEASE_BYTES = 7
 
 LaneKey = tuple[str, str]
 """A provider's name and an app of it: what is claimed, sent and slowed down together."""
@@ -184,6 +186,17 @@ _POSTPONE = Statement(
     .where(_THIS_ROW, _HOLDS_LEASE)
     .values(attempts=bindparam("tries"), reason=bindparam("because"), next_at=bindparam("until"), lease=null())
 )
+_LEASED = Statement(
+    select(outbox.c.outbox_id, outbox.c.lease).where(
+        _IS_DUE,
+        outbox.c.provider == bindparam("of_provider"),
+        outbox.c.app == bindparam("of_app"),
+        outbox.c.next_at > bindparam("now"),
+        outbox.c.lease.is_not(null()),
+    ),
+    bulk=True,
+)
+_FREE = Statement(update(outbox).where(_THESE, _IS_DUE, _HOLDS_LEASE).values(next_at=bindparam("now"), lease=null()))
 _SETTLED_BEFORE = Statement(
     select(outbox.c.outbox_id)
     .where(outbox.c.settled_at < bindparam("before"))
@@ -255,6 +268,31 @@ async def claim(tx: Transaction, *, lane: LaneKey, now: int, lease: str, lease_u
     ids = as_list(chosen)
     await tx.execute(_LEASE, ids=ids, now=now, held=lease, until=lease_until)
     return [Claimed(*row) for row in await tx.read(_CLAIMED, ids=ids, held=lease)]
+
+
+def new_lease(server_id: str) -> str:
+    """A name for one claim of this process, which is 16 characters: `holder_of` tells whose it is."""
+    return f"{server_id}.{secrets.token_hex(LEASE_BYTES)}"
+
+
+def holder_of(lease: str) -> str | None:
+    """The process that made a lease; None for one that does not say, as those of earlier versions did not."""
+    server_id, dot, _ = lease.partition(".")
+    return server_id if dot else None
+
+
+async def list_leases(reader: Reader, *, lane: LaneKey, now: int) -> dict[str, list[int]]:
+    """The leases that run in one lane, and the rows of each."""
+    provider, app = lane
+    found: defaultdict[str, list[int]] = defaultdict(list)
+    for outbox_id, lease in await reader.read(_LEASED, of_provider=provider, of_app=app, now=now):
+        found[lease].append(outbox_id)
+    return found
+
+
+async def free(tx: Transaction, *, outbox_ids: Collection[int], lease: str, now: int) -> int:
+    """Make rows due whose lease is still this one; how many. To be called when its holder has died."""
+    return (await tx.execute(_FREE, ids=as_list(outbox_ids), held=lease, now=now)).count
 
 
 def _share(due: Sequence[Row]) -> tuple[list[int], list[int]]:

@@ -2,6 +2,8 @@
 """Several servers over one database: who is there, who has died, and keys rotated on all of them."""
 
 import asyncio
+import os
+import secrets
 import shutil
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -21,7 +23,8 @@ from models.keys import KeyRing, KeyRingError, open_key_ring, read_key_ring, rep
 from models.user import UserId
 from services.leader import DEAD_SECONDS
 from services.maintenance.key_rotation import Rotated, Rotation
-from services.maintenance.keyring_sync import BEAT_SECONDS, KeyringSync
+from services.maintenance.keyring_sync import BEAT_SECONDS, LOOK_SECONDS, POLL_SECONDS, KeyringSync
+from storage.ownership import Processes, list_processes
 from tests.support.engines import Engine, SqliteEngine, mariadb_server
 from tests.support.interposed import Interposed
 from tests.support.people import add_person
@@ -46,6 +49,7 @@ class Machine:
     db: Database
     path: Path
     booted: float
+    server_id: str = field(init=False)
     keys: KeyRing = field(init=False)
     watch: KeyringSync = field(init=False)
     passed: float = 0.0
@@ -54,17 +58,31 @@ class Machine:
         self.start()
 
     def start(self) -> None:
+        self.server_id = secrets.token_hex(8)
         self.keys = open_key_ring(self.path, sealed=None)
-        self.watch = KeyringSync(db=self.db, keys=self.keys, path=self.path, clock=now_ms, monotonic=self.clock)
+        self.watch = KeyringSync(
+            db=self.db,
+            keys=self.keys,
+            path=self.path,
+            server_id=self.server_id,
+            clock=now_ms,
+            monotonic=self.clock,
+        )
 
     def clock(self) -> float:
         return self.booted + self.passed
 
     async def lives(self, seconds: float) -> None:
         """As it does by itself, as long as nobody stops it."""
-        for _ in range(round(seconds / BEAT_SECONDS)):
-            self.passed += BEAT_SECONDS
-            await self.watch.beat()
+        for _ in range(round(seconds / POLL_SECONDS)):
+            self.passed += POLL_SECONDS
+            await self.watch.keep_presence()
+
+    def dies(self) -> None:
+        """As the kernel ends a process: its lock is released, and nothing else."""
+        descriptor = self.watch._lock._descriptor
+        assert descriptor is not None
+        os.close(descriptor)
 
 
 @dataclass
@@ -132,8 +150,27 @@ async def test_who_has_a_database_alone_is_alone_there(engine: Engine, tmp_path:
     alone = Interposed(db)
     alone.shared = False
     for _ in range(3):
-        await Machine(alone, tmp_path / "keys.json", 0.0).watch.enter()
-        assert len(await heartbeats.list_all(db)) == 1
+        machine = Machine(alone, tmp_path / "keys.json", 0.0)
+        await machine.watch.enter()
+        assert await heartbeats.list_ids(db) == {machine.server_id}
+        machine.dies()
+    await db.close()
+
+
+async def test_two_processes_of_one_directory_stand_side_by_side_until_one_dies(engine: Engine, tmp_path: Path) -> None:
+    db = await engine.open()
+    alone = Interposed(db)
+    alone.shared = False
+    first, second = (Machine(alone, tmp_path / "keys.json", 0.0) for _ in range(2))
+    await first.watch.enter()
+    await second.watch.enter()
+    assert await heartbeats.list_ids(db) == {first.server_id, second.server_id}
+    first.dies()
+    await second.lives(LOOK_SECONDS)
+    assert await heartbeats.list_ids(db) == {second.server_id}
+    await second.watch.leave()
+    assert await heartbeats.list_ids(db) == set()
+    assert list_processes(tmp_path) == Processes(frozenset(), frozenset())
     await db.close()
 
 
@@ -142,16 +179,25 @@ async def test_who_has_died_is_removed_and_who_lives_is_not(world: World) -> Non
     third = Machine(world.db, first.path, 86_400.0)
     for machine in (first, second, third):
         await machine.watch.enter()
-    for _ in range(60):
-        await first.lives(BEAT_SECONDS)
-        await second.lives(BEAT_SECONDS)
-        if len(await world.generations()) < 3:
-            break
+    while len(await world.generations()) == 3 and first.passed < 2 * DEAD_SECONDS:
+        await first.lives(POLL_SECONDS)
+        await second.lives(POLL_SECONDS)
 
-    assert DEAD_SECONDS <= first.passed <= DEAD_SECONDS + 2 * BEAT_SECONDS
+    assert DEAD_SECONDS <= first.passed <= DEAD_SECONDS + 2 * LOOK_SECONDS
     assert await world.generations() == [1, 1]
     await third.lives(BEAT_SECONDS)
     assert await world.generations() == [1, 1, 1]
+
+
+async def test_a_machine_knows_at_once_who_of_its_own_has_died_and_not_of_another(world: World) -> None:
+    first, second = world.machines
+    beside = Machine(world.db, first.path, 86_400.0)
+    for machine in (first, second, beside):
+        await machine.watch.enter()
+    beside.dies()
+    second.dies()
+    await first.lives(LOOK_SECONDS)
+    assert await heartbeats.list_ids(world.db) == {first.server_id, second.server_id}
 
 
 async def test_a_server_that_was_away_with_the_database_is_not_taken_for_dead(world: World) -> None:
@@ -160,7 +206,7 @@ async def test_a_server_that_was_away_with_the_database_is_not_taken_for_dead(wo
     await second.watch.enter()
     await first.lives(BEAT_SECONDS)
     first.passed += 10 * DEAD_SECONDS
-    await first.watch.beat()
+    await first.watch.keep_presence()
     assert await world.generations() == [1, 1]
 
 
