@@ -1,9 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The route table as a Tornado application, with the description of the interface made beforehand."""
 
-from typing import Any
-from urllib.parse import urlsplit
-
 from tornado.escape import url_unescape
 from tornado.httputil import HTTPServerRequest
 from tornado.routing import Matcher
@@ -14,7 +11,6 @@ from handlers.docs import page
 from handlers.openapi import document_bytes
 from handlers.routes import ROUTES, Route
 from handlers.shared import Rule, Services, Who
-from handlers.socket import MAX_FRAME_BYTES
 from handlers.system import NothingHereHandler
 
 
@@ -36,25 +32,14 @@ class OperationMatches(Matcher):
         }
 
 
-class Table(Application):
-    """The table as a Tornado application."""
-
-    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        """As Tornado's, also for a target in absolute form (RFC 9112, section 3.2.2)."""
-        if request.path.startswith(("http://", "https://")):
-            request.path = urlsplit(request.path).path or "/"
-        return super().find_handler(request, **kwargs)
-
-
 def application(services: Services) -> Application:
     """The table, ready to be listened on."""
     routes = [route for route in ROUTES if services.settings.samples.enabled or not route.sample]
     patterns = [(route.method, route.pattern) for route in routes]
-    return Table(
+    return Application(
         [_rule(route, services) for route in routes],
         openapi_document=document_bytes(),
         docs_page=page(),
-        websocket_max_message_size=MAX_FRAME_BYTES,
         default_handler_class=NothingHereHandler,
         default_handler_args={"services": services, "rule": Rule("", Who.ANYBODY, "default"), "patterns": patterns},
     )

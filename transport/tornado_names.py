@@ -1,0 +1,23 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Names of Tornado that it does not promise to keep, all in one place; a test fails when one has changed.
+
+What is filled here directly has been checked by `transport.head`: Tornado's own way checks each field once more.
+"""
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from tornado.httputil import HTTPHeaders
+
+
+@lru_cache(256)
+def _as_written(name: str) -> str:
+    """As `HTTPHeaders` has the keys: Content-Type, Www-Authenticate."""
+    return "-".join([word.capitalize() for word in name.split("-")])
+
+
+def headers_of(fields: Mapping[str, list[str]]) -> HTTPHeaders:
+    """Header fields by their name in lower case, as Tornado's handlers read them."""
+    headers = HTTPHeaders()
+    headers._as_list = {_as_written(name): values for name, values in fields.items()}  # noqa: SLF001
+    return headers
