@@ -11,7 +11,7 @@ import secrets
 from base64 import b64decode
 from collections.abc import Collection, Mapping
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 from structlog.contextvars import bind_contextvars, clear_contextvars
 from tornado.iostream import StreamClosedError
@@ -36,6 +36,7 @@ from models.user import UserId
 from services.authentication import Caller
 from services.fields import check, unknown
 from telemetry import logs, metrics
+from transport.tornado_names import body_has_ended
 
 log = logging.getLogger("glimpse.http")
 access = logging.getLogger(logs.ACCESS)
@@ -44,6 +45,11 @@ access = logging.getLogger(logs.ACCESS)
 class BaseHandler(RefusingHandler):
     """A handler of one path. Subclasses define the methods that the route table names for it."""
 
+    constant_headers: ClassVar[Mapping[str, str]] = {
+        "Content-Type": "application/json",
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
     max_body_bytes = bodies.MAX_BODY_BYTES
     confirmed_by_service: Collection[str] = ()
     """Methods whose service asks where it writes whether the caller's credential still stands."""
@@ -65,11 +71,7 @@ class BaseHandler(RefusingHandler):
     def set_default_headers(self) -> None:
         if not hasattr(self, "request_id"):
             self.request_id = secrets.token_hex(8)
-        self.clear_header("Server")
         self.set_header("X-Request-Id", self.request_id)
-        self.set_header("Content-Type", "application/json")
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Content-Type-Options", "nosniff")
         if hasattr(self, "services"):  # Tornado calls this once before `initialize`
             self._set_origin_headers()
 
@@ -276,7 +278,7 @@ class BaseHandler(RefusingHandler):
 
     def on_connection_close(self) -> None:
         self._closed = True
-        body_ended = self.request._body_future.done()  # noqa: SLF001 - nothing else tells whether the method runs
+        body_ended = body_has_ended(self.request)
         super().on_connection_close()
         self.release()
         if not body_ended:

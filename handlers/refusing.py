@@ -3,15 +3,16 @@
 the refusal at once, and reads and throws away the rest of the body within bounds before it closes.
 """
 
-from tornado.web import RequestHandler, stream_request_body
+from tornado.web import stream_request_body
 
 from handlers import errors
 from models.errors import AppError
 from transport.exchange import Exchange
+from transport.tornado_names import LeanHandler
 
 
 @stream_request_body
-class RefusingHandler(RequestHandler):
+class RefusingHandler(LeanHandler):
     """A handler that can refuse from `prepare` and from `data_received`."""
 
     request_id: str

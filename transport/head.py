@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tornado.httputil import HTTPHeaders
 
 from models.errors import MalformedRequest
-from transport.tornado_names import headers_of
+from transport.fields import headers_of
 
 MAX_LENGTH_DIGITS = 18
 """More bytes than anybody can send; int() takes quadratic time in the digits."""
@@ -63,12 +63,14 @@ def parse(head: bytes) -> Head:
     length = _length(fields, is_1_0=is_1_0)
     host = _host(fields, is_1_0=is_1_0)
     target, named = _origin_form(method, target)
+    if named is not None:
+        host, fields["host"] = named, [named]  # whatever the header says (RFC 9112, 3.2.2)
     return Head(
         method,
         target,
         "HTTP/1.0" if is_1_0 else "HTTP/1.1",
         headers_of(fields),
-        host if named is None else named,
+        host,
         length,
         _is_persistent(fields, is_1_0=is_1_0),
         not is_1_0 and length != 0 and fields.get("expect", [""])[0].lower() == "100-continue",

@@ -5,7 +5,7 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -201,13 +201,13 @@ async def serving(
     limits: Limits | None = None,
     *,
     tls: tuple[ssl.SSLContext, ssl.SSLContext] | None = None,
-    routes: list[Any] | None = None,
+    extra: Mapping[str, type[Base]] | None = None,
 ) -> AsyncIterator[World]:
     """A server for the length of a block; after it no connection may be left."""
     log = Log()
-    handlers = [("/", Hello), ("/echo", Echo), ("/slow", Slow), ("/refuse", Refusing), ("/wait", Waiting)]
-    handlers += [("/pieces", Pieces), ("/big", Big), ("/short", Short)]
-    app = Application([*((path, handler, {"log": log}) for path, handler in handlers), *(routes or [])])
+    handlers = {"/": Hello, "/echo": Echo, "/slow": Slow, "/refuse": Refusing, "/wait": Waiting, "/pieces": Pieces}
+    handlers |= {"/big": Big, "/short": Short, **(extra or {})}
+    app = Application([(path, handler, {"log": log}) for path, handler in handlers.items()])
     server = Server(
         app, limits or Limits(), refusal=lambda error: whole_reply(error, "0" * 16), tls=tls[0] if tls else None
     )
