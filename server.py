@@ -93,6 +93,7 @@ async def drain(listener: Server, activity: Activity, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             await activity.idle()
     await listener.close_all_connections()
+    logs.flush()
 
 
 if __name__ == "__main__":

@@ -39,7 +39,6 @@ from telemetry import logs, metrics
 from transport.tornado_names import body_has_ended
 
 log = logging.getLogger("glimpse.http")
-access = logging.getLogger(logs.ACCESS)
 
 
 class BaseHandler(RefusingHandler):
@@ -310,14 +309,13 @@ def _tell_end(  # noqa: PLR0917 - one place writes the line, two call it
 ) -> None:
     seconds = perf_counter() - started
     metrics.request_ended(method, route, status, error, seconds)
-    access.info(
-        "request",
-        extra={
+    logs.request_ended(
+        {
+            "request_id": request_id,
             "method": method,
             "route": route,
             "status": status,
             "error": error,
             "ms": round(seconds * 1000, 1),
-            "request_id": request_id,
-        },
+        }
     )

@@ -37,6 +37,14 @@ class FixedBody:
         self._left = length
         self.ended = not length
 
+    def pass_by(self, count: int) -> bool:
+        """Whether so many bytes belong to the body whole; they are counted then, and need no `take`."""
+        if count > self._left:
+            return False
+        self._left -= count
+        self.ended = not self._left
+        return True
+
     def take(self, unread: bytearray) -> bytes:
         content = bytes(unread[: self._left]) if len(unread) > self._left else bytes(unread)
         del unread[: len(content)]

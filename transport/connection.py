@@ -32,7 +32,7 @@ from transport.head import parse
 from transport.limits import Limits
 from transport.tls import TlsTransport
 
-RECEIVE_BYTES = 256 * 1024
+RECEIVE_BYTES = 128 * 1024
 READ_AHEAD_BYTES = 64 * 1024
 """Of what cannot be handled yet: then reading pauses."""
 MAX_BLANK_LINES = 8
@@ -130,9 +130,14 @@ class Connection(asyncio.BufferedProtocol):
         if phase is Phase.LINGER:
             self._discard(nbytes)
             return
-        if phase is not Phase.GONE:
-            self._unread += _received[:nbytes]
-            self._advance()
+        if phase is Phase.GONE:
+            return
+        received = _received[:nbytes]
+        if phase is Phase.BODY and not self._unread and not self._waiting and self._passes_by(nbytes):
+            self._deliver(bytes(received))
+            return
+        self._unread += received
+        self._advance()
 
     def eof_received(self) -> bool:
         """True: the connection stays, for the answers to what has been asked."""
@@ -239,7 +244,7 @@ class Connection(asyncio.BufferedProtocol):
             self._set_taking_deadline()
         else:
             self._next()
-        if self.phase is not Phase.GONE:
+        if self._unread or self._eof:
             self._schedule()
 
     # -- the machine --
@@ -387,13 +392,24 @@ class Connection(asyncio.BufferedProtocol):
 
     # -- bodies --
 
+    def _passes_by(self, count: int) -> bool:
+        """Most of a large body needs no copy between here and the handler."""
+        return isinstance(self._body, FixedBody) and self._body.pass_by(count)
+
+    def _deliver(self, content: bytes) -> None:
+        assert self._delegate
+        try:
+            self._wait(self._delegate.data_received(content), self._end_body)
+        except Exception:
+            log.exception("a body could not be taken")
+            self.abort()
+
     def _read_body(self) -> bool:
         assert self._body
         before = len(self._unread)
         content = self._body.take(self._unread) if before else b""
         if content:
-            assert self._delegate
-            self._wait(self._delegate.data_received(content), self._end_body)
+            self._deliver(content)
         else:
             self._end_body()
         if self._eof and len(self._unread) == before and self.phase is Phase.BODY and not self._waiting:
