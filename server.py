@@ -17,7 +17,7 @@ import uvloop
 
 from app.build import DrainDeadline, build, database_ready
 from app.greeting import print_greeting
-from app.listen import Listener, open_sockets, serve_http, serve_rooms
+from app.listen import open_sockets, serve_http, serve_rooms
 from app.workers import ProcessContext, report_failure, stop_event, supervise
 from config.exposure import guard
 from config.load import Config, ConfigError, from_command_line
@@ -27,6 +27,7 @@ from models.shared_counters import SharedCounters
 from services.worker_bus import WorkerBus
 from storage.ownership import owned
 from telemetry import logs
+from transport.server import Server
 
 log = logging.getLogger("glimpse.server")
 
@@ -73,7 +74,7 @@ async def serve(config: Config, context: ProcessContext, stopping: asyncio.Event
         sockets = context.open_sockets()
         listener = serve_http(config, services, sockets, connections)
         await stack.enter_async_context(scraped(sockets.metrics, services, lambda: connections.own))
-        await stack.enter_async_context(serve_rooms(config, services, sockets, listener.max_own, ending.left))
+        await stack.enter_async_context(serve_rooms(config, services, sockets, listener.limits.max_own, ending.left))
         context.on_serving(sockets)
         log.info("started", extra={"host": config.server.host, "port": sockets.port, "pid": os.getpid()})
         await stopping.wait()
@@ -84,7 +85,7 @@ async def serve(config: Config, context: ProcessContext, stopping: asyncio.Event
     log.info("stopped")
 
 
-async def drain(listener: Listener, activity: Activity, seconds: float) -> None:
+async def drain(listener: Server, activity: Activity, seconds: float) -> None:
     """Take no more connections or requests; let running ones end, up to `seconds`."""
     listener.stop()
     activity.stopping = True
@@ -92,6 +93,7 @@ async def drain(listener: Listener, activity: Activity, seconds: float) -> None:
         async with asyncio.timeout(seconds):
             await activity.idle()
     await listener.close_all_connections()
+    logs.flush()
 
 
 if __name__ == "__main__":

@@ -8,43 +8,24 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Any
 
-from tornado.httpserver import HTTPServer
-from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
 
 from app.open_files import FILES_PER_CONNECTION, connections_at_most, own_files
 from app.services import MEGABYTE, sample_settings
 from config.load import Config
 from handlers.application import application
+from handlers.base import refused_unread
 from handlers.samples import room_socket
 from handlers.shared import Services
 from models.shared_counters import SharedCounter
+from services.limits import network
+from transport.limits import Limits
+from transport.server import Server
 
-CHUNK_BYTES = 128 * 1024
-MAX_HEADER_BYTES = 16 * 1024
 LEAST_ROOM_SOCKETS = 16
 
 log = logging.getLogger("glimpse.server")
-
-
-class TakingTurns(socket.socket):
-    """A listening socket of several workers: each takes one connection in a turn of its event loop.
-
-    Tornado takes up to 128 at once, so that the first to wake would have all that wait.
-    """
-
-    _took = False
-
-    def accept(self) -> tuple[socket.socket, Any]:
-        """Raises BlockingIOError, also where this turn's connection has been taken."""
-        if self._took:
-            self._took = False
-            raise BlockingIOError
-        accepted = super().accept()
-        self._took = True
-        return accepted
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,29 +47,6 @@ class Sockets:
             each.close()
 
 
-class Listener(HTTPServer):
-    """An HTTPServer with a bound on its connections: one too many is closed at once, and accepting goes on.
-
-    `max_connections` of all processes that share `counter`, `max_own` of this one.
-    """
-
-    max_connections = 1024
-    max_own = 1024
-    counter = SharedCounter()
-
-    def handle_stream(self, stream: IOStream, address: tuple[str, int]) -> None:
-        self.counter.add(1)
-        if self.counter.total > self.max_connections or self.counter.own > self.max_own:
-            self.counter.add(-1)
-            stream.close()
-        else:
-            super().handle_stream(stream, address)
-
-    def on_close(self, server_conn: object) -> None:
-        super().on_close(server_conn)
-        self.counter.add(-1)
-
-
 def open_sockets(config: Config) -> Sockets:
     """Those of a process that is alone. Raises OSError, whose text says what cannot be had."""
     public = _bound(config.server.port, bare_host(config), "")
@@ -98,9 +56,8 @@ def open_sockets(config: Config) -> Sockets:
 def open_shared_sockets(config: Config) -> list[Sockets]:
     """Those of each worker: all but the metrics are the same for all. Raises OSError."""
     alone = open_sockets(config)
-    public, rooms = ([TakingTurns(fileno=each.detach()) for each in some] for some in (alone.public, alone.rooms))
     metrics = [alone.metrics, *(_open_metrics(config, number) for number in range(1, config.server.workers))]
-    return [Sockets(public, rooms, each) for each in metrics]
+    return [Sockets(alone.public, alone.rooms, each) for each in metrics]
 
 
 def _open_rooms(config: Config) -> list[socket.socket]:
@@ -127,24 +84,27 @@ def _bound(port: int, host: str, purpose: str) -> list[socket.socket]:
         raise OSError(f"cannot listen{purpose} on {host}, port {port}: {error.strerror}") from error
 
 
-def serve_http(config: Config, services: Services, sockets: Sockets, connections: SharedCounter) -> Listener:
-    """A listener on the public sockets, which counts its connections there."""
-    server = config.server
-    listener = Listener(
+def serve_http(config: Config, services: Services, sockets: Sockets, connections: SharedCounter) -> Server:
+    """Listen on the public sockets; `connections` counts those of all processes."""
+    wanted = config.server
+    server = Server(
         application(services),
-        ssl_options=tls(config),
-        chunk_size=CHUNK_BYTES,
-        max_header_size=MAX_HEADER_BYTES,
-        max_buffer_size=MEGABYTE,
-        max_body_size=1 << 62,  # handlers refuse by themselves, so that the client can read why
-        idle_connection_timeout=server.idle_timeout_seconds,
-        body_timeout=server.body_timeout_seconds,
+        Limits(
+            idle_seconds=wanted.idle_timeout_seconds,
+            body_seconds=wanted.body_timeout_seconds,
+            stall_seconds=config.delivery.stall_seconds,
+            min_bytes_per_second=config.uploads.min_bytes_per_second,
+            max_discard_bytes=2 * config.images.max_bytes + MEGABYTE,  # who sends twice too much can still read so
+            max_connections=wanted.max_connections,
+            max_own=connections_at_most(wanted.max_connections, own_files(config)),
+        ),
+        refusal=refused_unread,
+        source=lambda peer: None if services.proxies.trusts(peer) else network(peer),
+        tls=tls(config),
+        counter=connections,
     )
-    listener.max_connections = server.max_connections
-    listener.max_own = connections_at_most(server.max_connections, own_files(config))
-    listener.counter = connections
-    listener.add_sockets(sockets.public)
-    return listener
+    server.listen(sockets.public)
+    return server
 
 
 def serve_rooms(
@@ -175,5 +135,6 @@ def tls(config: Config) -> ssl.SSLContext | None:
     if not config.server.tls.cert:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.options |= ssl.OP_NO_RENEGOTIATION
     context.load_cert_chain(config.server.tls.cert, config.server.tls.key)
     return context

@@ -11,7 +11,6 @@ from config.load import Config
 from config.types import is_loopback
 from handlers.address import Proxies
 from handlers.origins import Origins
-from handlers.refusing import Drain
 from handlers.shared import Activity, HttpSettings, SampleSettings, Services
 from handlers.uploads import BufferBudget
 from models.access_token import AccessTokens
@@ -167,7 +166,6 @@ def wire(config: Config, parts: Parts) -> Services:
         proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
         origins=Origins(frozenset(config.server.cors_origins), normal_origin(config.server.public_url)),
         activity=Activity(),
-        drain=Drain(max_bytes=2 * config.images.max_bytes + MEGABYTE),  # who sends twice too much can still read so
         buffers=BufferBudget(config.uploads.buffer_bytes, parts.counters.buffers),
         unknown_callers=BufferBudget(config.uploads.unknown_caller_max_bytes, parts.counters.unknown_callers),
         settings=http_settings(config),

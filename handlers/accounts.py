@@ -1,11 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registration, activation and the caller's own account: section 1 of the HTTP contract."""
 
-import asyncio
 from contextlib import aclosing
 from dataclasses import asdict
-
-from tornado.iostream import StreamClosedError
 
 from handlers.base import BaseHandler
 from models.errors import NotFound
@@ -64,20 +61,13 @@ class ExportHandler(BaseHandler):
     """GET /v1/me/export: written piece by piece, as fast as the client takes it."""
 
     async def get(self) -> None:
-        stream = self.connection.stream
         async with aclosing(self.services.export.pieces(self.uid)) as pieces:
             piece = await anext(pieces)
             self.set_header("Content-Disposition", f'attachment; filename="glimpse-{self.uid}.json"')
-            try:
-                while piece:
-                    self.write(piece)
-                    self.flush()
-                    async with asyncio.timeout(self.services.settings.stall_seconds):
-                        await asyncio.shield(stream.write(b""))  # Tornado logs an error for a write that is cancelled
-                    piece = await anext(pieces, "")
-            except (TimeoutError, StreamClosedError):
-                self.connection.close()
-                return
+            while piece:
+                self.write(piece)
+                await self.flush_within(self.services.settings.stall_seconds)
+                piece = await anext(pieces, "")
         self.finish()
 
 

@@ -1,65 +1,69 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The route table as a Tornado application, with the description of the interface made beforehand."""
+"""The route table as what the transport gives requests to, with the description of the interface made beforehand."""
 
-from typing import Any
-from urllib.parse import urlsplit
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from tornado.escape import url_unescape
-from tornado.httputil import HTTPServerRequest
-from tornado.routing import Matcher
-from tornado.routing import Rule as TornadoRule
+from tornado.httputil import HTTPConnection, HTTPServerRequest
 from tornado.web import Application
 
 from handlers.docs import page
 from handlers.openapi import document_bytes
 from handlers.routes import ROUTES, Route
 from handlers.shared import Rule, Services, Who
-from handlers.socket import MAX_FRAME_BYTES
 from handlers.system import NothingHereHandler
+from transport.exchange import Exchange
+from transport.tornado_names import Found, HandlerDelegate
 
 
-class OperationMatches(Matcher):
-    """Matches one method of one path; the path's variables become arguments of the handler's method."""
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """A route whose path has variables."""
 
-    def __init__(self, route: Route) -> None:
-        self._method = route.method
-        self._pattern = route.pattern
-
-    def match(self, request: HTTPServerRequest) -> dict[str, dict[str, bytes]] | None:
-        if request.method != self._method:
-            return None
-        found = self._pattern.fullmatch(request.path)
-        if found is None:
-            return None
-        return {
-            "path_kwargs": {name: url_unescape(value, None, plus=False) for name, value in found.groupdict().items()}
-        }
+    pattern: re.Pattern[str]
+    found: Found
 
 
 class Table(Application):
-    """The table as a Tornado application."""
+    """The table: a path without variables is found at once, any other among those of its method and depth."""
 
-    def find_handler(self, request: HTTPServerRequest, **kwargs: Any) -> Any:
-        """As Tornado's, also for a target in absolute form (RFC 9112, section 3.2.2)."""
-        if request.path.startswith(("http://", "https://")):
-            request.path = urlsplit(request.path).path or "/"
-        return super().find_handler(request, **kwargs)
+    def __init__(self, routes: Iterable[Route], services: Services) -> None:
+        super().__init__(openapi_document=document_bytes(), docs_page=page())
+        routes = list(routes)
+        self._plain: dict[tuple[str, str], Found] = {}
+        self._branches: dict[tuple[str, int], list[Branch]] = {}
+        for route in routes:
+            rule = Rule(route.path, route.who, route.limit)
+            found = Found(route.handler, {"services": services, "rule": rule}, {})
+            if "{" in route.path:
+                at = route.method, route.path.count("/")
+                self._branches.setdefault(at, []).append(Branch(route.pattern, found))
+            else:
+                self._plain[route.method, route.path] = found
+        patterns = [(route.method, route.pattern) for route in routes]
+        nowhere = {"services": services, "rule": Rule("", Who.ANYBODY, "default"), "patterns": patterns}
+        self._nowhere = Found(NothingHereHandler, nowhere, {})
+
+    def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HandlerDelegate:  # noqa: ARG002
+        assert isinstance(request_conn, Exchange)
+        return HandlerDelegate(self, request_conn, self.find)
+
+    def find(self, request: HTTPServerRequest) -> Found:
+        """The handler of a request; the path's variables become arguments of its method."""
+        method, path = request.method or "", request.path
+        plain = self._plain.get((method, path))
+        if plain is not None:
+            return plain
+        for branch in self._branches.get((method, path.count("/")), ()):
+            match = branch.pattern.fullmatch(path)
+            if match:
+                variables = {name: url_unescape(value, None, plus=False) for name, value in match.groupdict().items()}
+                return branch.found._replace(path_arguments=variables)  # type: ignore[arg-type]  # bytes, as Tornado's
+        return self._nowhere
 
 
 def application(services: Services) -> Application:
     """The table, ready to be listened on."""
-    routes = [route for route in ROUTES if services.settings.samples.enabled or not route.sample]
-    patterns = [(route.method, route.pattern) for route in routes]
-    return Table(
-        [_rule(route, services) for route in routes],
-        openapi_document=document_bytes(),
-        docs_page=page(),
-        websocket_max_message_size=MAX_FRAME_BYTES,
-        default_handler_class=NothingHereHandler,
-        default_handler_args={"services": services, "rule": Rule("", Who.ANYBODY, "default"), "patterns": patterns},
-    )
-
-
-def _rule(route: Route, services: Services) -> TornadoRule:
-    rule = Rule(route.path, route.who, route.limit)
-    return TornadoRule(OperationMatches(route), route.handler, {"services": services, "rule": rule})
+    return Table([route for route in ROUTES if services.settings.samples.enabled or not route.sample], services)

@@ -11,7 +11,7 @@ import secrets
 from base64 import b64decode
 from collections.abc import Collection, Mapping
 from time import perf_counter
-from typing import Any
+from typing import Any, ClassVar
 
 from structlog.contextvars import bind_contextvars, clear_contextvars
 from tornado.iostream import StreamClosedError
@@ -36,14 +36,19 @@ from models.user import UserId
 from services.authentication import Caller
 from services.fields import check, unknown
 from telemetry import logs, metrics
+from transport.tornado_names import body_has_ended
 
 log = logging.getLogger("glimpse.http")
-access = logging.getLogger(logs.ACCESS)
 
 
 class BaseHandler(RefusingHandler):
     """A handler of one path. Subclasses define the methods that the route table names for it."""
 
+    constant_headers: ClassVar[Mapping[str, str]] = {
+        "Content-Type": "application/json",
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+    }
     max_body_bytes = bodies.MAX_BODY_BYTES
     confirmed_by_service: Collection[str] = ()
     """Methods whose service asks where it writes whether the caller's credential still stands."""
@@ -51,7 +56,7 @@ class BaseHandler(RefusingHandler):
     caller: Caller | None
 
     def initialize(self, services: Services, rule: Rule) -> None:  # type: ignore[override]
-        super().initialize(services.drain)
+        super().initialize()
         self.services = services
         self.rule = rule
         self.caller = None
@@ -65,11 +70,7 @@ class BaseHandler(RefusingHandler):
     def set_default_headers(self) -> None:
         if not hasattr(self, "request_id"):
             self.request_id = secrets.token_hex(8)
-        self.clear_header("Server")
         self.set_header("X-Request-Id", self.request_id)
-        self.set_header("Content-Type", "application/json")
-        self.set_header("Cache-Control", "no-store")
-        self.set_header("X-Content-Type-Options", "nosniff")
         if hasattr(self, "services"):  # Tornado calls this once before `initialize`
             self._set_origin_headers()
 
@@ -107,19 +108,17 @@ class BaseHandler(RefusingHandler):
     async def prepare(self) -> None:
         clear_contextvars()
         bind_contextvars(request_id=self.request_id)
-        if self.request.headers.get("Expect", "").lower() == "100-continue":
-            self.request.headers["Expect"] = "100-continue"  # Tornado compares case
         try:
             if self.services.activity.stopping:
                 raise Unavailable("The server is stopping.")
             await self.admit()
-            if self._has_body():
-                self._replace_method(self._run_confirmed)
+            if self.content_length != 0:
+                setattr(self, (self.request.method or "get").lower(), self._run_confirmed)
         except AppError as error:
-            await self.refuse(error)
+            self.refuse(error)
         except Exception:
             log.exception("a request could not be admitted")
-            await self.refuse(InternalError())
+            self.refuse(InternalError())
 
     async def _run_confirmed(self, *args: str, **kwargs: str) -> None:
         """The handler's own method, unless the caller's credential has ended while the body was on its way."""
@@ -135,9 +134,7 @@ class BaseHandler(RefusingHandler):
         await self.check_rate()
 
     def check_request(self) -> None:
-        """Refuse what cannot be taken from anybody. Raises MalformedRequest, UnsupportedType, CrossSite, TooLarge."""
-        if not self.well_framed():
-            raise MalformedRequest("Where the body ends cannot be told.")
+        """Refuse what cannot be taken from anybody. Raises UnsupportedType, CrossSite, TooLarge."""
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise UnsupportedType("Send the body without a Content-Encoding.")
         if self.services.origins.is_cross_site(self.request.method or "", self.request.headers, self.reached_as):
@@ -185,18 +182,15 @@ class BaseHandler(RefusingHandler):
         if self._closed:
             return
         self.body_bytes += len(chunk)
-        if self.draining:
-            self.throw_away(len(chunk))
-            return
         try:
             await self.take(chunk)
         except AppError as error:
-            await self.refuse(error)
+            self.refuse(error)
         except StreamClosedError:
             return
         except Exception:
             log.exception("a body could not be taken")
-            await self.refuse(InternalError())
+            self.refuse(InternalError())
 
     async def take(self, chunk: bytes) -> None:
         """Keep a piece of the body. Raises TooLarge."""
@@ -265,39 +259,33 @@ class BaseHandler(RefusingHandler):
         # What is no text names nothing: the handler finds that out, after `prepare` had its say about the body.
         return value.decode(errors="replace")
 
+    async def flush_within(self, seconds: float) -> None:
+        """Send what was written, and return when the client has taken it but for what the kernel holds.
+
+        This is how a reply without measure is written: piece by piece, no faster than the client takes it. Raises
+        StreamClosedError for a client that is gone or takes nothing for so long; its connection is cut off then.
+        """
+        sent = self.flush()
+        if not sent.done():
+            await asyncio.wait({sent}, timeout=seconds)
+        if not sent.done():
+            self.connection.close()
+        await sent
+
     def compute_etag(self) -> str | None:
         return None
 
     def on_connection_close(self) -> None:
         self._closed = True
-        body_ended = self.request._body_future.done()  # noqa: SLF001 - nothing else tells whether the method runs
+        body_ended = body_has_ended(self.request)
         super().on_connection_close()
-        self.stop_draining()
         self.release()
         if not body_ended:
             self._end(self.get_status() if self.refused else 499)
 
     def on_finish(self) -> None:
-        self.stop_draining()
         self.release()
         self._end(self.get_status())
-        self._await_taking()
-
-    def _await_taking(self) -> None:
-        """Cut off a client that does not take the reply: Tornado keeps it in memory for as long as it takes."""
-        stream, settings = self.connection.stream, self.services.settings
-        if stream is None or stream.closed() or not stream.writing():
-            return  # a WebSocket has taken its stream along
-        size = int(self._headers.get("Content-Length", "0"))
-        cut = asyncio.get_running_loop().call_later(
-            settings.stall_seconds + size / settings.min_bytes_per_second, stream.close
-        )
-
-        def written(sent: asyncio.Future[None]) -> None:
-            cut.cancel()
-            sent.exception()
-
-        stream.write(b"").add_done_callback(written)
 
     def _end(self, status: int) -> None:
         """The access line, once: route pattern, never the query or a path that may hold a key."""
@@ -305,16 +293,29 @@ class BaseHandler(RefusingHandler):
             return
         self._ended = True
         self.services.activity.end()
-        method, error, seconds = self.request.method or "", self.refused, perf_counter() - self.started
-        metrics.request_ended(method, self.rule.path, status, error.code if error else "", seconds)
-        access.info(
-            "request",
-            extra={
-                "method": method,
-                "route": self.rule.path,
-                "status": status,
-                "error": error.code if error else "",
-                "ms": round(seconds * 1000, 1),
-                "request_id": self.request_id,
-            },
-        )
+        error = self.refused.code if self.refused else ""
+        _tell_end(self.request.method or "", self.rule.path, status, error, self.request_id, self.started)
+
+
+def refused_unread(error: AppError) -> bytes:
+    """The reply to what cannot be read as a request; it is counted and logged as any."""
+    request_id = secrets.token_hex(8)
+    _tell_end("", "", int(errors.STATUS[error.kind]), error.code, request_id, perf_counter())
+    return errors.whole_reply(error, request_id)
+
+
+def _tell_end(  # noqa: PLR0917 - one place writes the line, two call it
+    method: str, route: str, status: int, error: str, request_id: str, started: float
+) -> None:
+    seconds = perf_counter() - started
+    metrics.request_ended(method, route, status, error, seconds)
+    logs.request_ended(
+        {
+            "request_id": request_id,
+            "method": method,
+            "route": route,
+            "status": status,
+            "error": error,
+            "ms": round(seconds * 1000, 1),
+        }
+    )

@@ -2,6 +2,7 @@
 """The only map from an error's kind to an HTTP status, and the only writer of `application/problem+json`."""
 
 import json
+from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
 
@@ -19,6 +20,7 @@ STATUS = {
     Kind.GONE: HTTPStatus.GONE,
     Kind.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     Kind.UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    Kind.HEADERS_TOO_LARGE: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     Kind.RANGE: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
     Kind.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
     Kind.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
@@ -58,6 +60,22 @@ def headers(error: AppError, *, browser: bool) -> dict[str, str]:
 
 def body(error: AppError, request_id: str) -> bytes:
     return json.dumps(problem(error, request_id), ensure_ascii=False).encode()
+
+
+def whole_reply(error: AppError, request_id: str) -> bytes:
+    """The HTTP response to what is no request, after which its connection ends."""
+    content, status = body(error, request_id), STATUS[error.kind]
+    fields = {
+        **headers(error, browser=False),
+        "X-Request-Id": request_id,
+        "Date": formatdate(usegmt=True),
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "Content-Length": str(len(content)),
+        "Connection": "close",
+    }
+    lines = [f"HTTP/1.1 {status} {status.phrase}", *(f"{name}: {value}" for name, value in fields.items())]
+    return "\r\n".join([*lines, "", ""]).encode("ascii") + content
 
 
 def known(error: BaseException | None) -> AppError:

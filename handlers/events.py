@@ -1,12 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Events by long poll and by Server-Sent Events: section 9 of the HTTP contract. WebSocket is in `handlers.socket`."""
 
-import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
-
-from tornado.iostream import StreamClosedError
 
 from handlers.base import BaseHandler
 from handlers.paging import DEFAULT_LIMIT, MAX_LIMIT, number
@@ -30,16 +27,6 @@ def cursor(query: Mapping[str, str]) -> int | None:
 def entry(event: Event) -> str:
     """An event as JSON text."""
     return f'{{"id":{event.event_id},"type":"{event.type}","at":{event.at},"data":{event.data}}}'
-
-
-async def taken(written: asyncio.Future[None]) -> None:
-    """Wait until the client has room for what was written. Raises TimeoutError, and what the write raises."""
-    done, _ = await asyncio.wait({written}, timeout=STALL_SECONDS)
-    if not done:
-        # Not to be cancelled: Tornado looks at it once more when the connection ends.
-        written.add_done_callback(lambda late: late.exception())
-        raise TimeoutError
-    written.result()
 
 
 class FollowingHandler(BaseHandler):
@@ -96,11 +83,7 @@ class EventStreamHandler(FollowingHandler):
     async def _send(self, text: str) -> None:
         """Raises StreamClosedError for a reader that is gone or takes nothing."""
         self.write(text)
-        try:
-            await taken(self.flush())
-        except TimeoutError:
-            self.connection.close()
-            raise StreamClosedError from None
+        await self.flush_within(STALL_SECONDS)
 
 
 def _message(event: Event) -> str:
@@ -111,7 +94,7 @@ def first_frame(message: str | bytes) -> str:
     """The access token of a WebSocket's first frame. Raises InvalidField."""
     try:
         said: Any = json.loads(message)
-    except ValueError:
+    except (ValueError, RecursionError):
         said = None
     token = said.get("access_token") if isinstance(said, dict) and len(said) == 1 else None
     if not isinstance(token, str):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images on their way out: fetching with an exact hand-over, acknowledging, recalling, status and inbox."""
 
-import asyncio
 import logging
 from base64 import b64encode
 
@@ -64,10 +63,10 @@ class ServesImage(BaseHandler):
         self.finish()
 
     async def _stream(self, image: OpenImage, start: int, end: int, *, consumes: bool) -> None:
-        stream, stall_seconds = self.connection.stream, self.services.settings.stall_seconds
-        if stream.closed():
-            return  # while the file was opened; a closed stream has no socket to ask
-        delivery = TcpDelivery(stream)
+        stall_seconds = self.services.settings.stall_seconds
+        if self.connection.closed:
+            return  # while the file was opened; there is no socket to ask any more
+        delivery = TcpDelivery(self.connection.descriptor())
         try:
             while start < end:
                 data = await image.blob.read(start, min(CHUNK_BYTES, end - start))
@@ -77,10 +76,7 @@ class ServesImage(BaseHandler):
                     self.connection.close()
                     return
                 self.write(data)
-                self.flush()
-                # A flush cut short by a close looks like one that went well; a write that follows it does not.
-                async with asyncio.timeout(stall_seconds):
-                    await asyncio.shield(stream.write(b""))  # Tornado logs an error for a write that is cancelled
+                await self.flush_within(stall_seconds)
                 start += len(data)
             if consumes:
                 if not await delivery.completed(stall_seconds):
@@ -92,7 +88,7 @@ class ServesImage(BaseHandler):
             if self.get_status() == 200:
                 metrics.image_fetched(image.message.size)
             self.finish()
-        except (TimeoutError, StreamClosedError):
+        except StreamClosedError:
             self.connection.close()
         finally:
             delivery.close()

@@ -28,7 +28,15 @@ PROBLEM_TYPE = "application/problem+json"
 EXAMPLE_REQUEST_ID = "58ecf3c0ecd192ac"
 
 # What any operation may answer, and what one that knows its caller, or writes to the database, may add.
-ALWAYS = ("malformed_request", "too_large", "unsupported_type", "rate_limited", "internal_error", "unavailable")
+ALWAYS = (
+    "malformed_request",
+    "too_large",
+    "headers_too_large",
+    "unsupported_type",
+    "rate_limited",
+    "internal_error",
+    "unavailable",
+)
 WITH_CALLER = ("unauthenticated",)
 WRITING = ("cross_site", "storage_full")
 READING = {"GET", "HEAD"}

@@ -7,7 +7,6 @@ from enum import Enum, auto
 
 from handlers.address import Proxies
 from handlers.origins import Origins
-from handlers.refusing import Drain
 from handlers.uploads import BufferBudget
 from services.accounts.account_deletion import AccountDeletion
 from services.accounts.activation import Activation
@@ -109,7 +108,6 @@ class Services:
     proxies: Proxies
     origins: Origins
     activity: Activity
-    drain: Drain
     buffers: BufferBudget
     unknown_callers: BufferBudget
     settings: HttpSettings

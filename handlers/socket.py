@@ -4,12 +4,13 @@
 import asyncio
 from time import monotonic
 
-from tornado.websocket import WebSocketClosedError, WebSocketHandler
+from tornado.iostream import StreamClosedError
 
 from handlers.errors import STATUS
-from handlers.events import HEARTBEAT_SECONDS, FollowingHandler, cursor, entry, first_frame, taken
-from models.errors import AppError, Forbidden, MalformedRequest, Unauthenticated, Unavailable
+from handlers.events import HEARTBEAT_SECONDS, STALL_SECONDS, FollowingHandler, cursor, entry, first_frame
+from models.errors import AppError, Forbidden, Unauthenticated, Unavailable
 from services.authentication import Caller
+from transport.websocket import WebSocketClosed, WebSocketHandler
 
 FIRST_FRAME_SECONDS = 10
 MAX_FRAME_BYTES = 4096
@@ -23,6 +24,7 @@ REFUSED = 4000
 class EventSocketHandler(FollowingHandler, WebSocketHandler):
     """GET /v1/events/ws. Who sends no Authorization header says in the first frame who they are."""
 
+    max_message_bytes = MAX_FRAME_BYTES
     following: asyncio.Task[None] | None = None
     frames = 0
     counted_since = 0.0
@@ -35,34 +37,23 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
         await self.check_rate()
 
     async def get(self) -> None:
-        headers = self.request.headers
-        wanted = [word.strip().lower() for word in headers.get("Connection", "").split(",")]
-        if headers.get("Upgrade", "").lower() != "websocket" or "upgrade" not in wanted:
-            raise MalformedRequest("This address speaks WebSocket alone.")
-        if headers.get("Sec-WebSocket-Version") != "13" or not headers.get("Sec-WebSocket-Key"):
-            raise MalformedRequest("Sec-WebSocket-Version 13 and a Sec-WebSocket-Key are needed.")
-        origin = headers.get("Origin")  # browsers name the page's, others need not: RFC 6455, 10.2
+        accepted = self.handshake()
+        origin = self.request.headers.get("Origin")  # browsers name the page's, others need not: RFC 6455, 10.2
         if origin is not None and not self.services.origins.is_welcome(origin, self.reached_as):
             raise Forbidden("Pages of this origin may not open sockets here.")
         self.after = cursor(self.query("after"))
-        await WebSocketHandler.get(self)
-
-    def check_origin(self, origin: str) -> bool:  # noqa: ARG002 - `get` has asked
-        return True
-
-    async def open(self) -> None:
-        self.set_nodelay(True)
         self.introduced: asyncio.Future[Caller] = asyncio.get_running_loop().create_future()
         if self.caller is not None:
             self.introduced.set_result(self.caller)
         self.following = asyncio.create_task(self._follow())
+        self.accept_websocket(accepted, self)
 
     async def on_message(self, message: str | bytes) -> None:
         self._count_frame()
         if not self.introduced.done():
             await self._introduce(message)
 
-    def on_ping(self, data: bytes) -> None:  # noqa: ARG002 - Tornado answers it
+    def on_ping(self, data: bytes) -> None:  # noqa: ARG002 - the transport answers it
         self._count_frame()
 
     def on_pong(self, data: bytes) -> None:  # noqa: ARG002 - that it came is all
@@ -74,13 +65,17 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
         if self.following is not None:
             self.following.cancel()
 
+    def _close(self, code: int, reason: str) -> None:
+        if self.websocket:
+            self.websocket.close(code, reason)
+
     def _count_frame(self) -> None:
         now = monotonic()
         if now > self.counted_since + 60:
             self.frames, self.counted_since = 0, now
         self.frames += 1
         if self.frames > FRAMES_PER_MINUTE:
-            self.close(POLICY, "too many frames")
+            self._close(POLICY, "too many frames")
 
     async def _introduce(self, message: str | bytes) -> None:
         try:
@@ -88,7 +83,7 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
         except AppError as error:
             # A server that cannot tell now must not make the client throw its token away.
             refusal = error if error.kind is Unavailable.kind else Unauthenticated()
-            self.close(_close_code(refusal), refusal.code)
+            self._close(_close_code(refusal), refusal.code)
         else:
             if not self.introduced.done():
                 self.introduced.set_result(caller)
@@ -101,12 +96,12 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
             except TimeoutError:
                 raise Unauthenticated from None
             await self._send_events()
-            self.close(GOING_AWAY, "the server is stopping")
+            self._close(GOING_AWAY, "the server is stopping")
         except AppError as error:
-            self.close(_close_code(error), error.code)
+            self._close(_close_code(error), error.code)
         except TimeoutError:
-            self.close(TRY_LATER, "too slow")
-        except WebSocketClosedError:
+            self._close(TRY_LATER, "too slow")
+        except (WebSocketClosed, StreamClosedError):
             pass
 
     async def _send_events(self) -> None:
@@ -115,16 +110,26 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
         while not reader.closed:
             found = await reader.next(HEARTBEAT_SECONDS)
             for event in found:
-                await taken(self.write_message(entry(event)))
+                await self._send(entry(event))
                 await reader.confirm()
             if not found and not reader.closed:
                 self._ping()
+
+    async def _send(self, text: str) -> None:
+        """Raises TimeoutError for a client that takes nothing, WebSocketClosed, StreamClosedError."""
+        assert self.websocket
+        sent = self.websocket.send(text)
+        if not sent.done():
+            async with asyncio.timeout(STALL_SECONDS):
+                await asyncio.wait({sent})
+        await sent
 
     def _ping(self) -> None:
         if not self.heard:
             raise TimeoutError
         self.heard = False
-        self.ping()
+        assert self.websocket
+        self.websocket.ping()
 
 
 def _close_code(error: AppError) -> int:

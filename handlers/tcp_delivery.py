@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tell whether the peer's TCP has acknowledged the last byte, from the length of the kernel's send queue.
 
-A flush only means that the kernel has the bytes, and closing the connection may hide a reset. So the state is read
+That all is with the kernel says nothing of the peer, and closing the connection may hide a reset. So the state is read
 from a duplicate of the socket, which outlives the connection. See tcp(7), SIOCOUTQ.
 """
 
@@ -11,8 +11,6 @@ import os
 import socket
 import struct
 import termios
-
-from tornado.iostream import IOStream
 
 # The queue is polled, as nothing signals that it is empty: at first often, since most peers acknowledge within
 # milliseconds, then less often, so that a slow peer costs little.
@@ -25,8 +23,9 @@ TCP_CLOSE = 7
 class TcpDelivery:
     """Watches one connection until its peer has acknowledged everything that was written to it."""
 
-    def __init__(self, stream: IOStream) -> None:
-        self._socket = socket.socket(fileno=os.dup(stream.socket.fileno()))
+    def __init__(self, descriptor: int) -> None:
+        """Of the connection's open socket."""
+        self._socket = socket.socket(fileno=os.dup(descriptor))
 
     def close(self) -> None:
         self._socket.close()

@@ -22,6 +22,7 @@ class Kind(Enum):
     CONFLICT = auto()
     GONE = auto()
     TOO_LARGE = auto()
+    HEADERS_TOO_LARGE = auto()
     UNSUPPORTED = auto()
     RANGE = auto()
     INVALID = auto()
@@ -177,6 +178,10 @@ class ContentLost(AppError):
 
 class TooLarge(AppError):
     kind, code, message = Kind.TOO_LARGE, "too_large", "The request is too large."
+
+
+class HeadersTooLarge(AppError):
+    kind, code, message = Kind.HEADERS_TOO_LARGE, "headers_too_large", "The request's head is too large."
 
 
 class ImageTooLarge(AppError):

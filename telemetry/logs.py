@@ -5,15 +5,17 @@ Write them with structlog or with `logging` and `extra`: a constant event text, 
 with `structlog.contextvars` (the request id) joins every line. Not here: what is worth a line.
 """
 
+import asyncio
 import json
 import logging
 import re
 import sys
+import threading
 import traceback
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from functools import partial
-from typing import Any
+from typing import Any, TextIO
 
 import structlog
 from structlog.contextvars import merge_contextvars
@@ -26,6 +28,8 @@ SECRET_KEYS = frozenset(
 )
 ACCESS = "glimpse.access"
 ACCESS_FIELDS = ("request_id", "method", "route", "status", "error", "ms")
+GATHER_SECONDS = 0.05
+MOST_GATHERED = 64
 REDACTED = "[redacted]"
 LONGEST = 500
 """Characters of one value: a line stays readable, and a stranger's text cannot fill the disk."""
@@ -34,6 +38,9 @@ PLAIN = (bool, int, float, type(None))
 # What other libraries and exceptions put into free text: a query string, a run of digits as long as a phone number,
 # a run of letters as long as a key or a hash.
 REVEALING = re.compile(r"(?<=\?)[^\s'\"]+|\d{7,}|[A-Za-z0-9_-]{32,}")
+
+_lines: "AccessLines | None" = None
+"""None where lines are for a terminal."""
 
 Fields = MutableMapping[str, Any]
 
@@ -46,7 +53,7 @@ def configure(level: str, format: str, worker: int | None = None) -> None:  # no
     of_worker = {} if worker is None else {"worker": worker}
     terminal = sys.stderr.isatty()
     console = format == "console" or (format == "auto" and terminal)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = InOrder(sys.stderr)
     handler.setFormatter(
         ProcessorFormatter(
             foreign_pre_chain=[merge_contextvars, ExtraAdder()],
@@ -59,8 +66,8 @@ def configure(level: str, format: str, worker: int | None = None) -> None:  # no
     )
     # No line tells its thread or process, so no record need find out.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
-    access = logging.getLogger(ACCESS)
-    access.handlers, access.propagate = ([], True) if console else ([_access_handler(of_worker)], False)
+    global _lines  # noqa: PLW0603 - as the handlers of `logging` are
+    _lines = None if console else AccessLines(logging.getLevelName(level.upper()), of_worker)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
@@ -73,32 +80,66 @@ def configure(level: str, format: str, worker: int | None = None) -> None:  # no
     )
 
 
-def _access_handler(of_worker: Mapping[str, int]) -> logging.Handler:
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(AccessLine(of_worker))
-    return handler
+def request_ended(fields: Mapping[str, str | int | float]) -> None:
+    """The line of one ended request, with ACCESS_FIELDS: the only line whose cost every request pays.
 
-
-class AccessLine(logging.Formatter):
-    """The JSON line of one ended request: the only line whose cost every request pays.
-
-    Its fields come from closed sets and numbers of ours, so that nothing in it needs to be looked through.
+    Its fields come from closed sets and numbers of ours, so that nothing in it needs to be looked through. As JSON it
+    is gathered with others for up to GATHER_SECONDS; a killed process takes those along.
     """
+    if _lines is None:
+        logging.getLogger(ACCESS).info("request", extra=fields)
+    else:
+        _lines.add(fields)
 
-    def __init__(self, of_worker: Mapping[str, int]) -> None:
-        super().__init__()
+
+def flush() -> None:
+    """Write the lines that have been gathered."""
+    if _lines is not None:
+        _lines.flush()
+
+
+class AccessLines:
+    """JSON lines on their way to stderr. Of one thread, that of the event loop."""
+
+    def __init__(self, level: int, of_worker: Mapping[str, int]) -> None:
+        self._is_off = level > logging.INFO
         self._of_worker = of_worker
+        self._gathered: list[str] = []
 
-    def format(self, record: logging.LogRecord) -> str:
+    def add(self, fields: Mapping[str, str | int | float]) -> None:
+        if self._is_off:
+            return
+        if not self._gathered:
+            self._flush_later()
         line = {
-            "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "event": record.msg,
+            "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
+            "level": "info",
+            "logger": ACCESS,
+            "event": "request",
             **self._of_worker,
+            **fields,
         }
-        known = record.__dict__
-        return json.dumps(line | {name: known[name] for name in ACCESS_FIELDS})
+        self._gathered.append(json.dumps(line))
+        if len(self._gathered) >= MOST_GATHERED:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._gathered:
+            gathered, self._gathered = self._gathered, []
+            sys.stderr.write("\n".join(gathered) + "\n")
+            sys.stderr.flush()
+
+    def _flush_later(self) -> None:
+        asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
+
+
+class InOrder(logging.StreamHandler[TextIO]):
+    """Writes what was gathered before each record."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if threading.current_thread() is threading.main_thread():
+            flush()
+        super().emit(record)
 
 
 def _tame_libraries() -> None:

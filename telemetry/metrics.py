@@ -6,14 +6,19 @@ for. Not here: who asks for the numbers (`handlers.metrics`), and what is only l
 """
 
 import asyncio
+from bisect import bisect_left
 from collections import Counter as Counted
 from collections.abc import Iterable, Mapping
 from functools import cache
+from itertools import accumulate
 from math import nan
 from time import monotonic
 
-from prometheus_client import Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import REGISTRY, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4 as CONTENT_TYPE
+from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 __all__ = ["CONTENT_TYPE"]
 
@@ -26,17 +31,72 @@ LAG_EVERY_SECONDS = 0.25
 # They would double the lines, and say nothing that the process's start does not.
 disable_created_metrics()  # type: ignore[no-untyped-call]
 
-HTTP_REQUESTS = Counter(
-    "glimpse_http_requests_total",
-    "Requests that ended, by the route table's pattern; status 499 when the client left first; error is the code.",
-    ["method", "route", "status", "error"],
-)
-HTTP_REQUEST_SECONDS = Histogram(
-    "glimpse_http_request_seconds",
-    "From a request's headers to its end.",
-    ["method", "route"],
-    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60),
-)
+
+class Requests(Collector):
+    """Requests that ended, counted as plain numbers; what Prometheus reads is made when it asks, of a copy."""
+
+    _labelnames = ("method", "route", "status", "error")
+
+    def __init__(self) -> None:
+        self._counts: Counted[tuple[str, str, str, str]] = Counted()
+
+    def add(self, method: str, route: str, status: int, error: str) -> None:
+        self._counts[method, route, str(status), error] += 1
+
+    def describe(self) -> list[Metric]:
+        return [
+            CounterMetricFamily(
+                "glimpse_http_requests_total",
+                "Requests that ended, by the route table's pattern; status 499 when the client left first; "
+                "error is the code.",
+                labels=self._labelnames,
+            )
+        ]
+
+    def collect(self) -> list[Metric]:
+        [family] = self.describe()
+        assert isinstance(family, CounterMetricFamily)
+        for labels, count in self._counts.copy().items():
+            family.add_metric(labels, count)
+        return [family]
+
+
+class RequestSeconds(Collector):
+    """How long they took, likewise."""
+
+    BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60)
+    _labelnames = ("method", "route")
+
+    def __init__(self) -> None:
+        self._buckets: dict[tuple[str, str], list[int]] = {}
+        self._sums: dict[tuple[str, str], float] = {}
+
+    def add(self, method: str, route: str, seconds: float) -> None:
+        labels = method, route
+        buckets = self._buckets.get(labels)
+        if buckets is None:
+            buckets = self._buckets[labels] = [0] * (len(self.BUCKETS) + 1)
+            self._sums[labels] = 0.0
+        buckets[bisect_left(self.BUCKETS, seconds)] += 1
+        self._sums[labels] += seconds
+
+    def describe(self) -> list[Metric]:
+        about = "From a request's headers to its end."
+        return [HistogramMetricFamily("glimpse_http_request_seconds", about, labels=self._labelnames)]
+
+    def collect(self) -> list[Metric]:
+        [family] = self.describe()
+        assert isinstance(family, HistogramMetricFamily)
+        bounds = [*map(floatToGoString, self.BUCKETS), "+Inf"]
+        for labels, buckets in self._buckets.copy().items():
+            family.add_metric(labels, list(zip(bounds, accumulate(buckets), strict=True)), self._sums[labels])
+        return [family]
+
+
+HTTP_REQUESTS = Requests()
+HTTP_REQUEST_SECONDS = RequestSeconds()
+REGISTRY.register(HTTP_REQUESTS)
+REGISTRY.register(HTTP_REQUEST_SECONDS)
 HTTP_RUNNING = Gauge("glimpse_http_running_requests", "Requests that run now.")
 HTTP_CONNECTIONS = Gauge("glimpse_http_connections", "Connections that are open now.")
 
@@ -111,8 +171,6 @@ _lanes: set[tuple[str, str]] = set()
 _STORAGE_FULL, _STORAGE_FAILED = STORAGE_ERRORS.labels("full"), STORAGE_ERRORS.labels("failed")
 _SMS_SENT, _SMS_FAILED = SMS.labels("sent"), SMS.labels("failed")
 # Looking a child up by its labels costs more than counting does.
-_requests = cache(HTTP_REQUESTS.labels)
-_request_seconds = cache(HTTP_REQUEST_SECONDS.labels)
 _attempts = cache(PUSH_ATTEMPTS.labels)
 _settled = cache(PUSH_SETTLED.labels)
 _call_seconds = cache(PUSH_CALL_SECONDS.labels)
@@ -129,8 +187,8 @@ def exposition() -> bytes:
 def request_ended(method: str, route: str, status: int, error: str, seconds: float) -> None:
     """Count a request. `route` is a pattern of the route table, empty for a path that is not in it."""
     route = route or "unknown"
-    _requests(method, route, status, error).inc()
-    _request_seconds(method, route).observe(seconds)
+    HTTP_REQUESTS.add(method, route, status, error)
+    HTTP_REQUEST_SECONDS.add(method, route, seconds)
 
 
 def image_sent(size: int) -> None:

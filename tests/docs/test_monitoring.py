@@ -26,7 +26,7 @@ SELECTOR = re.compile(r"\b((?:glimpse|process|python)_\w+)(?:\{((?:[^\"}]|\"[^\"
 MATCHER = re.compile(r'(\w+)\s*(?:=~|!~|!=|=)\s*"([^"]*)"')
 OF_PROMETHEUS = {"job", "instance", "le"}
 
-Metric = Counter | Gauge | Histogram
+Metric = Counter | Gauge | Histogram | metrics.Requests | metrics.RequestSeconds
 
 
 def defined() -> dict[str, Metric]:

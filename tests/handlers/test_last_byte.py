@@ -7,7 +7,6 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 
 import pytest
-from tornado.iostream import IOStream
 
 from handlers.tcp_delivery import TcpDelivery
 
@@ -18,8 +17,8 @@ SIZE = 100_000
 class CutIn(TcpDelivery):
     """The receiver acts between the question how much is left and the question whether it is still there."""
 
-    def __init__(self, stream: IOStream, act: Callable[[], None]) -> None:
-        super().__init__(stream)
+    def __init__(self, descriptor: int, act: Callable[[], None]) -> None:
+        super().__init__(descriptor)
         self._act = act
 
     def _dead(self) -> bool:
@@ -62,5 +61,5 @@ async def test_a_receiver_that_resets_at_once_has_what_it_has_acknowledged(
         take(receiver, taken)
         reset(receiver)
 
-    with closing(IOStream(sender)) as stream, closing(CutIn(stream, act)) as delivery:
+    with closing(CutIn(sender.fileno(), act)) as delivery:
         assert await delivery.completed(5) is has_all

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Listening: accepting in turns, how many connections there may be, and one sweep for all their deadlines."""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import socket
+import ssl
+from collections import Counter
+from collections.abc import Callable, Iterable
+
+from tornado.httputil import HTTPServerConnectionDelegate
+
+from models.errors import AppError
+from models.shared_counters import SharedCounter
+from transport.connection import Connection
+from transport.exchange import Peer
+from transport.limits import Limits
+from transport.tls import TlsTransport
+
+SWEEP_SECONDS = 0.25
+FULL_PAUSE_SECONDS = 0.2
+"""After the last descriptor: a listening socket that stays readable would keep the event loop spinning."""
+NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
+
+log = logging.getLogger("glimpse.http")
+
+
+class Server:
+    """The connections of this process.
+
+    `refusal` makes the whole reply to what is no request. `source` tells whom a peer's connections are counted with,
+    or None where they are nobody's own, as a proxy's. `counter` counts with other processes.
+    """
+
+    def __init__(
+        self,
+        app: HTTPServerConnectionDelegate,
+        limits: Limits,
+        *,
+        refusal: Callable[[AppError], bytes],
+        source: Callable[[str], str | None] = str,
+        tls: ssl.SSLContext | None = None,
+        counter: SharedCounter | None = None,
+    ) -> None:
+        self.app = app
+        self.limits = limits
+        self.refusal = refusal
+        self.counter = counter or SharedCounter()
+        self.discarding = 0
+        self._source = source
+        self._tls = tls
+        self._listening: list[socket.socket] = []
+        self._connections: dict[Connection, None] = {}
+        self._idle: dict[Connection, None] = {}
+        self._per_source: Counter[str] = Counter()
+        self._opening: set[asyncio.Task[None]] = set()
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._emptied = asyncio.Event()
+
+    # -- listening --
+
+    def listen(self, sockets: Iterable[socket.socket]) -> None:
+        """Accept on these sockets from now on. They may be shared with other processes."""
+        for each in sockets:
+            each.setblocking(False)
+            self._listening.append(each)
+            asyncio.get_running_loop().add_reader(each, self._accept, each)
+        self._sweep()
+
+    def stop(self) -> None:
+        """Accept no more, and close the listening sockets."""
+        for each in self._listening:
+            asyncio.get_running_loop().remove_reader(each)
+            each.close()
+        self._listening.clear()
+
+    async def close_all_connections(self, seconds: float = 2) -> None:
+        """Close each when what was written to it is sent, and wait for that, but not for long."""
+        for connection in list(self._connections):
+            connection.close()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._connections:
+                    self._emptied.clear()
+                    await self._emptied.wait()
+        for connection in list(self._connections):
+            connection.abort()
+        if self._sweeping:
+            self._sweeping.cancel()
+
+    def _accept(self, listening: socket.socket) -> None:
+        """Take one connection: the next turn of the event loop, or another process, has the next."""
+        try:
+            accepted, address = listening.accept()
+        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+            return
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                self._pause(listening)
+            return
+        accepted.setblocking(False)
+        host = str(address[0]) if address else ""
+        if not self._admits(host):
+            accepted.close()
+            return
+        self._open(accepted, host)
+
+    def _pause(self, listening: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(listening)
+
+        def resume() -> None:
+            if listening in self._listening:
+                loop.add_reader(listening, self._accept, listening)
+
+        loop.call_later(FULL_PAUSE_SECONDS, resume)
+
+    # -- who may have a connection --
+
+    def _admits(self, host: str) -> bool:
+        """Above half use nobody may have more than a quarter; when full, somebody without a request has to go."""
+        limits, total, own = self.limits, self.counter.total, self.counter.own
+        source = self._source(host)
+        crowded = 2 * total >= limits.max_connections or 2 * own >= limits.max_own
+        if crowded and source is not None and self._per_source[source] >= max(1, limits.max_own // 4):
+            return self._make_room(source)
+        if total < limits.max_connections and own < limits.max_own:
+            return True
+        return self._make_room(None)
+
+    def _make_room(self, source: str | None) -> bool:
+        """Close the connection that has been without a request longest, of this source if one is named; who has
+        never made a request goes first.
+        """
+        candidates = [each for each in self._idle if source is None or each.source == source]
+        if not candidates:
+            return False
+        min(candidates, key=lambda each: each.served > 0).drop()
+        return True
+
+    def busy(self, connection: Connection) -> None:
+        """It has a request now."""
+        self._idle.pop(connection, None)
+
+    def idle(self, connection: Connection) -> None:
+        """It has none."""
+        self._idle[connection] = None
+
+    # -- their lives --
+
+    def _open(self, accepted: socket.socket, host: str) -> None:
+        source = self._source(host)
+        connection = Connection(self, Peer(host, "https" if self._tls else "http"), source or "")
+        self._connections[connection] = self._idle[connection] = None
+        self.counter.add(1)
+        if source is not None:
+            self._per_source[source] += 1
+        task = asyncio.get_running_loop().create_task(self._connect(accepted, connection))
+        self._opening.add(task)
+        task.add_done_callback(self._opening.discard)
+
+    async def _connect(self, accepted: socket.socket, connection: Connection) -> None:
+        protocol = TlsTransport(self._tls, connection) if self._tls else connection
+        try:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, accepted)
+        except OSError:
+            accepted.close()
+            self.forget(connection)
+
+    def forget(self, connection: Connection) -> None:
+        """It is no more."""
+        if connection not in self._connections:
+            return
+        del self._connections[connection]
+        self._idle.pop(connection, None)
+        self.counter.add(-1)
+        if connection.source in self._per_source:
+            self._per_source[connection.source] -= 1
+            if not self._per_source[connection.source]:
+                del self._per_source[connection.source]
+        self._emptied.set()
+
+    def _sweep(self) -> None:
+        loop = asyncio.get_running_loop()
+        now = loop.time()
+        for connection in [each for each in self._connections if each.deadline <= now]:
+            connection.expire()
+        self._sweeping = loop.call_later(SWEEP_SECONDS, self._sweep)
