@@ -160,7 +160,9 @@ def chunks(chance: random.Random) -> bytes:
 
 def mutated(raw: bytes, chance: random.Random) -> bytes:
     at = chance.randrange(len(raw))
-    return raw[:at] + chance.choice((b"", b"\0", b"\n", b"\r", b" ", b"\x7f", b"\xff", b":", b";", b"0")) + raw[at + 1 :]
+    return (
+        raw[:at] + chance.choice((b"", b"\0", b"\n", b"\r", b" ", b"\x7f", b"\xff", b":", b";", b"0")) + raw[at + 1 :]
+    )
 
 
 def disagreements(count: int, seed: int) -> tuple[Counter[str], list[bytes]]:
