@@ -2,35 +2,37 @@
 """Can this process do its work now? Names the part that cannot."""
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import select
-
-from models.db.database import Database, DatabaseError, Statement
-from models.db.schema import users
+from models.db.database import Database, DatabaseError, Transaction
+from models.db.tables import leases
 from storage.disk import DiskStore
 
-_ANY = Statement(select(users.c.uid).limit(1))
-# Who asks for health does not wait for long, and takes no answer for a bad one.
 LONGEST_SECONDS = 2.0
+"""Who asks for health does not wait for long, and takes no answer for a bad one."""
+GOOD_SECONDS = 2.0
+"""For so long a write that succeeded is believed: strangers may ask, and each write costs the disk a sync."""
+PROBE = "readiness"
+"""The row of `leases` that is written to. It stands for nothing and is nobody's."""
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+@dataclass(slots=True, eq=False, repr=False, kw_only=True)
 class Health:
-    """Asks the database, the storage and the relay."""
+    """Asks the database, the storage and the relay. `monotonic` gives seconds."""
 
     db: Database
     store: DiskStore
     relay_runs: Callable[[], bool]
+    monotonic: Callable[[], float] = time.monotonic
+    _written_at: float = -GOOD_SECONDS
+    _writing: asyncio.Task[bool] | None = None
 
     async def failing(self) -> list[str]:
         """The parts that do not work: of `database`, `storage`, `relay`."""
         failing = []
-        try:
-            async with asyncio.timeout(LONGEST_SECONDS):
-                await self.db.read(_ANY)
-        except (DatabaseError, TimeoutError):
+        if not await self._takes_writes():
             failing.append("database")
         if not self.store.healthy:
             await self.store.probe()
@@ -39,3 +41,25 @@ class Health:
         if not self.relay_runs():
             failing.append("relay")
         return failing
+
+    async def _takes_writes(self) -> bool:
+        """A database that only answers reads is of no use here. All who ask at once share one write."""
+        if self.monotonic() < self._written_at + GOOD_SECONDS:
+            return True
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write())
+        return await asyncio.shield(self._writing)
+
+    async def _write(self) -> bool:
+        try:
+            async with asyncio.timeout(LONGEST_SECONDS):
+                await self.db.write(_probe)
+        except (DatabaseError, TimeoutError):
+            return False
+        self._written_at = self.monotonic()
+        return True
+
+
+async def _probe(tx: Transaction) -> None:
+    if not await leases.renew(tx, name=PROBE, holder=PROBE):
+        await leases.take(tx, name=PROBE, holder=PROBE)
