@@ -79,3 +79,11 @@ def test_the_index_leads_to_every_page() -> None:
     led_to = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
     pages = {page for page in index.parent.glob("*.md") if page != index}
     assert sorted(page.name for page in pages - led_to) == []
+
+
+def test_each_word_of_the_glossary_is_one_of_the_code() -> None:
+    rows = re.findall(r"^\| (`[^|]*`) \|", (ROOT / "CONTRIBUTING.md").read_text("utf-8"), re.MULTILINE)
+    words = {word.rpartition(".")[2] for row in rows for word in re.findall(r"`([\w.]+)`", row)}
+    code = "\n".join(file.read_text("utf-8") for file in ROOT.glob("[!.]*/**/*.py") if "tests" not in file.parts)
+    assert len(words) > 20
+    assert [word for word in sorted(words) if not re.search(rf"\b{word}\b", code)] == []
