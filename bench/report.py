@@ -25,10 +25,10 @@ class Aim(NamedTuple):
 
 
 AIMS = (
-    Aim("send", "put", "Sending, durable, to nginx's WebDAV PUT, which does not sync", 1.0),
+    Aim("send", "put", "Durable sending to nginx's PUT, which does not sync", 1.0),
     Aim("fetch", "get", "Fetching and consuming to nginx's static GET", 0.5),
     Aim("look", "get", "Fetching with `ack=manual` to nginx's static GET", 0.5),
-    Aim("inbox", "hello", "`GET /v1/inbox` with one image to Tornado's hello world", 0.5),
+    Aim("inbox", "hello", "An inbox of one image to Tornado's hello world", 0.5),
 )
 NAMES = {
     "send": "send an image",

@@ -3,7 +3,8 @@
 
 import asyncio
 import json
-from dataclasses import asdict
+from collections.abc import AsyncIterator
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,10 @@ import pytest
 
 from emulators.apns import running as running_apns
 from emulators.fcm import running as running_fcm
+from emulators.getui import Running as GetuiRunning
 from emulators.getui import running as running_getui
 from emulators.keys import pem
+from emulators.webhook import Running as WebhookRunning
 from emulators.webhook import running as running_webhook
 from models.db.sqlite import migrate
 from ops.doctor import doctor
@@ -143,7 +146,22 @@ async def test_getuis_keys_are_tried(tmp_path: Path) -> None:
         assert "not-the-secret" not in str(told)
 
 
-async def test_a_test_goes_through_each_provider_and_what_is_wrong_is_said_in_words(tmp_path: Path) -> None:
+@dataclass(frozen=True)
+class Vendors:
+    """Emulators, and a server's settings for all of them; `ask` tries its providers."""
+
+    folder: Path
+    getui: GetuiRunning
+    webhook: WebhookRunning
+    push: dict[str, Any]
+    config: Path
+
+    async def ask(self, *arguments: object, status: int = 0) -> dict[str, tuple[str, str]]:
+        return await asyncio.to_thread(said, self.folder, "push", "--config", self.config, *arguments, status=status)
+
+
+@pytest.fixture
+async def vendors(tmp_path: Path) -> AsyncIterator[Vendors]:
     async with running_getui() as getui, running_fcm() as fcm, running_apns() as apns, running_webhook() as webhook:
         push: dict[str, Any] = {
             "getui": {"base_url": getui.base_url, **asdict(getui.state.keys)},
@@ -162,33 +180,40 @@ async def test_a_test_goes_through_each_provider_and_what_is_wrong_is_said_in_wo
         push["getui"]["apps"] = {"other": {**push["getui"], "master_secret": "not-the-secret"}}
         for vendor in (getui, fcm, apns):
             vendor.state.strict = True
-        config = settings(tmp_path, {"push": push})
+        yield Vendors(tmp_path, getui, webhook, push, settings(tmp_path, {"push": push}))
 
-        async def tested(*arguments: object, status: int = 0) -> dict[str, tuple[str, str]]:
-            return await asyncio.to_thread(said, tmp_path, "push", "--config", config, *arguments, status=status)
 
-        told = await tested(status=1)
-        assert {name: told[name][0] for name in told} == dict.fromkeys(
-            ("apns", "fcm", "getui", "log", "ntfy", "webhook"), "ok"
-        ) | {"getui/other": "fail"}
-        assert "auth: refused, code 20001" in told["getui/other"][1]
-        assert "check push.getui.apps.other" in told["getui/other"][1]
-        assert "not-the-secret" not in str(told)
-        assert not (tmp_path / "vapid.pem").exists()
+async def test_a_test_goes_through_each_provider_and_what_is_wrong_is_said_in_words(vendors: Vendors) -> None:
+    told = await vendors.ask(status=1)
 
-        getui.state.cids["phone"] = "online"
-        getui.state.cids["away"] = "stale"
-        to_getui = ("--provider", "getui", "--app", "", "--token")
-        assert (await tested(*to_getui, "phone"))["getui"][1].startswith("took the test")
-        assert (await tested(*to_getui, "away"))["getui"][0] == "warn"
-        assert "calls this token dead" in (await tested(*to_getui, "nobody"))["getui"][1]
-        assert [item["transmission"] for item in getui.state.inbox["phone"]] == ['{"type":"test"}']
-        hook = ("--provider", "webhook", "--token")
-        assert (await tested(*hook, webhook.hook("mine")))["webhook"][0] == "ok"
-        inside = (await tested(*hook, "https://10.0.0.1/x", status=1))["webhook"]
-        assert "push.allow_endpoints" in inside[1]
-        assert "is not configured" in (await tested("--provider", "webpush", status=1))["webpush"][1]
-    config = settings(tmp_path, {"push": {"getui": push["getui"]}})
+    assert {name: told[name][0] for name in told} == dict.fromkeys(
+        ("apns", "fcm", "getui", "log", "ntfy", "webhook"), "ok"
+    ) | {"getui/other": "fail"}
+    assert "auth: refused, code 20001" in told["getui/other"][1]
+    assert "check push.getui.apps.other" in told["getui/other"][1]
+    assert "not-the-secret" not in str(told)
+    assert not (vendors.folder / "vapid.pem").exists()
+    assert "is not configured" in (await vendors.ask("--provider", "webpush", status=1))["webpush"][1]
+
+
+async def test_a_test_to_a_device_is_shown_there_or_said_why_not(vendors: Vendors) -> None:
+    vendors.getui.state.cids |= {"phone": "online", "away": "stale"}
+
+    to_getui = ("--provider", "getui", "--app", "", "--token")
+    assert (await vendors.ask(*to_getui, "phone"))["getui"][1].startswith("took the test")
+    assert (await vendors.ask(*to_getui, "away"))["getui"][0] == "warn"
+    assert "calls this token dead" in (await vendors.ask(*to_getui, "nobody"))["getui"][1]
+    assert [item["transmission"] for item in vendors.getui.state.inbox["phone"]] == ['{"type":"test"}']
+    hook = ("--provider", "webhook", "--token")
+    assert (await vendors.ask(*hook, vendors.webhook.hook("mine")))["webhook"][0] == "ok"
+    inside = (await vendors.ask(*hook, "https://10.0.0.1/x", status=1))["webhook"]
+    assert "push.allow_endpoints" in inside[1]
+
+
+async def test_a_vendor_that_is_not_there_is_said_so(tmp_path: Path) -> None:
+    async with running_getui() as getui:
+        section = {"base_url": getui.base_url, **asdict(getui.state.keys)}
+    config = settings(tmp_path, {"push": {"getui": section}})
     gone = await asyncio.to_thread(failing, tmp_path, "push", "--config", config, "--provider", "getui", "--app", "")
     assert "check the way out" in gone["getui"]
 

@@ -6,33 +6,24 @@ import os
 import shutil
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from models.db.database import SKIPPED_IDS
 from ops.backup import backup
 from ops.doctor import doctor
 from ops.fsck import fsck
 from ops.restore import restore
 from services.maintenance.manifest import facts
 from tests.ops.commands import asked, refused
+from tests.ops.under_load import back_up_under_load, go_on_after_restore
 from tests.support import PATIENCE, ROOT
-from tests.support.engines import ON_MARIADB, Engine, database_of, environment_of
-from tests.support.harness import Person, Server, running, wait_until
+from tests.support.engines import ON_MARIADB, Engine, environment_of
+from tests.support.harness import Server
 from tests.support.mariadb import PASSWORD
-from tests.support.pictures import jpeg, png
 
 pytestmark = ON_MARIADB
-
-
-def send(ann: Person, ben: Person, image: bytes) -> str:
-    reply = ann.send(ben, image)
-    assert reply.status_code == 201, reply.text
-    return reply.headers["message-key"]
 
 
 def listing(folder: Path) -> dict[str, bytes]:
@@ -55,44 +46,15 @@ def saved(used: Path, tmp_path: Path) -> Path:
 def test_what_was_accepted_before_a_backup_under_load_is_there_after_its_restore(
     tmp_path: Path, engine: Engine
 ) -> None:
-    (tmp_path / "old").mkdir()
+    backed_up = back_up_under_load(tmp_path / "old", tmp_path / "backup", nickname="Ben \\' \U0001f600")
+
     (tmp_path / "new").mkdir()
-    with running(tmp_path / "old", {"limits": {"enabled": False}, "inbox": {"max_pending": 100_000}}) as old:
-        ann, ben = old.register("Ann", cid="ann"), old.register("Ben \\' \U0001f600", cid="ben")
-        images = {send(ann, ben, image): image for image in (png(2, 3), jpeg(), png(7, 7))}
-        stop = threading.Event()
-        extra: list[str] = []
-
-        def keep_sending() -> None:
-            while not stop.is_set():
-                extra.append(send(ann, ben, png(1, 1)))
-
-        sending = threading.Thread(target=keep_sending)
-        sending.start()
-        try:
-            wait_until(lambda: len(extra) > 0, what="the first image beside the backup")
-            made = asked(backup, old.data_dir, tmp_path / "backup", "--with-images")
-            accepted = len(extra)
-            wait_until(lambda: len(extra) > accepted, what="an image after the backup")
-        finally:
-            stop.set()
-            sending.join()
-        assert len(images) <= made["images"]["files"] <= len(images) + len(extra)
-        assert (made["images"]["gone"], old.failures()) == (0, [])
     done = asked(restore, tmp_path / "new" / "data", tmp_path / "backup")
+
     assert (done["present"], done["missing"], done["damaged"], done["set_aside"]) == (0, 0, 0, [])
-    assert len(images) <= done["images"] <= made["images"]["files"]
+    assert len(backed_up.images) <= done["images"] <= backed_up.made["images"]["files"]
     assert asked(fsck, tmp_path / "new" / "data")["clean"]
-    with running(tmp_path / "new") as new:
-        ann, ben = replace(ann, server=new), replace(ben, server=new)
-        assert {key: ben.get(key).content for key in images} == images
-        assert int(ann.send(ben, png(1, 1)).headers["message-id"]) > SKIPPED_IDS
-        assert new.register("Eve").uid > SKIPPED_IDS
-        group = ann.request("POST", "/v1/groups", json={"name": "the first one"}).json()
-        assert group["group_id"] > SKIPPED_IDS, "the backup knew no groups, and yet clients may"
-        [(event_seq,)] = database_of(new.data_dir).rows("SELECT event_seq FROM users WHERE uid = ?", ben.uid)
-        assert event_seq > SKIPPED_IDS
-        assert new.failures() == []
+    go_on_after_restore(tmp_path / "new", backed_up)
     assert engine.rows("SHOW TABLES") == []
 
 

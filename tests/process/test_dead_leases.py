@@ -17,7 +17,8 @@ from tests.support.push_vendors import PushVendor, PushVendors, emulated
 
 pytestmark = pytest.mark.usefixtures("engine")
 
-SOON_SECONDS = 5
+SOON_SECONDS = 30
+"""Half of a lease."""
 LEASE = "SELECT lease FROM outbox WHERE state = 'due' AND lease IS NOT NULL"
 
 

@@ -211,15 +211,9 @@ def registered(server: Server, number: str, **fields: str) -> Person:
     return server.register("Ann", phone_num=number, **fields)
 
 
-def test_a_person_leaves_and_what_they_sent_stays_without_a_sender(server: Server) -> None:
+def test_who_has_left_is_let_in_no_more_and_their_names_are_free(server: Server) -> None:
     number = phone_number()
-    ann, ben = registered(server, number, cid="cid-of-ann"), server.register("Ben", cid="cid-of-ben")
-    picture = jpeg()
-    sent = ann.send(ben, picture, caption="from Ann").headers["Message-Key"]
-    waiting = ben.send(ann, jpeg()).headers["Message-Key"]
-    before = set(server.stored_files())
-    cat = server.register("Cat")
-    group = ann.request("POST", "/v1/groups", json={"name": "Three", "members": [ben.uid, cat.uid]}).json()["group_id"]
+    ann = registered(server, number, cid="cid-of-ann")
     secret = {"email": f"{number}@example.org", "password": "correct horse"}
     assert ann.request("PUT", "/v1/me/credentials", json=secret).status_code == 204
     session = server.client.post("/v1/login", json=secret).json()
@@ -232,17 +226,28 @@ def test_a_person_leaves_and_what_they_sent_stays_without_a_sender(server: Serve
     assert server.client.get("/v1/me", headers=token).status_code == 401
     assert server.client.post("/v1/tokens/refresh", json=refresh).status_code == 401
     assert server.client.post("/v1/login", json=secret).status_code == 401
+    assert server.client.post("/v1/signup", json=secret).status_code == 201
+    again = registered(server, number)
+    assert (again.uid > ann.uid, again.phone_hash) == (True, ann.phone_hash)
+    assert again.request("GET", "/v1/inbox").json()["items"] == []
+
+
+def test_a_person_leaves_and_what_they_sent_stays_without_a_sender(server: Server) -> None:
+    ann, ben, cat = server.register("Ann", cid="cid-of-ann"), server.register("Ben", cid="ben"), server.register("Cat")
+    picture = jpeg()
+    sent = ann.send(ben, picture, caption="from Ann").headers["Message-Key"]
+    waiting = ben.send(ann, jpeg()).headers["Message-Key"]
+    before = set(server.stored_files())
+    group = ann.request("POST", "/v1/groups", json={"name": "Three", "members": [ben.uid, cat.uid]}).json()["group_id"]
+
+    assert ann.request("DELETE", "/v1/me").status_code == 204
+
     members = ben.request("GET", f"/v1/groups/{group}").json()["members"]
     assert [(member["uid"], member["role"]) for member in members] == [(ben.uid, "owner"), (cat.uid, "member")]
     assert ben.request("GET", f"/v1/users/{ann.uid}").status_code == 404
     assert ben.send(ann, jpeg()).json()["code"] == "recipient_unavailable"
-    assert ben.status(waiting) | {"message_id": 0, "send_time": 0} == {
-        "message_id": 0,
-        "state": "expired",
-        "send_time": 0,
-        "consumed_at": None,
-        "receivers": [],
-    }
+    ended = {"message_id": 0, "state": "expired", "send_time": 0, "consumed_at": None, "receivers": []}
+    assert ben.status(waiting) | {"message_id": 0, "send_time": 0} == ended
     wait_until(lambda: len(before - set(server.stored_files())) == 1, what="the end of the waiting file")
     [item] = ben.request("GET", "/v1/inbox").json()["items"]
     assert (item["message_key"], item["caption"]) == (sent, "from Ann")
@@ -250,10 +255,6 @@ def test_a_person_leaves_and_what_they_sent_stays_without_a_sender(server: Serve
     fetched = ben.get(sent)
     assert (fetched.status_code, fetched.content) == (200, picture)
     assert "Sender-Uid" not in fetched.headers
-    assert server.client.post("/v1/signup", json=secret).status_code == 201
-    again = registered(server, number)
-    assert (again.uid > ben.uid, again.phone_hash) == (True, ann.phone_hash)
-    assert again.request("GET", "/v1/inbox").json()["items"] == []
     assert left_of(server.database, ann.uid) == []
 
 

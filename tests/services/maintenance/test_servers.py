@@ -25,6 +25,7 @@ from services.leader import DEAD_SECONDS
 from services.maintenance.key_rotation import Rotated, Rotation
 from services.maintenance.keyring_sync import BEAT_SECONDS, LOOK_SECONDS, POLL_SECONDS, KeyringSync
 from storage.ownership import Processes, list_processes
+from tests.support import PATIENCE
 from tests.support.engines import Engine, SqliteEngine, mariadb_server
 from tests.support.interposed import Interposed
 from tests.support.people import add_person
@@ -303,7 +304,7 @@ async def test_a_server_confirms_a_ring_after_all_that_it_wrote_by_the_one_befor
         await asyncio.sleep(0)
         replace_key_ring(server.path, begun(server.keys, [Kind.TOKENS]))
         looking = asyncio.create_task(server.watch.look())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(PATIENCE):
             while server.keys.generation == 1:  # a thread reads the file
                 await asyncio.sleep(0)
                 assert await world.generations() == [1]
