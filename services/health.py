@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Can this process do its work now? Names the part that cannot."""
+"""Whether this process can do its work now, and which part cannot."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from models.db.schema import users
 from storage.disk import DiskStore
 
 _ANY = Statement(select(users.c.uid).limit(1))
-# Who asks for health does not wait for long, and takes no answer for a bad one.
+# Health checks have short timeouts, and take a late answer for a failure.
 LONGEST_SECONDS = 2.0
 
 
