@@ -20,7 +20,7 @@ from app.providers import vapid_key
 from bench.outbox import fill, path_of, relay_over
 from config.load import Config, load
 from models.db.sqlite.engine import SqliteDatabase
-from models.db.tables import measures
+from models.db.tables import gauges
 from tests.support.push_vendors import TITLES, PushVendor, emulated
 
 DEVICES = 1000
@@ -71,7 +71,7 @@ async def drain(config: Config, *, batch_size: int | None) -> tuple[float, float
     async with relay_over(config, batch_size=batch_size) as relay:
         began, processor = perf_counter(), process_time()
         running = asyncio.create_task(relay.run())
-        while await measures.list_backlogs(watch):  # noqa: ASYNC110 - a database tells nobody
+        while await gauges.list_backlogs(watch):  # noqa: ASYNC110 - a database tells nobody
             await asyncio.sleep(0.05)
         took = perf_counter() - began, process_time() - processor
         await relay.stop()

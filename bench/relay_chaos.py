@@ -24,7 +24,7 @@ from bench.outbox import Filled, fill, path_of, relay_over
 from bench.relay import device_tokens
 from config.load import Config, load
 from models.db.sqlite.engine import SqliteDatabase
-from models.db.tables import measures
+from models.db.tables import gauges
 from tests.support.push_vendors import LIMITED, PushVendor, PushVendors, Received, emulated
 
 FAULTS = {"fail": 30, "hang": 10, "reset": 10}
@@ -90,7 +90,7 @@ def kill_and_start(config: Config, limited: Mapping[str, PushVendor], *, until: 
 async def due(config: Config) -> int:
     db = SqliteDatabase(path_of(config))
     try:
-        return sum(lane.count for lane in await measures.list_backlogs(db))
+        return sum(lane.count for lane in await gauges.list_backlogs(db))
     finally:
         await db.close()
 

@@ -24,7 +24,7 @@ class SendImageHandler(BaseHandler):
     confirmed_by_service = ("POST",)
     upload: Upload | None = None
     writer: DiskWriter | None = None
-    room: Reservation | None = None
+    reservation: Reservation | None = None
     key: str | None = None
     repeats = False
     refusal_unless_repeat: AppError | None = None
@@ -67,11 +67,11 @@ class SendImageHandler(BaseHandler):
 
     async def _admit_new(self) -> None:
         await self.check_rate()
-        self.room = self.services.sending.reserve(self.content_length or 0)
+        self.reservation = self.services.sending.reserve(self.content_length or 0)
 
     async def _start_upload(self, boundary: str) -> None:
         settings = self.services.settings
-        self.writer = await self.services.sending.create(self.room) if self.room else None
+        self.writer = await self.services.sending.create(self.reservation) if self.reservation else None
         self.upload = Upload(
             boundary,
             sink=self.writer or HashOnly(),
@@ -105,8 +105,8 @@ class SendImageHandler(BaseHandler):
     async def post(self) -> None:
         self._stop_watch()
         # From here on the upload ends with the use case, not with the connection: a commit is not to be cut.
-        upload, room = self.upload, self.room
-        self.upload = self.room = None
+        upload, reservation = self.upload, self.reservation
+        self.upload = self.reservation = None
         assert upload
         try:
             rest = await upload.end()
@@ -115,8 +115,8 @@ class SendImageHandler(BaseHandler):
             sent = await self._finish(self.caller, upload, rest)
         finally:
             await upload.abort()
-            if room:
-                room.release()
+            if reservation:
+                reservation.release()
         self._tell(sent)
 
     def _tell(self, sent: SentImage) -> None:
@@ -140,9 +140,9 @@ class SendImageHandler(BaseHandler):
     def release(self) -> None:
         self._stop_watch()
         self._forget_unknown_bytes()
-        if self.room is not None:
-            self.room.release()
-            self.room = None
+        if self.reservation is not None:
+            self.reservation.release()
+            self.reservation = None
         if self.upload is not None:
             ending = asyncio.ensure_future(self.upload.abort())
             self.upload = None

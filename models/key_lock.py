@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may change a key ring's file, and who relies on it to stay as it is while they copy what it opens."""
+"""The lock on a key ring's file: exclusive to change it, shared to copy it together with what it decrypts."""
 
 import fcntl
 import os
@@ -11,16 +11,16 @@ from models.keys import KeyRingError
 
 
 class RingInUse(KeyRingError):
-    """Somebody else changes the ring now, or copies what it opens."""
+    """Another process changes the ring now, or copies it."""
 
 
 @contextmanager
 def held(path: Path, *, to_change: bool) -> Iterator[None]:
-    """Keep the ring of this file as it is for the length of the block, but for one's own changes with `to_change`.
+    """Hold the lock on this ring for the length of the block: exclusively with `to_change`, else shared.
 
-    It is the file's directory that is locked, since the file itself is replaced; of a link's, the file that it leads
-    to. The kernel ends it with the process.
-    Raises RingInUse at once rather than wait, OSError.
+    The file's directory is locked, since the file itself is replaced; for a symbolic link, that of its target. The
+    kernel releases the lock with the process.
+    Raises RingInUse instead of waiting, OSError.
     Source: flock(2)
     """
     descriptor = os.open(path.resolve().parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

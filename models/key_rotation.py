@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a key ring changes while its keys are rotated: ring in, ring out; no file, no clock, no table.
+"""The states of a key ring while its keys are rotated: pure functions from ring to ring.
 
 A new key comes into the ring, is known everywhere, comes into use, and then the one before it leaves: so that at each
 moment every server opens and finds what any of them writes. The newest key is the one with the highest number.
@@ -14,7 +14,7 @@ from models.keys import KEY_BYTES, KeyRing
 
 
 class Kind(StrEnum):
-    """What can be rotated: what numbers are sealed with, what they are found by, what tokens are signed with."""
+    """What can be rotated: the key that encrypts numbers, the pepper they are found by, the key that signs tokens."""
 
     PHONES = "phones"
     PEPPER = "pepper"
@@ -25,13 +25,13 @@ NUMBERS = frozenset({Kind.PHONES, Kind.PEPPER})
 
 
 def under_way(ring: KeyRing) -> set[Kind]:
-    """The kinds of which the ring has more than the one key in use."""
+    """The kinds of which the ring has more than one key: their rotation is not finished."""
     keys = {Kind.PHONES: ring.data_keys, Kind.PEPPER: ring.peppers, Kind.TOKENS: ring.token_keys}
     return {kind for kind, of_kind in keys.items() if len(of_kind) > 1}
 
 
 def begun(ring: KeyRing, kinds: Collection[Kind]) -> KeyRing:
-    """With one more key of each kind, which nothing uses yet."""
+    """The ring with one more key of each kind, which nothing uses yet."""
     return replace(
         ring,
         data_keys=_grown(ring.data_keys) if Kind.PHONES in kinds else ring.data_keys,
@@ -42,24 +42,24 @@ def begun(ring: KeyRing, kinds: Collection[Kind]) -> KeyRing:
 
 
 def sealing(ring: KeyRing) -> KeyRing:
-    """The newest keys seal and sign; numbers are found as before."""
+    """The ring that encrypts and signs with its newest keys; numbers are found as before."""
     data_key, token_key = max(ring.data_keys), max(ring.token_keys)
     since = ring.token_since if token_key == ring.token_key else 0
     return replace(ring, data_key=data_key, token_key=token_key, token_since=since, generation=ring.generation + 1)
 
 
 def signing(ring: KeyRing, since: int) -> KeyRing:
-    """Nobody has signed with another token key since then, in milliseconds."""
+    """The ring that records since when (milliseconds) only the newest token key has signed."""
     return replace(ring, token_since=since, generation=ring.generation + 1)
 
 
 def finding(ring: KeyRing) -> KeyRing:
-    """Numbers are found by the newest pepper."""
+    """The ring that finds numbers by its newest pepper."""
     return replace(ring, pepper=max(ring.peppers), generation=ring.generation + 1)
 
 
-def numbers_turned(ring: KeyRing) -> KeyRing:
-    """With the one data key and the one pepper that are in use."""
+def numbers_reencrypted(ring: KeyRing) -> KeyRing:
+    """The ring without the data keys and peppers that are no longer in use."""
     return replace(
         ring,
         data_keys={ring.data_key: ring.data_keys[ring.data_key]},
@@ -68,8 +68,8 @@ def numbers_turned(ring: KeyRing) -> KeyRing:
     )
 
 
-def tokens_turned(ring: KeyRing) -> KeyRing:
-    """With the one token key that signs."""
+def tokens_ended(ring: KeyRing) -> KeyRing:
+    """The ring without the token keys that no longer sign."""
     return replace(
         ring,
         token_keys={ring.token_key: ring.token_keys[ring.token_key]},

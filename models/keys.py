@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The secrets of this server: what numbers are sealed and found with, codes are told by and tokens signed with.
+"""The key ring: the secrets that encrypt and index phone numbers, authenticate codes and sign tokens.
 
-The ring is one JSON file: data keys (AES-256) by id, peppers by version, one code key, token keys (HMAC-SHA256) by
-id. Losing it makes every account's number unreadable and unfindable, so it is made on first start only and belongs in
-every backup. Also here: the random secrets that are handed to people, and what is kept of them.
+It is one JSON file: data keys (AES-256) by id, peppers by version, one code key, token keys (HMAC-SHA256) by id.
+Without it no stored number can be read or found, so it is made on the first start only and belongs in every backup.
+Also here: the random secrets that are handed to people, and what is stored of them.
 """
 
 import base64
@@ -44,11 +44,11 @@ class PhoneDigest(NamedTuple):
 
 @dataclass(slots=True)
 class KeyRing:
-    """`data_keys` and `token_keys` by id, `peppers` by version. A server's changes under it, by `adopt` alone.
+    """`data_keys` and `token_keys` by id, `peppers` by version. A running server's ring changes by `adopt` alone.
 
-    `data_key` seals and `token_key` signs what is new, `pepper` is looked up by; what any of the others has sealed or
-    signed is good as long as it is in the ring. `generation` counts the changes of the file. `token_since`
-    (milliseconds) is since when no server has signed with another token key, 0 while that is not known.
+    `data_key` encrypts and `token_key` signs what is new, `pepper` is the version that numbers are looked up by; what
+    the other keys have encrypted or signed is accepted as long as they are in the ring. `generation` counts the changes
+    of the file. `token_since` (milliseconds): since then no server has signed with another token key; 0 while unknown.
     """
 
     data_keys: Mapping[int, bytes] = field(repr=False)
@@ -62,9 +62,9 @@ class KeyRing:
     token_since: int = 0
 
     def adopt(self, newer: "KeyRing") -> None:
-        """Become that ring, but go on opening what could be opened: a number may have been read before its key went.
+        """Become that ring, but keep the old data keys: a number may have been read before its key was dropped.
 
-        Raises KeyRingError for a ring that is no later state of this one.
+        Raises KeyRingError for a ring that is not a later state of this one.
         """
         if newer.code_key != self.code_key or newer.generation < self.generation:
             raise KeyRingError("The key ring's file is not a later state of the ring in use: restart the server.")
@@ -83,7 +83,7 @@ class KeyRing:
         return prefix + nonce + AESGCM(self.data_keys[self.data_key]).encrypt(nonce, e164.encode(), PURPOSE + prefix)
 
     def decrypt_phone(self, cipher: bytes) -> str:
-        """The E.164 number. Raises KeyRingError when this ring has no key that opens it."""
+        """The E.164 number. Raises KeyRingError when no key of this ring decrypts it."""
         prefix, nonce, sealed = cipher[:ID_BYTES], cipher[ID_BYTES:SEALED_AT], cipher[SEALED_AT:]
         key = self.data_keys.get(int.from_bytes(prefix, "big"))
         try:
@@ -94,7 +94,7 @@ class KeyRing:
             raise KeyRingError("A stored number does not open: this is not the key ring it was sealed with.") from None
 
     def phone_digest(self, phone_hash: str) -> PhoneDigest:
-        """What the number is looked up by now."""
+        """The digest that the number is looked up by now."""
         return PhoneDigest(self.pepper, hmac.digest(self.peppers[self.pepper], phone_hash.encode(), "sha256"))
 
     def phone_digests(self, phone_hash: str) -> dict[int, bytes]:
@@ -103,15 +103,15 @@ class KeyRing:
         return {version: hmac.digest(pepper, text, "sha256") for version, pepper in self.peppers.items()}
 
     def code_hmac(self, activation_id: str, e164: str, code: str) -> bytes:
-        """What is kept of a code: HMAC-SHA256 that binds it to its activation and number."""
+        """What is stored of a code: an HMAC-SHA256 that binds it to its activation and number."""
         return self._mac("code", activation_id, e164, code)
 
     def request_hmac(self, operation: str, body: str) -> bytes:
-        """What is kept of a request that holds a number or a code, both of which a plain hash would give away."""
+        """What is stored of a request that holds a number or a code: both are guessed from a plain hash."""
         return self._mac("request", operation, body)
 
     def public_id(self, uid: int) -> UUID:
-        """What a room calls a person: always the same, and it tells nothing, not even the uid. Made as a UUIDv5 is."""
+        """A person's public id in rooms: stable, and reveals nothing, not even the uid. Has the form of a UUIDv5."""
         return UUID(bytes=self._mac("public id", str(uid))[:16], version=5)
 
     def _mac(self, *parts: str) -> bytes:
@@ -129,10 +129,10 @@ def secret_digest(secret: str) -> bytes:
 
 
 def open_key_ring(path: Path, *, sealed: bytes | None) -> KeyRing:
-    """The ring of that file, which is made when the database holds no number yet.
+    """The ring of this file, which is made when the database holds no number yet.
 
-    `sealed` is any number that the database holds, or None. Raises KeyRingError when the file is damaged or
-    readable by others, when it is missing though it is needed, or when it is not the one that sealed the number.
+    `sealed` is any encrypted number of the database, or None. Raises KeyRingError when the file is damaged or
+    readable by others, when it is missing though the database needs it, or when it does not decrypt that number.
     """
     if not path.exists():
         if sealed is not None:
@@ -145,14 +145,14 @@ def open_key_ring(path: Path, *, sealed: bytes | None) -> KeyRing:
 
 
 def read_key_ring(path: Path) -> KeyRing:
-    """The ring of a file that is there. Raises KeyRingError, OSError."""
+    """The ring of an existing file. Raises KeyRingError, OSError."""
     return parse_key_ring(_read(path), name=str(path))
 
 
 def replace_key_ring(path: Path, ring: KeyRing) -> None:
-    """Put the ring in place of the one in the file, at once and whole; durable when this returns. Raises OSError.
+    """Replace the file's ring in one step; durable when this returns. Raises OSError.
 
-    Nobody else does so meanwhile: what a process that died has left of its own try goes.
+    The caller holds the lock (`models.key_lock`), so drafts that are there are of a process that died, and are removed.
     """
     for left in path.parent.glob(f".{path.name}.*"):
         left.unlink(missing_ok=True)

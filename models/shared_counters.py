@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the workers of one machine count together, so that a bound holds for all of them.
+"""Counters in memory that the workers of one machine share, so that a bound holds for all of them together.
 
-Each process has a slot of its own in every counter and writes no other, so there is no lock that a process could die
-with. Whoever must not exceed a bound adds first, then looks at the total, and takes back what was too much: of two
-who do so at once both may be refused, never both let in.
+Each process has its own slot in every counter and writes no other, so there is no lock that a process could hold when
+it dies. To respect a bound, add first, then compare the total, and subtract again when it is exceeded: two that do so
+at once may both be refused, but never both be admitted.
 """
 
 from array import array
@@ -13,11 +13,11 @@ from mmap import mmap
 
 SLOT_BYTES = 8
 LASTING = "stored"
-"""What is still there when the process that counted it is not."""
+"""The one counter whose value outlives the process: stored bytes stay on the disk."""
 
 
 class SharedCounter:
-    """A sum of whole numbers, one of each process; `own` is this process's."""
+    """The sum of one integer per process; `own` is this process's."""
 
     __slots__ = ("_own", "_slots")
 
@@ -43,9 +43,9 @@ class SharedCounter:
 
 @dataclass(frozen=True, slots=True)
 class SharedCounters:
-    """Every counter there is, as one process writes it. Without arguments: of a process that is alone.
+    """All counters, as seen by one process. Without arguments: those of a process that is alone.
 
-    `reserved`, `unwritten`, `rooms` and `stored` belong to `storage.space`; the budgets are bytes in memory.
+    `reserved`, `unwritten`, `uploads` and `stored` belong to `storage.space`; the budgets are bytes in memory.
     """
 
     number: int = 0
@@ -55,11 +55,11 @@ class SharedCounters:
     unknown_callers: SharedCounter = field(default_factory=SharedCounter)
     reserved: SharedCounter = field(default_factory=SharedCounter)
     unwritten: SharedCounter = field(default_factory=SharedCounter)
-    rooms: SharedCounter = field(default_factory=SharedCounter)
+    uploads: SharedCounter = field(default_factory=SharedCounter)
     stored: SharedCounter = field(default_factory=SharedCounter)
 
     def forget(self) -> None:
-        """The process that wrote here is no more: what it held is free."""
+        """Reset the slots of a process that has died: what it held is free."""
         for name, counter in self._by_name().items():
             if name != LASTING:
                 counter.own = 0
@@ -72,7 +72,7 @@ _NAMES = [each.name for each in fields(SharedCounters) if each.name != "number"]
 
 
 def map_shared_counters(count: int) -> list[SharedCounters]:
-    """The counters of `count` processes that are to be forked, in memory that all of them share."""
+    """The counters of `count` processes that are forked later, in shared memory."""
     slots = memoryview(mmap(-1, SLOT_BYTES * count * len(_NAMES))).cast("q")
     rows = {name: slots[at * count : (at + 1) * count] for at, name in enumerate(_NAMES)}
     return [

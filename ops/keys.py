@@ -20,7 +20,7 @@ from models.key_rotation import Kind
 from models.private_files import KEY_RING
 from ops.opening import as_json, explained, of_a_server, opened_database, print_json, settings
 from services.leader import LEASE_SECONDS, Lease
-from services.maintenance.key_rotation import Foreseen, Rotated, Rotation, Say
+from services.maintenance.key_rotation import Planned, Rotated, Rotation, Say
 from storage.ownership import is_owned
 
 
@@ -60,18 +60,18 @@ def rotate(
     wanted = [kind for kind in Kind if chosen[kind]] or list(Kind)
     config = settings(file, data_dir)
     with explained():
-        foreseen = asyncio.run(_foresee(config, wanted))
+        planned = asyncio.run(_dry_run(config, wanted))
         if dry_run:
-            _report(foreseen, as_json=as_json, dry_run=True)
+            _report(planned, as_json=as_json, dry_run=True)
             return
         if not yes:
-            click.confirm(f"{_plan(foreseen)}. Go on?", abort=True, err=True)
+            click.confirm(f"{_plan(planned)}. Go on?", abort=True, err=True)
         with _bar() as say:
             rotated = asyncio.run(_rotate(config, wanted, say, at_once=at_once))
     _report(rotated, as_json=as_json, dry_run=False)
 
 
-async def _foresee(config: Config, wanted: Collection[Kind]) -> Foreseen:
+async def _dry_run(config: Config, wanted: Collection[Kind]) -> Planned:
     async with opened_database(config) as db:
         return await _rotation(config, db, lambda _step, _done, _total: None).dry_run(wanted)
 
@@ -123,15 +123,15 @@ def _bar() -> Iterator[Say]:
         yield lambda step, done, total: bar.update(task, description=step, completed=done, total=total or None)
 
 
-def _plan(foreseen: Foreseen) -> str:
-    verb = "Go on with the rotation of" if foreseen.resumed else "Rotate"
-    return f"{verb} {', '.join(foreseen.kinds)}; {foreseen.numbers} phone numbers are gone through"
+def _plan(planned: Planned) -> str:
+    verb = "Go on with the rotation of" if planned.resumed else "Rotate"
+    return f"{verb} {', '.join(planned.kinds)}; {planned.numbers} phone numbers are gone through"
 
 
-def _report(said: Foreseen | Rotated, *, as_json: bool, dry_run: bool) -> None:
+def _report(said: Planned | Rotated, *, as_json: bool, dry_run: bool) -> None:
     if as_json:
         print_json({"dry_run": dry_run, **asdict(said)})
-    elif isinstance(said, Foreseen):
+    elif isinstance(said, Planned):
         click.echo(f"{_plan(said)}.")
     else:
         click.echo(

@@ -90,7 +90,7 @@ def delete(file: Path | None, data_dir: Path | None, *, who: str, yes: bool, dry
     """
     config = settings(file, data_dir)
     with explained():
-        uid, found = asyncio.run(_foresee(config, who))
+        uid, found = asyncio.run(_dry_run(config, who))
         if not dry_run:
             if not yes:
                 click.confirm(f"Erase the account {uid} for good?", abort=True, err=True)
@@ -129,7 +129,7 @@ async def _disable(config: Config, who: str, *, disabled: bool) -> tuple[int, bo
         return uid, await set_disabled(db, uid, disabled=disabled, now=now_ms())
 
 
-async def _foresee(config: Config, who: str) -> tuple[int, dict[str, int]]:
+async def _dry_run(config: Config, who: str) -> tuple[int, dict[str, int]]:
     """Who is meant, and what would go."""
     async with opened_database(config) as db:
         uid = await _uid(config, db, who)

@@ -110,7 +110,7 @@ class Events:
         self._readers: defaultdict[int, set[Reader]] = defaultdict(set)
         self._newest: dict[int, int] = {}
         self._counter = readers or SharedCounter()
-        self._tell_neighbours = tell_workers
+        self._tell_workers = tell_workers
         self._stopped = False
         db.tell(self._grown_by_commit)
 
@@ -193,8 +193,8 @@ class Events:
 
     def _grown_by_commit(self, uids: set[int]) -> None:
         self.wake(uids)
-        if self._tell_neighbours is not None:
-            self._tell_neighbours(uids)
+        if self._tell_workers is not None:
+            self._tell_workers(uids)
 
     def _wake_behind(self, uid: int, newest: int) -> None:
         for reader in self._readers.get(uid, ()):

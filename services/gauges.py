@@ -1,11 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is looked up only when the metrics are asked for: how the parts stand now. Counting is done where it happens."""
+"""Metrics that are looked up when they are scraped. Counters are incremented where things happen."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from models.db.database import Database, DatabaseError
-from models.db.tables import measures
+from models.db.tables import gauges
 from storage.disk import DiskStore
 from telemetry import metrics
 
@@ -20,7 +20,7 @@ class Gauges:
     clock: Callable[[], int]
 
     async def measure(self) -> None:
-        """Bring the gauges up to date. Raises nothing: a part that does not answer is a number too."""
+        """Bring the gauges up to date. Raises nothing: a part that does not answer is shown as such."""
         metrics.STORAGE_HEALTHY.set(self.store.healthy)
         metrics.STORED_BYTES.set(self.store.stored_bytes)
         for (provider, app), state in self.breakers().items():
@@ -28,11 +28,11 @@ class Gauges:
         try:
             await self._ask_database()
         except DatabaseError:
-            metrics.database_silent()
+            metrics.database_unavailable()
 
     async def _ask_database(self) -> None:
-        backlogs = await measures.list_backlogs(self.db)
-        ended = await measures.ended_bytes(self.db)
+        backlogs = await gauges.list_backlogs(self.db)
+        ended = await gauges.ended_bytes(self.db)
         now = self.clock()
         due = {(lane.provider, lane.app): (lane.count, max(0, now - lane.oldest_at) / 1000) for lane in backlogs}
         metrics.database_answered(due=due, pending_bytes=max(0, self.store.stored_bytes - ended))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Can this process do its work now? Names the part that cannot."""
+"""Whether this process can do its work now, and which part cannot."""
 
 import asyncio
 import time
@@ -11,7 +11,7 @@ from models.db.tables import leases
 from storage.disk import DiskStore
 
 LONGEST_SECONDS = 2.0
-"""Who asks for health does not wait for long, and takes no answer for a bad one."""
+"""Health checks have short timeouts, and take a late answer for a failure."""
 GOOD_SECONDS = 2.0
 """For so long a write that succeeded is believed: strangers may ask, and each write costs the disk a sync."""
 PROBE = "readiness"

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One process of many does a piece of work for all, and another takes over when it is gone.
+"""Leader election: one process of many does a piece of work for all, and another takes over when it dies.
 
-Whoever holds a lease counts up in its row; whoever waits for it looks on, by a clock of their own that never jumps. So
-neither the clocks of machines nor the database's have to agree.
+The holder of a lease increments a counter in its row. The others measure, each by its own monotonic clock, how long the
+counter has not changed, so the clocks of machines and database need not agree.
 """
 
 import asyncio
@@ -16,15 +16,15 @@ from functools import partial
 from models.db.database import Database, DatabaseError
 from models.db.tables import leases
 
-HOLDS = 5
-"""How often a lease is held anew in its time."""
+RENEWALS = 5
+"""Renewals in the lifetime of a lease: four in a row may fail before it is lost."""
 
 LEASE_SECONDS = 10.0
 """A holder that has not renewed for so long has lost its lease: longer than a pause of its process or a slow commit,
 short enough that nobody misses its work."""
 
 DEAD_SECONDS = 30.0
-"""A server that has not shown for so long that it lives does not count any more."""
+"""A server without a heartbeat for so long is taken for dead: longer than any pause of a living one."""
 
 NEVER = -math.inf
 """Before every moment of a monotonic clock, whose zero means nothing."""
@@ -33,10 +33,10 @@ log = logging.getLogger("glimpse.leases")
 
 
 class FailureDetector:
-    """How long each of some things has looked the same. `monotonic` gives seconds.
+    """Decides who has died: those whose mark has not changed for `seconds`. `monotonic` gives seconds.
 
-    A pause between two looks counts for a third of `seconds` at most: the database may have been away for everybody,
-    and who lives must have a moment to say so.
+    The time between two calls counts for a third of `seconds` at most: if the database was away, it was away for
+    everybody, and the living need time to renew their mark.
     """
 
     def __init__(self, seconds: float, monotonic: Callable[[], float]) -> None:
@@ -46,7 +46,7 @@ class FailureDetector:
         self._seen: dict[str, tuple[Hashable, float]] = {}
 
     def of(self, marks: Mapping[str, Hashable]) -> set[str]:
-        """Those of them that have looked the same for that long, told how all of them look at this moment."""
+        """The names whose mark has not changed for `seconds`. `marks` holds the current mark of every name."""
         now = self._monotonic()
         passed, self._looked_at = min(now - self._looked_at, self._seconds / 3), now
         before, self._seen = self._seen, {}
@@ -57,10 +57,10 @@ class FailureDetector:
 
 
 class Lease:
-    """A process's share in one lease. It is lost after `seconds` without a `renew`; `monotonic` gives seconds.
+    """One process's claim to a lease, lost after `seconds` without a `renew`. `monotonic` gives seconds.
 
-    Two processes may both believe that they hold it for a moment, when one was stopped in the middle of its work: what
-    is done under it must bear that.
+    When a process was suspended in the middle of its work, two may briefly believe that they hold the lease: work done
+    under it must tolerate that.
     """
 
     def __init__(
@@ -76,13 +76,13 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        """Whether nobody else can have it at this moment."""
+        """Whether this process holds the lease, and no other can hold it now."""
         return self._monotonic() < self._until
 
     async def renew(self) -> bool:
-        """Keep the lease, or take it if it is free or its holder has died: to be called several times in `seconds`.
+        """Renew the lease, or take it if it is free or its holder has died; call this several times in `seconds`.
 
-        Whether it is held. Raises DatabaseError: then it is held as long as it was to be.
+        Returns whether it is held. Raises DatabaseError; the lease is then held until the end of its current time.
         """
         began = self._monotonic()
         if await self._keep() or await self._take():
@@ -92,7 +92,7 @@ class Lease:
         return self.held
 
     async def run(self, taken: Callable[[], None]) -> None:
-        """Keep it, or wait for it, until cancelled; `taken` is told each time that it has become held."""
+        """Renew the lease, or wait for it, until cancelled; `taken` is called each time it is acquired."""
         while True:
             before = self.held
             try:
@@ -104,10 +104,10 @@ class Lease:
             if self.held and not before:
                 log.info("a lease is taken", extra={"lease": self._name})
                 taken()
-            await asyncio.sleep(self._seconds / HOLDS)
+            await asyncio.sleep(self._seconds / RENEWALS)
 
     async def release(self) -> None:
-        """Let another have it at once. Raises DatabaseError: then they wait for its end."""
+        """Give the lease up at once. Raises DatabaseError; the others then wait until it has run out."""
         self._until = NEVER
         if self._holder:
             await self._db.write(partial(leases.release, name=self._name, holder=self._holder))
@@ -121,7 +121,7 @@ class Lease:
         if found is not None and not is_silent:
             self._holder = ""
             return False
-        # Known from before it is written: should the answer be lost, the next call finds out.
+        # Remembered before it is written: if the answer is lost, the next call finds out.
         self._holder = secrets.token_hex(16)
         if found is None:
             return await self._db.write(partial(leases.take, name=self._name, holder=self._holder))

@@ -115,9 +115,9 @@ class Sending:
         """Whether this person has used this Idempotency-Key for an image within a day."""
         return await idempotency.is_used(self.db, OPERATION, str(uid), key, self.clock())
 
-    async def create(self, room: Reservation) -> DiskWriter:
+    async def create(self, reservation: Reservation) -> DiskWriter:
         """A place for the bytes of an image on its way."""
-        return await self.store.create(room)
+        return await self.store.create(reservation)
 
     def draft(self, fields: Mapping[str, str], header: HeaderReader, size: int) -> ImageDraft:
         """What the form says, checked. Raises InvalidField, MissingImage, UnsupportedImage, ImageDimensions."""

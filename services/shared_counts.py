@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Counts in fixed windows of time that hold for every process and machine of one database, and over restarts.
+"""Rate counters in the database: fixed windows that hold for all processes and machines, and across restarts.
 
-Where the database is away nothing is let in. What is counted stands there as a keyed digest, never in clear. The
-window is told by each machine's clock: where clocks differ, they count for different windows around its end.
+While the database is away nothing is admitted. Keys are stored as keyed digests, never in clear. Each machine computes
+the window from its own clock: around the end of a window, machines whose clocks differ count in different ones.
 """
 
 from collections import OrderedDict
@@ -32,8 +32,8 @@ class Slot(NamedTuple):
 class SharedCounts:
     """The counts of one database. `clock` gives milliseconds.
 
-    A slot that was found full is refused from memory until its window ends: who goes on trying asks nothing of the
-    database. The `MAX_SPENT` newest are remembered.
+    A slot that was found full is refused from memory until its window ends, so that repeated attempts cost the
+    database nothing. The `MAX_SPENT` newest are remembered.
     """
 
     db: Database

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The other workers of this machine, and what is called across to them after a commit: who has something new to read,
-that pushes are due, and that an image has ended.
+"""Datagrams between the workers of one machine, sent after a commit: whose event logs have grown, that pushes are due,
+that an image has ended.
 
-A call only wakes. It may be heard twice, and a neighbour that is too busy to take it never hears it: whoever waits
-asks the database every few seconds by itself.
+A datagram only wakes its receiver. It may arrive twice, and a worker whose socket buffer is full never gets it: whoever
+waits also polls the database every few seconds.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ MOST_AT_ONCE = 64
 
 
 class WorkerBus:
-    """`inbox` is this worker's own socket, `others` lead to the rest. Without arguments: nobody is there."""
+    """`inbox` is this worker's own socket, `others` lead to the other workers. Without arguments there are none."""
 
     def __init__(self, inbox: socket.socket | None = None, others: Sequence[socket.socket] = ()) -> None:
         self._inbox = inbox
@@ -39,7 +39,7 @@ class WorkerBus:
         wake_relay: Callable[[], None],
         wake_retention: Callable[[], None],
     ) -> None:
-        """Call these whenever a neighbour says so, on the event loop that runs, until `close`."""
+        """Call these on the running event loop whenever another worker sends word, until `close`."""
 
         def hear(inbox: socket.socket) -> None:
             for said in _heard(inbox):
@@ -53,7 +53,7 @@ class WorkerBus:
             asyncio.get_running_loop().add_reader(self._inbox, hear, self._inbox)
 
     def close(self) -> None:
-        """Hear nothing more."""
+        """Receive nothing more."""
         if self._inbox is not None:
             asyncio.get_running_loop().remove_reader(self._inbox)
 
@@ -98,7 +98,7 @@ def _heard(inbox: socket.socket) -> Iterator[dict[str, Any]]:
 
 
 def connect_workers(count: int) -> list[WorkerBus]:
-    """As many workers that hear each other, to be forked after this; who takes a dead one's place takes its sockets."""
+    """The buses of `count` workers that are forked later; the successor of a dead worker inherits its sockets."""
     pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(count)]
     for end in (end for pair in pairs for end in pair):
         end.setblocking(False)

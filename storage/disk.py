@@ -54,16 +54,16 @@ class DiskStore:
 
     @property
     def receiving(self) -> bool:
-        """Whether an upload is on its way, here or beside: from its reservation until it gives its room back."""
-        return self._space.rooms > 0
+        """Whether an upload runs in any process of this machine: from its reservation until its release."""
+        return self._space.uploads > 0
 
     def reserve(self, n_bytes: int) -> Reservation:
-        """Promise room for one upload; `with` gives back what is not stored. Raises StorageFull."""
+        """Reserve space for one upload; `with` releases what is not stored. Raises StorageFull."""
         return self._space.reserve(n_bytes)
 
-    async def create(self, room: Reservation) -> DiskWriter:
-        """A writer for one image, into this room. Touches nothing yet."""
-        return DiskWriter(self._tree, self._threads, room)
+    async def create(self, reservation: Reservation) -> DiskWriter:
+        """A writer for one image, using this reservation. Opens no file yet."""
+        return DiskWriter(self._tree, self._threads, reservation)
 
     async def open(self, key: str) -> Blob | None:
         """The image, or None. Its first bytes are in the page cache then, so that reading them takes no thread."""

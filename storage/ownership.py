@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who has a data directory: one server, or one restore, at a time; and which of the server's processes are alive.
+"""The locks on a data directory: one server or restore at a time; and which of the server's processes are alive.
 
-Commands that run beside a server do not ask.
+Commands that run beside a server do not take them.
 """
 
 import fcntl
@@ -22,14 +22,14 @@ TRIES, PAUSE_SECONDS = 5, 0.02
 
 
 class NotYours(Exception):
-    """The data directory cannot be had. The text says what to do."""
+    """The data directory is locked or half restored. The text says what to do."""
 
 
 @contextmanager
 def owned(data_dir: Path, *, restoring: bool = False) -> Iterator[None]:
-    """Have this directory alone for the length of the block; the kernel ends it with the process.
+    """Lock this directory for the length of the block; the kernel releases the lock with the process.
 
-    A directory in which a restore was cut off is had by a restore only. Raises NotYours, OSError.
+    After a restore that was cut off, only another restore gets the lock. Raises NotYours, OSError.
     Source: flock(2)
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -45,7 +45,7 @@ def owned(data_dir: Path, *, restoring: bool = False) -> Iterator[None]:
 
 
 def is_owned(data_dir: Path) -> bool:
-    """Whether a server or a restore has this directory now. Raises OSError."""
+    """Whether a server or a restore holds the lock now. Raises OSError."""
     try:
         descriptor = private_files.open_unlinked(data_dir / LOCK)
     except FileNotFoundError:
@@ -60,7 +60,7 @@ def is_owned(data_dir: Path) -> bool:
 
 
 def _locked(descriptor: int) -> bool:
-    """Whether the lock could be had: who only asks about it, in `is_owned`, is gone in no time."""
+    """Whether the lock was acquired; an `is_owned` that holds it for a moment is waited for."""
     for _ in range(TRIES):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much may still be written: free space, the ceiling on stored bytes, and what is promised to uploads.
+"""How much may still be written: free space, the ceiling on stored bytes, and what uploads have reserved.
 
-Belongs to the event loop's thread. The workers of one machine see each other's promises (`models.shared_counters`);
-machines that share a store see what each has written, and the floor of free space is there for the rest.
+Used on the event loop's thread. The workers of one machine see each other's reservations (`models.shared_counters`);
+machines that share a store only see what the others have written, and the floor of free space covers the difference.
 """
 
 import os
@@ -42,22 +42,22 @@ class Space:
         return self.counters.unwritten.total
 
     @property
-    def rooms(self) -> int:
-        return self.counters.rooms.total
+    def uploads(self) -> int:
+        return self.counters.uploads.total
 
     def reserve(self, n_bytes: int) -> "Reservation":
-        """Promise room for an upload. Raises StorageFull."""
-        room = Reservation(self)
-        room.grow(n_bytes)
-        room.open()
-        return room
+        """Reserve space for an upload. Raises StorageFull."""
+        reservation = Reservation(self)
+        reservation.grow(n_bytes)
+        reservation.open()
+        return reservation
 
     def forget(self, n_bytes: int) -> None:
-        """So many stored bytes have gone."""
+        """So many stored bytes were removed."""
         self.counters.stored.add(-min(n_bytes, self.stored))
 
     def check(self) -> None:
-        """Raise StorageFull if more is promised than there is room for. One statvfs, about 2 µs."""
+        """Raise StorageFull if more is reserved than there is space for. One statvfs, about 2 µs."""
         disk = os.statvfs(self._root)
         floor = min(self._min_free_bytes, int(disk.f_blocks * disk.f_frsize * FLOOR_SHARE))
         if disk.f_bavail * disk.f_frsize - self.unwritten < floor:
@@ -67,7 +67,7 @@ class Space:
 
 
 class Reservation:
-    """What one upload may write. As a context manager it gives back at its end what is not stored."""
+    """Space for one upload. As a context manager it releases at its end what is not stored."""
 
     __slots__ = ("_open", "_reserved", "_space", "_unwritten")
 
@@ -78,9 +78,9 @@ class Reservation:
         self._open = False
 
     def open(self) -> None:
-        """Count among the rooms that somebody holds, until `release`."""
+        """Count as a running upload until `release`."""
         self._open = True
-        self._space.counters.rooms.add(1)
+        self._space.counters.uploads.add(1)
 
     def __enter__(self) -> "Reservation":
         return self
@@ -89,7 +89,7 @@ class Reservation:
         self.release()
 
     def grow(self, n_bytes: int) -> None:
-        """Ask for more. Raises StorageFull; what was promised before then still is."""
+        """Reserve more. Raises StorageFull, and keeps what was reserved before."""
         self._add(n_bytes, n_bytes)
         try:
             self._space.check()
@@ -98,12 +98,12 @@ class Reservation:
             raise
 
     def cover(self, n_bytes: int) -> None:
-        """Grow as far as the next `n_bytes` were not promised yet. Raises StorageFull."""
+        """Grow so that the next `n_bytes` are reserved. Raises StorageFull."""
         if n_bytes > self._unwritten:
             self.grow(n_bytes - self._unwritten)
 
     def wrote(self, n_bytes: int) -> None:
-        """These bytes are on the disk: its free space counts them from now on."""
+        """These bytes are on the disk, whose free space counts them from now on."""
         self._add(0, -n_bytes)
 
     def stored(self, n_bytes: int) -> None:
@@ -112,11 +112,11 @@ class Reservation:
         self._add(-n_bytes, 0)
 
     def release(self) -> None:
-        """Give back the promise. May be called again."""
+        """Release the rest. May be called again."""
         self._add(-self._reserved, -self._unwritten)
         if self._open:
             self._open = False
-            self._space.counters.rooms.add(-1)
+            self._space.counters.uploads.add(-1)
 
     def _add(self, reserved: int, unwritten: int) -> None:
         self._reserved += reserved

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The threads that wait for the disk, and what the errors they meet say to a caller."""
+"""The threads that wait for the disk, and the translation of the system's errors into ours."""
 
 import asyncio
 import errno
@@ -22,7 +22,7 @@ Ts = TypeVarTuple("Ts")
 
 
 class DiskThreads:
-    """A small pool of its own, so that a slow disk delays nothing but the disk.
+    """A small pool of its own, so that a slow disk delays only the store.
 
     `healthy` is false from an I/O error until a probe write has succeeded.
     """
@@ -32,14 +32,14 @@ class DiskThreads:
         self.healthy = True
 
     async def run(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
-        """Run a blocking call in a thread. A cancelled caller leaves it running to its end.
+        """Run a blocking call in a thread. If the caller is cancelled, the call still runs to its end.
 
         Raises StorageFull and StorageError for what the system refuses.
         """
         return await asyncio.shield(self.start(call, *args))
 
     def start(self, call: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
-        """`run`, for a caller that must know what became of a call it no longer waits for."""
+        """As `run`, for callers that must learn the result even after they stop waiting."""
         return asyncio.get_running_loop().run_in_executor(self._pool, self._explained, call, *args)
 
     def close(self) -> None:

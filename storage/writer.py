@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One image on its way to the disk: written, hashed, then linked under its key or forgotten."""
+"""Writes one image: bytes are written and hashed, then linked under the key or discarded."""
 
 import hashlib
 import threading
@@ -12,15 +12,15 @@ from storage.tree import TemporaryFile, Tree, write_all
 
 
 class DiskWriter:
-    """Takes the bytes of one image. Nothing is opened before the first byte; `size` counts those on the disk.
+    """Takes the bytes of one image. No file is opened before the first byte; `size` counts the bytes written.
 
-    Call `abort` in the end, whatever happened: after a `commit` that returned it does nothing.
+    Callers must call `abort` at the end in every case; after a `commit` that returned it does nothing.
     """
 
-    def __init__(self, tree: Tree, threads: DiskThreads, room: Reservation) -> None:
+    def __init__(self, tree: Tree, threads: DiskThreads, reservation: Reservation) -> None:
         self._tree = tree
         self._threads = threads
-        self._room = room
+        self._reservation = reservation
         self._hash = hashlib.sha256()
         self._file: TemporaryFile | None = None
         self._linked: str | None = None
@@ -32,21 +32,21 @@ class DiskWriter:
 
     @property
     def sha256(self) -> bytes:
-        """The digest of the bytes so far; not to be asked while a write runs."""
+        """The digest of the bytes so far. Must not be read while a write runs."""
         return self._hash.digest()
 
     async def write(self, data: bytes | list[bytes]) -> None:
         """Write and hash one batch in one visit to a thread; one call at a time.
 
-        Takes more room than was reserved if need be. Raises StorageFull, StorageError (also after `abort`).
+        Reserves more space if needed. Raises StorageFull, StorageError (also after `abort`).
         """
         batch = b"".join(data) if isinstance(data, list) else data
         if not batch:
             return
-        self._room.cover(len(batch))
+        self._reservation.cover(len(batch))
         self._begun = True
         await self._threads.run(self._write, batch)
-        self._room.wrote(len(batch))
+        self._reservation.wrote(len(batch))
 
     async def commit(self, key: str, rest: bytes = b"") -> None:
         """Write the rest and make the image durable under its key, in one visit to a thread.
@@ -56,15 +56,15 @@ class DiskWriter:
         `abort`.
         """
         path_of(key)
-        self._room.cover(len(rest))
+        self._reservation.cover(len(rest))
         self._begun = True
         await self._threads.run(self._commit, key, rest)
         self._begun, self._linked = False, None
-        self._room.wrote(len(rest))
-        self._room.stored(self.size)
+        self._reservation.wrote(len(rest))
+        self._reservation.stored(self.size)
 
     async def abort(self) -> None:
-        """Leave nothing, unless `commit` has returned. May be called at any time, and again."""
+        """Discard everything, unless `commit` has returned. May be called at any time, and again."""
         self._ended = True
         if self._begun:
             await self._threads.run(self._abort)

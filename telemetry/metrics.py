@@ -270,7 +270,7 @@ def database_answered(*, due: Mapping[tuple[str, str], tuple[int, float]], pendi
     PENDING_BYTES.set(pending_bytes)
 
 
-def database_silent() -> None:
+def database_unavailable() -> None:
     """Show that it said nothing: an old number would look like a new one."""
     DATABASE_HEALTHY.set(0)
     PENDING_BYTES.set(nan)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a person leaves: nobody gets into the account from the first commit on, and then nothing of it is kept.
+"""Deletes accounts: the first commit closes the account, the following ones erase its data.
 
-The first transaction closes the account and frees its number; what is left of a big one goes in short transactions.
-Whatever cuts them off, `finish_all` goes on: retention calls it by and by, also after a crash.
+The first transaction ends every credential and frees the number; the rest is erased in short transactions. If they are
+interrupted, retention continues with `finish_all`, also after a crash.
 """
 
 import logging
@@ -19,7 +19,7 @@ from models.user import User, UserId
 from services import membership
 from services.expiry import BATCH_WAITS, expire
 
-log = logging.getLogger("glimpse.leaving")
+log = logging.getLogger("glimpse.account_deletion")
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
@@ -42,7 +42,7 @@ class AccountDeletion:
             return await users.hold(tx, uid) and await self._close(tx, await users.get(tx, uid))
 
         closed = await self.db.write(unit)
-        fault.point("after_leaving_closed")
+        fault.point("after_account_closed")
         if closed:
             try:
                 await finish(self.db, UserId(uid), self.clock)
@@ -52,7 +52,7 @@ class AccountDeletion:
         return closed
 
     async def dry_run(self, uid: int) -> dict[str, int]:
-        """What would go, by table and column. Raises NotFound."""
+        """How many rows would be deleted or cleared, by table and column. Raises NotFound."""
         user = await users.get(self.db, uid)
         return {rule.name: await erasure.count(self.db, rule, uid=user.uid) for rule in erasure.RULES}
 
@@ -70,9 +70,9 @@ class AccountDeletion:
 
 
 async def finish_all(db: Database, clock: Callable[[], int]) -> int:
-    """Erase what is left of closed accounts, the oldest 200; how many are gone with that.
+    """Erase what is left of closed accounts, the oldest 200; returns how many are gone.
 
-    One that cannot be erased does not keep the others. Raises DatabaseError after them.
+    A failure does not stop the others. Raises DatabaseError at the end when there was one.
     """
     erased, failure = 0, None
     for uid in await erasure.list_leaving(db, limit=BATCH_ROWS):
@@ -97,12 +97,12 @@ async def finish(db: Database, uid: UserId, clock: Callable[[], int]) -> None:
     async def erase(tx: Transaction) -> bool:
         return await erasure.erase(tx, uid=uid)
 
-    # What was under way while the account was being erased, its own last requests too, is found by the next round.
+    # Rows written while the account was being erased, by its own last requests too, are found by the next round.
     erased = False
     while not erased:
         await membership.leave_all(db, uid, clock)
         while await db.write(expire_some):
-            fault.point("after_leaving_step")
+            fault.point("after_erasure_step")
         for rule in erasure.RULES:
             if rule is not erasure.MEMBERSHIPS:
                 await _apply(db, uid, rule)
@@ -114,4 +114,4 @@ async def _apply(db: Database, uid: UserId, rule: Rule) -> None:
         return await erasure.apply(tx, rule, uid=uid, limit=BATCH_ROWS)
 
     while await db.write(unit):
-        fault.point("after_leaving_step")
+        fault.point("after_erasure_step")

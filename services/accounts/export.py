@@ -22,7 +22,7 @@ JSON_TEXTS = ("body", "data")
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Export:
-    """Writes down what is kept. `clock` gives milliseconds."""
+    """Writes the document. `clock` gives milliseconds."""
 
     db: Database
     keys: KeyRing

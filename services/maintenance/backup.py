@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A backup beside running servers: the database at one moment, then the keys, then the images of that database.
+"""Backs up running servers: a snapshot of the database, then the keys, then the images that the snapshot names.
 
-In this order: every image that was accepted by the moment is in it, unless its receiver was quicker.
+In this order, so that every image accepted by the moment of the snapshot is in the backup, unless it was fetched since.
 """
 
 import asyncio
@@ -61,7 +61,7 @@ async def back_up(places: Places, folder: Path, *, with_images: bool, now: int, 
     while not await asyncio.to_thread(_copy_beside_rotation, places, tables, folder, say):
         say("waiting for keys rotate")
         await asyncio.sleep(LOOK_SECONDS)
-    # What a file of statements holds, only a server can say: there the original is asked.
+    # A dump cannot be queried: the schema and the images are read from the original.
     copied = isinstance(places.database, Path)
     database = folder / DATABASE if copied else places.database
     schema = (await engine.inspect(database)).version
@@ -75,7 +75,7 @@ async def back_up(places: Places, folder: Path, *, with_images: bool, now: int, 
 
 
 def _copy_beside_rotation(places: Places, tables: Sequence[str], folder: Path, say: Say) -> bool:
-    """Copy a database and the ring that opens all of it; False while keys are being rotated."""
+    """Copy the database with the key ring that decrypts it; False while keys are being rotated."""
     try:
         with held(places.keys, to_change=False):
             _copy(places, tables, folder, say)
@@ -102,7 +102,7 @@ def _copy(places: Places, tables: Sequence[str], folder: Path, say: Say) -> None
 
 
 async def _examine(db: Database, folder: Path, *, thoroughly: bool) -> None:
-    """A backup that could not be restored is none. To write a database out, its server has read all of it."""
+    """Refuse a backup that could not be restored. A dump needs no check: its server has read every row to write it."""
     damages = await integrity.list_damages(db) if thoroughly else []
     if damages:
         raise Unusable(f"the database is damaged: {damages[0]}; run: python -m ops fsck")
@@ -123,7 +123,7 @@ async def _copy_images(db: Database, source: Path, target: Path, say: Say) -> Im
 
 
 def _take_images(kept: Sequence[Kept], source: Path, target: Path) -> list[int]:
-    """Link or copy images; the bytes of each that was there."""
+    """Link or copy images; returns the size of each that was there."""
     sizes = []
     shards = set()
     for image in kept:

@@ -33,7 +33,7 @@ KINDS = (DAMAGED, MISSING, WRONG_SIZE, WRONG_CONTENT, UNREADABLE, ORPHAN, MISCOU
 
 @dataclass(slots=True)
 class Report:
-    """What was looked at, how often each kind of problem was found, up to 20 examples of each, and what was mended.
+    """What was checked, how often each kind of problem was found, up to 20 examples of each, and what was repaired.
 
     Examples are message ids, uids, outbox ids, keys of files, or SQLite's own words.
     """
@@ -51,7 +51,7 @@ class Report:
 
     @property
     def left(self) -> int:
-        """How many problems were found and not mended."""
+        """How many problems were found and not repaired."""
         return sum(self.problems.values()) - sum(self.repaired.values())
 
     def found(self, kind: str, example: int | str) -> None:
@@ -68,9 +68,10 @@ class Report:
 class Fsck:
     """One run over one store and its database, which may be in use.
 
-    `repair` mends what is found: an image whose file is missing or wrong ends as lost, a wrong file goes to
-    `corrupt`, a file without a row is removed, counters are set to what is there, pushes of no message are erased.
-    Unreadable files stay: the disk may be mended. A damaged database is reported and nothing else is looked at.
+    With `repair`, an image whose file is missing or wrong ends as lost, a wrong file is moved to `corrupt`, a file
+    without a row is removed, counters are recounted, pushes without a message are deleted. Unreadable files stay: the
+    disk may recover. A damaged database is reported and nothing else is checked. `on_step` is told what is checked, and
+    how much of it is done.
     """
 
     db: Database
@@ -82,7 +83,7 @@ class Fsck:
     _report: Report = field(init=False, default_factory=Report)
 
     async def run(self) -> Report:
-        """Look at everything once."""
+        """Check everything once."""
         self.on_step("database", 0)
         for line in await self._damages():
             self._report.found(DAMAGED, line)

@@ -2,8 +2,8 @@
 """Rotating keys beside running servers: each step leaves every number readable and everybody able to get in.
 
 A new key comes into the ring and every server confirms it; then it comes into use, and every server confirms that; then
-numbers are turned to it; then the one before it leaves. The ring's file and the rows say how far that is: a run that
-was cut off anywhere is gone on with by the next.
+numbers are reencrypted with it; then the one before it leaves. The ring's file and the rows record how far that is, so
+that the next run continues one that was cut off anywhere.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ Say = Callable[[str, int, int], None]
 
 @dataclass(slots=True)
 class Rotated:
-    """What a run has done, in rows. `resumed`: it has gone on with a rotation that was begun before, and no more."""
+    """What a run has done, in rows. `resumed`: it only continued a rotation that an earlier run had begun."""
 
     kinds: tuple[Kind, ...]
     resumed: bool
@@ -54,7 +54,7 @@ class Rotated:
 
 
 @dataclass(frozen=True, slots=True)
-class Foreseen:
+class Planned:
     """What a run would do, and how many people's numbers it would go through."""
 
     kinds: tuple[Kind, ...]
@@ -92,13 +92,13 @@ class Rotation:
         self._monotonic = monotonic
         self._failures = FailureDetector(DEAD_SECONDS, monotonic)
 
-    async def dry_run(self, wanted: Collection[Kind]) -> Foreseen:
+    async def dry_run(self, wanted: Collection[Kind]) -> Planned:
         """What `run` would do. Changes nothing. Raises KeyRingError, DatabaseError, OSError."""
         ring = read_key_ring(self._path)
         left = await self._under_way(ring)
         kinds = _ordered(left or wanted)
         numbers = await reencryption.count_people(self._db) if NUMBERS & set(kinds) else 0
-        return Foreseen(kinds, bool(left), numbers)
+        return Planned(kinds, bool(left), numbers)
 
     async def run(self, wanted: Collection[Kind]) -> Rotated:
         """Rotate what is wanted, or finish the rotation that was begun before, whatever is wanted.
@@ -110,7 +110,7 @@ class Rotation:
             ring, done = await self._begin(wanted)
             ring = await self._bring_into_use(ring)
             if NUMBERS & set(done.kinds):
-                await self._turn_numbers(ring, done)
+                await self._reencrypt_numbers(ring, done)
         if Kind.TOKENS in done.kinds:
             await self._end_tokens()
         return done
@@ -130,7 +130,7 @@ class Rotation:
         return ring, Rotated(_ordered(left or wanted), bool(left))
 
     async def _bring_into_use(self, ring: KeyRing) -> KeyRing:
-        """Seal and sign with the newest keys, which every server knows."""
+        """Let every server encrypt and sign with the newest keys, which all of them know by now."""
         used = key_rotation.sealing(ring)
         if (used.data_key, used.token_key) != (ring.data_key, ring.token_key):
             ring = self._change(used)
@@ -139,13 +139,13 @@ class Rotation:
             ring = self._change(key_rotation.signing(ring, self._clock()))
         return ring
 
-    async def _turn_numbers(self, ring: KeyRing, done: Rotated) -> None:
-        """Everything that is stored of numbers under the newest key and pepper, and the ones before dropped."""
-        await self._turn_people(ring, done)
+    async def _reencrypt_numbers(self, ring: KeyRing, done: Rotated) -> None:
+        """Bring every stored number under the newest key and pepper, and drop those before."""
+        await self._reencrypt_people(ring, done)
         if ring.pepper != max(ring.peppers):
             ring = self._change(key_rotation.finding(ring))
         await self._confirmed(ring)
-        await self._turn_activations(ring, done)
+        await self._reencrypt_activations(ring, done)
         prefix = _prefix(ring)
         wanted = Wanted(prefix, min(ring.peppers), ring.pepper)
         left = await reencryption.count_due(self._db, wanted)
@@ -153,40 +153,40 @@ class Rotation:
         if left:
             raise KeyRingError(f"{left} numbers were stored under a key from before meanwhile: run this again.")
         if key_rotation.under_way(ring) & NUMBERS:
-            ring = self._change(key_rotation.numbers_turned(ring))
+            ring = self._change(key_rotation.numbers_reencrypted(ring))
         await self._confirmed(ring)
         await self._drop_digests(ring, done)
 
-    async def _turn_people(self, ring: KeyRing, done: Rotated) -> None:
+    async def _reencrypt_people(self, ring: KeyRing, done: Rotated) -> None:
         wanted = Wanted(_prefix(ring), ring.pepper, max(ring.peppers))
-        total, after, closed = await reencryption.count_due(self._db, wanted), 0, _Closed()
+        total, after, undecryptable = await reencryption.count_due(self._db, wanted), 0, _Undecryptable()
         while uids := await reencryption.list_due(self._db, wanted, after=after, limit=BATCH_ROWS):
 
-            async def unit(tx: Transaction, uids: list[UserId] = uids) -> _Closed:
-                return await _turn(tx, ring, uids)
+            async def unit(tx: Transaction, uids: list[UserId] = uids) -> _Undecryptable:
+                return await _reencrypt(tx, ring, uids)
 
-            closed += await self._db.write(unit)
+            undecryptable += await self._db.write(unit)
             after = uids[-1]
             done.numbers += len(uids)
             self._say("numbers", done.numbers, max(total, done.numbers))
             await asyncio.sleep(PAUSE_SECONDS)
-        closed.check()
+        undecryptable.check()
 
-    async def _turn_activations(self, ring: KeyRing, done: Rotated) -> None:
-        total, after, closed = await reencryption.count_activations(self._db), "", _Closed()
+    async def _reencrypt_activations(self, ring: KeyRing, done: Rotated) -> None:
+        total, after, undecryptable = await reencryption.count_activations(self._db), "", _Undecryptable()
         while True:
 
-            async def unit(tx: Transaction, after: str = after) -> tuple[str, int, _Closed]:
-                return await _turn_some_activations(tx, ring, after)
+            async def unit(tx: Transaction, after: str = after) -> tuple[str, int, _Undecryptable]:
+                return await _reencrypt_some_activations(tx, ring, after)
 
             after, count, more = await self._db.write(unit)
             if not after:
                 break
-            closed += more
+            undecryptable += more
             done.activations += count
             self._say("activations", done.activations, max(total, done.activations))
             await asyncio.sleep(PAUSE_SECONDS)
-        closed.check()
+        undecryptable.check()
 
     async def _drop_digests(self, ring: KeyRing, done: Rotated) -> None:
         async def unit(tx: Transaction) -> int:
@@ -198,14 +198,14 @@ class Rotation:
             await asyncio.sleep(PAUSE_SECONDS)
 
     async def _end_tokens(self) -> None:
-        """Wait until nothing that was signed with the token key before is good any more, and drop that key."""
+        """Wait until every token of the previous key has expired, and drop that key."""
         while (left := self._tokens_left_ms()) > 0:
             self._say("old tokens end", (TOKENS_MS - left) // 1000, TOKENS_MS // 1000)
             await asyncio.sleep(min(WAIT_SECONDS, left / 1000))
         with held(self._path, to_change=True):
             ring = read_key_ring(self._path)
             if Kind.TOKENS in key_rotation.under_way(ring):
-                ring = self._change(key_rotation.tokens_turned(ring))
+                ring = self._change(key_rotation.tokens_ended(ring))
             await self._confirmed(ring)
 
     def _tokens_left_ms(self) -> int:
@@ -220,7 +220,7 @@ class Rotation:
         return ring
 
     async def _confirmed(self, ring: KeyRing) -> None:
-        """Wait until each server that runs goes by this ring; a new one reads it by itself. Raises KeyRingError."""
+        """Wait until every running server has adopted this ring. Raises KeyRingError when one does not in time."""
         until = self._monotonic() + self._confirm_seconds
         while behind := await self._count_behind(ring):
             if self._monotonic() > until:
@@ -231,20 +231,20 @@ class Rotation:
     async def _count_behind(self, ring: KeyRing) -> int:
         found = await heartbeats.list_all(self._db)
         if self._db.shared:
-            dead = self._failures.of({server.server_id: server.beats for server in found})
+            dead = self._failures.of({server.server_id: server.heartbeats for server in found})
             return sum(server.key_generation != ring.generation for server in found if server.server_id not in dead)
         return int(self._server_runs() and [server.key_generation for server in found] != [ring.generation])
 
 
 @dataclass(slots=True)
-class _Closed:
-    """Numbers that no key of the ring opens: how many, and the first one's name."""
+class _Undecryptable:
+    """Numbers that no key of the ring decrypts: how many, and a description of the first."""
 
     count: int = 0
     name: str = ""
 
-    def __add__(self, other: "_Closed") -> "_Closed":
-        return _Closed(self.count + other.count, self.name or other.name)
+    def __add__(self, other: "_Undecryptable") -> "_Undecryptable":
+        return _Undecryptable(self.count + other.count, self.name or other.name)
 
     def check(self) -> None:
         """Raises KeyRingError when there are any."""
@@ -252,19 +252,19 @@ class _Closed:
             raise KeyRingError(DOES_NOT_OPEN.format(count=self.count, name=self.name))
 
 
-async def _turn(tx: Transaction, ring: KeyRing, uids: Collection[UserId]) -> _Closed:
-    """Seal these people's numbers with the key in use, and let them be found by the newest pepper too."""
-    closed = _Closed()
+async def _reencrypt(tx: Transaction, ring: KeyRing, uids: Collection[UserId]) -> _Undecryptable:
+    """Encrypt these people's numbers with the key in use, and add the digest under the newest pepper."""
+    undecryptable = _Undecryptable()
     for uid, before in await reencryption.read_ciphers(tx, uids):
         try:
             e164 = ring.decrypt_phone(before)
         except KeyRingError:
-            closed += _Closed(1, f"that of person {uid}")
+            undecryptable += _Undecryptable(1, f"that of person {uid}")
             continue
         if before[:ID_BYTES] != _prefix(ring):
             await reencryption.set_cipher(tx, uid=uid, before=before, cipher=ring.encrypt_phone(e164))
         await _index(tx, ring, uid, phone_hash(e164))
-    return closed
+    return undecryptable
 
 
 async def _index(tx: Transaction, ring: KeyRing, uid: UserId, hashed: str) -> None:
@@ -275,24 +275,24 @@ async def _index(tx: Transaction, ring: KeyRing, uid: UserId, hashed: str) -> No
     try:
         await phone_index.insert_beside(tx, uid=uid, version=newest, digest=digest, source=ring.pepper)
     except UniqueViolation:
-        return  # who registered since the pepper is in the ring has this row
+        return  # whoever registered since the pepper was added has this row
 
 
-async def _turn_some_activations(tx: Transaction, ring: KeyRing, after: str) -> tuple[str, int, _Closed]:
-    """Turn a batch; the last one's id, "" when there are no more, and how many needed it."""
+async def _reencrypt_some_activations(tx: Transaction, ring: KeyRing, after: str) -> tuple[str, int, _Undecryptable]:
+    """Reencrypt a batch. Returns the last id ("" at the end), how many were changed, and what did not decrypt."""
     rows = await reencryption.list_activations(tx, after=after, limit=BATCH_ROWS)
-    count, closed = 0, _Closed()
+    count, undecryptable = 0, _Undecryptable()
     for name, before, found_by in rows:
         try:
             e164 = ring.decrypt_phone(before)
         except KeyRingError:
-            closed += _Closed(1, "that of an activation")
+            undecryptable += _Undecryptable(1, "that of an activation")
             continue
         digest = ring.phone_digest(phone_hash(e164)).digest
         if before[:ID_BYTES] != _prefix(ring) or digest != found_by:
             await reencryption.set_activation(tx, activation_id=name, cipher=ring.encrypt_phone(e164), digest=digest)
             count += 1
-    return rows[-1][0] if rows else "", count, closed
+    return rows[-1][0] if rows else "", count, undecryptable
 
 
 def _prefix(ring: KeyRing) -> bytes:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Keeps a running process's key ring what its file says, and tells the database how far it is and that it lives.
+"""Keeps a running process's key ring in step with its file, and its row in `servers` up to date: the ring's generation
+and a heartbeat.
 
 The file is looked at rather than a signal waited for: what every process can see needs nobody to know which ones there
 are, and none is forgotten. Whoever changes the file waits for the word in `servers`.
@@ -22,12 +23,12 @@ from storage.ownership import ProcessLock, forget_process, list_processes
 
 POLL_SECONDS = 0.5
 """Each step of a rotation waits for every server to have looked. One `stat` costs next to nothing."""
-BEAT_SECONDS = 2.0
+HEARTBEAT_SECONDS = 2.0
 """Fifteen in DEAD_SECONDS: a server misses many before it is taken for dead. Each is a write."""
 
 LOOK_SECONDS = 1.0
-"""Between two looks at who has died: pushes that died with a process wait for this, and then for `DEAD_SECONDS` where
-it was another machine's. More often than beats, or each would add its own length to that.
+"""Between two looks for dead processes. The pushes that a process had claimed wait for this look, and for DEAD_SECONDS
+before it if the process was another machine's. Shorter than HEARTBEAT_SECONDS, whose length would come on top.
 """
 
 log = logging.getLogger("glimpse.keys")
@@ -55,18 +56,18 @@ class KeyringSync:
         self._monotonic = monotonic
         self._seen: tuple[int, int, int] | None = None
         self._told = 0
-        self._beat_at = self._looked_at = 0.0
+        self._heartbeat_sent_at = self._looked_at = 0.0
         self._failures = FailureDetector(DEAD_SECONDS, monotonic)
         self._complaint = ""
 
     async def enter(self) -> None:
-        """Say that this process is there and by which ring it goes. Raises KeyRingError, DatabaseError, OSError."""
+        """Register this process with the generation of its ring. Raises KeyRingError, DatabaseError, OSError."""
         generation, now = self._keys.generation, self._clock()
         self._lock.take()
         await self._db.write(partial(heartbeats.enter, server_id=self._server_id, key_generation=generation, now=now))
-        self._told, self._beat_at = generation, self._monotonic()
+        self._told, self._heartbeat_sent_at = generation, self._monotonic()
         await self.remove_ended()
-        # From here on whoever changes the file waits for this server; what they did before is to be found there.
+        # From here on whoever changes the file waits for this server; an earlier change is found by this look.
         await self.look()
 
     async def run(self) -> None:
@@ -82,7 +83,7 @@ class KeyringSync:
                 self._complaint = ""
 
     async def leave(self) -> None:
-        """Nobody has to wait for this process any more."""
+        """Deregister: nobody waits for this process any more."""
         try:
             await self._db.write(partial(heartbeats.leave, server_id=self._server_id))
             self._lock.release()
@@ -90,7 +91,7 @@ class KeyringSync:
             log.warning("this server has ended and still stands in the database")
 
     async def look(self) -> None:
-        """Take the file's ring if it has changed, and say so. Raises KeyRingError, DatabaseError, OSError."""
+        """Adopt the file's ring if it has changed, and confirm it. Raises KeyRingError, DatabaseError, OSError."""
         about = await aiofiles.os.stat(self._path)
         mark = (about.st_ino, about.st_mtime_ns, about.st_size)
         if mark != self._seen:
@@ -99,18 +100,18 @@ class KeyringSync:
         generation = self._keys.generation
         if generation == self._told:
             return
-        await self._db.settled()  # what went by the ring before
+        await self._db.settled()  # writes that used the ring before
         await self._db.write(
             partial(heartbeats.set_key_generation, server_id=self._server_id, key_generation=generation)
         )
         self._told = generation
         log.info("the key ring has changed", extra={"generation": generation})
 
-    async def beat(self) -> None:
-        """Show that this process lives. Raises DatabaseError."""
+    async def send_heartbeat(self) -> None:
+        """Record that this process lives. Raises DatabaseError."""
 
         async def unit(tx: Transaction) -> bool:
-            alive = await heartbeats.beat(tx, server_id=self._server_id)
+            alive = await heartbeats.count_up(tx, server_id=self._server_id)
             if not alive:
                 await heartbeats.enter(tx, server_id=self._server_id, key_generation=self._told, now=self._clock())
             return alive
@@ -129,28 +130,28 @@ class KeyringSync:
             forget_process(self._path.parent, server_id)
             log.warning("a process has ended without leaving", extra={"server": server_id})
 
-    async def remove_silent(self) -> None:
-        """Remove the processes of all machines that have not shown for 30 s that they live. Raises DatabaseError."""
+    async def remove_dead(self) -> None:
+        """Remove the processes of all machines without a heartbeat for DEAD_SECONDS. Raises DatabaseError."""
         found = {server.server_id: server for server in await heartbeats.list_all(self._db)}
-        for server_id in self._failures.of({name: server.beats for name, server in found.items()}):
-            await self._db.write(partial(heartbeats.remove_silent, server=found[server_id]))
+        for server_id in self._failures.of({name: server.heartbeats for name, server in found.items()}):
+            await self._db.write(partial(heartbeats.remove_dead, server=found[server_id]))
             log.warning("another server has died", extra={"server": server_id})
 
     async def keep_presence(self) -> None:
-        """Beat and look at the others where it is time for that. Raises DatabaseError, OSError."""
+        """Send a heartbeat and look for dead processes when either is due. Raises DatabaseError, OSError."""
         now = self._monotonic()
-        if self._db.shared and now - self._beat_at >= BEAT_SECONDS:
-            self._beat_at = now
-            await self.beat()
+        if self._db.shared and now - self._heartbeat_sent_at >= HEARTBEAT_SECONDS:
+            self._heartbeat_sent_at = now
+            await self.send_heartbeat()
         if now - self._looked_at >= LOOK_SECONDS:
             self._looked_at = now
             if list_processes(self._path.parent).ended:
                 await self.remove_ended()
             if self._db.shared:
-                await self.remove_silent()
+                await self.remove_dead()
 
     def _complain(self, complaint: str) -> None:
-        """Once for each trouble, not twice a second."""
+        """Log each problem once, not twice a second."""
         if complaint != self._complaint:
             log.error("the key ring cannot be followed", extra={"error": complaint})
             self._complaint = complaint

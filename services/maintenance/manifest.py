@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a backup says of itself: which files, with which bytes, of which schema. Written last, so that a backup that
+"""The manifest of a backup: its files with their sizes and digests, and the schema. Written last, so that a backup that
 was cut off has none.
 """
 
@@ -54,7 +54,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A whole backup. `made_at` is in milliseconds; `images` is None for a backup without them.
+    """A complete backup. `made_at` is in milliseconds; `images` is None for a backup without them.
 
     `files` are the key ring, the VAPID key where there was one, and the database: a SQLite file, or what a MySQL
     server's program wrote.
@@ -67,7 +67,7 @@ class Manifest:
 
 
 def write(folder: Path, manifest: Manifest) -> None:
-    """Say that the backup in this folder is whole; durable when this returns. Raises OSError."""
+    """Mark the backup in this folder as complete; durable when this returns. Raises OSError."""
     draft = folder / f".{NAME}"
     write_new(draft, json.dumps({"format": FORMAT, **asdict(manifest)}, indent=2))
     draft.rename(folder / NAME)
@@ -75,7 +75,7 @@ def write(folder: Path, manifest: Manifest) -> None:
 
 
 def read(folder: Path) -> Manifest:
-    """Raises Unusable when there is no whole backup in this folder, or one that this version cannot read."""
+    """Raises Unusable when there is no complete backup in this folder, or one that this version cannot read."""
     try:
         document = json.loads((folder / NAME).read_text("utf-8"))
         if document["format"] != FORMAT:
@@ -88,7 +88,7 @@ def read(folder: Path) -> Manifest:
 
 
 def copy_file(source: Path, target: Path) -> FileFacts:
-    """Copy one file, which links may not stand for, into a new one (mode 0600); what was copied, durable."""
+    """Copy a file, following no symbolic link, into a new one (mode 0600), durably; returns what was copied."""
     with open(open_unlinked(source), "rb") as reading, open(create(target), "wb") as writing:
         shutil.copyfileobj(reading, writing, 1024 * 1024)
         writing.flush()
@@ -97,7 +97,7 @@ def copy_file(source: Path, target: Path) -> FileFacts:
 
 
 def facts(path: Path) -> FileFacts:
-    """What a manifest says of this file. Raises OSError."""
+    """The size and digest of this file. Raises OSError."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
         return FileFacts(os.fstat(file.fileno()).st_size, digest)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that no message speaks of: what a crash between writing an image and recording it leaves behind."""
+"""Files without a row: what a crash between writing an image and committing its message leaves behind."""
 
 from collections.abc import AsyncIterator, Callable
 
@@ -9,17 +9,17 @@ from storage.disk import DiskStore
 
 
 async def find_unknown(db: Database, store: DiskStore, older_than_seconds: float) -> AsyncIterator[list[str]]:
-    """The keys of files last written that long ago which no row keeps, some at a time."""
+    """The keys, in batches, of files that were last written that long ago and have no row."""
     async for keys in store.sweep_candidates(older_than_seconds):
         known = await image_files.list_stored_keys(db, keys)
         yield [key for key in keys if key not in known]
 
 
 class Orphans:
-    """Remembers since when each file has been without a row.
+    """Remembers when each file without a row was first seen.
 
-    A file goes when it was written and first seen longer ago than `orphan_seconds`. The second is told by
-    `monotonic` (seconds), so that no jump of the clock makes a file old whose row is still to come.
+    A file is removed when it was written, and first seen, longer than `orphan_seconds` ago. The latter is measured by
+    `monotonic` (seconds), so that a clock that jumps ages no file whose row is still to be committed.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class Orphans:
         self._first_seen: dict[str, float] = {}
 
     async def sweep(self) -> int:
-        """Look at every file once and remove those that are due; how many."""
+        """Look at every file once and remove those that are due; returns how many."""
         began = self._monotonic()
         seen: dict[str, float] = {}
         removed = 0
@@ -45,6 +45,6 @@ class Orphans:
         return removed
 
     async def _remove(self, due: list[str]) -> int:
-        # Asked again right before: the row that keeps a file may have come since.
+        # Asked again just before: the row of a file may have been committed since.
         known = await image_files.list_stored_keys(self._db, due) if due else set()
         return await self._store.remove_many(key for key in due if key not in known)

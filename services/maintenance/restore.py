@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A backup back into the directories of a stopped server.
+"""Restores a backup into the directories of a stopped server.
 
-Everything is copied and checked beside what is there; then, in a few renames, it takes its place. What was there stays
-under another name. A restore that is cut off leaves its mark, and no server starts before one has ended well.
+Everything is copied and checked beside what is there and then swapped in by a few renames. What was there is kept under
+another name. A restore that is cut off leaves a mark, and no server starts until a later one has succeeded.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ from models.errors import StorageError
 from models.keys import open_key_ring
 from models.private_files import KEY_RING, VAPID_KEY, sync_directory
 from services.maintenance.manifest import IMAGES, Manifest, Places, Unusable, read
-from services.maintenance.restore_target import StagedDatabase, copy_verified, set_aside, staged, staged_database
+from services.maintenance.restore_target import RestoreTarget, copy_verified, restore_target, restoring_path, set_aside
 from storage.disk import DiskStore
 from storage.keys import path_of
 from storage.ownership import LOCK, RESTORING
@@ -38,7 +38,7 @@ Say = Callable[[str], None]
 
 @dataclass(slots=True)
 class Restored:
-    """Images that came from the backup, were there, are in neither, or were damaged in it; and what was set aside."""
+    """How many images were restored, were there already, are missing, or are damaged; and what was renamed."""
 
     images: int = 0
     present: int = 0
@@ -51,50 +51,50 @@ async def restore(folder: Path, places: Places, data_dir: Path, *, force: bool, 
     """Put the backup in `folder` where a server will look for it. The caller has `data_dir` to itself.
 
     `force` allows a directory that holds something: its database and keys are set aside under a name with `now`
-    (milliseconds), its images stay. Ids that clients may know from after the backup are left out. Durable when this
-    returns. When it raises, what was there is as it was; what is cut off late leaves it to the next restore. Raises
-    Unusable, SchemaTooNew, KeyRingError, DatabaseError, OSError.
+    (milliseconds), its images stay. Ids that clients may know from after the backup are skipped. Durable when this
+    returns. When it raises, what was there is unchanged; if it is killed while swapping, the next restore repairs it.
+    Raises Unusable, SchemaTooNew, KeyRingError, DatabaseError, OSError.
     """
     manifest = read(folder)
-    database = staged_database(places.database, data_dir / RESTORING, now)
+    database = restore_target(places.database, data_dir / RESTORING, now)
     secrets = {KEY_RING: places.keys, VAPID_KEY: places.vapid}
     files = {name: place for name, place in secrets.items() if name in manifest.files}
     await _begin(database, data_dir, force=force)
     past_return = False
     try:
-        await asyncio.to_thread(_stage_files, folder, manifest, files)
-        await database.stage(folder, manifest, say)
+        await asyncio.to_thread(_copy_files, folder, manifest, files)
+        await database.load(folder, manifest, say)
         restored = await _fill(folder, manifest, database, places, say)
         past_return = True
         restored.set_aside = await asyncio.to_thread(_swap, database, files, data_dir, now)
     finally:
         if not past_return:
-            _remove_staged(files)
+            _remove_copies(files)
             await database.undo()
     return restored
 
 
-async def _begin(database: StagedDatabase, data_dir: Path, *, force: bool) -> None:
+async def _begin(database: RestoreTarget, data_dir: Path, *, force: bool) -> None:
     there = {*await aiofiles.os.listdir(data_dir)} - {LOCK, RESTORING}
     free = await database.check_free(force=force)
     if (there or not free) and not force:
         raise Unusable(f"{data_dir} is not empty: its database and keys would be set aside; allow it with --force")
 
 
-def _stage_files(folder: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
-    _remove_staged(files)
+def _copy_files(folder: Path, manifest: Manifest, files: Mapping[str, Path]) -> None:
+    _remove_copies(files)
     for name, place in files.items():
-        copy_verified(folder / name, staged(place), manifest.files[name])
+        copy_verified(folder / name, restoring_path(place), manifest.files[name])
 
 
-async def _fill(folder: Path, manifest: Manifest, database: StagedDatabase, places: Places, say: Say) -> Restored:
-    """Check what is staged, and put the images in their place."""
+async def _fill(folder: Path, manifest: Manifest, database: RestoreTarget, places: Places, say: Say) -> Restored:
+    """Check the loaded database, and store the images."""
     db = open_database(database.location)
     try:
         damages = await integrity.list_damages(db)
         if damages:
             raise Unusable(f"the database in {folder} is damaged: {damages[0]}")
-        open_key_ring(staged(places.keys), sealed=await users.find_phone_cipher(db))
+        open_key_ring(restoring_path(places.keys), sealed=await users.find_phone_cipher(db))
         store = DiskStore(places.images, min_free_bytes=0)
         try:
             source = folder / IMAGES if manifest.images is not None else None
@@ -139,9 +139,9 @@ async def _is_file(path: Path) -> bool:
 
 
 async def _restore_image(store: DiskStore, file: Path, image: Kept) -> bool:
-    """Store one image again, unless its bytes are no longer what was accepted; whether it was."""
-    with store.reserve(image.size) as room:
-        writer = await store.create(room)
+    """Store one image again; False, and nothing stored, when its bytes are not those that were accepted."""
+    with store.reserve(image.size) as reservation:
+        writer = await store.create(reservation)
         try:
             async with aiofiles.open(file, "rb") as reading:
                 while piece := await reading.read(PIECE_BYTES):
@@ -156,8 +156,8 @@ async def _restore_image(store: DiskStore, file: Path, image: Kept) -> bool:
     return True
 
 
-def _swap(database: StagedDatabase, files: Mapping[str, Path], data_dir: Path, now: int) -> tuple[str, ...]:
-    """Set aside what is there and let what is staged take its place, the database last."""
+def _swap(database: RestoreTarget, files: Mapping[str, Path], data_dir: Path, now: int) -> tuple[str, ...]:
+    """Rename what is there and move the copies to its place, the database last."""
     folders = {data_dir, *(place.parent for place in files.values())}
     if isinstance(database.location, Path):
         folders.add(database.location.parent)
@@ -167,7 +167,7 @@ def _swap(database: StagedDatabase, files: Mapping[str, Path], data_dir: Path, n
     _sync(folders)
     fault.point("set_aside")
     for place in files.values():
-        staged(place).rename(place)
+        restoring_path(place).rename(place)
     database.take_place()
     _sync(folders)
     (data_dir / RESTORING).unlink()
@@ -180,6 +180,6 @@ def _sync(folders: set[Path]) -> None:
         sync_directory(folder)
 
 
-def _remove_staged(files: Mapping[str, Path]) -> None:
+def _remove_copies(files: Mapping[str, Path]) -> None:
     for place in files.values():
-        staged(place).unlink(missing_ok=True)
+        restoring_path(place).unlink(missing_ok=True)

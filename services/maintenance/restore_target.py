@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The database of a backup on its way to where a server will look for it: loaded, looked at, then let in or undone."""
+"""Where a backup's database is restored to: loaded beside what is there, checked, then swapped in or removed."""
 
 import asyncio
 from collections.abc import Callable
@@ -28,58 +28,58 @@ from services.maintenance.manifest import (
     facts,
 )
 
-STAGED = ".restoring"
+SUFFIX = ".restoring"
 LOG_ENDINGS = ("", "-wal", "-shm")
 
 Say = Callable[[str], None]
 
 
-class StagedDatabase(Protocol):
+class RestoreTarget(Protocol):
     """One way to restore a database. Two implementations: a file beside another, tables beside others."""
 
     @property
     def location(self) -> Location:
-        """Where it can be opened once it is staged."""
+        """Where it can be opened once it is loaded."""
 
     async def check_free(self, *, force: bool) -> bool:
-        """Whether nothing is there yet. Raises Unusable when it is in use."""
+        """Whether the target is empty. Raises Unusable when it is in use."""
 
-    async def stage(self, folder: Path, manifest: Manifest, say: Say) -> None:
-        """Load what the backup in this folder holds, and bring it up to date."""
+    async def load(self, folder: Path, manifest: Manifest, say: Say) -> None:
+        """Load the database of the backup in this folder, and migrate it."""
 
     async def finish(self) -> None:
-        """Leave out ids that clients may know, and make it durable."""
+        """Skip the ids that clients may know from after the backup, and make it durable."""
 
     def set_aside(self) -> list[str]:
-        """Give what is there another name; the names."""
+        """Rename what is there; returns the new names."""
 
     def take_place(self) -> None:
         """Stand where the server looks."""
 
     async def undo(self) -> None:
-        """As if nothing had been staged."""
+        """Remove what was loaded and bring back what was there."""
 
 
-def staged_database(location: Location, mark: Path, now: int) -> StagedDatabase:
-    """`mark` is the file that keeps servers from starting, `now` (milliseconds) names what is set aside."""
-    return StagedTables(location, mark, now) if isinstance(location, MysqlLocation) else StagedFile(location, now)
+def restore_target(location: Location, mark: Path, now: int) -> RestoreTarget:
+    """`mark` is the file that keeps servers from starting; `now` (milliseconds) becomes part of the names set aside."""
+    return MysqlTarget(location, mark, now) if isinstance(location, MysqlLocation) else SqliteTarget(location, now)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class StagedFile:
-    """A SQLite file beside the one whose place it will take."""
+class SqliteTarget:
+    """A SQLite file, loaded beside the one that it replaces."""
 
     place: Path
     now: int
 
     @property
     def location(self) -> Path:
-        return staged(self.place)
+        return restoring_path(self.place)
 
     async def check_free(self, *, force: bool) -> bool:  # noqa: ARG002 - who owns the directory has the file
         return not await aiofiles.os.path.exists(self.place)
 
-    async def stage(self, folder: Path, manifest: Manifest, say: Say) -> None:
+    async def load(self, folder: Path, manifest: Manifest, say: Say) -> None:
         say("database")
         await self.undo()
         await asyncio.to_thread(copy_verified, folder / DATABASE, self.location, _facts(manifest, DATABASE))
@@ -90,7 +90,7 @@ class StagedFile:
         await asyncio.to_thread(sqlite_copy.seal, self.location)
 
     def set_aside(self) -> list[str]:
-        # A log left beside another database would be read into it.
+        # SQLite would replay a log that is left beside another database.
         return [name for ending in LOG_ENDINGS for name in set_aside(self.place, self.now, ending)]
 
     def take_place(self) -> None:
@@ -102,11 +102,11 @@ class StagedFile:
                 await aiofiles.os.unlink(self.location.with_name(self.location.name + ending))
 
 
-class StagedTables:
-    """Tables in place of those of a MySQL database, which have other names meanwhile.
+class MysqlTarget:
+    """The tables of a MySQL database; those that were there are renamed while it is loaded.
 
-    What it does cannot be hidden from a server until it is whole, so the mark is there from the first change on and
-    says under which names the old tables are.
+    A server would see the half-loaded tables, so the mark exists from the first change on. It holds the moment that
+    names the old tables.
     """
 
     def __init__(self, location: MysqlLocation, mark: Path, now: int) -> None:
@@ -125,7 +125,7 @@ class StagedTables:
             )
         return not await mysql_tables.list_tables(self.location)
 
-    async def stage(self, folder: Path, manifest: Manifest, say: Say) -> None:
+    async def load(self, folder: Path, manifest: Manifest, say: Say) -> None:
         said = _facts(manifest, DUMP)
         if await asyncio.to_thread(facts, folder / DUMP) != said:
             raise Unusable(f"{folder / DUMP} is damaged: it is not what the manifest says")
@@ -147,26 +147,26 @@ class StagedTables:
         return [f"table {name}" for name in self._aside]
 
     def take_place(self) -> None:
-        """They stand there already."""
+        """Nothing to do: they were loaded in place."""
 
     async def undo(self) -> None:
         await self._put_back()
-        # A mark of an earlier run says that the key ring may be another's.
+        # After an earlier run that was cut off, the key ring may not fit the database: the mark stays.
         if not self._was_marked:
             with suppress(FileNotFoundError):
                 await aiofiles.os.unlink(self._mark)
 
     async def _put_back(self) -> None:
-        """Undo what this run, or an earlier one that was cut off, has begun."""
+        """Undo what this run, or an earlier one that was cut off, has changed."""
         with suppress(FileNotFoundError, ValueError):
             async with aiofiles.open(self._mark, encoding="ascii") as mark:
                 moment = int(await mark.read())
             await mysql_tables.put_back(self.location, moment)
 
 
-def staged(path: Path) -> Path:
-    """What stands beside a file until it takes its place."""
-    return path.with_name(path.name + STAGED)
+def restoring_path(path: Path) -> Path:
+    """The temporary path beside a file that is restored."""
+    return path.with_name(path.name + SUFFIX)
 
 
 def copy_verified(source: Path, target: Path, said: FileFacts) -> None:
@@ -176,7 +176,7 @@ def copy_verified(source: Path, target: Path, said: FileFacts) -> None:
 
 
 def set_aside(path: Path, now: int, ending: str = "") -> list[str]:
-    """Rename a file, if it is there, and its log of this ending with it; the new name."""
+    """Rename the file with this ending if it exists; returns the new name, or nothing."""
     old = path.with_name(path.name + ending)
     if not old.exists():
         return []

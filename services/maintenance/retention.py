@@ -56,7 +56,7 @@ class Lifetimes:
 
 @dataclass(slots=True)
 class Counts:
-    """What one round has removed, by kind, and the kinds in which it failed."""
+    """How many things one round removed, by kind, and the kinds that failed."""
 
     removed: dict[str, int] = field(default_factory=dict)
     failed: list[str] = field(default_factory=list)
@@ -67,8 +67,8 @@ class _Purge(Protocol):
 
 
 class Retention:
-    """Removes by itself between `run` and `stop`: ended images every `interval_seconds` and when woken, rows every
-    minute, files without a row every ten minutes. On a shared database it waits until it is the one that does so.
+    """Between `run` and `stop` removes ended images every `interval_seconds` and when woken, rows every minute, files
+    without a row every ten minutes. On a shared database only the holder of the lease does so.
     """
 
     def __init__(
@@ -84,15 +84,15 @@ class Retention:
     ) -> None:
         """`clock` gives milliseconds since the Unix epoch, `monotonic` seconds that never jump.
 
-        `counts_stored`: tell the store by and by what the database says of it, as one process of each machine does.
-        Another process goes on when one has died for `lease_seconds` and a look or two.
+        `counts_stored`: regularly set the store's count of bytes from the database, as one process of each machine
+        does. When the process that removes dies, another takes over after `lease_seconds`.
         """
         self._db = db
         self._store = store
         self._clock = clock
         self._interval_seconds = lifetimes.interval_seconds
         orphans = Orphans(db, store, orphan_seconds=lifetimes.orphan_seconds, monotonic=monotonic)
-        # In this order: devices go after their pushes. The margins are for clocks that differ.
+        # In this order: devices after their pushes. The margins allow for clocks that differ.
         self._purges: dict[str, tuple[_Purge, int]] = {
             "outbox": (outbox.purge_settled, 7 * DAY_MS),
             "events": (events.purge, lifetimes.events_retention_days * DAY_MS),
@@ -122,11 +122,11 @@ class Retention:
         self._running: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
-        """Say that an image has ended. Called on the event loop's thread; never waits."""
+        """An image has ended: look soon. Called on the event loop's thread; never waits."""
         self._woken.set()
 
     async def run(self) -> None:
-        """Remove until `stop`. Outlives whatever the database or the disk does."""
+        """Remove until `stop`. Errors of the database and the disk are logged and tried again."""
         self._running = asyncio.current_task()
         leading = None if self._lease is None else asyncio.create_task(self._lease.run(self._wake_all))
         try:
@@ -142,7 +142,7 @@ class Retention:
         await self._give_way()
 
     async def stop(self, *, within: float = 25) -> None:
-        """Begin nothing more and wait for what is under way, cutting it off after `within` seconds."""
+        """Start nothing more and wait for running steps; cancel them after `within` seconds."""
         self._stopping = True
         self._wake_all()
         if self._running is not None:
@@ -152,9 +152,9 @@ class Retention:
             await asyncio.gather(*late, return_exceptions=True)
 
     async def run_once(self, on_step: Callable[[str], None] | None = None) -> Counts:
-        """Do all of it now, telling `on_step` what comes next; what was removed.
+        """Do everything once, calling `on_step` before each step; returns what was removed.
 
-        Of files without a row this notes the first sight only: they go in a later round of the same Retention.
+        Files without a row are only noted the first time: a later round of the same Retention removes them.
         """
         counts = Counts()
         for steps in (self._ending, self._erasing, self._scanning):
@@ -162,7 +162,7 @@ class Retention:
         return counts
 
     async def dry_run(self) -> Counts:
-        """What `run_once` would remove, nothing removed: files in the store without a row are not looked for."""
+        """What `run_once` would remove. Files without a row are not looked for."""
         now = self._clock()
         expired = await expired_rows.count_expired(self._db, now=now)
         counts = Counts({"expired": expired, "files": expired + await expired_rows.count_files(self._db, now=now)})
@@ -172,10 +172,11 @@ class Retention:
         return counts
 
     async def count_stored(self) -> int:
-        """Tell the store how many bytes its images have by the database; what the store goes by then.
+        """Set the store's count of bytes from the database; returns the count in use then.
 
-        Only when nothing comes or goes meanwhile: a file and its row are not there at the same moment. Where other
-        machines use the store too, that might never be: there it is off by what is on its way, until the next time.
+        Only when nothing was stored or removed meanwhile, since a file and its row do not appear at the same moment.
+        Where other machines use the store too, that may never happen: there the count is off by what is under way,
+        until the next time.
         """
         async with self._moving:
             before, receiving = self._store.stored_bytes, self._store.receiving
@@ -194,7 +195,7 @@ class Retention:
             sign.set()
 
     async def _give_way(self) -> None:
-        """Let another process go on at once."""
+        """Release the lease, so that another process takes over at once."""
         if self._lease is not None:
             with suppress(DatabaseError):
                 await self._lease.release()
@@ -226,9 +227,9 @@ class Retention:
                 metrics.RETENTION_FAILURES.inc()
 
     async def _expire(self) -> int:
-        """End images past their time; how many nobody waits for any more."""
+        """Expire images; returns how many nobody waits for any more."""
         now, total = self._clock(), 0
-        while not self._stopping and (waits := await messages.list_overdue(self._db, now, BATCH_WAITS)):
+        while not self._stopping and (waits := await messages.list_expired(self._db, now, BATCH_WAITS)):
 
             async def unit(tx: Transaction, waits: list[messages.Waiting] = waits) -> int:
                 return await expire(tx, waits, now)
@@ -251,7 +252,7 @@ class Retention:
         return total
 
     async def _remove(self, due: Due) -> int:
-        """Remove these files and then say so; those that the disk does not let go are put off. How many are gone."""
+        """Remove these files, then mark their rows; those that stay are retried later. Returns how many are gone."""
         stuck = await self._unlink(due)
         gone = [message_id for message_id, _ in due if message_id not in stuck]
         fault.point("before_mark_removed")
@@ -265,7 +266,7 @@ class Retention:
         return len(gone)
 
     async def _unlink(self, due: Due) -> list[MessageId]:
-        """The images whose files are still there."""
+        """Remove these files; returns the images whose files could not be removed."""
         try:
             await self._store.remove_many(key for _, key in due)
         except (AppError, ValueError):

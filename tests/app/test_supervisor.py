@@ -21,36 +21,36 @@ from app.supervisor import Supervisor
 def say(*words):
     os.write(1, (" ".join(map(str, words)) + "\\n").encode())  # whole lines, whoever else says something
 
-def idle(reins):
-    os.read(reins.lost, 1)
+def idle(worker):
+    os.read(worker.lost, 1)
     os._exit(7)
 
-def patient(reins):
-    reins.say_serving()
+def patient(worker):
+    worker.say_serving()
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
-    say("serves", reins.number, os.getpid())
-    idle(reins)
+    say("serves", worker.number, os.getpid())
+    idle(worker)
 
-def deaf(reins):
+def deaf(worker):
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    reins.say_serving()
-    say("serves", reins.number, os.getpid())
-    idle(reins)
+    worker.say_serving()
+    say("serves", worker.number, os.getpid())
+    idle(worker)
 
-def late(reins):
+def late(worker):
     def stop(*_):
-        reins.say_serving()
+        worker.say_serving()
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0.3)
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
-    say("starts", reins.number, os.getpid())
-    idle(reins)
+    say("starts", worker.number, os.getpid())
+    idle(worker)
 
-def refusing(reins):
-    if reins.number == 1:
+def refusing(worker):
+    if worker.number == 1:
         return 3
-    patient(reins)
+    patient(worker)
 
 code = Supervisor(
     2,

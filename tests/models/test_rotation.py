@@ -26,8 +26,8 @@ def states(ring: KeyRing) -> Iterator[KeyRing]:
     yield (ring := key_rotation.sealing(ring))
     yield (ring := key_rotation.signing(ring, NOW))
     yield (ring := key_rotation.finding(ring))
-    yield (ring := key_rotation.numbers_turned(ring))
-    yield key_rotation.tokens_turned(ring)
+    yield (ring := key_rotation.numbers_reencrypted(ring))
+    yield key_rotation.tokens_ended(ring)
 
 
 def test_what_one_state_writes_the_states_beside_it_read() -> None:
@@ -62,7 +62,7 @@ def test_of_one_kind_alone_the_others_stay(kind: Kind) -> None:
     first = new_key_ring()
     ring = key_rotation.begun(first, [kind])
     assert key_rotation.under_way(ring) == {kind}
-    ring = key_rotation.tokens_turned(key_rotation.numbers_turned(key_rotation.finding(key_rotation.sealing(ring))))
+    ring = key_rotation.tokens_ended(key_rotation.numbers_reencrypted(key_rotation.finding(key_rotation.sealing(ring))))
     changed = {
         Kind.PHONES: ring.data_keys != first.data_keys,
         Kind.PEPPER: ring.peppers != first.peppers,

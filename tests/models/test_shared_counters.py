@@ -39,7 +39,7 @@ def test_room_is_promised_once_among_all(tmp_path: Path) -> None:
         room.grow(1)
     room.release()
     other.reserve(6 * PIECE)
-    assert (one.reserved, one.rooms) == (10 * PIECE, 2)
+    assert (one.reserved, one.uploads) == (10 * PIECE, 2)
 
 
 def test_what_a_dead_process_held_is_free_and_what_it_stored_is_not(tmp_path: Path) -> None:
@@ -53,7 +53,7 @@ def test_what_a_dead_process_held_is_free_and_what_it_stored_is_not(tmp_path: Pa
     with pytest.raises(StorageFull):
         one.reserve(1)
     dead.forget()
-    assert (one.stored, one.reserved, one.unwritten, one.rooms) == (4 * PIECE, 0, 0, 0)
+    assert (one.stored, one.reserved, one.unwritten, one.uploads) == (4 * PIECE, 0, 0, 0)
     one.reserve(6 * PIECE)
 
 

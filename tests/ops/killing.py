@@ -43,9 +43,9 @@ async def rotate(data_dir: Path, url: str, number: int) -> None:
 
 async def is_under_way(data_dir: Path, url: str) -> bool:
     db = open_database(parse_url(url))
-    foreseen = await turning(data_dir, db).dry_run(list(Kind))
+    planned = await turning(data_dir, db).dry_run(list(Kind))
     await db.close()
-    return foreseen.resumed
+    return planned.resumed
 
 
 def main(data_dir: Path, url: str) -> None:

@@ -82,12 +82,12 @@ def _files(data_dir: Path) -> int:
 @pytest.mark.usefixtures("engine")
 async def test_purge_says_what_would_go_and_then_what_went(tmp_path: Path) -> None:
     await _arrange(tmp_path)
-    foreseen = _json(_ops(tmp_path, "purge", "--dry-run", "--json"))
-    assert (foreseen["dry_run"], foreseen["removed"]["files"], foreseen["removed"]["events"]) == (True, 1, 3)
+    planned = _json(_ops(tmp_path, "purge", "--dry-run", "--json"))
+    assert (planned["dry_run"], planned["removed"]["files"], planned["removed"]["events"]) == (True, 1, 3)
     assert _files(tmp_path) == 3
     done = _json(_ops(tmp_path, "purge", "--json"))
     assert (done["dry_run"], done["failed"]) == (False, [])
-    assert {name: done["removed"][name] for name in foreseen["removed"]} == foreseen["removed"]
+    assert {name: done["removed"][name] for name in planned["removed"]} == planned["removed"]
     assert _files(tmp_path) == 2
     assert "files: 0 removed" in _ops(tmp_path, "purge").stdout
 

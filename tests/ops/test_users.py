@@ -62,12 +62,12 @@ def test_a_person_is_erased_for_good_when_that_is_meant(server: Server) -> None:
     ann, ben = server.register("Ann", cid="cid-of-ann-who-goes"), server.register("Ben")
     kept = set(server.stored_files())
     ben.send(ann, png(1, 1))
-    foreseen = asked(users, server.data_dir, "delete", ann.uid, "--dry-run")
-    assert (foreseen["uid"], foreseen["dry_run"], foreseen["rows"]["deliveries.receiver_uid"]) == (ann.uid, True, 1)
+    planned = asked(users, server.data_dir, "delete", ann.uid, "--dry-run")
+    assert (planned["uid"], planned["dry_run"], planned["rows"]["deliveries.receiver_uid"]) == (ann.uid, True, 1)
     assert invoke(users, server.data_dir, "delete", ann.uid, typed="n\n").exit_code == 1
     assert ann.request("GET", "/v1/me").status_code == 200
     done = asked(users, server.data_dir, "delete", ann.uid, "--yes")
-    assert done == foreseen | {"dry_run": False}
+    assert done == planned | {"dry_run": False}
     assert ann.request("GET", "/v1/me").status_code == 401
     assert ben.request("GET", f"/v1/users/{ann.uid}").status_code == 404
     assert "there is no such person" in refused(users, server.data_dir, "delete", str(ann.uid), "--yes")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Open connections, kept and lent. aiomysql's own pool has no limit on waiting, and lets one connect hold up all."""
+"""A connection pool. aiomysql's own has no limit on waiting, and one slow connect holds up everybody."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -24,9 +24,9 @@ class Pool:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Connection]:
-        """A connection for the length of a block. A block that raises has it closed: nobody knows its state.
+        """A connection for the length of a block. After a block that raises it is closed, since its state is unknown.
 
-        Raises Busy when none is given back in time, and what `connect` raises.
+        Raises Busy when none becomes free in time, and what `connect` raises.
         """
         await self._take_turn()
         try:
@@ -41,7 +41,7 @@ class Pool:
             self._free.release()
 
     def close(self) -> None:
-        """Close what is idle; what is lent is closed when it comes back."""
+        """Close idle connections; those in use are closed when they are returned."""
         self._closed = True
         while self._idle:
             self._idle.pop()[1].close()

@@ -2,7 +2,7 @@
 """Units of writing that share one COMMIT, so that many durable writes cost one fsync.
 
 Statements run on the event loop; only COMMIT goes to a thread, and units that arrive meanwhile form the next
-batch. Nobody hears anything of a unit, good or bad, before its transaction has ended.
+batch. No caller learns the result of its unit, good or bad, before the transaction has ended.
 """
 
 import asyncio
@@ -49,7 +49,7 @@ STATEMENT_ERRORS = (apsw.ConstraintError, apsw.SQLError, apsw.MismatchError, aps
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
-    """A unit, its caller, and what came of it. `alone` once it has lost a transaction through another's fault."""
+    """A unit, its caller and its result. `alone` once it was rolled back through the fault of another unit."""
 
     unit: Unit[Any]
     caller: asyncio.Future[Any]
@@ -97,12 +97,12 @@ class GroupCommit:
         caller: asyncio.Future[T] = loop.create_future()
         self._waiting.append(_Waiting(unit, caller, time.monotonic() + self._busy_seconds))
         if self._runner is None or self._runner.done():
-            # A context of its own: the first caller's would be seen by everybody's units.
+            # Its own context: otherwise every unit would run with the context variables of the first caller.
             self._runner = loop.create_task(self._run(), context=contextvars.Context())
         return await caller
 
     async def close(self) -> None:
-        """Refuse new units, finish those that wait, fold the log into the database and let go of it."""
+        """Refuse new units, finish those that wait, checkpoint the log and close the database."""
         self._closing = True
         if self._runner is not None:
             await asyncio.wait([self._runner])

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statements of `leases`: which process does what for all. Each is a compare-and-set, right on every node of a cluster.
+"""Statements of `leases`: which process does which work for all. Each is a compare-and-set, safe on any cluster node.
 
-No row holds a time: clocks of machines differ. Who holds a lease counts its `renewals` up; who waits for it watches.
+No row holds a time, since clocks of machines differ: the holder increments `renewals`, and the others watch it.
 """
 
 from typing import NamedTuple
@@ -24,7 +24,7 @@ _DELETE = Statement(delete(leases).where(*_HELD))
 
 
 class Held(NamedTuple):
-    """Who has a lease, and how often they have said that they live."""
+    """The holder of a lease, and how often it has renewed it."""
 
     holder: str
     renewals: int

@@ -124,7 +124,7 @@ _IS_WAITED_FOR = and_(
     deliveries.c.message_id == messages.c.message_id, deliveries.c.state == DeliveryState.PENDING.value
 )
 _WAITING = select(messages.c.message_id, messages.c.size, deliveries.c.receiver_uid)
-_LIST_OVERDUE = Statement(
+_LIST_EXPIRED = Statement(
     _WAITING.select_from(messages.outerjoin(deliveries, _IS_WAITED_FOR))
     .where(messages.c.exist == 1, messages.c.expires_at <= bindparam("now"))
     .order_by(messages.c.expires_at, messages.c.message_id)
@@ -265,9 +265,9 @@ async def mark_recalled(tx: Transaction, message_id: MessageId, now: int) -> Non
     await tx.execute(_RECALL, message_id=message_id, now=now)
 
 
-async def list_overdue(reader: Reader, now: int, limit: int) -> list[Waiting]:
+async def list_expired(reader: Reader, now: int, limit: int) -> list[Waiting]:
     """Images past their time that nothing has swept yet, the oldest first, with each person who still waits."""
-    return [Waiting(*row) for row in await reader.read(_LIST_OVERDUE, now=now, limit=limit)]
+    return [Waiting(*row) for row in await reader.read(_LIST_EXPIRED, now=now, limit=limit)]
 
 
 async def list_waiting(reader: Reader, message_ids: list[MessageId], limit: int) -> list[Waiting]:

@@ -76,8 +76,8 @@ async def test_nothing_names_who_has_left_and_others_keep_theirs(world: World) -
     assert (ann.uid, ben.uid) == (LEAVER, OTHER)
     assert await fill(world.db) > len(mentions())
     assert set(left_of(world.engine, ann.uid)) == {str(column) for column in (*mentions(), users.c.uid)}
-    foreseen = await leaving(world).dry_run(ann.uid)
-    assert all(foreseen.values())
+    planned = await leaving(world).dry_run(ann.uid)
+    assert all(planned.values())
 
     assert await leaving(world).leave(ann.uid)
 
@@ -261,7 +261,7 @@ def test_a_person_leaves_and_what_they_sent_stays_without_a_sender(server: Serve
 @pytest.mark.usefixtures("engine")
 def test_a_crash_half_way_leaves_an_account_that_nobody_enters_and_the_next_start_ends(tmp_path: Path) -> None:
     settings = {"retention": {"interval_seconds": 1}}
-    with running(tmp_path, settings, GLIMPSE_FAULT="after_leaving_step:2") as server:
+    with running(tmp_path, settings, GLIMPSE_FAULT="after_erasure_step:2") as server:
         number = phone_number()
         ann, ben = registered(server, number, cid="cid-of-ann"), server.register("Ben")
         ben.send(ann, jpeg())

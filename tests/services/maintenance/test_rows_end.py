@@ -125,18 +125,18 @@ async def test_a_message_whose_file_is_kept_stays(world: World) -> None:
     assert world.has_file(image)
 
 
-async def test_a_dry_run_foresees_what_a_round_removes(world: World) -> None:
+async def test_a_dry_run_tells_what_a_round_removes(world: World) -> None:
     ann, ben = await world.person(), await world.person()
     for _ in range(3):
         await world.send(ann, ben)
     await world.reading().acknowledge(ben, (await world.send(ann, ben)).key)
     world.execute(IDEMPOTENCY, b"key", 0, 1)
     world.clock.passes(TTL_SECONDS)
-    foreseen = (await world.retention().dry_run()).removed
-    assert (foreseen["expired"], foreseen["files"], foreseen["events"], foreseen["idempotency"]) == (3, 4, 5, 1)
+    planned = (await world.retention().dry_run()).removed
+    assert (planned["expired"], planned["files"], planned["events"], planned["idempotency"]) == (3, 4, 5, 1)
     assert world.count("idempotency") == 1
     removed = await _round(world)
-    assert {name: removed[name] for name in foreseen} == foreseen
+    assert {name: removed[name] for name in planned} == planned
 
 
 @ON_SQLITE

@@ -23,7 +23,7 @@ from models.keys import KeyRing, KeyRingError, open_key_ring, read_key_ring, rep
 from models.user import UserId
 from services.leader import DEAD_SECONDS
 from services.maintenance.key_rotation import Rotated, Rotation
-from services.maintenance.keyring_sync import BEAT_SECONDS, LOOK_SECONDS, POLL_SECONDS, KeyringSync
+from services.maintenance.keyring_sync import HEARTBEAT_SECONDS, LOOK_SECONDS, POLL_SECONDS, KeyringSync
 from storage.ownership import Processes, list_processes
 from tests.support import PATIENCE
 from tests.support.engines import Engine, SqliteEngine, mariadb_server
@@ -186,7 +186,7 @@ async def test_who_has_died_is_removed_and_who_lives_is_not(world: World) -> Non
 
     assert DEAD_SECONDS <= first.passed <= DEAD_SECONDS + 2 * LOOK_SECONDS
     assert await world.generations() == [1, 1]
-    await third.lives(BEAT_SECONDS)
+    await third.lives(HEARTBEAT_SECONDS)
     assert await world.generations() == [1, 1, 1]
 
 
@@ -205,7 +205,7 @@ async def test_a_server_that_was_away_with_the_database_is_not_taken_for_dead(wo
     first, second = world.machines
     await first.watch.enter()
     await second.watch.enter()
-    await first.lives(BEAT_SECONDS)
+    await first.lives(HEARTBEAT_SECONDS)
     first.passed += 10 * DEAD_SECONDS
     await first.watch.keep_presence()
     assert await world.generations() == [1, 1]
