@@ -1,13 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-
 """The emulators for all tests of this folder; tests whose clients are not installed are not collected."""
 
 import os
 from collections.abc import Iterator
 
+import httpx
 import pytest
 
-from tests.sdks.launching import NODE, PYTHON, Emulated, emulators
+from tests.sdks.launching import NODE, PYTHON, Emulated
+from tests.support import PATIENCE
+from tests.support.vendors import emulators
 
 collect_ignore: list[str] = []
 if not PYTHON.exists():
@@ -20,8 +22,10 @@ if not (NODE / "node_modules/.installed").exists():
 
 @pytest.fixture(scope="module")
 def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
-    with emulators(tmp_path_factory.mktemp("emulators")) as found:
-        yield found
+    folder = tmp_path_factory.mktemp("emulators")
+    with emulators("all", folder=folder) as started, httpx.Client(trust_env=False, timeout=PATIENCE) as http:
+        pages = {vendor: url.removesuffix("/__") for vendor, url in started.urls.items()}
+        yield Emulated(started.config, pages, http)
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-
-"""The emulators as a process of their own, and the programs that speak to them with a vendor's client.
+"""The programs that speak to the emulators with a vendor's client.
 
 The clients are in an environment of their own (`make test-sdks`), so a program is run there: what it needs goes in as
 JSON, what its client said comes out as JSON.
@@ -8,17 +7,12 @@ JSON, what its client said comes out as JSON.
 
 import json
 import os
-import re
 import subprocess
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml  # type: ignore[import-untyped]  # it ships no types
 
 from tests.support import ROOT
 
@@ -47,23 +41,6 @@ class Emulated:
         """The part of `push` that is one vendor's."""
         found: dict[str, Any] = self.config["push"][vendor]
         return found
-
-
-@contextmanager
-def emulators(folder: Path) -> Iterator[Emulated]:
-    """All of them, for as long as the block runs; their keys are kept in the folder."""
-    command = [sys.executable, "-m", "emulators", "all", "--port", "0"]
-    environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=folder, env=environment) as process:
-        try:
-            assert process.stdout is not None
-            # The addresses and the block for config.yaml end with an empty line each.
-            printed = "".join(line for _ in range(2) for line in iter(process.stdout.readline, "\n"))
-            pages = dict(re.findall(r"^(\S.*) emulator at (http://[0-9.:]+)", printed, re.MULTILINE))
-            with httpx.Client(trust_env=False) as http:
-                yield Emulated(yaml.safe_load(printed.partition("# for config.yaml\n")[2]), pages, http)
-        finally:
-            process.terminate()
 
 
 def by_python(program: str, **given: Any) -> Any:

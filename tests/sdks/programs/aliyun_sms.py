@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-
 """alibabacloud-dysmsapi20170525: SendSms by both of its ways, and refusals."""
 
 import asyncio

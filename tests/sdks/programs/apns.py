@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-
 """aioapns: pushes of several types by one connection, and refusals."""
 
 import asyncio

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-
 """What every program shares: what it is given, what it tells, and hosts that stand for others."""
 
 import json

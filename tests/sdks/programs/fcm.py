@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-
 """firebase-admin: messages to every kind of target, by both of its transports, dry runs, refusals and topics."""
 
 import asyncio

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-
 """apprise: a notification to a topic of ntfy, open and closed."""
 
 from urllib.parse import urlsplit

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-
 """sendbird-platform-sdk: a user made, changed, found, given a token and removed, and refusals."""
 
 import time

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-
 """twilio: messages by the account and by an API key, fetched and listed again, and refusals."""
 
 from exchange import failure, given, lead_requests, tell

@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-
 """standardwebhooks and svix: what each signs is posted, and what Glimpse has signed is verified by each."""
 
 import datetime as dt

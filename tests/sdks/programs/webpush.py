@@ -1,5 +1,4 @@
 # SPDX-License-Identifier: Apache-2.0
-
 """pywebpush: pushes by both of its clients, with and without words, and refusals."""
 
 import asyncio
