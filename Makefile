@@ -1,11 +1,12 @@
 PYTHON ?= python3
 BIN := .venv/bin
+NODE := tests/sdks/node
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
 TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran
 TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs
 
-.PHONY: help setup run test test-deps check bench lock
+.PHONY: help setup run test test-deps test-sdks check bench lock
 .DEFAULT_GOAL := help
 
 help: ## say what each target does
@@ -16,8 +17,11 @@ setup: .venv/.installed ## make .venv with what the server needs
 run: setup ## start the server on 127.0.0.1:8080
 	@exec $(BIN)/python server.py
 
-test: .venv/.installed-dev ## run every test, on SQLite and on MariaDB where mariadbd is installed
+test: .venv/.installed-dev .venv-sdks/.installed ## run every test, on SQLite and on MariaDB where mariadbd is installed
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+test-sdks: .venv/.installed-dev .venv-sdks/.installed $(NODE)/node_modules/.installed ## try the emulators with the vendors' own clients, Python's (which make test has too) and Node's
+	$(BIN)/python -m pytest -n 2 tests/sdks
 
 test-deps: ## install what the tests start and ask (Debian, Ubuntu): MariaDB, rsync, encoders and judges of image files
 	@export PATH="$$PATH:/usr/sbin"; (for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || exit 1; done) || \
@@ -38,6 +42,8 @@ lock: .venv/.installed-dev ## renew the lock files (authors; needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements.in -o requirements.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements-dev.in -o requirements-dev.lock
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements-bench.in -o requirements-bench.lock
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements-sdks.in -o requirements-sdks.lock
+	npm --prefix $(NODE) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Glimpse needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...")'
@@ -54,4 +60,13 @@ lock: .venv/.installed-dev ## renew the lock files (authors; needs uv)
 
 .venv/.installed-bench: requirements-bench.lock .venv/.installed-dev
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-bench.lock
+	@touch $@
+
+.venv-sdks/.installed: requirements-sdks.lock | .venv/.made
+	$(PYTHON) -m venv .venv-sdks
+	.venv-sdks/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-sdks.lock
+	@touch $@
+
+$(NODE)/node_modules/.installed: $(NODE)/package-lock.json
+	npm --prefix $(NODE) ci --ignore-scripts --no-audit --no-fund
 	@touch $@

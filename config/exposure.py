@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The start-up guard: what must be changed before a server may listen beyond this machine. It decides, nothing more."""
 
+import re
 from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
@@ -15,6 +16,9 @@ LAN = [
     for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7", "fe80::/10")
 ]
 """RFC 1918, RFC 3927, RFC 4193 and RFC 4291 section 2.5.6."""
+
+# RFC 2606, section 3. On loopback, where the emulators stand, they do no harm.
+EXAMPLE = re.compile(r"[@./]example\.(com|net|org)([/:?#]|$)", re.IGNORECASE)
 
 BANNER = """\
 server.development_lan is on: {host} is served without the checks that a public server passes.
@@ -72,6 +76,8 @@ def _unsafe(config: Config) -> Iterator[str]:
         yield "codes would go to a file and not to phones: set sms.provider to webhook, twilio or aliyun"
     if config.push.default_provider == "log":
         yield "pushes would go to a file and not to phones: set push.default_provider to a vendor, with its keys"
+    if EXAMPLE.search(config.push.webpush.subject):
+        yield "push services could reach nobody: set push.webpush.subject to an address of yours, not one of an example"
     if config.samples.enabled and config.samples.agora_open_token:
         yield "anybody could have tokens for anybody's chat account: set samples.agora_open_token to false"
     if server.tls.cert or (server.behind_proxy and server.trusted_proxies):

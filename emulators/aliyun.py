@@ -15,6 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import parse_qsl, quote
 
 import click
 from tornado.web import Application
@@ -117,10 +118,12 @@ class SendSmsHandler(VendorHandler):
         return hmac.compare_digest(signature, self._signature(signed))
 
     def _signature(self, names: str) -> str:
-        """Computed from what arrived, header by header."""
+        """Computed from what arrived, header by header; the query as it is once it is written one way."""
+        query = sorted(parse_qsl(self.request.query, keep_blank_values=True))
+        written = "&".join(f"{quote(name, safe='~')}={quote(value, safe='~')}" for name, value in query)
         lines = "".join(f"{name}:{self.request.headers.get(name, '').strip()}\n" for name in names.split(";"))
         hashed = hashlib.sha256(self.request.body).hexdigest()
-        canonical = "\n".join((self.request.method or "", "/", self.request.query, lines, names, hashed))
+        canonical = "\n".join((self.request.method or "", "/", written, lines, names, hashed))
         text = f"ACS3-HMAC-SHA256\n{hashlib.sha256(canonical.encode()).hexdigest()}"
         return hmac.digest(self.state.keys.access_key_secret.encode(), text.encode(), "sha256").hex()
 

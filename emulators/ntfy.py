@@ -99,7 +99,7 @@ class RootHandler(TopicHandler):
         write_page(self, self.state, self.title)
 
     def _publish(self, authorization: str) -> dict[str, Any]:
-        return self.state.publish_json(self.request.body, authorization)
+        return self.state.publish_json(self.request.body, authorization, self._read)
 
 
 class PollHandler(RequestHandler):

@@ -140,8 +140,8 @@ class NtfyState:
         self.inbox.setdefault(topic, []).append(found | {"at": now})
         return found
 
-    def publish_json(self, body: bytes, authorization: str) -> dict[str, Any]:
-        """`POST /`: the topic stands in the document. Raises Refused, Gone."""
+    def publish_json(self, body: bytes, authorization: str, read: Read) -> dict[str, Any]:
+        """`POST /`: the topic stands in the document; what it does not say, `read` may. Raises Refused, Gone."""
         if len(body) > JSON_BYTES:
             raise Refused(41303)
         try:
@@ -152,9 +152,7 @@ class NtfyState:
             raise Refused(40017)
         values = {name: _written(value) for name, value in document.items() if value is not None}
         message, topic = values.get("message", ""), values.get("topic", "")
-        return self.publish(
-            topic, message.encode(), authorization, lambda name: "" if name == "message" else values.get(name, "")
-        )
+        return self.publish(topic, message.encode(), authorization, lambda name: values.get(name) or read(name))
 
     def _check_token(self, topic: str, authorization: str) -> None:
         wanted = self.tokens.get(topic)

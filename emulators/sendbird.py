@@ -32,6 +32,7 @@ KINDS: dict[str, tuple[type, str]] = {
     "preferred_languages": (list, "a list"),
     "metadata": (dict, "an object"),
 }
+NULLABLE = {"discovery_keys", "metadata"}
 CHANGEABLE = KINDS.keys() - {"user_id", "issue_access_token"}
 
 Answer = tuple[int, dict[str, Any]]
@@ -72,13 +73,13 @@ class SendbirdState:
             "last_seen_at": 0,
             "has_ever_logged_in": False,
             "is_hide_me_from_friends": False,
-            "discovery_keys": body.get("discovery_keys", []),
+            "discovery_keys": body.get("discovery_keys") or [],
             "preferred_languages": [],
             "phone_number": "",
             "locale": "",
             "unread_channel_count": 0,
             "unread_message_count": 0,
-            "metadata": body.get("metadata", {}),
+            "metadata": body.get("metadata") or {},
             "session_tokens": [],
         }
         self.inbox[name] = [{**self.users[name], "at": now}]
@@ -127,7 +128,7 @@ def _error(code: int, message: str, status: int = 400) -> Answer:
 def _wrong(body: dict[str, Any]) -> Answer | None:
     """The refusal of a field of another kind."""
     for name, (kind, said) in KINDS.items():
-        if name in body and not isinstance(body[name], kind):
+        if name in body and not isinstance(body[name], kind) and not (body[name] is None and name in NULLABLE):
             return _error(400100, f'"{name}" must be {said}.')
     return None
 

@@ -181,3 +181,24 @@ def test_development_lan_allows_no_public_address_and_no_name(configured: Config
 
 def test_a_safe_configuration_shows_no_banner(configured: Configured, safe: str) -> None:
     assert banner(configured(safe.replace("host:", "development_lan: true, host:"))) == ""
+
+
+@pytest.mark.parametrize(
+    ("subject", "refused"),
+    [
+        ("mailto:you@example.org", True),
+        ("mailto:you@push.Example.COM", True),
+        ("https://example.net/contact", True),
+        ("mailto:you@counterexample.org", False),
+        ("mailto:you@example.org.uk", False),
+        ("", False),
+    ],
+)
+def test_subject_of_an_example_is_for_this_machine_alone(
+    configured: Configured, safe: str, subject: str, refused: bool
+) -> None:
+    text = safe.replace("push: {", f"push: {{webpush: {{subject: '{subject}'}}, ")
+    found = guard(configured(text))
+    assert [refusal for refusal in found if "push.webpush.subject" in refusal] == found
+    assert bool(found) == refused
+    assert guard(configured(text.replace("0.0.0.0", "127.0.0.1"))) == []

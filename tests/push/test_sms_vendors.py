@@ -2,8 +2,10 @@
 """Twilio and Alibaba Cloud: their requests against their emulators, and frozen vectors of the signature."""
 
 import hashlib
+import secrets
 from datetime import UTC, datetime, timedelta
 
+import httpx
 import pytest
 
 from emulators import aliyun, twilio
@@ -220,3 +222,60 @@ async def test_an_sms_that_was_refused_for_now_is_sent_once_more() -> None:
             place.put(CODE)
         await queue.close()
         assert len(vendor.inbox[CODE.to]) == 1
+
+
+SIGNED = ("host", "x-acs-action", "x-acs-content-sha256", "x-acs-date", "x-acs-signature-nonce", "x-acs-version")
+
+
+def signed(url: str, names: tuple[str, ...], numbers: str) -> tuple[str, dict[str, str]]:
+    """The address and the headers of a SendSms in which these headers are signed."""
+    keys = aliyun.Keys()
+    query = aliyun_signature.canonical_query(
+        {
+            "PhoneNumbers": numbers,
+            "SignName": keys.sign_name,
+            "TemplateCode": keys.template_code,
+            "TemplateParam": '{"code":"1"}',
+        }
+    )
+    headers = {
+        "accept": "application/json",
+        "content-type": "application/x-www-form-urlencoded",
+        "host": url.removeprefix("http://"),
+        "x-acs-action": "SendSms",
+        "x-acs-content-sha256": EMPTY_SHA256,
+        "x-acs-date": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "x-acs-security-token": "token",
+        "x-acs-signature-nonce": secrets.token_hex(16),
+        "x-acs-version": "2017-05-25",
+    }
+    headers = {name: value for name, value in headers.items() if name in names or not name.startswith("x-acs-s")}
+    lines = "".join(f"{name}:{headers.get(name, '')}\n" for name in names)
+    request = "\n".join(("POST", "/", query, lines, ";".join(names), EMPTY_SHA256))
+    signature = aliyun_signature.signature(request, keys.access_key_secret)
+    credential = f"ACS3-HMAC-SHA256 Credential={keys.access_key_id}"
+    return f"{url}/?{query}", {
+        **headers,
+        "Authorization": f"{credential},SignedHeaders={';'.join(names)},Signature={signature}",
+    }
+
+
+@pytest.mark.parametrize(
+    ("names", "code"),
+    [
+        (SIGNED, "OK"),
+        (("accept", "content-type", *SIGNED), "OK"),
+        ((*SIGNED[:4], "x-acs-security-token", *SIGNED[4:]), "OK"),
+        (SIGNED[::-1], "SignatureDoesNotMatch"),
+        (SIGNED[:4] + SIGNED[5:], "SignatureDoesNotMatch"),
+        (("host", *SIGNED), "SignatureDoesNotMatch"),
+        ((*SIGNED, "x-invented"), "SignatureDoesNotMatch"),
+    ],
+)
+async def test_aliyuns_caller_may_sign_more_headers_but_not_fewer(names: tuple[str, ...], code: str) -> None:
+    async with aliyun.running() as (url, vendor), httpx.AsyncClient(trust_env=False) as http:
+        address, headers = signed(url, names, "13800138000,8613800138001,+8613800138002,14155552671")
+        answer = await http.post(address.replace("%2C", ","), headers=headers)
+        assert answer.json()["Code"] == code
+        numbers = ["13800138000", "13800138001", "13800138002", "14155552671"]
+        assert sorted(vendor.inbox) == (numbers if code == "OK" else [])

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The emulators for all tests of this folder; tests whose clients are not installed are not collected."""
+
+import os
+from collections.abc import Iterator
+
+import httpx
+import pytest
+
+from tests.sdks.launching import NODE, PYTHON, Emulated
+from tests.support import PATIENCE
+from tests.support.vendors import emulators
+
+collect_ignore: list[str] = []
+if not PYTHON.exists():
+    collect_ignore.append("test_python.py")
+    if os.environ.get("CI") == "true":
+        raise pytest.UsageError("The vendors' clients are not installed (make test), which is a failure in CI")
+if not (NODE / "node_modules/.installed").exists():
+    collect_ignore.append("test_node.py")
+
+
+@pytest.fixture(scope="module")
+def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
+    folder = tmp_path_factory.mktemp("emulators")
+    with emulators("all", folder=folder) as started, httpx.Client(trust_env=False, timeout=PATIENCE) as http:
+        pages = {vendor: url.removesuffix("/__") for vendor, url in started.urls.items()}
+        yield Emulated(started.config, pages, http)
+
+
+@pytest.fixture(autouse=True)
+def afresh(emulated: Emulated) -> None:
+    """Each test finds the emulators as they are at first."""
+    for vendor in emulated.pages:
+        emulated.set(vendor, "reset")
