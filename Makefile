@@ -2,8 +2,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran
-TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs
+TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy
+TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy
 
 .PHONY: help setup run test test-deps check bench lock
 .DEFAULT_GOAL := help
@@ -19,7 +19,7 @@ run: setup ## start the server on 127.0.0.1:8080
 test: .venv/.installed-dev ## run every test, on SQLite and on MariaDB where mariadbd is installed
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-test-deps: ## install what the tests start and ask (Debian, Ubuntu): MariaDB, rsync, encoders and judges of image files
+test-deps: ## install what the tests start and ask (Debian, Ubuntu): MariaDB, rsync, encoders and judges of image files, proxies
 	@export PATH="$$PATH:/usr/sbin"; (for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || exit 1; done) || \
 	{ $(SUDO) apt-get update --quiet && $(SUDO) apt-get install --yes --no-install-recommends $(TEST_PACKAGES); }
 
