@@ -16,7 +16,7 @@ FIRST_FRAME_SECONDS = 10
 MAX_FRAME_BYTES = 4096
 FRAMES_PER_MINUTE = 60
 """Of any kind: a client has nothing to say but its token and its pongs."""
-GOING_AWAY, POLICY, TRY_LATER = 1001, 1008, 1013
+POLICY, TRY_LATER = 1008, 1013
 REFUSED = 4000
 """And the HTTP status of the refusal: 4401 for a credential that has ended."""
 
@@ -96,7 +96,8 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
             except TimeoutError:
                 raise Unauthenticated from None
             await self._send_events()
-            self._close(GOING_AWAY, "the server is stopping")
+            if self.websocket:
+                self.websocket.stop()
         except AppError as error:
             self._close(_close_code(error), error.code)
         except TimeoutError:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import engines, tools
+from tests.support import engines, proxies, tools
 from tests.support.engines import Engine, NewFolder
 from tests.support.own_config import no_settings_in_the_environment, write
 
@@ -16,6 +16,7 @@ __all__ = ["no_settings_in_the_environment", "write"]
 MISSING = [
     *([] if "mariadb" in engines.NAMES else ["mariadbd (its half of the tests is skipped)"]),
     *tools.MISSING,
+    *proxies.missing(),
 ]
 
 

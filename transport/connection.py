@@ -233,6 +233,13 @@ class Connection(asyncio.BufferedProtocol):
         """Send what has been written, within the patience for a reply, and close."""
         self._close()
 
+    def stop(self) -> None:
+        """The server ends: close, after the farewell of what this was switched to."""
+        if self._switched and self.phase is Phase.SWITCHED:
+            self._switched.stop()
+        else:
+            self._close()
+
     def replied(self) -> None:
         """The exchange is finished."""
         if self.phase is Phase.GONE:

@@ -79,7 +79,7 @@ class Server:
     async def close_all_connections(self, seconds: float = 2) -> None:
         """Close each when what was written to it is sent, and wait for that, but not for long."""
         for connection in list(self._connections):
-            connection.close()
+            connection.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._connections:

@@ -24,7 +24,7 @@ from transport.exchange import Exchange
 from transport.first_step import begin
 
 VERSION = "13"
-INVALID_DATA, TOO_BIG = 1007, 1009
+GOING_AWAY, INVALID_DATA, TOO_BIG = 1001, 1007, 1009
 MAX_FRAGMENTS = 64
 """Of one message: each costs more than the bytes in it."""
 MAX_WAITING = 16
@@ -112,6 +112,9 @@ class WebSocket:
 
     def writable(self) -> None:
         self._regulate()
+
+    def stop(self) -> None:
+        self.close(GOING_AWAY, "the server is stopping")
 
     def lost(self) -> None:
         if not self._closed:

@@ -119,12 +119,37 @@ def by_tornado(raw: bytes) -> Reading:
 NAMES = [b"Host", b"Content-Length", b"Transfer-Encoding", b"Connection", b"Expect", b"X", b"x-y", b"Upgrade", b"TE"]
 VALUES = [b"x", b"0", b"5", b"chunked", b"Chunked", b"gzip, chunked", b"close", b"a:80", b"[::1]", b"", b"100-continue"]
 VALUES += [b"+5", b"5, 5", b"0x5", b"h2c", b"a b", b"\xe9", b"a,b", b"keep-alive", b"chunked, identity", b"007"]
-TARGETS = [b"/", b"/a?b=c", b"*", b"http://a/b", b"a:80", b"//", b"/%41", b"http://", b"/\xe9", b"/a b", b"HTTP://A"]
-METHODS = [b"GET", b"POST", b"OPTIONS", b"CONNECT", b"get", b"M-SEARCH", b"G(T", b"", b"A" * 30]
-VERSIONS = [b"HTTP/1.1"] * 8 + [b"HTTP/1.0", b"HTTP/1.2", b"HTTP/2.0", b"http/1.1", b"HTTP/1.1 ", b"ICE/1.0", b""]
-ENDS = [b"\r\n"] * 30 + [b"\n", b"\r", b"\r\n ", b"\r\r\n", b"\n\r", b" \r\n", b"\t\r\n"]
-COLONS = [b": "] * 20 + [b":", b" : ", b":\t", b":  ", b"", b"\t: "]
-SIZES = [b"5", b"0", b"05", b"A", b"a", b"-1", b"0x5", b"5 ", b" 5", b"5;a=b", b"5 ;a", b'5;a="b"', b"000000000000005"]
+TARGETS = [b"/", b"/a?b=c"] * 8 + [
+    b"*",
+    b"http://a/b",
+    b"a:80",
+    b"//",
+    b"/%41",
+    b"http://",
+    b"/\xe9",
+    b"/a b",
+    b"HTTP://A",
+]
+METHODS = [b"GET", b"POST"] * 8 + [b"OPTIONS", b"CONNECT", b"get", b"M-SEARCH", b"G(T", b"", b"A" * 30]
+VERSIONS = [b"HTTP/1.1"] * 40 + [b"HTTP/1.0", b"HTTP/1.2", b"HTTP/2.0", b"http/1.1", b"HTTP/1.1 ", b"ICE/1.0", b""]
+ENDS = [b"\r\n"] * 200 + [b"\n", b"\r", b"\r\n ", b"\r\r\n", b"\n\r", b" \r\n", b"\t\r\n"]
+COLONS = [b": "] * 60 + [b":", b" : ", b":\t", b":  ", b"", b"\t: "]
+SIZES = [b"5"] * 8 + [
+    b"5",
+    b"0",
+    b"05",
+    b"A",
+    b"a",
+    b"-1",
+    b"0x5",
+    b"5 ",
+    b" 5",
+    b"5;a=b",
+    b"5 ;a",
+    b'5;a="b"',
+    b"000000000000005",
+]
+STRAY = [b"", b"\0", b"\n", b"\r", b" ", b"\x7f", b"\xff", b":", b";", b"0"]
 NEXT = b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
@@ -132,7 +157,7 @@ def request(chance: random.Random) -> bytes:
     """A request that is nearly right, and another behind it."""
     pick = chance.choice
     headers = [(b"Host", b"x")] if chance.random() < 0.9 else []
-    headers += [(pick(NAMES), pick(VALUES)) for _ in range(chance.randrange(4))]
+    headers += [(pick(NAMES), pick(VALUES)) for _ in range(pick((0, 0, 1, 2)))]
     framing = chance.randrange(4)
     body = pick((b"", b"12345", b"1234567"))
     if framing == 1:
@@ -142,7 +167,7 @@ def request(chance: random.Random) -> bytes:
         body = chunks(chance)
     chance.shuffle(headers)
     first = b"\r\n" if chance.random() < 0.03 else b""
-    line = pick(METHODS) + pick((b" ",) * 20 + (b"  ", b"\t")) + pick(TARGETS) + b" " + pick(VERSIONS)
+    line = pick(METHODS) + pick((b" ",) * 60 + (b"  ", b"\t")) + pick(TARGETS) + b" " + pick(VERSIONS)
     raw = first + line + pick(ENDS)
     raw += b"".join(name + pick(COLONS) + value + pick(ENDS) for name, value in headers) + pick(ENDS)
     raw += body + NEXT

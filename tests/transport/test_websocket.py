@@ -335,6 +335,19 @@ async def test_a_client_that_does_not_answer_a_close_is_cut(monkeypatch: pytest.
         assert await socket.end() == 4001
 
 
+async def test_the_end_of_the_server_is_told() -> None:
+    async with chatting() as world:
+        socket = await opened(world)
+        await asyncio.gather(world.server.close_all_connections(), told_to_go(socket))
+        assert world.log.events == ["closed"]
+
+
+async def told_to_go(socket: Socket) -> None:
+    assert await socket.frame() == (CLOSE, b"\x03\xe9the server is stopping")
+    socket.send(close(1001))
+    assert await socket.client.rest() == b""
+
+
 async def test_bytes_without_sense_harm_nobody() -> None:
     chance = random.Random(6455)
     async with chatting() as world:
