@@ -18,9 +18,10 @@ import uvloop
 from app.build import DrainDeadline, build, database_ready
 from app.greeting import print_greeting
 from app.listen import open_sockets, serve_http, serve_rooms
+from app.preflight import checked
 from app.workers import ProcessContext, report_failure, stop_event, supervise
-from config.exposure import guard
 from config.load import Config, ConfigError, from_command_line
+from config.warnings import warnings
 from handlers.metrics import scraped
 from handlers.shared import Activity
 from models.shared_counters import SharedCounters
@@ -36,14 +37,14 @@ def main() -> int:
     """Run a server until SIGTERM or SIGINT. 0 after a clean end, 1 when it could not start, 2 for wrong settings."""
     os.umask(0o077)  # key ring, database and images are for the server's own user only
     try:
-        config = from_command_line(sys.argv[1:])
-        refusals = guard(config)
-        if refusals:
-            raise ConfigError(refusals)
+        config = checked(partial(from_command_line, sys.argv[1:]), ask_server=False)
     except ConfigError as error:
-        print("Glimpse cannot start:", *error.problems, sep="\n  ", file=sys.stderr)
+        separator = "\n  " if len(error.problems) > 1 else " "
+        print("Glimpse cannot start:", *error.problems, sep=separator, file=sys.stderr)
         return 2
     logs.configure(config.log.level, config.log.format)
+    for warning in warnings(config):
+        log.warning("a setting may surprise", extra={"warning": warning})
     several = config.server.workers > 1
     return report_failure(partial(supervise, config, serve) if several else partial(serve_alone, config))
 

@@ -175,7 +175,7 @@ def hearing(parts: Parts, events: Events) -> Iterator[None]:
 def lifetimes(config: Config) -> Lifetimes:
     return Lifetimes(
         interval_seconds=config.retention.interval_seconds,
-        orphan_seconds=config.retention.orphan_seconds,
+        orphan_seconds=config.orphan_seconds,
         messages_retention_days=config.messages.retention_days,
         events_retention_days=config.events.retention_days,
     )

@@ -49,7 +49,7 @@ class Sockets:
 
 def open_sockets(config: Config) -> Sockets:
     """Those of a process that is alone. Raises OSError, whose text says what cannot be had."""
-    public = _bound(config.server.port, bare_host(config), "")
+    public = _bound(config.server.port, bare_host(config), "server.host, server.port")
     return Sockets(public, _open_rooms(config), _open_metrics(config, 0))
 
 
@@ -66,22 +66,22 @@ def _open_rooms(config: Config) -> list[socket.socket]:
     if not port or not sample_settings(config).enabled:
         return []
     try:
-        return _bound(port, bare_host(config), " for rooms")
+        return _bound(port, bare_host(config), "samples.room_socket_port")
     except OSError as error:
         log.warning("no room socket", extra={"reason": str(error)})
         return []
 
 
 def _open_metrics(config: Config, number: int) -> list[socket.socket]:
-    metrics = config.metrics
-    return _bound(metrics.port + number, without_brackets(metrics.host), " for metrics") if metrics.port else []
+    host, first = without_brackets(config.metrics.host), config.metrics.port
+    return _bound(first + number, host, "metrics.host, metrics.port") if first else []
 
 
-def _bound(port: int, host: str, purpose: str) -> list[socket.socket]:
+def _bound(port: int, host: str, keys: str) -> list[socket.socket]:
     try:
         return bind_sockets(port, host)
     except OSError as error:
-        raise OSError(f"cannot listen{purpose} on {host}, port {port}: {error.strerror}") from error
+        raise OSError(f"{keys}: cannot listen on {host}, port {port}: {error.strerror}") from error
 
 
 def serve_http(config: Config, services: Services, sockets: Sockets, connections: SharedCounter) -> Server:

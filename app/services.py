@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from app.providers import vapid_key
 from chat.base import ChatService
+from config.addresses import is_loopback
 from config.load import Config
-from config.types import is_loopback
 from handlers.address import Proxies
 from handlers.origins import Origins
 from handlers.shared import Activity, HttpSettings, SampleSettings, Services

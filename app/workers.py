@@ -20,7 +20,7 @@ from app.supervisor import Supervisor, WorkerHandle
 from config.load import Config
 from handlers.docs import page
 from handlers.openapi import document_bytes
-from models.db.database import DatabaseError
+from models.db.database import Busy, DatabaseError, DatabaseFull
 from models.db.migration_steps import SchemaTooNew
 from models.keys import KeyRingError
 from models.shared_counters import SharedCounters, map_shared_counters
@@ -107,10 +107,26 @@ def stop_event(*signals: signal.Signals) -> asyncio.Event:
 
 
 def report_failure(run: Callable[[], int]) -> int:
-    """The exit code of `run`; or 1, after printing why it could not serve."""
+    """The exit code of `run`; or, after printing why it could not serve, 1 for what may pass by itself and else 2."""
     try:
         return run()
     except (SchemaTooNew, KeyRingError, NotYours, DatabaseError, OSError) as error:
-        reason = error.cause if isinstance(error, DatabaseError) else error
+        reason, code = _explained(error)
         print(f"Glimpse cannot start: {reason}", file=sys.stderr)
-        return 1
+        return code
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """The key of the setting with the reason, and the exit code."""
+    passes = isinstance(error, Busy | DatabaseFull | NotYours)
+    code = 1 if passes or isinstance(error, OSError) else 2
+    match error:
+        case DatabaseError():
+            return f"database.url: {error.cause}", code
+        case SchemaTooNew():
+            return f"database.url: {error}", code
+        case KeyRingError() | NotYours():
+            return f"data_dir: {error}", code
+        case OSError(filename=str() as file, strerror=str() as reason):
+            return f"data_dir: {file}: {reason}", code
+    return str(error), code

@@ -3,7 +3,8 @@
 
 from collections.abc import Iterator
 
-from config.sections import Chat, Config, Ntfy, Push, Section, Sms, Webpush
+from config.files import check_pair
+from config.sections import Chat, Config, Ntfy, Push, Section, Sms, Tls, Webpush
 
 HIGHEST_PORT = 65_535
 
@@ -13,8 +14,7 @@ def contradictions(config: Config) -> Iterator[str]:
     if config.server.workers > 1 and config.database_path:
         yield "server.workers: must be 1 with SQLite; more processes need a database.url of MySQL or MariaDB"
     yield from _of_ports(config)
-    if bool(config.server.tls.cert) != bool(config.server.tls.key):
-        yield "server.tls.cert, server.tls.key: give both or none"
+    yield from _of_tls(config.server.tls)
     yield from _of_sms(config.sms)
     yield from _of_push(config.push)
     yield from _of_chat(config.chat)
@@ -28,6 +28,16 @@ def _of_ports(config: Config) -> Iterator[str]:
         yield f"metrics.port: must not be server.port; metrics are for operators alone{each}"
     if first and first + workers - 1 > HIGHEST_PORT:
         yield f"metrics.port: must leave a port for each of the {workers} workers, up to {HIGHEST_PORT}"
+
+
+def _of_tls(tls: Tls) -> Iterator[str]:
+    if bool(tls.cert) != bool(tls.key):
+        yield "server.tls.cert, server.tls.key: give both or none"
+    elif tls.cert:
+        try:
+            check_pair(tls.cert, tls.key)
+        except ValueError as error:
+            yield f"server.tls.key: {error}"
 
 
 def _of_sms(sms: Sms) -> Iterator[str]:
@@ -61,10 +71,10 @@ def _of_chat(chat: Chat) -> Iterator[str]:
 
 
 def _of_lifetimes(config: Config) -> Iterator[str]:
-    upload = config.images.max_bytes // config.uploads.min_bytes_per_second + config.server.body_timeout_seconds
-    if config.retention.orphan_seconds < 2 * upload:
+    least = 2 * config.longest_upload_seconds
+    if config.orphan_seconds < least:
         yield (
-            f"retention.orphan_seconds: must be at least {2 * upload}, twice the longest upload that images.max_bytes"
+            f"retention.orphan_seconds: must be at least {least}, twice the longest upload that images.max_bytes"
             " and uploads.min_bytes_per_second allow; a younger file may still get its row"
         )
     if config.messages.retention_days * 86_400 < config.images.ttl_seconds:

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 from pathlib import Path
 
+from config.addresses import address_of, is_loopback
 from config.load import Config
 from config.sources import flat
-from config.types import address_of, is_loopback
 from models.private_files import KEY_RING, VAPID_KEY
 
 LAN = [

@@ -6,7 +6,7 @@ this; everything below them is handed plain values.
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from functools import reduce
 from pathlib import Path
@@ -30,15 +30,21 @@ from config.sources import (
     with_named_apps,
 )
 
-__all__ = ["SHIPPED", "Config", "ConfigError", "from_command_line", "load"]
+__all__ = ["SHIPPED", "Config", "ConfigError", "from_command_line", "load", "unrelated"]
 
 
 class ConfigError(Exception):
-    """The configuration cannot be used. `problems` are all that were found, in plain words."""
+    """The configuration cannot be used. `problems` are all that were found, in plain words.
 
-    def __init__(self, problems: Sequence[str]) -> None:
+    `usable` has defaults in place of what is wrong, with the keys `broken`, so that the rest can be looked at; None
+    where that is of no use.
+    """
+
+    def __init__(self, problems: Sequence[str], usable: Config | None = None, broken: Sequence[str] = ()) -> None:
         super().__init__("\n".join(problems))
         self.problems = list(problems)
+        self.usable = usable
+        self.broken = broken
 
 
 def load(
@@ -55,10 +61,11 @@ def load(
     given = (nested(place, value) for place, value in arguments.items() if value is not None)
     above = reduce(merge, (said, environment(defaults, problems), *given))
     below = with_named_apps(defaults, above)
-    config = _typed(merge(below, above), below, problems)
+    config, broken = _typed(merge(below, above), below, problems)
+    if config:
+        config.came_from({SHIPPED: defaults} | ({file: said} if file else {}))
     if problems or config is None:
-        raise ConfigError(problems)
-    config.came_from({SHIPPED: defaults} | ({file: said} if file else {}))
+        raise ConfigError(problems, config, broken)
     return config
 
 
@@ -73,8 +80,8 @@ def from_command_line(arguments: Sequence[str]) -> Config:
     return load(given.config, host=given.host, port=given.port, data_dir=given.data_dir)
 
 
-def _typed(values: Values, below: Values, problems: list[str]) -> Config | None:
-    """The settings that these values make; what is wrong with them joins `problems`.
+def _typed(values: Values, below: Values, problems: list[str]) -> tuple[Config | None, list[str]]:
+    """The settings that these values make, and the keys that are wrong; what is wrong with them joins `problems`.
 
     So that everything is said at once, wrong values give way to those `below`, and the rest is judged all the same.
     """
@@ -84,7 +91,8 @@ def _typed(values: Values, below: Values, problems: list[str]) -> Config | None:
         config = Config.model_validate(values)
     except ValidationError as error:
         errors = error.errors(include_url=False, include_input=False)
-        broken = [".".join(map(str, each["loc"])) for each in errors]
+        broken = [".".join(place_of(each)) for each in errors]
+        broken += [key.removesuffix("_file") for key in broken if key.endswith("_file")]
         known = [key for key in keys_of(below) if key not in broken]
         problems += [describe(each, known) for each in errors]
         for each in errors:
@@ -92,5 +100,12 @@ def _typed(values: Values, below: Values, problems: list[str]) -> Config | None:
         with suppress(ValidationError):
             config = Config.model_validate(values)
     if config:
-        problems += [text for text in contradictions(config) if not any(key in text for key in broken)]
-    return config
+        problems += unrelated(contradictions(config), broken)
+    return config, broken
+
+
+def unrelated(lines: Iterable[str], broken: Sequence[str]) -> list[str]:
+    """Those that tell of no key that is wrong by itself, nor of a section that holds one: mended, they may be gone."""
+    return [
+        line for line in lines if not any(key in line or key.startswith(f"{line.partition(':')[0]}.") for key in broken)
+    ]

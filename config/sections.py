@@ -11,33 +11,48 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from config.addresses import holds_password
 from config.sources import Values, flat, keys_of
 from config.types import (
     AccountRates,
     AddressRates,
-    Amount,
     ApnsPrivateKey,
     Apps,
+    BaseUrl,
+    BufferBytes,
+    CertificateFile,
+    Count,
     DatabaseUrl,
+    Days,
     DeviceRates,
+    Directory,
     HexDigits,
-    HttpUrl,
+    Host,
+    Hours,
     Lifetime,
+    LongSeconds,
     Origins,
     PageOrigins,
     PasswordBytes,
+    PathText,
     PhoneRates,
     Port,
-    Positive,
+    PrivateKeyFile,
     Proxies,
     PublicUrl,
     Rate,
     ReadableFile,
     Regions,
+    Seconds,
+    SecondsOrNone,
     Secret,
+    SecretBaseUrl,
     SecretHexDigits,
     SecretUrl,
+    SecretWord,
     ServiceAccount,
+    Size,
+    SizeOrNone,
     TestNumbers,
     Text,
     TwilioAccount,
@@ -46,11 +61,14 @@ from config.types import (
     VapidSubject,
     VendorOptions,
     WebhookSecret,
+    Word,
     Workers,
-    holds_password,
 )
 from models.db.engine import Location, parse_url
 from models.db.mysql.connection import MysqlLocation
+
+LEAST_ORPHAN_SECONDS = 6 * 3600
+"""Where nothing is written, a file has this long to get its record, however short uploads are: clocks differ."""
 
 
 class Section(BaseModel):
@@ -71,22 +89,22 @@ class Section(BaseModel):
 
 
 class Tls(Section):
-    cert: ReadableFile
-    key: ReadableFile
+    cert: CertificateFile
+    key: PrivateKeyFile
 
 
 class Server(Section):
-    host: Text
+    host: Host
     port: Port
     workers: Workers
     tls: Tls
     behind_proxy: bool
     trusted_proxies: Proxies
     development_lan: bool
-    drain_seconds: Amount
-    idle_timeout_seconds: Positive
-    body_timeout_seconds: Positive
-    max_connections: Positive
+    drain_seconds: SecondsOrNone
+    idle_timeout_seconds: Seconds
+    body_timeout_seconds: Seconds
+    max_connections: Count
     public_url: PublicUrl
     cors_origins: PageOrigins
 
@@ -108,38 +126,38 @@ class ActivationBudgets(Section):
 class Activation(Section):
     required: bool
     test_numbers: TestNumbers
-    recycled_after_days: Positive
+    recycled_after_days: Days
     budgets: ActivationBudgets
 
 
 class SmsWebhook(Section):
-    NEEDED = ("url",)
+    NEEDED = ("url", "secret")
 
     url: SecretUrl
     secret_file: ReadableFile
-    secret: Secret
+    secret: WebhookSecret
 
 
 class Twilio(Section):
     NEEDED = ("account_sid", "auth_token", "sender")
 
-    base_url: SecretUrl
+    base_url: SecretBaseUrl
     account_sid: TwilioAccount
     api_key_sid: TwilioKey
     auth_token_file: ReadableFile
-    auth_token: Secret
+    auth_token: SecretWord
     sender: str
 
 
 class Aliyun(Section):
     NEEDED = ("access_key_id", "access_key_secret", "sign_name", "template_code")
 
-    base_url: SecretUrl
-    access_key_id: str
+    base_url: SecretBaseUrl
+    access_key_id: Word
     access_key_secret_file: ReadableFile
-    access_key_secret: Secret
+    access_key_secret: SecretWord
     sign_name: str
-    template_code: str
+    template_code: Word
 
 
 class Sms(Section):
@@ -153,11 +171,11 @@ class Sms(Section):
 class GetuiApp(Section):
     NEEDED = ("app_id", "app_key", "master_secret")
 
-    base_url: HttpUrl
-    app_id: str
-    app_key: str
+    base_url: BaseUrl
+    app_id: Word
+    app_key: Word
     master_secret_file: ReadableFile
-    master_secret: Secret
+    master_secret: SecretWord
     vendor_options: VendorOptions
 
 
@@ -168,7 +186,7 @@ class Getui(GetuiApp):
 class FcmApp(Section):
     NEEDED = ("service_account",)
 
-    base_url: SecretUrl
+    base_url: SecretBaseUrl
     token_url: SecretUrl
     service_account_file: ReadableFile
     service_account: ServiceAccount
@@ -181,13 +199,13 @@ class Fcm(FcmApp):
 class ApnsApp(Section):
     NEEDED = ("team_id", "key_id", "topic", "private_key")
 
-    base_url: SecretUrl
-    ca_file: ReadableFile
-    team_id: str
-    key_id: str
+    base_url: SecretBaseUrl
+    ca_file: CertificateFile
+    team_id: Word
+    key_id: Word
     private_key_file: ReadableFile
     private_key: ApnsPrivateKey
-    topic: str
+    topic: Word
     sandbox: bool
     background: bool
 
@@ -216,7 +234,7 @@ class Webhook(Section):
 
 class Push(Section):
     default_provider: Literal["log", "getui", "fcm", "apns", "webpush", "ntfy", "webhook"]
-    give_up_hours: Positive
+    give_up_hours: Hours
     title: Text
     body: Text
     allow_endpoints: Origins
@@ -247,33 +265,33 @@ def begun(plain: App, named: Mapping[str, App]) -> dict[str, App]:
 
 
 class Images(Section):
-    max_bytes: Positive
-    max_pixels: Positive
+    max_bytes: Size
+    max_pixels: Size
     ttl_seconds: Lifetime
     allow_opaque: bool
 
 
 class Uploads(Section):
-    min_bytes_per_second: Positive
-    unknown_caller_max_bytes: Positive
-    buffer_bytes: Positive
+    min_bytes_per_second: Size
+    unknown_caller_max_bytes: Size
+    buffer_bytes: BufferBytes
 
 
 class Delivery(Section):
-    grace_seconds: Amount
-    proxy_grace_seconds: Amount
-    stall_seconds: Positive
+    grace_seconds: SecondsOrNone
+    proxy_grace_seconds: SecondsOrNone
+    stall_seconds: Seconds
 
 
 class Storage(Section):
-    directory: Text
-    min_free_bytes: Amount
-    max_bytes: Amount
+    directory: PathText
+    min_free_bytes: SizeOrNone
+    max_bytes: SizeOrNone
 
 
 class Inbox(Section):
-    max_pending: Positive
-    max_pending_bytes: Positive
+    max_pending: Count
+    max_pending_bytes: Size
 
 
 class Messaging(Section):
@@ -281,23 +299,23 @@ class Messaging(Section):
 
 
 class Discovery(Section):
-    per_day: Positive
-    per_network_per_day: Positive
-    total_per_day: Positive
+    per_day: Count
+    per_network_per_day: Count
+    total_per_day: Count
 
 
 class Messages(Section):
-    retention_days: Positive
+    retention_days: Days
 
 
 class Events(Section):
-    retention_days: Positive
-    max_readers: Positive
+    retention_days: Days
+    max_readers: Count
 
 
 class Retention(Section):
-    interval_seconds: Positive
-    orphan_seconds: Positive
+    interval_seconds: Seconds
+    orphan_seconds: LongSeconds | None
 
 
 class Rates(Section):
@@ -313,18 +331,18 @@ class Limits(Section):
 
 
 class AgoraChat(Section):
-    base_url: HttpUrl
+    base_url: BaseUrl
     app_id: HexDigits
     app_certificate_file: ReadableFile
     app_certificate: SecretHexDigits
-    org_name: str
-    app_name: str
+    org_name: Word
+    app_name: Word
 
 
 class SendbirdChat(Section):
-    base_url: HttpUrl
+    base_url: BaseUrl
     api_token_file: ReadableFile
-    api_token: Secret
+    api_token: SecretWord
 
 
 class Chat(Section):
@@ -340,7 +358,7 @@ class Samples(Section):
 
 
 class Metrics(Section):
-    host: Text
+    host: Host
     port: Port
 
 
@@ -353,7 +371,7 @@ class Config(Section):
     """Every setting of a server. Secrets are SecretStr; sizes are in bytes, times in the unit that the name ends in."""
 
     server: Server
-    data_dir: Path
+    data_dir: Directory
     database: Database
     activation: Activation
     sms: Sms
@@ -389,6 +407,16 @@ class Config(Section):
             for file, said in files.items()
             if any(flat(said).get(key) for key in secrets) or holds_password(flat(said).get("database.url"))
         )
+
+    @property
+    def longest_upload_seconds(self) -> int:
+        """How long the largest image may take at the slowest pace that is not cut."""
+        return self.images.max_bytes // self.uploads.min_bytes_per_second + self.server.body_timeout_seconds
+
+    @property
+    def orphan_seconds(self) -> int:
+        """How long a file without a record stays: what is written, or twice the longest upload."""
+        return self.retention.orphan_seconds or max(LEAST_ORPHAN_SECONDS, 2 * self.longest_upload_seconds)
 
     @property
     def database_location(self) -> Location:

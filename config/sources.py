@@ -30,6 +30,7 @@ WORDS = {
     "int_type": "must be a whole number",
     "int_parsing": "must be a whole number",
     "int_from_float": "must be a whole number",
+    "finite_number": "must be a whole number",
     "bool_type": "must be true or false",
     "bool_parsing": "must be true or false",
     "path_type": "must be a path",
@@ -87,12 +88,17 @@ def read(path: Path, problems: list[str]) -> Values:
             loader = _Loader(stream)
             loader.problems = problems
             values = loader.get_single_data() or {}
+            flat(values if isinstance(values, dict) else {})  # what holds itself has no end
     except OSError as error:
         problems.append(f"{path}: cannot be read: {error.strerror}")
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except RecursionError:
+        problems.append(f"{path}: is nested too deep")
+    except UnicodeDecodeError:
+        problems.append(f"{path}: is no YAML: it holds no plain text")
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that there is not, a number without end
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}" if mark else str(path)
-        problems.append(f"{place}: is no YAML: {getattr(error, 'problem', None) or 'it holds no plain text'}")
+        problems.append(f"{place}: is no YAML: {getattr(error, 'problem', None) or error}")
     else:
         if isinstance(values, dict):
             return values

@@ -3,18 +3,15 @@
 
 import json
 import re
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
-from urllib.parse import urlsplit
 
+import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, ValidationInfo
 from pydantic_core import PydanticCustomError
 
+from config import addresses, files
 from httpclient.endpoints import parse_origin
-from models.db.engine import SQLITE, parse_url
-from models.db.mysql.connection import MysqlLocation
-from models.origin import is_page_origin, normal_origin
 from models.rates import names
 from models.rates import parse as parse_rate
 from push.providers.apns_auth import p256_key
@@ -23,21 +20,11 @@ from push.providers.webpush_vapid import check_subject, parse_key
 from push.webhook_signature import signing_key
 
 REGION = re.compile(r"[1-9][0-9]{0,2}|[A-Z]{2}")
-
-
-def address_of(host: str) -> IPv4Address | IPv6Address | None:
-    """The address that a host is, brackets and IPv4 mapping taken off; None for a name."""
-    try:
-        address = ip_address(host.removeprefix("[").removesuffix("]"))
-    except ValueError:
-        return None
-    return (address.ipv4_mapped if isinstance(address, IPv6Address) else None) or address
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach the host. Of names only "localhost": any other may resolve to anything."""
-    address = address_of(host)
-    return address.is_loopback if address else host.lower() == "localhost"
+CALLING_CODES = {
+    str(code)
+    for code, countries in phonenumbers.COUNTRY_CODE_TO_REGION_CODE.items()
+    if countries != (phonenumbers.REGION_CODE_FOR_NON_GEO_ENTITY,)
+}
 
 
 def _from_file(value: Any, info: ValidationInfo) -> Any:
@@ -47,30 +34,35 @@ def _from_file(value: Any, info: ValidationInfo) -> Any:
         return value
     if value:
         raise ValueError(f"is given here and by {info.field_name}_file; keep one of them")
-    secret = Path(file).read_text("utf-8").strip()
+    secret = files.read_text(file).strip()
     if not secret:
         raise ValueError(f"the file that {info.field_name}_file names is empty")
     return secret
 
 
 def _readable(path: str) -> str:
-    try:
-        if path:
-            Path(path).read_text("utf-8")
-    except OSError as error:
-        raise ValueError(f"{path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise ValueError(f"{path} holds no text") from None
+    if path:
+        files.read_text(path)
     return path
 
 
-def _http_url(url: str) -> str:
-    parts = urlsplit(url)
-    if url and (parts.scheme not in ("http", "https") or not parts.hostname):
-        raise ValueError("must be an address that begins with https:// or http://")
-    if "@" in parts.netloc:
-        raise ValueError("must not carry a user or password")
-    return url.rstrip("/")
+def _certificates(path: str) -> str:
+    if path:
+        files.check_certificates(path)
+    return path
+
+
+def _private_key(path: str) -> str:
+    if path:
+        files.check_private_key(path)
+    return path
+
+
+def _directory(given: Any) -> Any:
+    """Text, or a path as the command line gives it; pydantic says what is neither."""
+    if isinstance(given, str) and "{" in given:
+        raise ValueError("must not hold placeholders; others may hold {data_dir}")
+    return addresses.path(given) if isinstance(given, str) else given
 
 
 def _origin(text: str) -> str:
@@ -78,64 +70,22 @@ def _origin(text: str) -> str:
     return text
 
 
-def _public_url(url: str) -> str:
-    if url and (normal_origin(url) is None or not url.startswith(("http://", "https://"))):
-        raise ValueError("must be the address that clients call this server by, as in https://glimpse.example.org")
-    return url.rstrip("/")
+def _word(text: str) -> str:
+    if not text.isascii() or not text.isprintable() or " " in text:
+        raise ValueError("must be written in plain ASCII, without blanks and line ends")
+    return text
 
 
-def _page_origin(text: str) -> str:
-    origin = normal_origin(text)
-    if origin is None:
-        raise ValueError("must be one origin, as in https://app.example.org, with no path behind it")
-    if not is_page_origin(origin):
-        raise ValueError("must begin with https://, or be http://localhost, capacitor://localhost or ionic://localhost")
-    return origin
-
-
-def _secret_url(url: str) -> str:
-    parts = urlsplit(url)
-    if parts.scheme == "http" and not is_loopback(parts.hostname or ""):
-        raise ValueError("must begin with https://, since secrets travel there; http:// is for this machine alone")
-    return url
-
-
-def _database_url(url: str) -> str:
-    try:
-        location = parse_url(url)
-    except ValueError as error:
-        raise ValueError(f"{error}, as in {SQLITE}{{data_dir}}/glimpse.db") from None
-    if isinstance(location, MysqlLocation):
-        for file in filter(None, (location.ssl_cert, location.ssl_key, location.ssl_ca.removeprefix("system"))):
-            _readable(file)
-        if not (location.ssl_ca or location.unix_socket or is_loopback(location.host)):
-            raise ValueError("needs ?ssl_ca=FILE (or ssl_ca=system) for a server that is not on this machine")
-    return url
-
-
-def holds_password(url: object) -> bool:
-    """Whether there is one in the URL itself."""
-    return isinstance(url, str) and bool(urlsplit(url).password)
-
-
-def _without_password(url: str) -> str:
-    parts = urlsplit(url)
-    return url.replace(f":{parts.password}@", ":**********@", 1) if parts.password else url
-
-
-def _proxy(text: str) -> str:
-    try:
-        names_all = ip_network(text, strict=False).prefixlen == 0
-    except ValueError:
-        raise ValueError("must be an IP address or a network such as 10.0.0.0/8") from None
-    if names_all:
-        raise ValueError("names every address there is; name the proxy alone")
+def _secret_word(text: SecretStr) -> SecretStr:
+    _word(text.get_secret_value())
     return text
 
 
 def _phone(number: str) -> str:
     if not (number.startswith("+") and number[1:].isascii() and number[1:].isdigit() and 8 <= len(number) <= 16):
         raise ValueError('a number must be written like "+8613800138000", with its plus sign and in quotes')
+    if not phonenumbers.is_valid_number(phonenumbers.parse(number)):
+        raise ValueError("is no number that anybody can have")
     return number
 
 
@@ -151,6 +101,8 @@ def _region(value: Any) -> str:
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not REGION.fullmatch(text):
         raise ValueError('must be a calling code like 86 or a country like "CN", in quotes')
+    if text not in phonenumbers.SUPPORTED_REGIONS and text not in CALLING_CODES:
+        raise ValueError("is neither a country nor the calling code of one")
     return text
 
 
@@ -235,30 +187,54 @@ def _list(value: Any) -> Any:
         return [part.strip() for part in value.split(",") if part.strip()]
     try:
         return json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         raise ValueError("is no JSON that can be read") from None
 
 
 Of = TypeVar("Of")
-Amount = Annotated[int, Field(ge=0)]
-Positive = Annotated[int, Field(ge=1)]
-Lifetime = Annotated[int, Field(ge=60)]
+# Bounds that nothing real comes near, below which no sum of times or sizes leaves the 63 bits of a database's integer.
+Count = Annotated[int, Field(ge=1, le=10**9)]
+Size = Annotated[int, Field(ge=1, le=1 << 50)]
+SizeOrNone = Annotated[int, Field(ge=0, le=1 << 50)]
+BufferBytes = Annotated[int, Field(ge=1 << 20, le=1 << 50)]
+Seconds = Annotated[int, Field(ge=1, le=86_400)]
+SecondsOrNone = Annotated[int, Field(ge=0, le=86_400)]
+LongSeconds = Annotated[int, Field(ge=1, le=100 * 366 * 86_400)]
+Lifetime = Annotated[int, Field(ge=60, le=100 * 366 * 86_400)]
+Hours = Annotated[int, Field(ge=1, le=100 * 366 * 24)]
+Days = Annotated[int, Field(ge=1, le=100 * 366)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Workers = Annotated[int, Field(ge=1, le=64)]
 PasswordBytes = Annotated[int, Field(ge=1, le=1024)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
+Word = Annotated[str, AfterValidator(_word)]
 Rate = Annotated[str, AfterValidator(_rate)]
 AddressRates = dict[Annotated[str, _one_of(*names("address"))], Rate]
 AccountRates = dict[Annotated[str, _one_of(*names("account"))], Rate]
 PhoneRates = dict[Annotated[str, _one_of(*names("phone"))], Rate]
 DeviceRates = dict[Annotated[str, _one_of(*names("device"))], Rate]
+Host = Annotated[Text, AfterValidator(addresses.listening_host)]
+BaseUrl = Annotated[str, AfterValidator(addresses.base_url)]
+SecretUrl = Annotated[str, AfterValidator(addresses.url), AfterValidator(addresses.secret_url)]
+SecretBaseUrl = Annotated[BaseUrl, AfterValidator(addresses.secret_url)]
+PublicUrl = Annotated[str, AfterValidator(addresses.public_url)]
+DatabaseUrl = Annotated[
+    str, AfterValidator(addresses.database_url), PlainSerializer(addresses.without_password, when_used="json")
+]
+PageOrigins = Annotated[tuple[Annotated[str, AfterValidator(addresses.page_origin)], ...], BeforeValidator(_list)]
+Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_list)]
+Proxies = Annotated[tuple[Annotated[str, AfterValidator(addresses.proxy)], ...], BeforeValidator(_list)]
+PathText = Annotated[str, AfterValidator(addresses.path)]
+Directory = Annotated[Path, BeforeValidator(_directory)]
 ReadableFile = Annotated[str, AfterValidator(_readable)]
+CertificateFile = Annotated[str, AfterValidator(_certificates)]
+PrivateKeyFile = Annotated[str, AfterValidator(_private_key)]
 Secret = Annotated[SecretStr, BeforeValidator(_from_file)]
+SecretWord = Annotated[Secret, AfterValidator(_secret_word)]
 SecretHexDigits = Annotated[Secret, AfterValidator(_secret_hex)]
 HexDigits = Annotated[str, AfterValidator(_hex)]
-HttpUrl = Annotated[str, AfterValidator(_http_url)]
-TwilioAccount = Annotated[str, AfterValidator(_twilio_account)]
-TwilioKey = Annotated[str, AfterValidator(_twilio_key)]
+TwilioAccount = Annotated[Word, AfterValidator(_twilio_account)]
+TwilioKey = Annotated[Word, AfterValidator(_twilio_key)]
 VapidSubject = Annotated[str, AfterValidator(_subject)]
 VapidPrivateKey = Annotated[Secret, AfterValidator(_vapid_key)]
 WebhookSecret = Annotated[Secret, AfterValidator(_webhook_secret)]
@@ -267,13 +243,7 @@ ServiceAccount = Annotated[Secret, AfterValidator(_service_account)]
 AppName = Annotated[str, AfterValidator(_app_name)]
 Apps = dict[AppName, Of]
 VendorOptions = dict[str, dict[str, Any]]
-PublicUrl = Annotated[str, AfterValidator(_public_url)]
-PageOrigins = Annotated[tuple[Annotated[str, AfterValidator(_page_origin)], ...], BeforeValidator(_list)]
-SecretUrl = Annotated[HttpUrl, AfterValidator(_secret_url)]
 Phone = Annotated[str, AfterValidator(_phone)]
 Code = Annotated[SecretStr, AfterValidator(_code)]
 TestNumbers = dict[Phone, Code]
-Proxies = Annotated[tuple[Annotated[str, AfterValidator(_proxy)], ...], BeforeValidator(_list)]
 Regions = Annotated[tuple[Annotated[str, BeforeValidator(_region)], ...], BeforeValidator(_list)]
-Origins = Annotated[tuple[Annotated[str, AfterValidator(_origin)], ...], BeforeValidator(_list)]
-DatabaseUrl = Annotated[str, AfterValidator(_database_url), PlainSerializer(_without_password, when_used="json")]

@@ -293,6 +293,8 @@ class BaseHandler(RefusingHandler):
             return
         self._ended = True
         self.services.activity.end()
+        if cause := errors.cause(self.refused):
+            log.error("the database failed", extra={"cause": cause})
         error = self.refused.code if self.refused else ""
         _tell_end(self.request.method or "", self.rule.path, status, error, self.request_id, self.started)
 

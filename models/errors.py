@@ -35,12 +35,14 @@ class Kind(Enum):
 class AppError(Exception):
     """A refusal that the caller can read.
 
-    `retry_after` is in seconds; `fields` are (field, message) pairs; `extra` joins the problem document.
+    `retry_after` is in seconds; `fields` are (field, message) pairs; `extra` joins the problem document. `cause` says
+    what we failed at, where it is our failure: it is for the log and never reaches a caller.
     """
 
     kind: ClassVar[Kind] = Kind.INTERNAL
     code: ClassVar[str] = "internal_error"
     message: ClassVar[str] = "Something went wrong on the server."
+    cause = ""
 
     def __init__(
         self,

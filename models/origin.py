@@ -10,7 +10,9 @@ LONGEST_ORIGIN = 300
 APP_ORIGINS = ("capacitor://localhost", "ionic://localhost")
 """What the web views of mobile frameworks say: their pages come out of the app itself."""
 
-_HOST = re.compile(r"[a-z0-9_]([a-z0-9._-]*[a-z0-9_])?\.?")
+_LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+_NAME = re.compile(rf"(?=.{{1,253}}\Z)({_LABEL}\.)*{_LABEL}\.?")
+_NUMERIC = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.?")
 
 
 def normal_origin(text: str) -> str | None:
@@ -26,7 +28,7 @@ def normal_origin(text: str) -> str | None:
     except ValueError:
         return None
     host = url.hostname or ""
-    if url.path not in ("", "/") or url.query or url.fragment or "@" in url.netloc or not _is_host(host):
+    if url.path not in ("", "/") or url.query or url.fragment or "@" in url.netloc or not is_host(host):
         return None
     shown = f"[{host}]" if ":" in host else host
     return f"{url.scheme}://{shown}" + ("" if port in (None, DEFAULT_PORTS.get(url.scheme)) else f":{port}")
@@ -42,8 +44,13 @@ def is_page_origin(origin: str) -> bool:
     return scheme == "https" or (scheme == "http" and _is_local(urlsplit(f"//{rest}").hostname or ""))
 
 
-def _is_host(host: str) -> bool:
-    return bool(_HOST.fullmatch(host)) or _is_address(host)
+def is_host(host: str) -> bool:
+    """Whether this is a host in lower case: a name of full labels, or an IP address without brackets.
+
+    A name whose last label is a number is none: some parsers make an IPv4 address of it, others do not
+    (https://url.spec.whatwg.org/#ends-in-a-number-checker).
+    """
+    return _is_address(host) or bool(_NAME.fullmatch(host) and not _NUMERIC.fullmatch(host))
 
 
 def _is_address(host: str) -> bool:

@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
-RATE = re.compile(r"([1-9][0-9]*)/(?:([1-9][0-9]*) ?)?(second|minute|hour|day)s?")
+RATE = re.compile(r"([1-9][0-9]{0,11})/(?:([1-9][0-9]{0,3}) ?)?(second|minute|hour|day)s?")
 
 
 @dataclass(frozen=True, slots=True)

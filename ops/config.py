@@ -2,14 +2,17 @@
 """`python -m ops config`: what is wrong with the configuration, and what it comes to."""
 
 import json
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import NoReturn
 
 import click
 
-from config.exposure import banner, guard
+from app.preflight import checked
+from config.exposure import banner
 from config.load import Config, ConfigError, load
 from config.sources import flat
+from config.warnings import warnings
 
 config_file = click.option(
     "--config",
@@ -20,12 +23,14 @@ config_file = click.option(
 )
 
 
-def loaded(file: Path | None) -> Config:
-    """The configuration; where it cannot be used, every problem goes to stderr and the exit status is 1."""
+def loaded(load: Callable[[], Config]) -> Config:
+    """The configuration; where it cannot be used, every problem goes to stderr and the exit status is 2."""
     try:
-        return load(file)
+        return load()
     except ConfigError as error:
-        _refuse(error.problems)
+        for problem in error.problems:
+            click.echo(problem, err=True)
+        raise SystemExit(2) from None
 
 
 @click.group()
@@ -35,12 +40,20 @@ def config() -> None:
 
 @config.command()
 @config_file
-def check(file: Path | None) -> None:
-    """Say what keeps a server with this configuration from starting. Exit status 0 or 1."""
-    settings = loaded(file)
-    refusals = guard(settings)
-    if refusals:
-        _refuse([f"server.host {settings.server.host}: {refusal}" for refusal in refusals])
+@click.option("--host", metavar="HOST", help="As the server is given it (server.host).")
+@click.option("--port", metavar="PORT", help="As the server is given it (server.port).")
+@click.option(
+    "--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="As the server is given it (data_dir)."
+)
+def check(file: Path | None, host: str | None, port: str | None, data_dir: Path | None) -> None:
+    """Say everything that keeps a server with this configuration from starting, and what may surprise.
+
+    Settings, the files they name, directories, keys and the database are looked at; nothing is made. A server with this
+    configuration may be running. Exit status 0, or 2 when one could not start.
+    """
+    settings = loaded(partial(checked, partial(load, file, host=host, port=port, data_dir=data_dir), ask_server=True))
+    for warning in warnings(settings):
+        click.echo(f"warning: {warning}", err=True)
     if banner(settings):
         click.echo(banner(settings), err=True)
     click.echo("The configuration is good.")
@@ -51,15 +64,9 @@ def check(file: Path | None) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
 def show(file: Path | None, *, as_json: bool) -> None:
     """Print every setting as it is in effect, secrets hidden."""
-    values = loaded(file).model_dump(mode="json")
+    values = loaded(partial(load, file)).model_dump(mode="json")
     if as_json:
         click.echo(json.dumps(values, ensure_ascii=False, indent=2))
         return
     for path, value in flat(values).items():
         click.echo(f"{path}: {json.dumps(value, ensure_ascii=False)}")
-
-
-def _refuse(problems: list[str]) -> NoReturn:
-    for problem in problems:
-        click.echo(problem, err=True)
-    raise SystemExit(1)

@@ -54,7 +54,7 @@ async def _fsck(config: Config, *, repair: bool) -> Report:
                 db,
                 store,
                 clock=now_ms,
-                orphan_seconds=config.retention.orphan_seconds,
+                orphan_seconds=config.orphan_seconds,
                 repair=repair,
                 on_step=lambda step, done: say(f"{step} {done}"),
             ).run()

@@ -56,7 +56,7 @@ class DiskThreads:
         name = errno.errorcode.get(error.errno or 0, "unknown")
         metrics.storage_refused(full=error.errno in FULL)
         if error.errno in FULL:
-            log.warning("the disk is full", extra={"errno": name})
+            log.error("the disk is full", extra={"errno": name})
             return StorageFull()
         log.error("the disk failed", extra={"errno": name})
         # A key that is taken says nothing of the disk.

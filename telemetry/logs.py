@@ -14,6 +14,7 @@ import threading
 import traceback
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
+from enum import Enum
 from functools import partial
 from typing import Any, TextIO
 
@@ -195,6 +196,8 @@ def _redact(_logger: Any, _method: str, fields: Fields) -> Fields:
 
 def _value(value: Any) -> Any:
     """The value as JSON can hold it: no control character, nothing longer than LONGEST, no secret in it."""
+    if isinstance(value, Enum):
+        value = value.value
     if isinstance(value, PLAIN) or (isinstance(value, str) and _is_line(value)):
         return value
     clean: Any

@@ -32,7 +32,7 @@ SKIPPED_IDS = 10_000_000
 
 
 class DatabaseError(Unavailable):
-    """The engine failed and nothing was written. `cause` is for the log and never reaches a caller."""
+    """The engine failed and nothing was written."""
 
     def __init__(self, cause: str = "") -> None:
         super().__init__()

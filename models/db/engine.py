@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from models.db.database import Database, DatabaseError
+from models.db.database import Database
 from models.db.migration_steps import Progress
 from models.db.mysql import migrate as mysql_migrate
 from models.db.mysql import server_settings as mysql_server
@@ -90,7 +90,7 @@ async def _when_there(location: MysqlLocation) -> list[str]:
             return await mysql_server.check(location)
         except Lost as error:
             if loop.time() >= until:
-                raise DatabaseError(f"{location} cannot be reached: {error.cause}") from error
+                raise Lost(f"{location} cannot be reached: {error.cause}") from error
             log.warning("waiting for the database", extra={"database": str(location), "error": error.cause})
         await asyncio.sleep(START_PAUSE_SECONDS)
 

@@ -12,6 +12,7 @@ from pathlib import Path
 FOLDER = Path(__file__).parent / "migrations"
 
 Record = tuple[int, int]
+FOREIGN = "it holds the tables of another program"
 
 
 class SchemaTooNew(Exception):

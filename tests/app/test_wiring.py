@@ -16,6 +16,7 @@ from emulators.fcm_rules import Keys as FcmKeys
 from emulators.keys import pem
 from emulators.webhook import SECRET
 from httpclient.endpoints import Endpoints
+from tests.support.certificates import own_certificate
 
 pytestmark = pytest.mark.anyio
 Load = Callable[[dict[str, Any]], Config]
@@ -90,12 +91,12 @@ def test_keys_that_cannot_be_used_are_refused(loaded: Load, push: dict[str, Any]
 
 def test_an_apps_secrets_are_guarded_as_the_plain_ones_and_certificates_are_no_secrets(tmp_path: Path) -> None:
     (tmp_path / "secret").write_text("m")
-    (tmp_path / "ca.pem").write_text("x")
+    certificate = own_certificate(tmp_path).settings["cert"]
     app = {"app_id": "i", "app_key": "k", "master_secret_file": str(tmp_path / "secret")}
-    push = {"getui": {"apps": {"x": app}}, "apns": {"ca_file": str(tmp_path / "ca.pem")}}
+    push = {"getui": {"apps": {"x": app}}, "apns": {"ca_file": certificate}}
     (tmp_path / "own.yaml").write_text(json.dumps({"data_dir": str(tmp_path), "push": push}))
-    for name in ("secret", "ca.pem"):
-        (tmp_path / name).chmod(0o644)
+    for file in (tmp_path / "secret", Path(certificate)):
+        file.chmod(0o644)
     refusals = guard(load(tmp_path / "own.yaml", host="192.0.2.1"))
     assert [refusal for refusal in refusals if "chmod" in refusal] == [
         f"{tmp_path}/secret is open to other users of this machine: chmod 600 {tmp_path}/secret"

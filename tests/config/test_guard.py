@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Where a server may listen, and with what."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,7 +10,9 @@ import pytest
 from app.providers import lane_names
 from config.exposure import banner, guard
 from config.load import Config
+from tests.support.certificates import own_certificate
 
+WEBHOOK_SECRET = "whsec_" + "c2VjcmV0" * 4
 pytestmark = pytest.mark.anyio
 Configured = Callable[[str], Config]
 
@@ -25,7 +28,7 @@ push: {{default_provider: getui, getui: {{app_id: i, app_key: k, master_secret_f
 @pytest.fixture
 def safe(tmp_path: Path) -> str:
     """A configuration that may listen anywhere."""
-    for name, secret in (("secret", "whsec_c2VjcmV0"), ("master", "m")):
+    for name, secret in (("secret", WEBHOOK_SECRET), ("master", "m")):
         (tmp_path / name).write_text(secret)
         (tmp_path / name).chmod(0o600)
     return SAFE.format(folder=tmp_path)
@@ -76,17 +79,13 @@ def test_each_thing_missing_is_one_refusal(
 
 
 def test_tls_of_our_own_needs_no_proxy(configured: Configured, safe: str, tmp_path: Path) -> None:
-    for name in ("cert", "key"):
-        (tmp_path / name).write_text("PEM")
-        (tmp_path / name).chmod(0o600)
+    tls = own_certificate(tmp_path).settings
     proxy = "behind_proxy: true, trusted_proxies: [10.0.0.1]"
-    own = safe.replace(proxy, f"tls: {{cert: {tmp_path}/cert, key: {tmp_path}/key}}")
+    own = safe.replace(proxy, f"tls: {json.dumps(tls)}")
     assert guard(configured(own)) == []
-    (tmp_path / "key").chmod(0o644)
-    (tmp_path / "cert").chmod(0o644)
-    assert guard(configured(own)) == [
-        f"{tmp_path}/key is open to other users of this machine: chmod 600 {tmp_path}/key"
-    ]
+    for file in tls.values():
+        Path(file).chmod(0o644)
+    assert guard(configured(own)) == [f"{tls['key']} is open to other users of this machine: chmod 600 {tls['key']}"]
 
 
 @pytest.mark.parametrize("name", ["keys.json", "vapid.pem", "secret", "master"])
@@ -94,7 +93,7 @@ def test_tls_of_our_own_needs_no_proxy(configured: Configured, safe: str, tmp_pa
 def test_a_secret_file_that_others_can_read_is_refused(
     configured: Configured, safe: str, tmp_path: Path, name: str, lan: str
 ) -> None:
-    (tmp_path / name).write_text("secret")
+    (tmp_path / name).touch()
     (tmp_path / name).chmod(0o604)
     (refusal,) = guard(configured(safe.replace("host:", f"development_lan: {lan}, host:")))
     assert f"chmod 600 {tmp_path}/{name}" in refusal
@@ -117,8 +116,8 @@ def test_a_secret_in_a_configuration_file_makes_that_file_a_secret(
     configured: Configured, safe: str, tmp_path: Path, name: str, lan: str, mode: int, refused: int
 ) -> None:
     key = {"secret": "secret", "master": "master_secret"}[name]
-    inline = safe.replace(f"{key}_file: {tmp_path}/{name}", f"{key}: canary")
-    assert "canary" in inline
+    inline = safe.replace(f"{key}_file: {tmp_path}/{name}", f"{key}: {WEBHOOK_SECRET}")
+    assert inline.count(WEBHOOK_SECRET) == 1
     config = configured(inline.replace("host:", f"development_lan: {lan}, host:"))
     (tmp_path / "own.yaml").chmod(mode)
     assert (
@@ -130,10 +129,10 @@ def test_a_secret_in_a_configuration_file_makes_that_file_a_secret(
 def test_a_configuration_file_without_a_secret_may_be_read_by_all(
     configured: Configured, safe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("GLIMPSE_SMS__WEBHOOK__SECRET", "canary")
+    monkeypatch.setenv("GLIMPSE_SMS__WEBHOOK__SECRET", WEBHOOK_SECRET)
     config = configured(safe.replace(f"secret_file: {tmp_path}/secret", 'secret: ""'))
     (tmp_path / "own.yaml").chmod(0o644)
-    assert config.sms.webhook.secret.get_secret_value() == "canary"
+    assert config.sms.webhook.secret.get_secret_value() == WEBHOOK_SECRET
     assert guard(config) == []
 
 

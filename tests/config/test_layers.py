@@ -11,6 +11,7 @@ from config.load import Config, ConfigError, from_command_line, load
 from tests.support.own_config import Write
 
 Configured = Callable[[str], Config]
+WEBHOOK_SECRET = "whsec_" + "c2VjcmV0" * 4
 
 
 def test_the_shipped_file_alone_is_a_configuration_that_runs_on_loopback() -> None:
@@ -81,7 +82,7 @@ def test_a_named_app_has_what_its_vendors_section_ships_with(configured: Configu
 
 
 def test_a_named_app_can_be_given_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    account = '{"not": "a setting"}'
+    account = '{"not":"a-setting"}'
     monkeypatch.setenv("GLIMPSE_PUSH__APNS__APPS__BETA__TOPIC", "org.example.beta")
     monkeypatch.setenv("GLIMPSE_PUSH__GETUI__APPS", '{"Second": {"app_id": "i", "app_key": "k"}}')
     monkeypatch.setenv("GLIMPSE_PUSH__GETUI__APPS__SECOND__MASTER_SECRET", account)
@@ -100,15 +101,15 @@ def test_fault_injection_is_no_setting(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_secret_comes_from_its_file_without_the_line_end(configured: Configured, tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("whsec_c2VjcmV0\n")
+    (tmp_path / "secret").write_text(f"{WEBHOOK_SECRET}\n")
     config = configured(f"sms: {{webhook: {{secret_file: {tmp_path}/secret}}}}")
-    assert config.sms.webhook.secret.get_secret_value() == "whsec_c2VjcmV0"
+    assert config.sms.webhook.secret.get_secret_value() == WEBHOOK_SECRET
 
 
 def test_no_secret_is_in_what_the_configuration_prints_of_itself(configured: Configured) -> None:
     config = configured(
         "push: {getui: {app_id: i, app_key: k, master_secret: canary-one}}\n"
-        "sms: {webhook: {secret: canary-two}}\n"
+        "sms: {twilio: {auth_token: canary-two}}\n"
         'activation: {test_numbers: {"+8613800138000": "424242"}}\n'
     )
     printed = repr(config) + str(config) + str(config.model_dump(mode="json"))

@@ -9,8 +9,10 @@ import pytest
 from config import sources
 from config.load import Config, ConfigError, from_command_line, load
 from models.rules import MIN_TTL_SECONDS
+from tests.support.certificates import own_certificate
 
 Problems = Callable[[str], list[str]]
+WEBHOOK_SECRET = "whsec_" + "c2VjcmV0" * 4
 
 
 @pytest.mark.parametrize(
@@ -147,7 +149,10 @@ def test_all_problems_are_reported_at_once(problems: Problems, monkeypatch: pyte
         ("database: {url: glimpse.db}", "database.url: must be sqlite:/// and a path"),
         ("push: {getui: {base_url: 'ftp://x'}}", "push.getui.base_url: must be an address that begins with https://"),
         ("sms: {webhook: {url: 'https://u:p@x'}}", "sms.webhook.url: must not carry a user or password"),
-        ("sms: {provider: webhook}", "sms.webhook.url: is needed, since sms.provider is webhook"),
+        (
+            f"sms: {{provider: webhook, webhook: {{secret: {WEBHOOK_SECRET}}}}}",
+            "sms.webhook.url: is needed, since sms.provider is webhook",
+        ),
         (
             "sms: {provider: twilio, twilio: {account_sid: SKab, auth_token: t, sender: '+1'}}",
             "sms.twilio.account_sid: must be the account's, AC…; the SK… of an API key goes into api_key_sid",
@@ -229,10 +234,8 @@ def test_a_secret_given_twice_or_empty_is_refused(problems: Problems, tmp_path: 
 
 
 def test_a_certificate_without_its_key_is_refused(problems: Problems, tmp_path: Path) -> None:
-    (tmp_path / "cert.pem").write_text("PEM")
-    assert problems(f"server: {{tls: {{cert: {tmp_path}/cert.pem}}}}") == [
-        "server.tls.cert, server.tls.key: give both or none"
-    ]
+    cert = own_certificate(tmp_path).settings["cert"]
+    assert problems(f"server: {{tls: {{cert: {cert}}}}}") == ["server.tls.cert, server.tls.key: give both or none"]
 
 
 def test_a_json_list_that_cannot_be_read_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

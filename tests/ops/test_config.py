@@ -21,13 +21,13 @@ def test_check_accepts_the_defaults() -> None:
 
 def test_check_lists_every_problem(write: Write) -> None:
     done = run("check", "--config", write("server: {prot: 1, port: x}"))
-    assert (done.returncode, done.stdout) == (1, "")
+    assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 2
 
 
 def test_check_lists_what_the_server_would_refuse_at_start(write: Write) -> None:
     done = run("check", "--config", write("server: {host: 0.0.0.0}"))
-    assert done.returncode == 1
+    assert done.returncode == 2
     assert "server.host 0.0.0.0: activation is off" in done.stderr
 
 
@@ -56,4 +56,4 @@ def test_show_hides_the_password_in_the_url_of_the_database_alone(write: Write) 
 
 def test_show_of_a_broken_configuration_says_what_is_wrong(write: Write) -> None:
     done = run("show", "--config", write("server: {port: x}"))
-    assert (done.returncode, done.stdout, done.stderr) == (1, "", "server.port: must be a whole number\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", "server.port: must be a whole number\n")

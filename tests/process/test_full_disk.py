@@ -2,6 +2,7 @@
 """A disk that is really full: nothing accepted is lost, the rest is told so, and room makes all well again."""
 
 import contextlib
+import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -105,7 +106,28 @@ def test_a_full_disk_still_hands_out_what_it_has_and_room_makes_all_well(server:
 
 
 @pytest.fixture(autouse=True)
-def _the_log_is_calm(server: Server) -> Iterator[None]:
+def _the_log_tells_of_the_disk_alone(server: Server) -> Iterator[None]:
     yield
     assert set(statuses(server.log.read_text())) <= {200, 201, 204, 410, 499, 503, 507}
-    assert server.failures() == []
+    told = {json.loads(line)["event"] for line in server.failures()}
+    assert told
+    assert told <= {"the disk is full", "the database failed"}
+
+
+def test_a_database_that_cannot_grow_is_an_error_in_the_log_with_its_reason(server: Server, disk: Path) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    filler = fill(disk)
+    texts = ({"receiver_uid": ben.uid, "kind": "text", "text": "x" * 8000} for _ in range(500))
+    answers = (ann.request("POST", "/v1/messages", json=text) for text in texts)
+    refused = next(answer for answer in answers if answer.status_code != 201)
+    filler.unlink()
+    assert (refused.status_code, refused.json()["code"]) in ((507, "storage_full"), (503, "unavailable"))
+
+    def told() -> list[dict[str, str]]:
+        lines = map(json.loads, server.failures())
+        return [line for line in lines if line.get("request_id") == refused.json()["request_id"]]
+
+    wait_until(lambda: len(told()) > 0, what="the line")
+    [failure] = told()
+    assert (failure["event"], failure["level"]) == ("the database failed", "error")
+    assert "full" in failure["cause"].lower()

@@ -4,6 +4,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from http import HTTPStatus
 from typing import Any
 
 import pytest
@@ -85,6 +86,15 @@ def test_hostile_text_stays_on_one_line_and_is_escaped(capsys: pytest.CaptureFix
     assert written.count("\n") == 3
     assert written.endswith("\n")
     assert all(char.isprintable() for char in written.replace("\n", ""))
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
+def test_a_name_for_a_number_is_written_as_the_number(capsys: pytest.CaptureFixture[str], format: str) -> None:  # noqa: A002
+    logs.configure("info", format)
+    logging.getLogger("glimpse").info("request", extra={"status": HTTPStatus.UNAUTHORIZED})
+    written = capsys.readouterr().err
+    assert "UNAUTHORIZED" not in written
+    assert ('"status": 401' in written) or ("status=401" in written)
 
 
 def test_a_long_value_is_cut(lines: Lines) -> None:

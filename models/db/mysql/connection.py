@@ -264,10 +264,17 @@ def code_of(error: DatabaseError) -> int | None:
     return cause.args[0] if cause and cause.args and isinstance(cause.args[0], int) else None
 
 
+def _words(error: Exception) -> str:
+    """What happened as people read it: drivers put a number and a text into their errors."""
+    if len(error.args) == 2 and isinstance(error, MySQLError):
+        return f"{error.args[1]} (error {error.args[0]})"
+    return f"{type(error).__name__}: {error}"
+
+
 def translated(error: Exception) -> DatabaseError:
     """What the server or the driver said, in the words of the interface; values that a message may hold are cut."""
     code = error.args[0] if error.args and isinstance(error.args[0], int) else None
-    text = f"{type(error).__name__} {code}" if code == DUPLICATE else f"{type(error).__name__}: {error}"
+    text = f"{type(error).__name__} {code}" if code == DUPLICATE else _words(error)
     if code == CR.CR_CONN_HOST_ERROR and error.__cause__:
         text += f": {error.__cause__}"
     if code == DUPLICATE:

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from models import fault
 from models.db.database import Busy, DatabaseError
-from models.db.migration_steps import FOLDER, Progress, Record, Step, progress, steps
+from models.db.migration_steps import FOLDER, FOREIGN, Progress, Record, Step, progress, steps
+from models.db.mysql import table_sets
 from models.db.mysql.connection import Connection, MysqlLocation, code_of, connect, is_mariadb, run_text
 
 LOCK_SECONDS = 60
@@ -25,6 +26,7 @@ RECORD = "INSERT IGNORE INTO migrations (step, statement) VALUES ({}, {})"
 NO_PAD = ("utf8mb4_nopad_bin", "utf8mb4_0900_bin")
 # A table, a column, a key that is there; a column or key that is gone.
 DONE_BEFORE = {1050, 1060, 1061, 1091}
+NO_SUCH_COLUMN = 1054
 NO_SUCH_TABLE = 1146
 
 
@@ -87,10 +89,13 @@ async def _execute(connection: Connection, statement: str) -> None:
 
 
 async def _recorded(connection: Connection) -> set[Record]:
+    """What was done to this database. Raises DatabaseError, also for another program's."""
     try:
         rows, _ = await run_text(connection, "SELECT step, statement FROM migrations", DDL_SECONDS)
     except DatabaseError as error:
-        if code_of(error) == NO_SUCH_TABLE:
-            return set()
-        raise
+        if code_of(error) not in (NO_SUCH_TABLE, NO_SUCH_COLUMN):
+            raise
+        if code_of(error) == NO_SUCH_COLUMN or await table_sets.list_names(connection):
+            raise DatabaseError(FOREIGN) from None
+        return set()
     return {(step, statement) for step, statement in rows}

@@ -26,7 +26,12 @@ _COUNTERS = """
 async def list_tables(location: MysqlLocation) -> list[str]:
     """The tables that there are, without those that were set aside. Raises DatabaseError."""
     async with _connected(location) as connection:
-        return [name for (name,) in await _rows(connection, _all_tables(f"<> '{ASIDE}'", len(ASIDE)))]
+        return await list_names(connection)
+
+
+async def list_names(connection: Connection) -> list[str]:
+    """As `list_tables`, on a connection that there is."""
+    return [name for (name,) in await _rows(connection, _all_tables(f"<> '{ASIDE}'", len(ASIDE)))]
 
 
 async def list_others(location: MysqlLocation) -> list[str]:

@@ -215,8 +215,9 @@ class GroupCommit:
             await self._off_loop(self._commit)
         except Exception as error:  # noqa: BLE001 - a commit that failed in any way may still be found in the log
             metrics.COMMIT_FAILURES.inc()
+            story = f"the commit failed and may come back when the log is read again: {type(error).__name__}: {error}"
             for waiting in batch:
-                waiting.error = CommitUnknown("the commit failed; it may come back when the log is read again")
+                waiting.error = CommitUnknown(story)
                 waiting.error.__cause__ = error
             await self._off_loop(self._disconnect)
         else:

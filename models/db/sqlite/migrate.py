@@ -11,7 +11,8 @@ from typing import Any
 import apsw
 
 from models import fault
-from models.db.migration_steps import FOLDER, Progress, Record, progress, steps
+from models.db.database import DatabaseError
+from models.db.migration_steps import FOLDER, FOREIGN, Progress, Record, progress, steps
 from models.db.sqlite.connection import connect, translated
 
 BUSY_SECONDS = 30.0
@@ -77,7 +78,14 @@ def _run_once(connection: apsw.Connection, step: int, index: int, statement: str
 
 
 def _recorded(connection: apsw.Connection) -> set[Record]:
-    if not connection.table_exists("main", "migrations"):
+    """What was done to this database. Raises DatabaseError for another program's, apsw.Error."""
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+    if "migrations" not in tables:
+        if any(not name.startswith("sqlite_") for name in tables):
+            raise DatabaseError(FOREIGN)
         return set()
-    rows: list[Any] = connection.execute(RECORDED).fetchall()
+    try:
+        rows: list[Any] = connection.execute(RECORDED).fetchall()
+    except apsw.SQLError as error:  # its `migrations` have other columns
+        raise DatabaseError(FOREIGN) from error
     return {(step, index) for step, index in rows}
