@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """A row of `events` of one person; `data` is JSON text, `at` in milliseconds."""
+    """A row of `events` of one person, rendered; `data` is JSON text, `at` in milliseconds."""
 
     event_id: int
     type: str

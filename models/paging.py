@@ -30,3 +30,12 @@ def page_of(found: Sequence[T], limit: int, cursor: Callable[[T], int]) -> Page[
     """The first `limit` of what was found: whoever looks for one more sees whether anything follows."""
     items = found[:limit]
     return Page(items, cursor(items[-1]) if len(found) > limit else None)
+
+
+def fitting(found: Sequence[T], size: int, size_of: Callable[[T], int]) -> Sequence[T]:
+    """The first of what was found, up to what reaches this size; at least one where there is any."""
+    for count, item in enumerate(found, 1):
+        size -= size_of(item)
+        if size <= 0:
+            return found[:count]
+    return found

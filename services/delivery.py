@@ -7,7 +7,6 @@ does not depend on how many people are in the group.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -34,7 +33,7 @@ class Outgoing(ABC):
     """
 
     event: ClassVar[str]
-    """The type of its receivers' events."""
+    """The type of its receivers' events, which name the message and are rendered out of it when they are read."""
     reached: ClassVar[DeliveryState]
     """How those whom it reaches stand with it."""
 
@@ -47,10 +46,6 @@ class Outgoing(ABC):
     @abstractmethod
     async def insert(self, tx: Transaction, now: int) -> MessageId:
         """Write the message itself."""
-
-    @abstractmethod
-    def told(self, message_id: MessageId, now: int) -> Mapping[str, object]:
-        """What its receivers' events say; `message_id` comes first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,8 +78,15 @@ async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Ter
     await deliveries.insert_one(
         tx, message_id=message_id, receiver_uid=uid, sender_uid=sender.uid, state=message.reached
     )
-    told, counted = message.told(message_id, now), _counted(message)
-    await events.append(tx, uid=uid, kind=message.event, at=now, data=told, **counted)
+    await events.append(
+        tx,
+        uid=uid,
+        kind=message.event,
+        at=now,
+        message_id=message_id,
+        pending_count=int(message.size is not None),
+        pending_bytes=message.size or 0,
+    )
     await outbox.insert_for_person(
         tx, kind=outbox.Kind.MESSAGE, message_id=message_id, uid=uid, now=now, give_up_at=terms.give_up_at
     )
@@ -104,19 +106,21 @@ async def _to_group(tx: Transaction, message: Outgoing, to: ToGroup, terms: Term
                 tx, message_id=message_id, receiver_uids=uids, sender_uid=sender.uid, state=state
             )
     if reached:
-        told, counted = message.told(message_id, now), _counted(message)
-        await events.append_for_all(tx, uids=reached, kind=message.event, at=now, data=told, **counted)
+        await events.append_for_all(
+            tx,
+            uids=reached,
+            kind=message.event,
+            at=now,
+            message_id=message_id,
+            pending_count=int(message.size is not None),
+            pending_bytes=message.size or 0,
+        )
         await outbox.insert_for_people(
             tx, kind=outbox.Kind.MESSAGE, message_id=message_id, uids=reached, now=now, give_up_at=terms.give_up_at
         )
     elif message.reached is DeliveryState.PENDING:
         await messages.end_if_nobody_waits(tx, message_id, now)
     return message_id
-
-
-def _counted(message: Outgoing) -> dict[str, int]:
-    """What the counters of a receiver's inbox grow by."""
-    return {"pending_count": int(message.size is not None), "pending_bytes": message.size or 0}
 
 
 async def _receiver(tx: Transaction, uid: UserId, sender: Caller, now: int) -> Recipient | None:

@@ -6,24 +6,30 @@ up nobody and costs no memory.
 """
 
 import asyncio
+import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import Any
 
 from models.db.database import Database, DatabaseError
-from models.db.tables import events
+from models.db.tables import events, history
+from models.db.tables.events import Logged
 from models.errors import CursorExpired, InvalidField, RateLimited, Unauthenticated, Unavailable
 from models.event import Event
+from models.message import MessageId
+from models.paging import fitting
 from models.shared_counters import SharedCounter
+from models.user import UserId
 from services.authentication import Authentication, Caller
+from services.history import deleted, shown_as_event
 
 BATCH = 100
 """Events that one reply or one turn of a stream holds at most."""
-BATCH_CHARACTERS = 128 * 1024
-"""No more is read once so much is there: who is slow to take what was read must not cost much memory."""
-EVENTS_PER_READ = 20
-"""Small, since an event may hold 8,000 characters and BATCH_CHARACTERS is looked at between two reads."""
+BATCH_BYTES = 64 * 1024
+"""No more is rendered once so much is there: who is slow to take it must not cost much memory."""
 READERS_PER_PERSON = 20
 """As many as devices (`services/devices.py`): one account must not take the readers of all."""
 CONFIRM_SECONDS = 10.0
@@ -137,22 +143,22 @@ class Events:
 
     async def read(self, reader: Reader, limit: int) -> list[Event]:
         """What comes next for this reader, whose cursor moves on. Raises CursorExpired."""
-        found: list[Event] = []
-        room = BATCH_CHARACTERS
-        while room > 0 and len(found) < limit:
-            at_most = min(limit - len(found), EVENTS_PER_READ)
-            some = await events.list_after(self._db, uid=reader.caller.uid, after=reader.cursor, limit=at_most)
-            if not some:
-                break
-            if some[0].event_id != reader.cursor + 1:
-                await self._check_nothing_erased(reader)
-            for event in some:
-                found.append(event)
-                reader.cursor = event.event_id
-                room -= len(event.data)
-                if room <= 0:
-                    break
+        logged = await events.list_after(self._db, uid=reader.caller.uid, after=reader.cursor, limit=limit)
+        if not logged:
+            return []
+        if logged[0].event_id != reader.cursor + 1:
+            await self._check_nothing_erased(reader)
+        wanted = fitting(logged, BATCH_BYTES, attrgetter("size"))
+        found = await self._rendered(reader.caller.uid, wanted)
+        reader.cursor = wanted[-1].event_id
         return found
+
+    async def _rendered(self, uid: UserId, logged: Sequence[Logged]) -> list[Event]:
+        """What the log says, with what the messages say that it names."""
+        ids = {each.message_id for each in logged if each.message_id is not None}
+        entries = await history.list_entries(self._db, me=uid, message_ids=ids) if ids else []
+        said = {entry.message.message_id: shown_as_event(entry) for entry in entries}
+        return [Event(each.event_id, each.type, each.at, _data(each, said)) for each in logged]
 
     async def confirm(self, caller: Caller) -> None:
         """Raises Unauthenticated when what let the caller in has ended."""
@@ -214,6 +220,13 @@ class Events:
         self._stopped = True
         for reader in [reader for readers in self._readers.values() for reader in readers]:
             reader.close()
+
+
+def _data(logged: Logged, said: Mapping[MessageId, dict[str, Any]]) -> str:
+    message_id = logged.message_id
+    if message_id is None:
+        return logged.data
+    return json.dumps(said.get(message_id) or deleted(message_id), ensure_ascii=False)
 
 
 def _start(after: int | None, newest: int, oldest: int | None) -> int:

@@ -12,7 +12,7 @@ from models.db.tables import group_members, history
 from models.db.tables.history import Entry
 from models.errors import NotFound
 from models.group import GroupId
-from models.message import DeliveryState, MessageKind
+from models.message import DeliveryState, MessageId, MessageKind
 from models.paging import IdRange
 from models.user import UserId
 
@@ -59,9 +59,36 @@ class History:
         return GroupId(group_id)
 
 
+def deleted(message_id: MessageId) -> dict[str, Any]:
+    """All that is left to be told of a message that is gone."""
+    return {"message_id": message_id, "deleted": True}
+
+
+def shown_as_event(entry: Entry) -> dict[str, Any]:
+    """A message as the event of its arrival tells it: of an image where it is, of anything else what it says."""
+    message = entry.message
+    if entry.kind is not MessageKind.IMAGE:
+        return _head(entry) | _said(entry)
+    told = {"message_id": message.message_id, "message_key": message.message_key, "sender_uid": message.sender_uid}
+    return told if message.group_id is None else {**told, "group_id": message.group_id}
+
+
 def _shown(entry: Entry, of_receivers: list[DeliveryState] | None, now: int) -> dict[str, Any]:
     message = entry.message
-    said: dict[str, Any] = {
+    if entry.kind is not MessageKind.IMAGE:
+        return _head(entry) | _said(entry)
+    return _head(entry) | {
+        "message_key": message.message_key,
+        "filetype": message.filetype,
+        "size": message.size,
+        "caption": message.caption,
+        "state": _state(entry, of_receivers, now).value,
+    }
+
+
+def _head(entry: Entry) -> dict[str, Any]:
+    message = entry.message
+    return {
         "message_id": message.message_id,
         "kind": entry.kind.value,
         "sender_uid": message.sender_uid,
@@ -69,16 +96,11 @@ def _shown(entry: Entry, of_receivers: list[DeliveryState] | None, now: int) -> 
         "group_id": message.group_id,
         "send_time": message.send_time,
     }
-    if entry.body is not None:
-        body: dict[str, Any] = json.loads(entry.body)
-        return said | body
-    return said | {
-        "message_key": message.message_key,
-        "filetype": message.filetype,
-        "size": message.size,
-        "caption": message.caption,
-        "state": _state(entry, of_receivers, now).value,
-    }
+
+
+def _said(entry: Entry) -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(entry.body) if entry.body is not None else {}
+    return body
 
 
 def _state(entry: Entry, of_receivers: list[DeliveryState] | None, now: int) -> DeliveryState:

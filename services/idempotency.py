@@ -64,7 +64,7 @@ async def remember(
             key_digest=request.key_digest,
             request_digest=request.request_digest,
             uid=uid,
-            reply=json.dumps(reply),
+            reply=json.dumps(reply, ensure_ascii=False),
             now=now,
             expires_at=now + keep_ms,
         )

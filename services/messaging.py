@@ -12,7 +12,7 @@ from models import rules
 from models.addressee import Receiver, ToPhone
 from models.clock import DAY_MS
 from models.db.database import CommitUnknown, Database, Transaction
-from models.db.tables import events, messages
+from models.db.tables import deliveries, events, messages
 from models.errors import AppError, InvalidField, NotFound, RecipientUnavailable, Unavailable
 from models.message import DeliveryState, MessageId, MessageKind
 from models.user import UserId
@@ -20,6 +20,7 @@ from services import delivery, idempotency
 from services.authentication import Caller
 from services.discovery import Discovery
 from services.fields import Problems, check, read_addressee, unknown
+from services.history import deleted
 from services.idempotency import Request
 from services.limits import Limits
 
@@ -76,18 +77,6 @@ class OutgoingText(delivery.Outgoing):
             expires_at=now + self.lifetime_ms,
         )
 
-    def told(self, message_id: MessageId, now: int) -> dict[str, object]:
-        """The message as its receivers see it, in the history too."""
-        return {
-            "message_id": message_id,
-            "kind": self.kind.value,
-            "sender_uid": self.sender.uid,
-            "receiver_uid": self.to.receiver_uid,
-            "group_id": self.to.group_id,
-            "send_time": now,
-            **self.body,
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class SentText:
@@ -128,17 +117,24 @@ class Messaging:
             raise
 
     async def delete(self, uid: UserId, message_id: int) -> None:
-        """Take a message back from everybody who has it: their events then say that it was, and not what it said.
+        """Take a message back from everybody who has it, and tell them: their events then say that it was, and not
+        what it said.
 
         Raises NotFound for any that is not the sender's own.
         """
 
         async def unit(tx: Transaction) -> None:
-            found = await messages.lock_text(tx, message_id=message_id, sender_uid=uid)
+            found = await messages.find_text(tx, message_id=message_id, sender_uid=uid)
             if found is None:
                 raise NotFound
-            data = {**asdict(found), "sender_uid": uid, "deleted": True}
-            await events.replace_about(tx, message_id=found.message_id, kind="message", at=found.send_time, data=data)
+            receipts = await deliveries.list_of_message(tx, found.message_id)
+            told = [each.uid for each in receipts if each.state is DeliveryState.SENT]
+            # The people come first, as wherever both are held; of two who take it back at once one finds it gone.
+            await events.lock_counters(tx, told)
+            if await messages.lock_text(tx, message_id=message_id, sender_uid=uid) is None:
+                raise NotFound
+            data = deleted(found.message_id)
+            await events.append_for_all(tx, uids=told, kind="message_deleted", at=self.clock(), data=data)
             await messages.delete_message(tx, found.message_id)
 
         await self.db.write(unit)

@@ -75,10 +75,6 @@ class OutgoingImage(delivery.Outgoing):
             expires_at=now + self.lifetime_ms,
         )
 
-    def told(self, message_id: MessageId, now: int) -> dict[str, object]:  # noqa: ARG002 - a text's events say when
-        said = {"message_id": message_id, "message_key": self.message_key, "sender_uid": self.sender.uid}
-        return said if self.to.group_id is None else {**said, "group_id": self.to.group_id}
-
 
 @dataclass(frozen=True, slots=True)
 class SentImage:

@@ -222,7 +222,13 @@ events = Table(
     Column("event_id", BigInteger, primary_key=True, autoincrement=False, comment="this person's own 1, 2, 3 …"),
     Column("type", String(32), nullable=False),
     Column("at", BigInteger, nullable=False),
-    Column("data", Text().with_variant(mysql.MEDIUMTEXT(), "mysql"), nullable=False, comment="JSON, in ASCII"),
+    Column(
+        "data",
+        Text().with_variant(mysql.MEDIUMTEXT(), "mysql"),
+        nullable=False,
+        comment="JSON; {} where the message says it all",
+    ),
+    Column("message_id", Id, comment="whose event is rendered out of the message when it is read; outlives it"),
     Index("events_at", "at"),
     **PLAIN,
 )

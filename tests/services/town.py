@@ -2,6 +2,7 @@
 """People who send each other images and texts through the services, many at once, over a real database and store."""
 
 import asyncio
+import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
@@ -10,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
+from models.access_token import AccessTokens
 from models.clock import HOUR_MS
 from models.db.database import Database, Transaction
 from models.db.tables import outbox
@@ -18,8 +20,9 @@ from models.keys import KeyRing, new_key_ring
 from models.rules import SendPolicy
 from models.user import UserId
 from services import membership
-from services.authentication import Caller
+from services.authentication import Authentication, Caller
 from services.discovery import Discovery, DiscoveryBudgets
+from services.events import Events
 from services.fields import read_addressee
 from services.groups import Groups, read_new_group
 from services.limits import Limits
@@ -114,6 +117,22 @@ class Town:
     @cached_property
     def people(self) -> People:
         return People(db=self.db, clock=self.clock)
+
+    def events(self, db: Database | None = None) -> Events:
+        """The readers of logs of one more process."""
+        authentication = Authentication(
+            db=self.db, keys=self.keys, access_tokens=AccessTokens(self.keys), limits=self.limits, clock=self.clock
+        )
+        return Events(db=db or self.db, authentication=authentication, max_readers=10, clock=self.clock)
+
+    async def log(self, uid: UserId) -> list[tuple[str, dict[str, Any]]]:
+        """The type and the data of each of a person's events, as they read them."""
+        reader = await self.events().open(self.callers[uid], 0)
+        found: list[tuple[str, dict[str, Any]]] = []
+        while some := await reader.next(0):
+            found += [(event.type, json.loads(event.data)) for event in some]
+        reader.close()
+        return found
 
     async def sweep(self, ahead_ms: int = 0) -> None:
         """What the retention of another machine does, whose clock is that far ahead."""

@@ -8,12 +8,13 @@ other.
 
 import json
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy import bindparam, case, delete, func, insert, select, update
 
 from models.db.database import InList, Reader, Statement, Transaction, as_list
-from models.db.schema import events, users
-from models.event import Event
+from models.db.schema import events, messages, users
+from models.db.tables.messages import SAID_BYTES
 from models.message import MessageId
 from models.user import UserId
 
@@ -46,14 +47,16 @@ _TAKE = Statement(
 _LOCK = Statement(
     select(users.c.uid).where(InList(users.c.uid, bindparam("uids"))).order_by(users.c.uid).with_for_update()
 )
-_INSERT = Statement(
-    insert(events).from_select(
-        ["uid", "event_id", "type", "at", "data"],
-        select(users.c.uid, users.c.event_seq, bindparam("type"), bindparam("at"), bindparam("data")).where(
-            users.c.uid == bindparam("of_uid")
-        ),
-    )
+_COLUMNS = ["uid", "event_id", "type", "at", "data", "message_id"]
+_ONE_EACH = select(
+    users.c.uid,
+    users.c.event_seq,
+    bindparam("type"),
+    bindparam("at"),
+    bindparam("data"),
+    bindparam("message_id", type_=events.c.message_id.type),
 )
+_INSERT = Statement(insert(events).from_select(_COLUMNS, _ONE_EACH.where(users.c.uid == bindparam("of_uid"))))
 _NEXT_OF_ALL = Statement(
     update(users)
     .values(
@@ -64,12 +67,7 @@ _NEXT_OF_ALL = Statement(
     .where(InList(users.c.uid, bindparam("uids")))
 )
 _INSERT_FOR_ALL = Statement(
-    insert(events).from_select(
-        ["uid", "event_id", "type", "at", "data"],
-        select(users.c.uid, users.c.event_seq, bindparam("type"), bindparam("at"), bindparam("data")).where(
-            InList(users.c.uid, bindparam("uids"))
-        ),
-    )
+    insert(events).from_select(_COLUMNS, _ONE_EACH.where(InList(users.c.uid, bindparam("uids"))))
 )
 _POSITION = Statement(
     select(
@@ -79,19 +77,18 @@ _POSITION = Statement(
 )
 _LIST_NEWEST = Statement(select(users.c.uid, users.c.event_seq).where(InList(users.c.uid, bindparam("uids"))))
 _LIST_AFTER = Statement(
-    select(events.c.event_id, events.c.type, events.c.at, events.c.data)
+    select(
+        events.c.event_id,
+        events.c.type,
+        events.c.at,
+        events.c.data,
+        events.c.message_id,
+        func.octet_length(events.c.data) + func.coalesce(SAID_BYTES, 0),
+    )
+    .select_from(events.outerjoin(messages, messages.c.message_id == events.c.message_id))
     .where(events.c.uid == bindparam("of_uid"), events.c.event_id > bindparam("after"))
     .order_by(events.c.event_id)
     .limit(bindparam("limit"))
-)
-_REPLACE = Statement(
-    update(events)
-    .values(data=bindparam("said"))
-    .where(
-        events.c.at == bindparam("happened_at"),
-        events.c.type == bindparam("of_type"),
-        events.c.data.like(bindparam("pattern")),
-    )
 )
 _LIST_OLDEST = Statement(
     select(events.c.uid, events.c.event_id)
@@ -104,15 +101,29 @@ _DELETE_UP_TO = Statement(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A row of one person's log. `data` is JSON: all that the event says, or nothing where it is about the message
+    `message_id`, which says it. `size` is how many bytes both take.
+    """
+
+    event_id: int
+    type: str
+    at: int
+    data: str
+    message_id: MessageId | None
+    size: int
+
+
 async def find_position(reader: Reader, *, uid: UserId) -> tuple[int, int | None]:
     """The id of the person's newest event, 0 before the first, and that of the oldest kept."""
     rows = await reader.read(_POSITION, of_uid=uid)
     return (rows[0][0], rows[0][1]) if rows else (0, None)
 
 
-async def list_after(reader: Reader, *, uid: UserId, after: int, limit: int) -> list[Event]:
-    """The person's events behind this id, the oldest first."""
-    return [Event(*row) for row in await reader.read(_LIST_AFTER, of_uid=uid, after=after, limit=limit)]
+async def list_after(reader: Reader, *, uid: UserId, after: int, limit: int) -> list[Logged]:
+    """The person's events behind this id, the oldest first, without what messages say."""
+    return [Logged(*row) for row in await reader.read(_LIST_AFTER, of_uid=uid, after=after, limit=limit)]
 
 
 async def append(
@@ -121,13 +132,17 @@ async def append(
     uid: UserId,
     kind: str,
     at: int,
-    data: Mapping[str, object],
+    data: Mapping[str, object] | None = None,
+    message_id: MessageId | None = None,
     pending_count: int = 0,
     pending_bytes: int = 0,
 ) -> None:
-    """Add to a person's log, and in the same stroke move the counters of their inbox."""
+    """Add to a person's log, and in the same stroke move the counters of their inbox.
+
+    What a message says is never `data`: an event that is about a message has its `message_id`.
+    """
     await tx.execute(_NEXT, of_uid=uid, count=pending_count, size=pending_bytes)
-    await tx.execute(_INSERT, of_uid=uid, type=kind, at=at, data=json.dumps(data))
+    await tx.execute(_INSERT, of_uid=uid, type=kind, at=at, data=_text(data), message_id=message_id)
     tx.touched.add(uid)
 
 
@@ -137,7 +152,8 @@ async def append_for_all(
     uids: Collection[UserId],
     kind: str,
     at: int,
-    data: Mapping[str, object],
+    data: Mapping[str, object] | None = None,
+    message_id: MessageId | None = None,
     pending_count: int = 0,
     pending_bytes: int = 0,
 ) -> None:
@@ -145,15 +161,7 @@ async def append_for_all(
     tx.touched.update(uids)
     people = as_list(sorted(uids))
     await tx.execute(_NEXT_OF_ALL, uids=people, count=pending_count, size=pending_bytes)
-    await tx.execute(_INSERT_FOR_ALL, uids=people, type=kind, at=at, data=json.dumps(data))
-
-
-async def replace_about(
-    tx: Transaction, *, message_id: MessageId, kind: str, at: int, data: Mapping[str, object]
-) -> None:
-    """Let the events of a kind and time that are about this message, which they name first, say something else."""
-    pattern = f'{{"message_id": {message_id}, %'
-    await tx.execute(_REPLACE, happened_at=at, of_type=kind, pattern=pattern, said=json.dumps(data))
+    await tx.execute(_INSERT_FOR_ALL, uids=people, type=kind, at=at, data=_text(data), message_id=message_id)
 
 
 async def move_counters(tx: Transaction, *, uid: UserId, pending_count: int, pending_bytes: int) -> None:
@@ -169,7 +177,7 @@ async def take_from_inbox(tx: Transaction, *, uid: UserId, size: int, told: User
 
 async def say_taken(tx: Transaction, *, told: UserId, kind: str, at: int, data: Mapping[str, object]) -> None:
     """The event whose number `take_from_inbox` has taken."""
-    await tx.execute(_INSERT, of_uid=told, type=kind, at=at, data=json.dumps(data))
+    await tx.execute(_INSERT, of_uid=told, type=kind, at=at, data=_text(data), message_id=None)
     tx.touched.add(told)
 
 
@@ -189,3 +197,7 @@ async def purge(tx: Transaction, *, before: int, limit: int) -> int:
 async def list_newest(reader: Reader, uids: Collection[int]) -> dict[int, int]:
     """The id of each person's newest event, 0 before the first. At most 1,000 people."""
     return {uid: newest for uid, newest in await reader.read(_LIST_NEWEST, uids=as_list(uids))}  # noqa: C416 - a row is a tuple of any length
+
+
+def _text(data: Mapping[str, object] | None) -> str:
+    return json.dumps(data or {}, ensure_ascii=False)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements over a conversation: what two people have sent each other, and what a group has seen."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import (
@@ -83,6 +84,12 @@ _COUNT_PAIR = Statement(
 _OF_GROUP = messages.outerjoin(deliveries, _MINE)
 _LIST_GROUP = _page(select(messages.c.message_id).select_from(_OF_GROUP).where(_SHOWN, *_RANGE).order_by(_NEWEST_FIRST))
 _COUNT_GROUP = Statement(select(func.count()).select_from(_OF_GROUP).where(_SHOWN), bulk=True)
+_ENTRIES = Statement(
+    select(*_COLUMNS)
+    .select_from(messages.outerjoin(deliveries, _MINE))
+    .where(InList(messages.c.message_id, bindparam("ids")))
+    .order_by(_NEWEST_FIRST)
+)
 _STATES = Statement(
     select(deliveries.c.message_id, deliveries.c.state)
     .distinct()
@@ -138,6 +145,11 @@ async def list_of_group(reader: Reader, *, me: UserId, group_id: GroupId, wanted
 
 async def count_of_group(reader: Reader, *, me: UserId, group_id: GroupId) -> int:
     return int((await reader.read(_COUNT_GROUP, me=me, of_group=group_id))[0][0])
+
+
+async def list_entries(reader: Reader, *, me: UserId, message_ids: Iterable[int]) -> list[Entry]:
+    """Those of these messages that are still there, the newest first. Whether this person may see them is decided."""
+    return [_entry(row) for row in await reader.read(_ENTRIES, me=me, ids=as_list(message_ids))]
 
 
 async def list_states(reader: Reader, message_ids: list[MessageId]) -> dict[MessageId, list[DeliveryState]]:

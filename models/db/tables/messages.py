@@ -27,6 +27,8 @@ COLUMNS = (
     messages.c.recalled_at,
     messages.c.stored,
 )
+SAID_BYTES = func.octet_length(messages.c.caption) + func.coalesce(func.octet_length(messages.c.body), 0)
+"""What a message says, in bytes, told without reading it."""
 IS_IMAGE = messages.c.kind == MessageKind.IMAGE.value
 _INSERT = Statement(
     insert(messages).values(
@@ -60,15 +62,14 @@ _INSERT_TEXT = Statement(
         stored=0,
     )
 )
-_LOCK_TEXT = Statement(
-    select(messages.c.message_id, messages.c.kind, messages.c.receiver_uid, messages.c.group_id, messages.c.send_time)
-    .where(
-        messages.c.message_id == bindparam("message_id"),
-        messages.c.sender_uid == bindparam("sender_uid"),
-        messages.c.kind != MessageKind.IMAGE.value,
-    )
-    .with_for_update()
+_TEXT = select(
+    messages.c.message_id, messages.c.kind, messages.c.receiver_uid, messages.c.group_id, messages.c.send_time
+).where(
+    messages.c.message_id == bindparam("message_id"),
+    messages.c.sender_uid == bindparam("sender_uid"),
+    messages.c.kind != MessageKind.IMAGE.value,
 )
+_FIND_TEXT, _LOCK_TEXT = Statement(_TEXT), Statement(_TEXT.with_for_update())
 _FIND_SENT = Statement(
     select(*COLUMNS).where(
         messages.c.message_key == bindparam("message_key"), messages.c.sender_uid == bindparam("sender_uid")
@@ -224,6 +225,12 @@ async def insert_text(
         expires_at=expires_at,
     )
     return MessageId(changed.last_id)
+
+
+async def find_text(reader: Reader, *, message_id: int, sender_uid: UserId) -> Envelope | None:
+    """The message with this id, if this person sent it and it is no image."""
+    rows = await reader.read(_FIND_TEXT, message_id=message_id, sender_uid=sender_uid)
+    return Envelope(*rows[0]) if rows else None
 
 
 async def lock_text(tx: Transaction, *, message_id: int, sender_uid: UserId) -> Envelope | None:

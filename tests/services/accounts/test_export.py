@@ -62,7 +62,7 @@ def test_a_person_gets_what_they_said_and_did(server: Server) -> None:
     assert next((row["message_key"], row["caption"]) for row in found["sent"]) == (sent, "to Ben")
     assert [row["message_key"] for row in found["received"]] == [got]
     assert [(row["message_key"], row["state"]) for row in found["deliveries"]] == [(got, "pending")]
-    assert found["events"][0]["data"]["message_key"] == got
+    assert found["events"][0]["message_id"] == found["received"][0]["message_id"]
     assert [(row["provider"], row["ended_at"]) for row in found["devices"]] == [("log", None)]
     assert found["pushes"][0]["message_id"] == found["received"][0]["message_id"]
     assert [(row["other_uid"], row["state"]) for row in found["friends"]] == [(ben.uid, "outgoing")]

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a database of an earlier version holds comes through its migrations, on each engine."""
+
+import json
+from pathlib import Path
+from shutil import copy
+
+import pytest
+
+from models.db.engine import bring_up_to_date, parse_url
+from models.db.migration_steps import FOLDER
+from models.db.mysql import migrate as mysql_migrate
+from models.db.mysql.connection import MysqlLocation
+from models.db.sqlite import migrate as sqlite_migrate
+from tests.support.engines import Engine
+from tests.support.rows import insert
+
+pytestmark = pytest.mark.anyio
+
+USER = "uid, nickname, reg_time, seen_at"
+
+
+def steps_up_to(last: int, folder: Path) -> Path:
+    """The folder, with these steps alone in it."""
+    folder.mkdir()
+    for file in FOLDER.iterdir():
+        if int(file.name[:4]) <= last:
+            copy(file, folder)
+    return folder
+
+
+async def make(engine: Engine, steps: Path) -> None:
+    """A new database of the version that had these steps."""
+    location = parse_url(engine.url)
+    if isinstance(location, MysqlLocation):
+        await mysql_migrate.run(location, steps)
+    else:
+        location.parent.mkdir()
+        sqlite_migrate.run(location, steps)
+
+
+async def test_events_that_hold_what_was_said_refer_to_it_afterwards(engine: Engine, tmp_path: Path) -> None:
+    await make(engine, steps_up_to(2, tmp_path / "steps"))
+    insert(engine, "users", USER, [(1, "x", 0, 0), (2, "y", 0, 0)])
+    said = {"message_id": 2**40, "kind": "text", "sender_uid": 1, "text": "\U0001f600"}
+    data = [
+        ("message", json.dumps(said)),
+        ("image", json.dumps({"message_id": 8, "message_key": "ab", "sender_uid": 1})),
+        ("message", json.dumps({"message_id": 9, "kind": "text", "deleted": True})),
+        ("image_consumed", json.dumps({"message_id": 8, "receiver_uid": 2})),
+        ("friend_request", json.dumps({"uid": 1})),
+        ("account_retrieved", "{}"),
+    ]
+    rows = [(2, number, kind, 5, text) for number, (kind, text) in enumerate(data, 1)]
+    insert(engine, "events", "uid, event_id, type, at, data", rows)
+    await bring_up_to_date(parse_url(engine.url))
+    assert engine.rows("SELECT event_id, type, at, message_id, data FROM events ORDER BY event_id") == [
+        (1, "message", 5, 2**40, "{}"),
+        (2, "image", 5, 8, "{}"),
+        (3, "message", 5, 9, "{}"),
+        *((number, kind, at, None, text) for _, number, kind, at, text in rows[3:]),
+    ]
