@@ -2,17 +2,20 @@
 """Every document: its lines are short, its links lead somewhere, and what it names exists."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
 import pytest
 
+from config.load import load
+from config.sources import keys_of
 from tests.support import ROOT
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("[!.]*/**/*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^()\s]*)\)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`(\w[\w./-]*\.(?:py|yaml|sql|html|json|toml|service|md))`")
+NAME = re.compile(r"`((?:app|chat|config|handlers|models|push|services|storage|transport)\.[a-zA-Z_.]+)`")
 MADE_LATER = {"keys.json", "manifest.json", "glimpse.sql"}
 """Files of a running server, not of the checkout."""
 
@@ -63,6 +66,26 @@ def test_each_file_that_is_named_exists(page: Path) -> None:
 def exists(page: Path, name: str) -> bool:
     """From the checkout, from the page, or somewhere, where a page names a file of a room it speaks of."""
     return (ROOT / name).exists() or (page.parent / name).exists() or any(ROOT.glob(f"[!.]*/**/{name}"))
+
+
+@each_page
+def test_each_name_of_the_code_exists(page: Path) -> None:
+    settings = keys_of(load().model_dump())
+    named = set(NAME.findall(page.read_text("utf-8"))) - {"config.yaml"}
+    assert [name for name in sorted(named) if not is_name_of_code(name) and not is_setting(name, settings)] == []
+
+
+def is_name_of_code(name: str) -> bool:
+    """Whether `room.module.Name` or `room.module` is there."""
+    *folders, last = name.split(".")
+    if (ROOT / "/".join(folders) / last).is_dir() or (ROOT / "/".join(folders) / f"{last}.py").exists():
+        return True
+    module = ROOT / f"{'/'.join(folders)}.py"
+    return module.exists() and re.search(rf"\b{last}\b", module.read_text("utf-8")) is not None
+
+
+def is_setting(name: str, settings: Collection[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for key in settings) or ".apps." in name
 
 
 @each_page

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The map of the rooms is one: the folders, their floors, what is checked, the README and the page on architecture."""
+
+import re
+import tomllib
+
+import pytest
+
+from tests.support import ROOT
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["tool"]
+ROOMS = set(PROJECT["importlinter"]["root_packages"])
+[FLOORS] = [contract["layers"] for contract in PROJECT["importlinter"]["contracts"] if contract["type"] == "layers"]
+README = (ROOT / "README.md").read_text("utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+NO_TESTS = {"bench"}
+"""Measurements are run, and not tested."""
+
+
+def blocks(page: str) -> list[list[str]]:
+    """The lines of each plain block."""
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)
+    return [block.splitlines() for kind, block in found if not kind]
+
+
+def test_every_room_stands_on_a_floor() -> None:
+    assert {room for floor in FLOORS for room in floor.split(" | ")} == ROOMS
+    folders = {folder.parent.name for folder in ROOT.glob("[!.]*/__init__.py")} - {"tests"}
+    assert folders == ROOMS
+
+
+def test_every_room_is_type_checked() -> None:
+    assert set(PROJECT["mypy"]["files"]) == ROOMS | {"server.py", "tests"}
+
+
+@pytest.mark.parametrize("page", [README, ARCHITECTURE], ids=["README", "architecture"])
+def test_the_floors_are_those_of_the_page(page: str) -> None:
+    assert [f"server.py | {FLOORS[0]}", *FLOORS[1:]] in blocks(page)
+
+
+def test_the_readme_has_every_room() -> None:
+    tree = next(block for block in blocks(README) if block[0].startswith("server.py  "))
+    named = [line.split()[0] for line in tree]
+    assert sorted(named) == sorted(["server.py", *(f"{room}/" for room in ROOMS | {"docs", "tests"})])
+
+
+def test_every_room_has_its_folder_of_tests() -> None:
+    assert {room for room in ROOMS if not any((ROOT / "tests" / room).glob("**/test_*.py"))} == NO_TESTS
