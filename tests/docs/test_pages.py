@@ -9,7 +9,8 @@ import pytest
 
 from tests.support import ROOT
 
-PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("[!.]*/**/*.md")])
+FOUND = [*ROOT.glob("*.md"), *ROOT.glob("[!.]*/**/*.md")]
+PAGES = sorted(page for page in FOUND if "node_modules" not in page.parts)
 LINK = re.compile(r"\[[^\]]*\]\(([^()\s]*)\)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`(\w[\w./-]*\.(?:py|yaml|sql|html|json|toml|service|md))`")
