@@ -57,6 +57,15 @@ def parse_origin(text: str) -> str:
     return _origin(url)
 
 
+def origin_of(url: str) -> str:
+    """`scheme://host[:port]`, the origin of a URL by RFC 6454. Raises ValueError, whose text does not show the URL."""
+    try:
+        parsed = _parse(url)
+    except NotAllowed:
+        raise ValueError("endpoint is no URL") from None
+    return _origin(parsed).removesuffix(f":{DEFAULT_PORTS[parsed.scheme]}")
+
+
 def check_form(url: str, allowed_origins: frozenset[str]) -> None:
     """Judge a URL by its text; `allowed_origins`, as `parse_origin` writes them, are exempt. Raises NotAllowed."""
     parsed = _parse(url)

@@ -8,9 +8,8 @@ pushes to others.
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
-from httpclient.endpoints import DEFAULT_PORTS, LONGEST_URL
+from httpclient.endpoints import origin_of
 from httpclient.http1 import Answer, HttpClient, NoAnswer
 from push.base import Gone, Retry
 from push.breaker import PROBE_MS, Breaker, BreakerState
@@ -107,18 +106,3 @@ def _retry(reason: str, *, after: float | None = None, probing: bool) -> Retry:
     if probing and after is None:
         return Retry(reason, after=PROBE_MS / 1000, provider_fault=False, costs_attempt=False)
     return Retry(reason, after=after, provider_fault=False)
-
-
-def origin_of(url: str) -> str:
-    """`scheme://host[:port]`, the origin of a URL by RFC 6454. Raises ValueError, whose text does not show the URL."""
-    try:
-        parts = urlsplit(url)
-        host, port = parts.hostname, parts.port
-    except ValueError:
-        raise ValueError("endpoint is no URL") from None
-    if len(url) > LONGEST_URL or not (url.isascii() and url.isprintable()) or parts.scheme not in DEFAULT_PORTS:
-        raise ValueError("endpoint is no URL")
-    if not host:
-        raise ValueError("endpoint is no URL")
-    name = f"[{host}]" if ":" in host else host
-    return f"{parts.scheme}://{name}" + ("" if port in (None, DEFAULT_PORTS[parts.scheme]) else f":{port}")

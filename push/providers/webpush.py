@@ -8,10 +8,11 @@ import asyncio
 import time
 from collections.abc import Callable, Sequence
 
+from httpclient.endpoints import origin_of
 from httpclient.http1 import HttpClient
 from push.base import Delivered, Outcome, Push, Rejected, Retry
 from push.providers.blame import Blame
-from push.providers.per_host_breaker import BATCH_SIZE, PerHostBreaker, origin_of
+from push.providers.per_host_breaker import BATCH_SIZE, PerHostBreaker
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, encrypt, parse_subscription
 from push.providers.webpush_vapid import Vapid, VapidKey
 

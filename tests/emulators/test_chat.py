@@ -84,6 +84,7 @@ async def test_agora_makes_all_of_them_or_none(agoras: httpx.AsyncClient, body: 
         ("006abc", "not a token of version 007"),
         ("007abc", "neither base64 nor zlib"),
     ],
+    ids=range(9),  # a token is another at each start
 )
 async def test_agora_says_why_a_login_is_refused(agoras: httpx.AsyncClient, token: str, why: str) -> None:
     await agoras.post(USERS, json=user("ann"))

@@ -70,7 +70,7 @@ async def test_states_of_topics_become_outcomes_in_order(vendor: Running, ntfy: 
         Retry(f"HTTP 403: {CLOSED}", provider_fault=False),
         Retry("HTTP 507", provider_fault=False),
         Delivered(),
-        Rejected("HTTP 400"),
+        Rejected("endpoint is no URL"),
         Rejected("HTTP 400"),
         Gone("HTTP 404"),
     ]

@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from chat import agora, sendbird
 from chat.base import ChatFailed, ChatUser
-from httpclient.endpoints import NotAllowed, check_form, parse_origin
+from httpclient.endpoints import NotAllowed, check_form, origin_of, parse_origin
 from httpclient.http1 import Answer
 from push.providers import apns_codes, fcm_codes, getui_auth
-from push.providers.per_host_breaker import origin_of
 from push.sms import aliyun, twilio
 from push.sms.base import SmsMessage, SmsNotSent
 from push.tokens import read_token

@@ -13,7 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from py_vapid import Vapid02
 
-from push.providers.per_host_breaker import origin_of
+from httpclient.endpoints import origin_of
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, Subscription, encrypt, parse_subscription
 from push.providers.webpush_vapid import Vapid, VapidKey, check_subject, decode, encode, new_key, parse_key
 from push.vapid_file import VapidFileError, open_vapid_key
