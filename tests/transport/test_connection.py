@@ -10,7 +10,7 @@ from tests.transport.world import PIECE, Client, serving, until
 from transport.connection import READ_AHEAD_BYTES
 from transport.limits import Limits
 
-pytestmark = pytest.mark.gen_test
+pytestmark = pytest.mark.gen_test(timeout=30)
 GET = request("GET", "/")
 LAST = request("GET", "/", CLOSE)
 QUICK = Limits(idle_seconds=0.2, body_seconds=0.2, stall_seconds=0.2, discard_seconds=0.2, min_bytes_per_second=10**9)
