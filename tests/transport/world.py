@@ -20,6 +20,7 @@ from transport.limits import Limits
 from transport.server import Server
 
 PIECE = b"p" * 65_536
+PIECES = 100
 
 
 @dataclass
@@ -96,6 +97,16 @@ class Refusing(Base):
         raise AssertionError("the body is nobody's")
 
 
+@stream_request_body
+class Judging(Base):
+    """Answers by the last piece of the body, before its end is told."""
+
+    def data_received(self, chunk: bytes) -> None:
+        if chunk.endswith(b"!"):
+            self.set_header("Connection", "close")
+            self.finish(b"no")
+
+
 class Waiting(Base):
     """Answers when it is told to."""
 
@@ -110,7 +121,7 @@ class Pieces(Base):
 
     async def get(self) -> None:
         try:
-            for _ in range(1000):
+            for _ in range(PIECES):
                 self.write(PIECE)
                 await self.flush()
                 self.log.pieces += 1
@@ -206,7 +217,7 @@ async def serving(
     """A server for the length of a block; after it no connection may be left."""
     log = Log()
     handlers = {"/": Hello, "/echo": Echo, "/slow": Slow, "/refuse": Refusing, "/wait": Waiting, "/pieces": Pieces}
-    handlers |= {"/big": Big, "/short": Short, **(extra or {})}
+    handlers |= {"/judge": Judging, "/big": Big, "/short": Short, **(extra or {})}
     app = Application([(path, handler, {"log": log}) for path, handler in handlers.items()])
     server = Server(
         app, limits or Limits(), refusal=lambda error: whole_reply(error, "0" * 16), tls=tls[0] if tls else None
