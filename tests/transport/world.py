@@ -150,6 +150,7 @@ class World:
     log: Log
     port: int
     tls: ssl.SSLContext | None
+    clients: list["Client"] = field(default_factory=list)
 
     async def connect(self, *, window: int = 0) -> "Client":
         sock = socket.socket()
@@ -160,7 +161,9 @@ class World:
         reader, writer = await asyncio.open_connection(
             sock=sock, ssl=self.tls, server_hostname="localhost" if self.tls else None
         )
-        return Client(reader, writer)
+        client = Client(reader, writer)
+        self.clients.append(client)
+        return client
 
     async def ask(self, raw: bytes) -> list[Answer]:
         """What comes until the server closes."""
@@ -224,10 +227,13 @@ async def serving(
     )
     listening = socket.create_server(("127.0.0.1", 0))
     server.listen([listening])
+    world = World(server, log, listening.getsockname()[1], tls[1] if tls else None)
     try:
-        yield World(server, log, listening.getsockname()[1], tls[1] if tls else None)
+        yield world
     finally:
         log.go_on.set()
+        for client in world.clients:
+            client.close()
         server.stop()
         await server.close_all_connections()
     assert server.counter.own == 0
