@@ -6,11 +6,11 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy
 TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy
 
-.PHONY: help setup run test test-deps test-sdks check bench lock
+.PHONY: help setup run test test-deps test-sdks check bench prove-transport lock
 .DEFAULT_GOAL := help
 
 help: ## say what each target does
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: .venv/.installed ## make .venv with what the server needs
 
@@ -36,7 +36,11 @@ check: .venv/.installed-dev ## formatting, lint, types, import rules, documents
 
 bench: .venv/.installed-bench ## measure an image's life beside nginx and Tornado (writes docs/benchmarks.md and its plots), then the rest
 	$(BIN)/python -m bench.image_life
-	for part in authentication discovery group_image messages listeners relay round_trips engines growth; do $(BIN)/python -m bench.$$part || exit 1; done
+	for part in authentication discovery group_image messages listeners relay round_trips engines growth transport; do $(BIN)/python -m bench.$$part || exit 1; done
+
+prove-transport: .venv/.installed-dev ## a million odd requests by three parsers, 2,000 slow heads, 100,000 cut connections
+	$(BIN)/python -m tests.transport.differential 1000000
+	$(BIN)/python -m tests.process.crowds
 
 lock: .venv/.installed-dev ## renew the lock files (authors; needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements.in -o requirements.lock

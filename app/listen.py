@@ -103,7 +103,7 @@ def serve_http(config: Config, services: Services, sockets: Sockets, connections
         tls=tls(config),
         counter=connections,
     )
-    server.listen(sockets.public)
+    server.listen(sockets.public, shared=wanted.workers > 1)
     return server
 
 

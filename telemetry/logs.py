@@ -29,8 +29,6 @@ SECRET_KEYS = frozenset(
 )
 ACCESS = "glimpse.access"
 ACCESS_FIELDS = ("request_id", "method", "route", "status", "error", "ms")
-GATHER_SECONDS = 0.05
-MOST_GATHERED = 64
 REDACTED = "[redacted]"
 LONGEST = 500
 """Characters of one value: a line stays readable, and a stranger's text cannot fill the disk."""
@@ -85,7 +83,7 @@ def request_ended(fields: Mapping[str, str | int | float]) -> None:
     """The line of one ended request, with ACCESS_FIELDS: the only line whose cost every request pays.
 
     Its fields come from closed sets and numbers of ours, so that nothing in it needs to be looked through. As JSON it
-    is gathered with others for up to GATHER_SECONDS; a killed process takes those along.
+    is written with all others of the event loop's turn.
     """
     if _lines is None:
         logging.getLogger(ACCESS).info("request", extra=fields)
@@ -111,7 +109,7 @@ class AccessLines:
         if self._is_off:
             return
         if not self._gathered:
-            self._flush_later()
+            asyncio.get_running_loop().call_soon(self.flush)
         line = {
             "timestamp": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "level": "info",
@@ -121,17 +119,12 @@ class AccessLines:
             **fields,
         }
         self._gathered.append(json.dumps(line))
-        if len(self._gathered) >= MOST_GATHERED:
-            self.flush()
 
     def flush(self) -> None:
         if self._gathered:
             gathered, self._gathered = self._gathered, []
             sys.stderr.write("\n".join(gathered) + "\n")
             sys.stderr.flush()
-
-    def _flush_later(self) -> None:
-        asyncio.get_running_loop().call_later(GATHER_SECONDS, self.flush)
 
 
 class InOrder(logging.StreamHandler[TextIO]):

@@ -244,7 +244,7 @@ class Connection(asyncio.BufferedProtocol):
         """The exchange is finished."""
         if self.phase is Phase.GONE:
             return
-        if self.phase is Phase.BODY:
+        if self.phase is Phase.BODY and self._body and not self._body.ended:
             self._start_discarding()
         elif self._writing_paused:
             self.phase = Phase.TAKING

@@ -20,6 +20,7 @@ from transport.limits import Limits
 from transport.tls import TlsTransport
 
 SWEEP_SECONDS = 0.25
+ACCEPTED_AT_ONCE = 32
 FULL_PAUSE_SECONDS = 0.2
 """After the last descriptor: a listening socket that stays readable would keep the event loop spinning."""
 NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
@@ -51,6 +52,7 @@ class Server:
         self.discarding = 0
         self._source = source
         self._tls = tls
+        self._at_once = 1
         self._listening: list[socket.socket] = []
         self._connections: dict[Connection, None] = {}
         self._idle: dict[Connection, None] = {}
@@ -61,8 +63,11 @@ class Server:
 
     # -- listening --
 
-    def listen(self, sockets: Iterable[socket.socket]) -> None:
-        """Accept on these sockets from now on. They may be shared with other processes."""
+    def listen(self, sockets: Iterable[socket.socket], *, shared: bool = False) -> None:
+        """Accept on these sockets from now on. Where they are `shared` with other processes one connection is taken in
+        a turn of the event loop: the first to wake would have all that wait.
+        """
+        self._at_once = 1 if shared else ACCEPTED_AT_ONCE
         for each in sockets:
             each.setblocking(False)
             self._listening.append(each)
@@ -91,21 +96,23 @@ class Server:
             self._sweeping.cancel()
 
     def _accept(self, listening: socket.socket) -> None:
-        """Take one connection: the next turn of the event loop, or another process, has the next."""
-        try:
-            accepted, address = listening.accept()
-        except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-            return
-        except OSError as error:
-            if error.errno in NO_ROOM:
-                self._pause(listening)
-            return
+        for _ in range(self._at_once):
+            try:
+                accepted, address = listening.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:
+                if error.errno in NO_ROOM:
+                    self._pause(listening)
+                return
+            self._take(accepted, str(address[0]) if address else "")
+
+    def _take(self, accepted: socket.socket, host: str) -> None:
         accepted.setblocking(False)
-        host = str(address[0]) if address else ""
-        if not self._admits(host):
+        if self._admits(host):
+            self._open(accepted, host)
+        else:
             accepted.close()
-            return
-        self._open(accepted, host)
 
     def _pause(self, listening: socket.socket) -> None:
         loop = asyncio.get_running_loop()

@@ -6,11 +6,11 @@ import asyncio
 import pytest
 
 from tests.process.hostile_wire import CLOSE, chunked, request
-from tests.transport.world import PIECE, Client, serving, until
+from tests.transport.world import PIECE, PIECES, Client, serving, until
 from transport.connection import READ_AHEAD_BYTES
 from transport.limits import Limits
 
-pytestmark = pytest.mark.gen_test
+pytestmark = pytest.mark.gen_test(timeout=30)
 GET = request("GET", "/")
 LAST = request("GET", "/", CLOSE)
 QUICK = Limits(idle_seconds=0.2, body_seconds=0.2, stall_seconds=0.2, discard_seconds=0.2, min_bytes_per_second=10**9)
@@ -79,7 +79,7 @@ async def test_a_reply_in_pieces_is_written_no_faster_than_the_client_takes_it()
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         body = (await client.rest()).partition(b"\r\n\r\n")[2]
         assert body.endswith(b"0\r\n\r\n")
-        assert body.count(b"p") == 1000 * len(PIECE)
+        assert body.count(b"p") == PIECES * len(PIECE)
 
 
 async def test_a_reply_in_pieces_to_http_1_0_ends_with_the_connection() -> None:
@@ -88,7 +88,7 @@ async def test_a_reply_in_pieces_to_http_1_0_ends_with_the_connection() -> None:
         client.send(b"GET /pieces HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
         head, _, body = (await client.rest()).partition(b"\r\n\r\n")
         assert b"Connection: close" in head
-        assert body == PIECE * 1000
+        assert body == PIECE * PIECES
 
 
 async def test_the_next_request_waits_until_the_last_reply_has_been_taken() -> None:
@@ -108,6 +108,14 @@ async def test_a_refusal_by_the_head_is_read_by_a_client_that_sends_everything_f
     async with serving() as world:
         raw = request("POST", "/refuse", body=bytes(1_000_000))
         assert [answer.body for answer in await world.ask(raw)] == [b"no"]
+
+
+async def test_a_refusal_by_the_last_piece_ends_the_connection_at_once() -> None:
+    async with serving() as world:
+        began = asyncio.get_running_loop().time()
+        for raw in (request("POST", "/judge", body=b"!"), request("POST", "/judge", body=bytes(300_000) + b"!")):
+            assert [answer.body for answer in await world.ask(raw)] == [b"no"]
+        assert asyncio.get_running_loop().time() - began < 5
 
 
 async def test_a_body_that_goes_on_for_ever_is_not_read_for_ever() -> None:

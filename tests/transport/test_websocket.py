@@ -16,7 +16,7 @@ from tests.transport.world import Base, Client, World, serving, until
 from transport.limits import Limits
 from transport.websocket import CLOSE_SECONDS, MAX_FRAGMENTS, WebSocketClosed, WebSocketHandler
 
-pytestmark = pytest.mark.gen_test
+pytestmark = pytest.mark.gen_test(timeout=30)
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
 ASK = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", KEY)
 CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10

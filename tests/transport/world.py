@@ -20,6 +20,7 @@ from transport.limits import Limits
 from transport.server import Server
 
 PIECE = b"p" * 65_536
+PIECES = 100
 
 
 @dataclass
@@ -96,6 +97,16 @@ class Refusing(Base):
         raise AssertionError("the body is nobody's")
 
 
+@stream_request_body
+class Judging(Base):
+    """Answers by the last piece of the body, before its end is told."""
+
+    def data_received(self, chunk: bytes) -> None:
+        if chunk.endswith(b"!"):
+            self.set_header("Connection", "close")
+            self.finish(b"no")
+
+
 class Waiting(Base):
     """Answers when it is told to."""
 
@@ -110,7 +121,7 @@ class Pieces(Base):
 
     async def get(self) -> None:
         try:
-            for _ in range(1000):
+            for _ in range(PIECES):
                 self.write(PIECE)
                 await self.flush()
                 self.log.pieces += 1
@@ -139,6 +150,7 @@ class World:
     log: Log
     port: int
     tls: ssl.SSLContext | None
+    clients: list["Client"] = field(default_factory=list)
 
     async def connect(self, *, window: int = 0) -> "Client":
         sock = socket.socket()
@@ -149,7 +161,9 @@ class World:
         reader, writer = await asyncio.open_connection(
             sock=sock, ssl=self.tls, server_hostname="localhost" if self.tls else None
         )
-        return Client(reader, writer)
+        client = Client(reader, writer)
+        self.clients.append(client)
+        return client
 
     async def ask(self, raw: bytes) -> list[Answer]:
         """What comes until the server closes."""
@@ -206,17 +220,20 @@ async def serving(
     """A server for the length of a block; after it no connection may be left."""
     log = Log()
     handlers = {"/": Hello, "/echo": Echo, "/slow": Slow, "/refuse": Refusing, "/wait": Waiting, "/pieces": Pieces}
-    handlers |= {"/big": Big, "/short": Short, **(extra or {})}
+    handlers |= {"/judge": Judging, "/big": Big, "/short": Short, **(extra or {})}
     app = Application([(path, handler, {"log": log}) for path, handler in handlers.items()])
     server = Server(
         app, limits or Limits(), refusal=lambda error: whole_reply(error, "0" * 16), tls=tls[0] if tls else None
     )
     listening = socket.create_server(("127.0.0.1", 0))
     server.listen([listening])
+    world = World(server, log, listening.getsockname()[1], tls[1] if tls else None)
     try:
-        yield World(server, log, listening.getsockname()[1], tls[1] if tls else None)
+        yield world
     finally:
         log.go_on.set()
+        for client in world.clients:
+            client.close()
         server.stop()
         await server.close_all_connections()
     assert server.counter.own == 0

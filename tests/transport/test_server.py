@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Who gets a connection: in turns, within bounds, and in whose stead."""
+
+import asyncio
+import resource
+import socket
+from collections.abc import Iterator
+
+import pytest
+from tornado.web import Application
+
+from models.shared_counters import SharedCounter
+from tests.process.hostile_wire import request
+from tests.transport.world import serving, until
+from transport.limits import Limits
+from transport.server import Server
+
+pytestmark = pytest.mark.gen_test(timeout=30)
+GET = request("GET", "/")
+
+
+@pytest.fixture
+def listening() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield listening
+
+
+@pytest.mark.parametrize(("shared", "taken"), [(True, 1), (False, 3)])
+async def test_of_a_shared_socket_one_connection_is_taken_in_a_turn(
+    listening: socket.socket, *, shared: bool, taken: int
+) -> None:
+    waiting = [socket.create_connection(listening.getsockname()) for _ in range(3)]
+    server = Server(Application(), Limits(), refusal=lambda _: b"")
+    server.listen([listening], shared=shared)
+    server._accept(listening)
+    assert server.counter.own == taken
+    for each in waiting:
+        each.close()
+    server.stop()
+    await server.close_all_connections()
+
+
+async def test_one_too_many_takes_the_place_of_who_has_asked_nothing_then_of_who_asked_longest_ago() -> None:
+    async with serving(Limits(max_connections=3, max_own=100)) as world:
+        kept = [await world.connect() for _ in range(2)]
+        for client in kept:
+            client.send(GET)
+            assert (await client.answer()).status == 200
+        silent = await world.connect()
+        await until(lambda: world.server.counter.own == 3)
+        for _ in range(2):
+            client = await world.connect()
+            client.send(GET)
+            assert (await client.answer()).status == 200
+        assert await silent.rest() == b""
+        assert await kept[0].rest() == b""
+        kept[1].send(GET)
+        assert (await kept[1].answer()).status == 200
+        kept[1].close()
+
+
+async def test_who_has_a_request_keeps_the_connection_and_one_too_many_is_closed() -> None:
+    async with serving(Limits(max_connections=2, max_own=100)) as world:
+        busy = [await world.connect() for _ in range(2)]
+        for client in busy:
+            client.send(request("GET", "/wait"))
+        await until(lambda: world.log.events == ["asked", "asked"])
+        late = await world.connect()
+        assert await late.rest() == b""
+        world.log.go_on.set()
+        for client in busy:
+            assert (await client.answer()).body == b"at last"
+            client.close()
+
+
+async def test_connections_of_other_processes_count_too() -> None:
+    async with serving(Limits(max_connections=2, max_own=100)) as world:
+        slots = memoryview(bytearray(16)).cast("q")
+        world.server.counter = SharedCounter(slots, 0)
+        slots[1] = 2
+        assert await (await world.connect()).rest() == b""
+        slots[1] = 1
+        client = await world.connect()
+        client.send(GET)
+        assert (await client.answer()).status == 200
+        client.close()
+        await until(lambda: not world.server._connections)
+
+
+async def test_one_address_has_a_quarter_once_half_is_used_and_others_go_on() -> None:
+    async with serving(Limits(max_connections=16, max_own=16)) as world:
+        greedy = [await world.connect() for _ in range(8)]
+        for client in greedy:
+            client.send(request("GET", "/wait"))
+        await until(lambda: len(world.log.events) == 8)
+        assert await (await world.connect()).rest() == b""
+        world.server._source = lambda _: "another"
+        client = await world.connect()
+        client.send(GET)
+        assert (await client.answer()).status == 200
+        client.close()
+        world.log.go_on.set()
+
+
+async def test_a_proxys_connections_are_nobodys_share() -> None:
+    async with serving(Limits(max_connections=16, max_own=16)) as world:
+        world.server._source = lambda _: None
+        clients = [await world.connect() for _ in range(14)]
+        for client in clients:
+            client.send(request("GET", "/wait"))
+        await until(lambda: len(world.log.events) == 14)
+        world.log.go_on.set()
+
+
+async def test_a_descriptor_that_cannot_be_had_does_not_keep_the_event_loop_busy(
+    listening: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    server = Server(Application(), Limits(), refusal=lambda _: b"")
+    waiting = socket.create_connection(listening.getsockname())
+    calls: list[socket.socket] = []
+    pause = server._pause
+
+    def counted(each: socket.socket) -> None:
+        calls.append(each)
+        pause(each)
+
+    monkeypatch.setattr(server, "_pause", counted)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (waiting.fileno() + 1, hard))
+    try:
+        server.listen([listening])
+        await asyncio.sleep(0.1)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert len(calls) == 1
+    await until(lambda: server.counter.own == 1)
+    waiting.close()
+    server.stop()
+    await server.close_all_connections()
