@@ -85,9 +85,7 @@ class Bench:
 
 
 def new_group(owner: Person, others: list[Person]) -> int:
-    body = {"name": "bench", "members": [other.uid for other in others]}
-    group_id: int = owner.request("POST", "/v1/groups", json=body).raise_for_status().json()["group_id"]
-    return group_id
+    return owner.begin_group(*others)
 
 
 @click.command()

@@ -144,11 +144,8 @@ def main(count: int, rounds: int) -> None:
         each = uvloop.run(idle(server, people, count))
         click.echo(f"{count} idle WebSockets: {each:.1f} KB each")
         sender, members = people[0], people[1:GROUP]
-        group = sender.request(
-            "POST", "/v1/groups", json={"name": "all", "members": [person.uid for person in members], "join": "invite"}
-        )
-        assert group.status_code == 201, group.text
-        took = uvloop.run(fan_out(server, sender, members, group.json()["group_id"], rounds))
+        group_id = sender.begin_group(*members)
+        took = uvloop.run(fan_out(server, sender, members, group_id, rounds))
         last = [one[-1] for one in took]
         middle = [statistics.median(one) for one in took]
         rate = len(took[0]) / (statistics.median(last) / 1000)

@@ -5,7 +5,7 @@ from handlers import paging
 from handlers.base import BaseHandler
 from models.errors import NotFound
 from models.ids import parse_id
-from services.groups import read_changes, read_new_group, read_role, read_room_gid
+from services.groups import MEMBER, read_changes, read_new_group, read_role, read_room_gid
 
 
 class GroupsHandler(BaseHandler):
@@ -16,8 +16,8 @@ class GroupsHandler(BaseHandler):
         self.reply(201, {"group_id": group.group_id, "room_gid": group.room_gid})
 
     async def get(self) -> None:
-        wanted = paging.cursor(self.query("after", "before", "limit"))
-        page = await self.services.groups.list_groups(self.uid, wanted)
+        query = self.query("state", "after", "before", "limit")
+        page = await self.services.groups.list_groups(self.uid, query.get("state", MEMBER), paging.cursor(query))
         self.reply(200, {"items": page.items, "next": page.next})
 
 

@@ -53,16 +53,17 @@ def check_can_send(recipient: Recipient | None, size: int | None, policy: SendPo
 
 
 def can_receive_in_group(recipient: Recipient, size: int | None, policy: SendPolicy) -> bool:
-    """Whether a member gets what another member sends to their group. They need not be friends: see `can_be_added`."""
+    """Whether a member gets what another member sends to their group. They need not be friends: `can_be_invited`."""
     return _is_reachable(recipient) and _has_room(recipient, size, policy)
 
 
-def can_be_added(recipient: Recipient, policy: SendPolicy) -> bool:
-    """Whether somebody may be put into a group by a person who could also send to them.
+def can_be_invited(recipient: Recipient, policy: SendPolicy) -> bool:
+    """Whether somebody may be asked into a group by this person. Whether they block them is not asked: it would tell.
 
-    Where friendship is required it is required here: a group must not be the way around it.
+    Where friendship is required to send it is required here: a group must not be the way around it.
     """
-    return _is_reachable(recipient) and (recipient.is_friend or not policy.friends_only)
+    has_account = recipient.has_way_in and recipient.disabled_at is None
+    return has_account and (recipient.is_friend or not policy.friends_only)
 
 
 def _is_reachable(recipient: Recipient) -> bool:

@@ -7,13 +7,13 @@ Whoever is not in a group is told that there is none.
 import secrets
 import string
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from operator import itemgetter
 from typing import Any
 
 from models import rules
 from models.db.database import Database, Transaction, write_retrying
-from models.db.tables import group_members, groups, users
+from models.db.tables import group_members, groups, invitations, users
 from models.errors import GroupTooLarge, InvalidField, NotFound
 from models.group import Group, GroupId, JoinPolicy, Role
 from models.ids import read_id
@@ -27,6 +27,8 @@ ROOM_LETTERS = string.ascii_letters + string.digits
 ROOM_CHARACTERS = 8
 POLICIES = tuple(policy.value for policy in JoinPolicy)
 ROLES = (Role.ADMIN.value, Role.MEMBER.value)
+MEMBER, INVITED = STATES = ("member", "invited")
+"""How a person may stand with the groups that they ask for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,30 +58,35 @@ class Groups:
     clock: Callable[[], int]
 
     async def create(self, uid: UserId, wanted: NewGroup, *, shared_history: bool = False) -> Group:
-        """A group that the caller owns; with `shared_history`, rooms show newcomers what was said before them.
+        """A group that the caller owns, and into which the others are asked.
 
-        Raises InvalidField when somebody named is unknown, disabled or blocks the caller.
+        With `shared_history`, rooms show newcomers what was said before them. Raises InvalidField when somebody named
+        is unknown or disabled, or no friend where that is required.
         """
 
         async def unit(tx: Transaction) -> Group:
             now = self.clock()
-            others = await self._addable(tx, uid, wanted.others)
+            others = await self._invitable(tx, uid, wanted.others)
             if len(others) < len(wanted.others):
-                raise InvalidField(fields=[("members", "somebody among them cannot be added")])
+                raise InvalidField(fields=[("members", "somebody among them cannot be invited")])
             room_gid = new_room_gid()
             group_id = await groups.insert_group(
                 tx, room_gid=room_gid, name=wanted.name, join=wanted.join, shared_history=shared_history, now=now
             )
             await group_members.insert_members(tx, group_id, [uid], role=Role.OWNER, now=now)
-            await group_members.insert_members(tx, group_id, others, role=Role.MEMBER, now=now)
-            await membership.tell(tx, [uid, *others], group_id, "created", now=now, by=uid)
+            await membership.tell(tx, [uid], group_id, "created", now=now, by=uid)
+            if others:
+                await membership.invite(tx, group_id, others, Role.MEMBER, by=uid, now=now)
             return Group(group_id, room_gid, wanted.name, wanted.join, now)
 
         return await write_retrying(self.db, unit)
 
-    async def list_groups(self, uid: UserId, wanted: IdRange) -> Page[dict[str, Any]]:
-        """The groups that the caller is in, oldest first."""
-        found = await groups.list_of_person(
+    async def list_groups(self, uid: UserId, state: str, wanted: IdRange) -> Page[dict[str, Any]]:
+        """The groups that the caller is in, or `invited` into, oldest first. Raises InvalidField."""
+        if state not in STATES:
+            raise InvalidField(fields=[("state", " or ".join(STATES))])
+        table = invitations if state == INVITED else groups
+        found = await table.list_of_person(
             self.db, uid, after=wanted.after, before=wanted.before, limit=wanted.limit + 1
         )
         items = [{**_shown(each.group), "role": each.role.value, "member_count": each.member_count} for each in found]
@@ -100,7 +107,10 @@ class Groups:
             }
             for member in members
         ]
-        return {**_shown(group), "members": people}
+        invited = [
+            {**asdict(each), "role": each.role.value} for each in await invitations.list_invited(self.db, group_id)
+        ]
+        return {**_shown(group), "members": people, "invited": invited}
 
     async def update(self, uid: UserId, group_id: int, changes: GroupChanges) -> dict[str, Any]:
         """Change what is named and leave the rest; the group as it is then. Raises NotFound, Forbidden."""
@@ -130,36 +140,43 @@ class Groups:
         self.wake_retention()
 
     async def put_member(self, uid: UserId, group_id: int, other: int, role: Role | None) -> None:
-        """Add somebody, or give a member another role; without a role, as they are, and new people plain members.
+        """Ask somebody into the group, give a member or somebody who was asked another role; or come in oneself.
 
-        Raises Forbidden, GroupTooLarge; NotFound also for somebody who cannot be added.
+        Without a role a member stays as they are, and new people are asked as plain members. Raises Forbidden,
+        GroupTooLarge; NotFound also for somebody who cannot be asked.
         """
 
         async def unit(tx: Transaction) -> None:
+            if other == uid and await self._accept(tx, uid, group_id):
+                return
             group, actor = await _enter(tx, group_id, uid)
             before = await group_members.find_role(tx, group_id, other)
-            after = role or before or Role.MEMBER
-            rules.check_may_set_role(actor, before, after)
             if before is None:
-                members = await group_members.list_uids(tx, group_id)
-                if not await self._addable(tx, uid, [other], members):
-                    raise NotFound
-                await membership.add(tx, group.group_id, members, UserId(other), after, by=uid, now=self.clock())
-            elif before is not after:
+                await self._ask(tx, group.group_id, other, uid=uid, actor=actor, role=role)
+                return
+            if other == uid and role is None:
+                return  # they have come in before
+            after = role or before
+            rules.check_may_set_role(actor, before, after)
+            if before is not after:
                 await membership.set_role(tx, group.group_id, UserId(other), after, by=uid, now=self.clock())
 
         await self.db.write(unit)
 
     async def remove_member(self, uid: UserId, group_id: int, other: int) -> None:
-        """Put a member out, or leave. Raises NotFound, Forbidden."""
+        """Put a member out, or leave; end an invitation, or decline it. Raises NotFound, Forbidden."""
 
         async def unit(tx: Transaction) -> None:
+            if other == uid and await self._decline(tx, uid, group_id):
+                return
             group, actor = await _enter(tx, group_id, uid)
             if other != uid:
                 rules.check_may_manage(actor)
                 target = await group_members.find_role(tx, group_id, other)
                 if target is None:
-                    raise NotFound
+                    if not await membership.uninvite(tx, group.group_id, UserId(other), by=uid, now=self.clock()):
+                        raise NotFound
+                    return
                 rules.check_may_remove(actor, target)
             await membership.remove(tx, group.group_id, UserId(other), by=uid, now=self.clock())
 
@@ -180,18 +197,52 @@ class Groups:
             if uid not in members:
                 if group.join is not JoinPolicy.OPEN:
                     raise NotFound
-                await membership.add(tx, group.group_id, members, uid, Role.MEMBER, by=uid, now=self.clock())
+                role = await invitations.find_role(tx, group.group_id, uid)
+                if role is None:
+                    await membership.check_room(tx, group.group_id, members)
+                await membership.add(tx, group.group_id, members, uid, role or Role.MEMBER, now=self.clock())
             return group.group_id
 
         return await self.get(uid, await self.db.write(unit))
 
-    async def _addable(
+    async def _accept(self, tx: Transaction, uid: UserId, group_id: int) -> bool:
+        """Come into a group that one has been asked into; False for who has not been, as far as they may know."""
+        group = await groups.lock(tx, group_id)
+        role = await invitations.find_seen_role(tx, group_id, uid) if group else None
+        if group is None or role is None:
+            return False
+        members = await group_members.list_uids(tx, group_id)
+        await membership.add(tx, group.group_id, members, uid, role, now=self.clock())
+        return True
+
+    async def _decline(self, tx: Transaction, uid: UserId, group_id: int) -> bool:
+        group = await groups.lock(tx, group_id)
+        if group is None or await invitations.find_seen_role(tx, group_id, uid) is None:
+            return False
+        return await membership.uninvite(tx, group.group_id, uid, by=uid, now=self.clock())
+
+    async def _ask(
+        self, tx: Transaction, group_id: GroupId, other: int, *, uid: UserId, actor: Role, role: Role | None
+    ) -> None:
+        before = await invitations.find_role(tx, group_id, other)
+        after = role or before or Role.MEMBER
+        rules.check_may_set_role(actor, before, after)
+        if before is None:
+            members = await group_members.list_uids(tx, group_id)
+            if not await self._invitable(tx, uid, [other], members):
+                raise NotFound
+            await membership.check_room(tx, group_id, members)
+            await membership.invite(tx, group_id, [UserId(other)], after, by=uid, now=self.clock(), members=members)
+        elif before is not after:
+            await invitations.set_role(tx, group_id, UserId(other), after)
+
+    async def _invitable(
         self, tx: Transaction, uid: UserId, others: Collection[int], members: Collection[UserId] = ()
     ) -> list[UserId]:
-        """Those of these people whom the caller may put into a group. They, and all who will be told, are locked."""
+        """Those of these people whom the caller may ask into a group. They, and all who will be told, are locked."""
         people = await users.lock_recipients(tx, {uid, *others, *members}, uid)
         found = [people[UserId(other)] for other in others if other in people]
-        return [person.uid for person in found if rules.can_be_added(person, self.policy)]
+        return [person.uid for person in found if rules.can_be_invited(person, self.policy)]
 
 
 def new_room_gid() -> str:

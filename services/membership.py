@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 
 from models import rules
 from models.db.database import Database, Transaction
-from models.db.tables import events, group_members, groups
+from models.db.tables import events, group_members, groups, invitations
 from models.errors import GroupTooLarge
 from models.group import GroupId, Role
 from models.user import UserId
@@ -16,6 +16,8 @@ from services.expiry import release
 
 MAX_MEMBERS = 256
 """An image or text to a group writes a row, a counter and pushes for each member in one transaction."""
+INVITATION_DAYS = 30
+"""An invitation that nobody has answered for so long ends."""
 BATCH_RELEASES = 500
 """Images that wait for the members of a group which ends are released about this many to a transaction."""
 
@@ -28,13 +30,50 @@ async def tell(
     await events.append_for_all(tx, uids=uids, kind="group_changed", at=now, data=data)
 
 
-async def add(
-    tx: Transaction, group_id: GroupId, members: Collection[UserId], uid: UserId, role: Role, *, by: UserId, now: int
-) -> None:
-    """One more beside these members. Raises GroupTooLarge."""
-    if len(members) >= MAX_MEMBERS:
+async def check_room(tx: Transaction, group_id: GroupId, members: Collection[UserId]) -> None:
+    """Whether one more may be asked, or come, beside these members. Raises GroupTooLarge."""
+    if len(members) + await invitations.count(tx, group_id) >= MAX_MEMBERS:
         raise GroupTooLarge(fields=[("group_id", "the group is full")])
-    await tell(tx, [*members, uid], group_id, "member_added", now=now, uid=uid, by=by, role=role.value)
+
+
+async def invite(
+    tx: Transaction,
+    group_id: GroupId,
+    uids: Collection[UserId],
+    role: Role,
+    *,
+    by: UserId,
+    now: int,
+    members: Collection[UserId] = (),
+) -> None:
+    """Ask these people, whom the caller has locked, into the group; they and its members are told, each of their part.
+
+    Whoever blocks the one who asks learns nothing of it.
+    """
+    for uid in uids if members else ():
+        await tell(tx, members, group_id, "member_invited", now=now, uid=uid, by=by, role=role.value)
+    await invitations.insert_invitations(tx, group_id, uids, role=role, by=by, now=now)
+    told = await invitations.list_seen(tx, group_id, uids)
+    if told:
+        data = {"group_id": group_id, "by": by, "role": role.value}
+        await events.append_for_all(tx, uids=told, kind="group_invited", at=now, data=data)
+
+
+async def uninvite(tx: Transaction, group_id: GroupId, uid: UserId, *, by: UserId, now: int) -> bool:
+    """One invitation fewer, declined or taken back. False when there was none."""
+    if not await invitations.delete_one(tx, group_id, uid):
+        return False
+    members = await group_members.list_uids(tx, group_id)
+    await tell(tx, members, group_id, "invitation_ended", now=now, uid=uid, by=by)
+    return True
+
+
+async def add(
+    tx: Transaction, group_id: GroupId, members: Collection[UserId], uid: UserId, role: Role, *, now: int
+) -> None:
+    """One more, by their own will, beside these members."""
+    await tell(tx, [*members, uid], group_id, "member_added", now=now, uid=uid, by=uid, role=role.value)
+    await invitations.delete_one(tx, group_id, uid)
     await group_members.insert_members(tx, group_id, [uid], role=role, now=now)
 
 
@@ -51,7 +90,7 @@ async def remove(tx: Transaction, group_id: GroupId, uid: UserId, *, by: UserId,
     left = [member for member in members if member.uid != uid]
     heir = rules.heir(left)
     if heir is None:
-        await groups.delete_group(tx, group_id)
+        await _end(tx, group_id)
     elif all(member.role is not Role.OWNER for member in left):
         await set_role(tx, group_id, heir.uid, Role.OWNER, by=by, now=now)
 
@@ -80,7 +119,7 @@ async def end_some(tx: Transaction, group_id: GroupId, owner: UserId, *, now: in
     await tell(tx, gone, group_id, "deleted", now=now, by=owner)
     if len(gone) < len(members):
         return False
-    await groups.delete_group(tx, group_id)
+    await _end(tx, group_id)
     return True
 
 
@@ -94,3 +133,8 @@ async def leave_all(db: Database, uid: UserId, clock: Callable[[], int]) -> None
                 await remove(tx, group_id, uid, by=uid, now=clock())
 
         await db.write(unit)
+
+
+async def _end(tx: Transaction, group_id: GroupId) -> None:
+    await invitations.delete_all(tx, group_id)
+    await groups.delete_group(tx, group_id)

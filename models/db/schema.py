@@ -310,6 +310,22 @@ group_members = Table(
     **PLAIN,
 )
 
+invitations = Table(
+    "invitations",
+    metadata,
+    Column("invitation_id", Id, primary_key=True),
+    Column("group_id", Id, ForeignKey("groups.group_id"), nullable=False),
+    _person(),
+    Column("role", String(8), nullable=False, comment="admin | member, once they have said yes"),
+    Column("invited_by", Id, ForeignKey("users.uid"), comment="null when that account is gone"),
+    Column("invited_at", BigInteger, nullable=False),
+    UniqueConstraint("group_id", "uid", name="invitations_group"),
+    Index("invitations_uid", "uid", "group_id"),
+    Index("invitations_by", "invited_by"),
+    Index("invitations_age", "invited_at"),
+    **ENGINE,
+)
+
 reports = Table(
     "reports",
     metadata,

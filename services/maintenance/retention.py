@@ -25,6 +25,7 @@ from services.accounts.account_deletion import finish_all
 from services.expiry import BATCH_WAITS, expire
 from services.leader import LEASE_SECONDS, Lease
 from services.maintenance.orphans import Orphans
+from services.membership import INVITATION_DAYS
 from storage.disk import DiskStore
 from telemetry import metrics
 
@@ -101,6 +102,7 @@ class Retention:
             "credentials": (partial(expired_rows.erase, table="credentials"), HOUR_MS),
             "refresh_tokens": (partial(expired_rows.erase, table="refresh_tokens"), HOUR_MS),
             "budgets": (partial(expired_rows.erase, table="budgets"), HOUR_MS),
+            "invitations": (partial(expired_rows.erase, table="invitations"), INVITATION_DAYS * DAY_MS),
             "devices": (devices.purge_ended, 30 * DAY_MS),
             "messages": (messages.purge, lifetimes.messages_retention_days * DAY_MS),
         }

@@ -10,7 +10,7 @@ from models.group import Member, Role
 from models.message import DeliveryState, Message, MessageId
 from models.rules import (
     SendPolicy,
-    can_be_added,
+    can_be_invited,
     can_receive_in_group,
     check_may_remove,
     check_may_set_role,
@@ -87,21 +87,21 @@ def test_who_owns_the_group_next(left: list[tuple[int, Role, int]], expected: in
 
 
 @pytest.mark.parametrize(
-    ("recipient", "reached", "added"),
+    ("recipient", "reached", "invited"),
     [
         (SOMEBODY, True, True),
-        (replace(SOMEBODY, blocks_sender=True), False, False),
+        (replace(SOMEBODY, blocks_sender=True), False, True),
         (replace(SOMEBODY, disabled_at=1), False, False),
         (replace(SOMEBODY, has_way_in=False), False, False),
         (replace(SOMEBODY, pending_count=3), False, True),
         (replace(SOMEBODY, pending_bytes=91), False, True),
     ],
 )
-def test_whom_a_group_image_reaches_and_who_can_be_added(recipient: Recipient, reached: bool, added: bool) -> None:
+def test_whom_a_group_image_reaches_and_who_can_be_invited(recipient: Recipient, reached: bool, invited: bool) -> None:
     friends_only, friend = replace(POLICY, friends_only=True), replace(recipient, is_friend=True)
     assert can_receive_in_group(recipient, 10, POLICY) == can_receive_in_group(recipient, 10, friends_only) == reached
-    assert can_be_added(recipient, POLICY) == can_be_added(friend, friends_only) == added
-    assert not can_be_added(recipient, friends_only)
+    assert can_be_invited(recipient, POLICY) == can_be_invited(friend, friends_only) == invited
+    assert not can_be_invited(recipient, friends_only)
 
 
 @pytest.mark.parametrize(

@@ -119,9 +119,9 @@ def world(new_folder: NewFolder) -> Iterator[World]:
         assert ann.request("DELETE", f"/v1/friends/{befriended.uid}").status_code == 204
         asking = server.register("asking")
         asking.request("POST", "/v1/friends", json={"uid": ann.uid})
-        others = [people[name].uid for name in ("admin", "member", "ex_member")]
-        group = ann.request("POST", "/v1/groups", json={"name": "Two", "members": others}).json()
-        members = f"/v1/groups/{group['group_id']}/members"
+        group_id = ann.begin_group(*(people[name] for name in ("admin", "member", "ex_member")))
+        group = ann.request("GET", f"/v1/groups/{group_id}").json()
+        members = f"/v1/groups/{group_id}/members"
         ann.request("PUT", f"{members}/{people['admin'].uid}", json={"role": "admin"})
         group_image = ann.request(
             "POST", "/v1/images", data={"group_id": group["group_id"]}, files={"img_file": jpeg()}

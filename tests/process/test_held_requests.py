@@ -112,8 +112,8 @@ def test_what_an_ended_credential_still_sends_is_refused_and_reaches_nobody(
         "nobody": ("receiver_uid", 2**40),
         "phone": ("receiver_phone", ann.phone_hash),
         "phone of nobody": ("receiver_phone", "0" * 64),
-        "group": ("group_id", group(old, ann)),
-        "group of others": ("group_id", group(ann)),
+        "group": ("group_id", old.begin_group(ann)),
+        "group of others": ("group_id", ann.begin_group()),
     }
     name, value = addressees.get(to, ("receiver_uid", ann.uid))
     body, kind = (image_to(name, value), FORM) if path == "/v1/images" else (text_to(name, value), "application/json")
@@ -138,12 +138,6 @@ def finish(held: socket.socket, body: bytes) -> Answer:
     answer = read_answer(held)
     assert answer is not None
     return answer
-
-
-def group(owner: Person, *others: Person) -> int:
-    fields = {"name": "Two", "members": [other.uid for other in others]}
-    made: int = owner.request("POST", "/v1/groups", json=fields).json()["group_id"]
-    return made
 
 
 def told(person: Person) -> list[object]:

@@ -95,7 +95,7 @@ async def test_people_who_are_put_into_groups_while_others_write_wait_for_nobody
     with no_deadlock(town):
         for step in range(1, len(people)):
             put = [
-                town.groups.put_member(owner, group, people[at - step], None)
+                town.put(owner, group, people[at - step])
                 for at, (owner, group) in enumerate(zip(people, groups, strict=True))
             ]
             begun = [town.group(owner, *(other for other in people if other != owner)) for owner in people]

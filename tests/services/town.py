@@ -196,7 +196,19 @@ class Town:
 
     async def group(self, owner: UserId, *others: UserId) -> int:
         fields = {"name": "friends", "members": list(others), "join": "open"}
-        return (await self.groups.create(owner, read_new_group(fields, owner))).group_id
+        group_id = (await self.groups.create(owner, read_new_group(fields, owner))).group_id
+        for other in others:
+            await self.enter(other, group_id)
+        return group_id
+
+    async def enter(self, uid: UserId, group_id: int) -> None:
+        """Come into a group that one was asked into."""
+        await self.groups.put_member(uid, group_id, uid, None)
+
+    async def put(self, owner: UserId, group_id: int, other: UserId) -> None:
+        """Ask somebody into a group, who comes."""
+        await self.groups.put_member(owner, group_id, other, None)
+        await self.enter(other, group_id)
 
     async def room_gid(self, group_id: int) -> str:
         [(room_gid,)] = self.engine.rows("SELECT room_gid FROM `groups` WHERE group_id = ?", group_id)

@@ -66,6 +66,20 @@ class Person:
             headers=headers,
         )
 
+    def begin_group(self, *others: "Person", name: str = "friends", join: str = "invite") -> int:
+        """A group that these people are asked into and come; its id."""
+        body = {"name": name, "members": [other.uid for other in others], "join": join}
+        made = self.request("POST", "/v1/groups", json=body)
+        assert made.status_code == 201, made.text
+        group_id: int = made.json()["group_id"]
+        for other in others:
+            other.enter_group(group_id)
+        return group_id
+
+    def enter_group(self, group_id: int) -> None:
+        """Come into a group that one was asked into."""
+        assert self.request("PUT", f"/v1/groups/{group_id}/members/{self.uid}", json={}).status_code == 204
+
     def befriend(self, other: "Person") -> None:
         """Ask each other: they are friends then."""
         for one, asked in ((self, other), (other, self)):

@@ -13,6 +13,7 @@ from models.db.schema import (
     devices,
     events,
     idempotency,
+    invitations,
     messages,
     outbox,
     refresh_tokens,
@@ -26,10 +27,11 @@ ENDED_AT: dict[str, Column[int]] = {
     "credentials": credentials.c.expires_at,
     "refresh_tokens": refresh_tokens.c.expires_at,
     "budgets": budgets.c.expires_at,
+    "invitations": invitations.c.invited_at,
     "devices": devices.c.ended_at,
     "messages": messages.c.send_time,
 }
-ERASABLE = ("activations", "idempotency", "credentials", "refresh_tokens", "budgets")
+ERASABLE = ("activations", "idempotency", "credentials", "refresh_tokens", "budgets", "invitations")
 
 
 def _oldest(ended_at: Column[int]) -> Statement:

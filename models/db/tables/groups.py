@@ -45,7 +45,7 @@ _DELETE = Statement(delete(groups).where(_THIS))
 
 @dataclass(frozen=True, slots=True)
 class Membership:
-    """A group as one of its members sees it in a list."""
+    """A group as one of its members sees it in a list, or somebody who has been asked into it with that role."""
 
     group: Group
     role: Role
@@ -54,19 +54,19 @@ class Membership:
 
 async def find(reader: Reader, group_id: int) -> Group | None:
     rows = await reader.read(_FIND, this=group_id)
-    return _group(rows[0]) if rows else None
+    return group_of(rows[0]) if rows else None
 
 
 async def lock(tx: Transaction, group_id: int) -> Group | None:
     """The group, kept from change until the transaction ends: by whoever reads its members to write what follows."""
     rows = await tx.read(_LOCK, this=group_id)
-    return _group(rows[0]) if rows else None
+    return group_of(rows[0]) if rows else None
 
 
 async def lock_by_room(tx: Transaction, room_gid: str) -> Group | None:
     """As `lock`, by what is for sharing."""
     rows = await tx.read(_LOCK_BY_ROOM, room=room_gid)
-    return _group(rows[0]) if rows else None
+    return group_of(rows[0]) if rows else None
 
 
 async def find_by_room(reader: Reader, room_gid: str) -> GroupId | None:
@@ -77,7 +77,7 @@ async def find_by_room(reader: Reader, room_gid: str) -> GroupId | None:
 async def list_of_person(reader: Reader, uid: UserId, *, after: int, before: int, limit: int) -> list[Membership]:
     """The groups that this person is in, by ascending id."""
     rows = await reader.read(_LIST_OF_PERSON, person=uid, after=after, before=before, at_most=limit)
-    return [Membership(_group(row[:-2]), Role(row[-2]), int(row[-1])) for row in rows]
+    return [Membership(group_of(row[:-2]), Role(row[-2]), int(row[-1])) for row in rows]
 
 
 async def insert_group(
@@ -99,6 +99,7 @@ async def delete_group(tx: Transaction, group_id: GroupId) -> None:
     await tx.execute(_DELETE, this=group_id)
 
 
-def _group(row: Row) -> Group:
+def group_of(row: Row) -> Group:
+    """A row of COLUMNS."""
     group_id, room_gid, name, join, created_at = row
     return Group(GroupId(group_id), room_gid, name, JoinPolicy(join), created_at)

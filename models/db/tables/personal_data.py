@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, bindparam, select
+from sqlalchemy import Column, ColumnElement, Select, bindparam, exists, select
 
 from models.db.database import InList, Reader, Row, Statement, as_list
 from models.db.schema import (
@@ -23,6 +23,7 @@ from models.db.schema import (
     group_members,
     groups,
     idempotency,
+    invitations,
     messages,
     outbox,
     phone_index,
@@ -186,6 +187,15 @@ SECTIONS = (
         joined=groups.c.group_id == group_members.c.group_id,
     ),
     _section(
+        "invitations",
+        invitations.c.uid,
+        invitations.c.group_id,
+        invitations.c.role,
+        invitations.c.invited_by,
+        invitations.c.invited_at,
+        only=~exists().where(blocks.c.uid == invitations.c.uid, blocks.c.blocked_uid == invitations.c.invited_by),
+    ),
+    _section(
         "reports",
         reports.c.reporter_uid,
         reports.c.report_id,
@@ -249,6 +259,8 @@ NOT_EXPORTED: dict[Column[Any], str] = {
     deliveries.c.sender_uid: OF_OTHERS,
     friendships.c.other_uid: OF_OTHERS,
     group_members.c.joined_after: INTERNAL,
+    invitations.c.invitation_id: INTERNAL,
+    invitations.c.invited_by: ELSEWHERE,
     blocks.c.blocked_uid: OF_OTHERS,
     reports.c.reported_uid: OF_OTHERS,
     reports.c.resolution: "the operator's word to the operator",

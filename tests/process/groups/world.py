@@ -11,12 +11,33 @@ from tests.support.rows import insert
 
 
 def begin(owner: Person, *others: Person, join: str = "invite", name: str = "Climbing") -> int:
-    """A group; its id."""
+    """A group that all of these people are in; its id."""
+    return owner.begin_group(*others, join=join, name=name)
+
+
+def invite(owner: Person, *others: Person, join: str = "invite", name: str = "Climbing") -> int:
+    """A group that these others are asked into; its id."""
     members = [other.uid for other in others]
     reply = owner.request("POST", "/v1/groups", json={"name": name, "members": members, "join": join})
     assert reply.status_code == 201, reply.text
     group_id: int = reply.json()["group_id"]
     return group_id
+
+
+def accept(invited: Person, group_id: int) -> None:
+    assert put(invited, group_id, invited).status_code == 204
+
+
+def add(person: Person, group_id: int, other: Person, role: str | None = None) -> None:
+    """Ask somebody into the group, who comes."""
+    assert put(person, group_id, other, role).status_code == 204
+    accept(other, group_id)
+
+
+def invited(person: Person, group_id: int) -> dict[int, str]:
+    """Who is asked into the group, as this member sees it."""
+    group = person.request("GET", f"/v1/groups/{group_id}").json()
+    return {each["uid"]: each["role"] for each in group["invited"]}
 
 
 def roles(person: Person, group_id: int) -> dict[int, str]:
@@ -99,6 +120,14 @@ def counters(person: Person) -> tuple[int, int]:
 def alter(server: Server, statement: str, *values: object) -> None:
     """Write to the database beside the server: time that passes, operators, people who never call."""
     server.database.execute(statement, *values)
+
+
+def let_in(server: Server, group_id: int) -> None:
+    """Those who never call come into the group that they were asked into."""
+    columns = "group_id, uid, role, invited_at, 0"
+    asked = f"SELECT {columns} FROM invitations WHERE group_id = ?"
+    alter(server, f"INSERT INTO group_members (group_id, uid, role, joined_at, joined_after) {asked}", group_id)
+    alter(server, "DELETE FROM invitations WHERE group_id = ?", group_id)
 
 
 def crowd(server: Server, count: int) -> list[int]:
