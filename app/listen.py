@@ -24,6 +24,7 @@ from transport.limits import Limits
 from transport.server import Server
 
 LEAST_ROOM_SOCKETS = 16
+"""Also where the open files are few: enough to try the sample."""
 
 log = logging.getLogger("glimpse.server")
 

@@ -29,6 +29,7 @@ STATUS = {
     Kind.STORAGE_FULL: HTTPStatus.INSUFFICIENT_STORAGE,
 }
 RETRY_AFTER_SECONDS = {Kind.RATE_LIMITED: 60, Kind.UNAVAILABLE: 5, Kind.STORAGE_FULL: 60}
+"""For refusals that do not know better: what is unavailable is mostly back at once, a full disk is not."""
 
 
 def problem(error: AppError, request_id: str) -> dict[str, Any]:

@@ -13,10 +13,13 @@ from models.ids import MAX_ID
 from services.events import Reader
 
 LONGEST_WAIT = 60
+"""Seconds of a long poll: proxies cut connections that are silent for longer."""
 HEARTBEAT_SECONDS = 15
+"""A line without an event, so that neither side nor a proxy takes a quiet stream for dead."""
 STALL_SECONDS = 10
 """A reader that takes nothing for so long while there is something is cut."""
 RECONNECT_MS = 2000
+"""What a browser waits before it opens a broken stream again."""
 
 
 def cursor(query: Mapping[str, str]) -> int | None:

@@ -13,6 +13,7 @@ from services.history import Conversation
 from services.messaging import read_draft
 
 MAX_PAGE = 1_000_000
+"""A page by number is an OFFSET: nobody reads this far, and its cost grows with it."""
 PAGED = {"page", "per_page"}
 PAGE_CHARACTERS = 128 * 1024
 """Of text, by cursor: the reply waits in memory until the client has taken it."""

@@ -17,6 +17,7 @@ from handlers.shared import Services
 from telemetry import metrics
 
 MAX_BYTES = 16 * 1024
+"""Of a scrape's head; it has no body."""
 
 
 class MetricsHandler(RequestHandler):

@@ -14,6 +14,7 @@ READING = ("GET", "HEAD", "OPTIONS")
 """Methods that change nothing (RFC 9110, 9.2.1)."""
 
 PREFLIGHT_SECONDS = 600
+"""How long a browser may remember a preflight; Chrome takes two hours at most."""
 ALLOWED_HEADERS = (
     "Authorization, Content-Type, Idempotency-Key, Range, If-None-Match, Last-Event-ID, Prefer, user, Tus-Resumable, "
     "Upload-Length, Upload-Offset, Upload-Metadata, Upload-Checksum, Upload-Complete, Upload-Incomplete, "

@@ -8,6 +8,7 @@ from models.ids import MAX_ID
 from models.paging import IdRange
 
 DEFAULT_LIMIT, MAX_LIMIT = 50, 200
+"""A page is one read and one reply in memory."""
 
 
 def cursor(query: Mapping[str, str]) -> IdRange:

@@ -14,6 +14,7 @@ from services.sending import SentImage, read_content
 from storage.disk import DiskWriter, Reservation
 
 LONGEST_UPLOAD_SECONDS = 900
+"""The largest image at the slowest rate that is allowed; retention keeps temporary files four times as long."""
 
 _ending: set[Task[None]] = set()
 

@@ -13,7 +13,9 @@ from services.authentication import Caller
 from transport.websocket import WebSocketClosed, WebSocketHandler
 
 FIRST_FRAME_SECONDS = 10
+"""Who does not say who they are holds a connection that others could use."""
 MAX_FRAME_BYTES = 4096
+"""Clients send a credential, a cursor and pings."""
 FRAMES_PER_MINUTE = 60
 """Of any kind: a client has nothing to say but its token and its pongs."""
 POLICY, TRY_LATER = 1008, 1013

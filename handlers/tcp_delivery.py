@@ -16,6 +16,7 @@ import termios
 # milliseconds, then less often, so that a slow peer costs little.
 FIRST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.05
+"""Nobody tells when a socket's queue is empty: it is asked, ever less often up to this."""
 TCP_CLOSE = 7
 """The state after a reset, in the first byte of TCP_INFO (linux/tcp.h); Python's socket module does not name it."""
 

@@ -25,10 +25,15 @@ FIELDS = frozenset(
     }
 )
 MAX_FIELD_BYTES = 4096
+"""A caption of 500 characters is the longest field, up to 2,000 bytes."""
 MAX_SEGMENTS = 16
+"""Parts of a form: an image, and the fields that the operation knows."""
 BATCH_BYTES = 128 * 1024
+"""Written in one visit of a thread: a visit costs about as much as writing so much."""
 WHOLE_BYTES = 512 * 1024
+"""Most images: written, hashed and synced in one visit."""
 FORM_OVERHEAD_BYTES = 64 * 1024
+"""Boundaries, part headers and fields around the image."""
 
 
 class ImageSink(Protocol):

@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary
 import httpx
 
 LONGEST_URL = 2000
+"""The URLs of every push service are far shorter, and some proxies cut at 2,048."""
 HTTPS, HTTP = "https", "http"
 DEFAULT_PORTS = {HTTPS: 443, HTTP: 80}
 UNPRIVILEGED_PORTS = range(1024, 65536)

@@ -23,13 +23,19 @@ from httpclient.endpoints import DEFAULT_PORTS, HTTPS, Endpoints, NotAllowed
 from httpclient.http1_connection import Broken, Http1Connection, Reply, TooLarge
 
 MAX_ANSWER_BYTES = 64 * 1024
+"""Vendors answer with a few hundred bytes; a hostile endpoint must not fill the memory."""
 CONNECT_SECONDS = 10.0
+"""A TCP and TLS handshake across the world takes a second; lost packets are sent again after one and three."""
 ANSWER_SECONDS = 10.0
+"""A push that is not answered by then is tried again; its lease runs for longer."""
 MAX_CONNECTIONS = 500
+"""At once, of the files that a process may open."""
 MAX_IDLE = 100
+"""Kept for reuse, over all hosts: vendors are few, and endpoints of devices seldom the same twice."""
 # Many hosts close a connection that was silent for longer, and a request sent at that moment would be lost.
 IDLE_SECONDS = 5.0
 MAX_ADDRESSES = 4
+"""Of one name are tried: a host with a hundred of them must not hold a push for minutes."""
 
 
 @dataclass(frozen=True, slots=True)

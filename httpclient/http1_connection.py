@@ -7,6 +7,7 @@ from typing import NamedTuple, cast
 import h11
 
 MAX_HEAD_BYTES = 64 * 1024
+"""Of a reply: cookies of some hosts take several kilobytes."""
 # Per answer: a host that sends byte by byte would take the event loop's time from everybody else.
 MAX_PIECES = 2000
 

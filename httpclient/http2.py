@@ -21,6 +21,7 @@ from httpclient.http2_connection import Header, Http2Connection, Unprocessed
 # Firewalls drop a silent connection without telling either end.
 IDLE_SECONDS = 300.0
 CLOSE_SECONDS = 1.0
+"""For the peer to take the GOAWAY; nothing depends on it."""
 
 # Its debug log contains every header: keys, and device tokens in paths.
 logging.getLogger("hpack").setLevel(logging.WARNING)

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 DEFAULT_PORTS = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 LONGEST_ORIGIN = 300
+"""A host name has at most 253 characters; scheme and port come on top."""
 APP_ORIGINS = ("capacitor://localhost", "ionic://localhost")
 """What the web views of mobile frameworks say: their pages come out of the app itself."""
 

@@ -35,6 +35,7 @@ READERS_PER_PERSON = 20
 CONFIRM_SECONDS = 10.0
 """How long a stream may outlive the credential that opened it; each look is a read."""
 BUSY_RETRY_SECONDS = 5
+"""Streams end all the time."""
 POLL_SECONDS = 1.0
 """How late an event is that another machine wrote: one read for all the readers here."""
 PEOPLE_PER_READ = 1000

@@ -18,6 +18,7 @@ from models.user import UserId
 from push.tokens import PROVIDERS
 
 MAX_NAME_CHARACTERS = 64
+"""Of people and groups: the column."""
 MAX_SHOWN_CHARACTERS = 64
 """Of a stranger's field name in a reply."""
 UNPRINTABLE = {"Cc", "Cs", "Zl", "Zp"}  # control characters, lone surrogates, line and paragraph separators

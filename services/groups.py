@@ -25,6 +25,7 @@ from services.membership import MAX_MEMBERS
 
 ROOM_LETTERS = string.ascii_letters + string.digits
 ROOM_CHARACTERS = 8
+"""Of 62 letters and digits: 2.2e14 rooms, and guesses are limited by the rate class `group`."""
 POLICIES = tuple(policy.value for policy in JoinPolicy)
 ROLES = (Role.ADMIN.value, Role.MEMBER.value)
 MEMBER, INVITED = STATES = ("member", "invited")

@@ -14,6 +14,7 @@ from models.user import UserId
 from services.fields import check, unknown
 
 MAX_REASON_CHARACTERS = 2000
+"""A page of text."""
 MAX_NOTE_CHARACTERS = 255
 """The column of an operator's note."""
 ABOUT = ("uid", "message_id")

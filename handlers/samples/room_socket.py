@@ -28,9 +28,13 @@ from services.limits import network
 from services.rooms import RoomReader
 
 MAX_HELLO_BYTES = 4096
+"""The first object has a session id and a room: about 100 bytes."""
 HELLO_SECONDS = 10
+"""Who says nothing holds a connection that others could use."""
 MAX_CONNECTIONS = 1000
+"""Rooms are a sample: they must not take the open files of the interface itself."""
 MAX_PER_ADDRESS = 200
+"""People behind one carrier's address, and no single one of them all connections."""
 SEND_BUFFER_BYTES = 64 * 1024
 """In the kernel, which doubles it: all that may be on its way to one reader."""
 UNFINISHED = ("Unterminated string", "Invalid \\")

@@ -13,6 +13,7 @@ from services.fields import Problems, read_name, read_one_of, read_provider, rea
 
 MAX_TERMS_VERSION = 64
 MAX_TOKEN = 4096
+"""More than any vendor's token; a Web Push subscription as JSON is the longest, under 1 KB."""
 MAX_TOKEN_OF = {"getui": 64}
 """GeTui calls its token a `cid`."""
 DEVICE_TYPES = ("ANDROID", "IOS", "WEB")
