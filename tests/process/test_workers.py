@@ -22,7 +22,7 @@ from tests.process.crew import Crew, Line, crew
 from tests.process.invariants import Told, check_database, check_promises, orphans, pushes_due
 from tests.process.scraping import Metered, free_port
 from tests.process.test_drain import read_answer, refuses_connections
-from tests.support import ROOT
+from tests.support import PATIENCE, ROOT
 from tests.support.engines import NEEDS_MARIADBD, ON_MARIADB, Engine
 from tests.support.harness import Person, running, wait_until
 from tests.support.pictures import jpeg
@@ -269,7 +269,7 @@ def refusal(folder: Path, engine: Engine, **environment: str) -> subprocess.Comp
         env={**os.environ, "GLIMPSE_SERVER__WORKERS": "2", "GLIMPSE_DATABASE__URL": engine.url, **environment},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert "listens" not in ended.stdout
     assert "Traceback" not in ended.stderr
@@ -277,8 +277,9 @@ def refusal(folder: Path, engine: Engine, **environment: str) -> subprocess.Comp
 
 
 def test_what_no_worker_can_do_without_ends_the_server_with_its_message(tmp_path: Path, engine: Engine) -> None:
-    (tmp_path / "data").mkdir(mode=0o700)
-    (tmp_path / "data" / "images").write_text("in the way")
+    (tmp_path / "data" / "images").mkdir(0o700, parents=True)
+    (tmp_path / "data").chmod(0o700)
+    (tmp_path / "data" / "images" / ".tmp").write_text("in the way")
     ended = refusal(tmp_path, engine, GLIMPSE_SERVER__PORT="0")
     assert ended.returncode == 1
     assert "Glimpse cannot start: " in ended.stderr
