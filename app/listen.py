@@ -24,6 +24,8 @@ from transport.limits import Limits
 from transport.server import Server
 
 LEAST_ROOM_SOCKETS = 16
+BACKLOG = 1024
+"""Connections that may wait to be accepted: a burst beyond it is told to come again a second later."""
 
 log = logging.getLogger("glimpse.server")
 
@@ -79,7 +81,7 @@ def _open_metrics(config: Config, number: int) -> list[socket.socket]:
 
 def _bound(port: int, host: str, keys: str) -> list[socket.socket]:
     try:
-        return bind_sockets(port, host)
+        return bind_sockets(port, host, backlog=BACKLOG)
     except OSError as error:
         raise OSError(f"{keys}: cannot listen on {host}, port {port}: {error.strerror}") from error
 
