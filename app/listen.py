@@ -25,6 +25,8 @@ from transport.server import Server
 
 LEAST_ROOM_SOCKETS = 16
 """Also where the open files are few: enough to try the sample."""
+BACKLOG = 1024
+"""Connections that may wait to be accepted: a burst beyond it is told to come again a second later."""
 
 log = logging.getLogger("glimpse.server")
 
@@ -80,7 +82,7 @@ def _open_metrics(config: Config, number: int) -> list[socket.socket]:
 
 def _bound(port: int, host: str, keys: str) -> list[socket.socket]:
     try:
-        return bind_sockets(port, host)
+        return bind_sockets(port, host, backlog=BACKLOG)
     except OSError as error:
         raise OSError(f"{keys}: cannot listen on {host}, port {port}: {error.strerror}") from error
 
