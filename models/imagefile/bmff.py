@@ -11,7 +11,7 @@ IN_FILE, IN_IDAT, IN_ITEM = 0, 1, 2
 
 MAX_BOXES: Final = 16384
 MAX_ITEMS: Final = 16384
-MAX_EXTENTS: Final = 65536
+MAX_EXTENTS: Final = 16384
 
 
 class TooMuch(ValueError):
@@ -27,8 +27,15 @@ class Item:
     encoded: bool = False
     method: int = IN_FILE
     extents: list[tuple[int, int]] = field(default_factory=list)
+    indexes: list[int] = field(default_factory=list)
+    """For IN_ITEM: which of its sources each extent is a part of, counted from 1."""
     sources: list[int] = field(default_factory=list)
-    """For IN_ITEM: the item that each extent is a part of."""
+    """The items that it may have parts of."""
+
+    def source(self, extent: int) -> int:
+        """The item that this extent is a part of; -1 for none."""
+        index = self.indexes[extent] - 1
+        return self.sources[index] if 0 <= index < len(self.sources) else -1
 
 
 Items = dict[int, Item]
@@ -84,6 +91,16 @@ def read_locations(data: bytes, items: Items) -> None:
         return
 
 
+def read_sources(data: bytes, items: Items) -> None:
+    """The payload of `iref` (8.11.12): which items have parts of which others. Raises TooMuch."""
+    n_bytes = 4 if data[:1] == b"\1" else 2
+    for kind, at, end in boxes(data, 4):
+        if kind == b"iloc" and at + n_bytes + 2 <= end:
+            item = _item(items, int.from_bytes(data[at : at + n_bytes]))
+            ids = range(at + n_bytes + 2, end - n_bytes + 1, n_bytes)
+            item.sources = [int.from_bytes(data[start : start + n_bytes]) for start in ids]
+
+
 def _item(items: Items, item_id: int) -> Item:
     if len(items) >= MAX_ITEMS:
         raise TooMuch
@@ -111,7 +128,7 @@ class _Locations:
             if n_extents > MAX_EXTENTS:
                 raise TooMuch
             for _ in range(count):
-                item.sources.append(self._take(index_bytes) or 1)
+                item.indexes.append(self._take(index_bytes) or 1)
                 item.extents.append((base + self._take(offset_bytes), self._take(length_bytes)))
 
     def _take(self, n_bytes: int) -> int:
