@@ -13,12 +13,13 @@ from typing import ClassVar
 from models import rules
 from models.addressee import Receiver, ToGroup, ToPerson
 from models.clock import HOUR_MS
-from models.db.database import Transaction
+from models.db.database import Reader, Transaction
 from models.db.tables import conversations, deliveries, events, group_members, messages, outbox, users
 from models.errors import EmptyGroup, RecipientUnavailable, Unauthenticated
 from models.message import DeliveryState, MessageId
 from models.user import Recipient, UserId
 from services.authentication import Caller, check_live
+from services.limits import Limits
 
 EMPTY = [("group_id", "a group with somebody else in it")]
 
@@ -55,6 +56,12 @@ class Terms:
     policy: rules.SendPolicy
     now: int
     give_up_at: int
+
+
+async def charge(reader: Reader, limits: Limits, sender: UserId, to: Receiver) -> None:
+    """Count the people whom a message goes to against its sender, before any of it is kept. Raises RateLimited."""
+    people = 1 if isinstance(to, ToPerson) else await group_members.count_others(reader, to.group_id, sender)
+    limits.charge("delivery", sender, max(1, people))
 
 
 async def record(
