@@ -35,6 +35,7 @@ from services.accounts.sessions import Tokens
 from services.accounts.sms_budgets import SmsBudgets
 from services.authentication import Authentication
 from services.chat import Chat
+from services.conversations import Conversations
 from services.device_tokens import DeviceTokens
 from services.devices import Devices
 from services.discovery import Discovery, DiscoveryBudgets
@@ -129,6 +130,7 @@ def wire(config: Config, parts: Parts) -> Services:
         wake_relay=parts.wake_relay,
         clock=now_ms,
     )
+    history = History(db=db, clock=now_ms)
     return Services(
         authentication=authentication,
         accounts=accounts,
@@ -156,7 +158,8 @@ def wire(config: Config, parts: Parts) -> Services:
         ),
         reading=Reading(db=db, store=store, keys=keys, wake_retention=parts.wake_retention, clock=now_ms),
         messaging=messaging,
-        history=History(db=db, clock=now_ms),
+        history=history,
+        conversations=Conversations(db=db, history=history, clock=now_ms),
         rooms=Rooms(db=db, keys=keys, groups=groups, messaging=messaging, events=events, limits=limits),
         events=events,
         chat=Chat(db=db, services=parts.hosted, clock=now_ms),

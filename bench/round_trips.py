@@ -157,7 +157,8 @@ class Requests:
 
     async def history(self, conversation: Conversation) -> None:
         await self._caller(self.ann)
-        await self._history.read(self.ann, conversation, PAGE)
+        found = await self._history.find(self.ann, conversation, PAGE)
+        await self._history.entries(self.ann, [each.message_id for each in found])
 
     async def trips(self, request: Awaitable[object]) -> int:
         before = self._counted.trips

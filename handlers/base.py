@@ -9,9 +9,9 @@ import json
 import logging
 import secrets
 from base64 import b64decode
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from time import perf_counter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from structlog.contextvars import bind_contextvars, clear_contextvars
 from tornado.iostream import StreamClosedError
@@ -39,6 +39,10 @@ from telemetry import logs, metrics
 from transport.tornado_names import body_has_ended
 
 log = logging.getLogger("glimpse.http")
+PIECE_BYTES = 64 * 1024
+"""Of this size are the pieces of a long reply: so much waits in memory for a client that takes nothing."""
+P = TypeVar("P")
+"""What stands for one piece of a long list until it is read."""
 
 
 class BaseHandler(RefusingHandler):
@@ -258,6 +262,31 @@ class BaseHandler(RefusingHandler):
     def decode_argument(self, value: bytes, name: str | None = None) -> str:  # noqa: ARG002 - Tornado's name
         # What is no text names nothing: the handler finds that out, after `prepare` had its say about the body.
         return value.decode(errors="replace")
+
+    async def reply_in_pieces(
+        self,
+        pieces: Sequence[P],
+        read: Callable[[P], Awaitable[Sequence[Mapping[str, Any]]]],
+        rest: Mapping[str, Any],
+        *,
+        name: str = "items",
+    ) -> None:
+        """Answer 200 with one JSON object: under `name` what is read for each piece, one after the other, and `rest`.
+
+        A piece is read when the client has taken the one before. A failure after the first cuts the connection off.
+        """
+        if len(pieces) < 2:
+            self.reply(200, {name: [item for piece in pieces for item in await read(piece)], **rest})
+            return
+        self.write(f'{{"{name}": [')
+        comma = ""
+        for piece in pieces:
+            items = [json.dumps(item, ensure_ascii=False) for item in await read(piece)]
+            if items:
+                self.write(comma + ", ".join(items))
+                await self.flush_within(self.services.settings.stall_seconds)
+                comma = ", "
+        self.finish(f"], {json.dumps(rest, ensure_ascii=False)[1:]}")
 
     async def flush_within(self, seconds: float) -> None:
         """Send what was written, and return when the client has taken it but for what the kernel holds.

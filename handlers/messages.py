@@ -1,22 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Text and link messages and their history: section 8 of the HTTP contract."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Any
 
-from handlers.base import BaseHandler
+from handlers.base import PIECE_BYTES, BaseHandler
 from handlers.paging import DEFAULT_LIMIT, MAX_LIMIT, cursor, number
 from models.errors import InvalidField, NotFound
 from models.ids import MAX_ID, parse_id
-from models.paging import IdRange
+from models.message import MeasuredMessage
+from models.paging import IdRange, fitting, pieces
+from services.conversations import read_mark
 from services.history import Conversation
 from services.messaging import read_draft
 
 MAX_PAGE = 1_000_000
 """A page by number is an OFFSET: nobody reads this far, and its cost grows with it."""
 PAGED = {"page", "per_page"}
-PAGE_CHARACTERS = 128 * 1024
-"""Of text, by cursor: the reply waits in memory until the client has taken it."""
+PAGE_BYTES = 128 * 1024
+"""A page by cursor ends where its messages say so much: at that rate a client goes on by itself."""
 BY_CURSOR = {"after", "before", "limit"}
 
 
@@ -42,9 +45,9 @@ class MessagesHandler(BaseHandler):
     async def _from_cursor(self, query: Mapping[str, str], conversation: Conversation) -> None:
         wanted = cursor(query)
         one_more = IdRange(wanted.after, wanted.before, wanted.limit + 1)
-        found = await self.services.history.read(self.uid, conversation, one_more)
-        items = _fitting(found[: wanted.limit])
-        self.reply(200, {"items": items, "next": items[-1]["message_id"] if len(found) > len(items) else None})
+        found = await self.services.history.find(self.uid, conversation, one_more)
+        shown = fitting(found[: wanted.limit], PAGE_BYTES, attrgetter("size"))
+        await self._reply(shown, {"next": shown[-1].message_id if len(found) > len(shown) else None})
 
     async def _page(self, query: Mapping[str, str], conversation: Conversation) -> None:
         if BY_CURSOR & query.keys():
@@ -54,8 +57,14 @@ class MessagesHandler(BaseHandler):
         history = self.services.history
         total = await history.count(self.uid, conversation)
         first = (page - 1) * per_page
-        items = await history.read(self.uid, conversation, IdRange(0, MAX_ID, per_page, first)) if first < total else []
-        self.reply(200, {"items": items, "next": None, "page": page, "per_page": per_page, "total": total})
+        found = await history.find(self.uid, conversation, IdRange(0, MAX_ID, per_page, first)) if first < total else []
+        await self._reply(found, {"next": None, "page": page, "per_page": per_page, "total": total})
+
+    async def _reply(self, found: Sequence[MeasuredMessage], rest: Mapping[str, Any]) -> None:
+        async def read(piece: Sequence[MeasuredMessage]) -> list[dict[str, Any]]:
+            return await self.services.history.entries(self.uid, [each.message_id for each in piece])
+
+        await self.reply_in_pieces(pieces(found, PIECE_BYTES, attrgetter("size")), read, rest)
 
 
 class MessageHandler(BaseHandler):
@@ -69,14 +78,26 @@ class MessageHandler(BaseHandler):
         self.reply(204)
 
 
-def _fitting(items: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The first of these, all but where their texts are so long that the reply would be too large; at least one."""
-    characters = 0
-    for count, item in enumerate(items):
-        characters += len(item.get("text", ""))
-        if count and characters > PAGE_CHARACTERS:
-            return items[:count]
-    return items
+class ConversationsHandler(BaseHandler):
+    """GET /v1/conversations."""
+
+    async def get(self) -> None:
+        wanted = cursor(self.query(*BY_CURSOR))
+        page = await self.services.conversations.list(self.uid, wanted)
+        self.reply(200, {"items": page.items, "next": page.next})
+
+
+class ReadMarkHandler(BaseHandler):
+    """PUT /v1/conversations/{conversation}/read."""
+
+    async def put(self, conversation: str) -> None:
+        group = conversation.startswith("g")
+        wanted = parse_id(conversation.removeprefix("g"))
+        if wanted is None:
+            raise NotFound
+        marked = Conversation(None, wanted) if group else Conversation(wanted, None)
+        await self.services.conversations.mark_read(self.uid, marked, read_mark(self.fields()))
+        self.reply(204)
 
 
 def _conversation(query: Mapping[str, str]) -> Conversation:

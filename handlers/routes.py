@@ -19,7 +19,7 @@ from handlers.devices import DeviceHandler, DevicePushesHandler, DevicesHandler,
 from handlers.events import EventsHandler, EventStreamHandler
 from handlers.groups import GroupHandler, GroupJoinHandler, GroupMemberHandler, GroupsHandler
 from handlers.images import AcknowledgeHandler, ImageHandler, ImageStatusHandler, InboxHandler, OldestImageHandler
-from handlers.messages import MessageHandler, MessagesHandler
+from handlers.messages import ConversationsHandler, MessageHandler, MessagesHandler, ReadMarkHandler
 from handlers.people import (
     BlockHandler,
     BlocksHandler,
@@ -137,6 +137,8 @@ ROUTES = (
     Route("POST", "/v1/messages", MessagesHandler, PERSON, "default", "sendMessage"),
     Route("GET", "/v1/messages", MessagesHandler, PERSON, "default", "listMessages"),
     Route("DELETE", "/v1/messages/{message_id}", MessageHandler, PERSON, "default", "deleteMessage"),
+    Route("GET", "/v1/conversations", ConversationsHandler, PERSON, "default", "listConversations"),
+    Route("PUT", "/v1/conversations/{conversation}/read", ReadMarkHandler, PERSON, "message", "markRead"),
     Route("GET", "/v1/events", EventsHandler, PERSON, "default", "listEvents"),
     Route("GET", "/v1/events/stream", EventStreamHandler, PERSON, "default", "streamEvents"),
     Route("GET", "/v1/events/ws", EventSocketHandler, FRAME, "default", "socketEvents"),

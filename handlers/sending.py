@@ -87,7 +87,7 @@ class SendImageHandler(BaseHandler):
         self._forget_unknown_bytes()
         self.repeats = await self.services.sending.find_earlier(self.uid, self.key)
         if not self.repeats:
-            await self.services.sending.admit(self.uid)
+            await self.services.sending.admit(self.uid, self.content_length)
 
     async def take(self, chunk: bytes) -> None:
         upload = self.upload
@@ -135,6 +135,8 @@ class SendImageHandler(BaseHandler):
         if self.refusal_unless_repeat:
             raise self.refusal_unless_repeat
         assert self.writer
+        if self.content_length is None:
+            sending.charge_bytes(caller.uid, upload.image_bytes)
         draft = sending.draft(upload.fields, upload.header, upload.image_bytes)
         return await sending.finish_image(caller, draft, self.writer, rest, self.key, address=self.address)
 

@@ -17,6 +17,7 @@ from services.accounts.session_ids import SessionIds
 from services.accounts.sessions import Tokens
 from services.authentication import Authentication
 from services.chat import Chat
+from services.conversations import Conversations
 from services.devices import Devices
 from services.discovery import Discovery
 from services.events import Events
@@ -99,6 +100,7 @@ class Services:
     reading: Reading
     messaging: Messaging
     history: History
+    conversations: Conversations
     rooms: Rooms
     chat: Chat
     devices: Devices

@@ -59,6 +59,14 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredMessage:
+    """A message and how many bytes it says, which are not read yet."""
+
+    message_id: MessageId
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """One person's part of a message. `readable_until` ends the grace after consumption.
 

@@ -39,3 +39,12 @@ def fitting(found: Sequence[T], size: int, size_of: Callable[[T], int]) -> Seque
         if size <= 0:
             return found[:count]
     return found
+
+
+def pieces(found: Sequence[T], size: int, size_of: Callable[[T], int]) -> list[Sequence[T]]:
+    """All of what was found, in order, cut where each piece reaches this size."""
+    cut = []
+    while found:
+        cut.append(fitting(found, size, size_of))
+        found = found[len(cut[-1]) :]
+    return cut

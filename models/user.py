@@ -31,6 +31,7 @@ class User:
     disabled_at: int | None
     email: str | None
     login: str | None
+    read_receipts: bool
     has_password: bool
 
     @property

@@ -13,12 +13,13 @@ from typing import ClassVar
 from models import rules
 from models.addressee import Receiver, ToGroup, ToPerson
 from models.clock import HOUR_MS
-from models.db.database import Transaction
-from models.db.tables import deliveries, events, group_members, messages, outbox, users
+from models.db.database import Reader, Transaction
+from models.db.tables import conversations, deliveries, events, group_members, messages, outbox, users
 from models.errors import EmptyGroup, RecipientUnavailable, Unauthenticated
 from models.message import DeliveryState, MessageId
 from models.user import Recipient, UserId
 from services.authentication import Caller, check_live
+from services.limits import Limits
 
 EMPTY = [("group_id", "a group with somebody else in it")]
 
@@ -57,6 +58,12 @@ class Terms:
     give_up_at: int
 
 
+async def charge(reader: Reader, limits: Limits, sender: UserId, to: Receiver) -> None:
+    """Count the people whom a message goes to against its sender, before any of it is kept. Raises RateLimited."""
+    people = 1 if isinstance(to, ToPerson) else await group_members.count_others(reader, to.group_id, sender)
+    limits.charge("delivery", sender, max(1, people))
+
+
 async def record(
     tx: Transaction, message: Outgoing, policy: rules.SendPolicy, *, now: int, push_give_up_hours: int
 ) -> MessageId:
@@ -78,6 +85,7 @@ async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Ter
     await deliveries.insert_one(
         tx, message_id=message_id, receiver_uid=uid, sender_uid=sender.uid, state=message.reached
     )
+    await conversations.note_between(tx, message_id=message_id, sender_uid=sender.uid, receiver_uid=uid)
     await events.append(
         tx,
         uid=uid,
@@ -105,6 +113,7 @@ async def _to_group(tx: Transaction, message: Outgoing, to: ToGroup, terms: Term
             await deliveries.insert_for_members(
                 tx, message_id=message_id, receiver_uids=uids, sender_uid=sender.uid, state=state
             )
+    await conversations.note_in_group(tx, message_id=message_id, group_id=to.group_id, uids=reached | {sender.uid})
     if reached:
         await events.append_for_all(
             tx,

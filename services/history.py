@@ -2,7 +2,7 @@
 """Looking back on a conversation: section 8 of the HTTP contract."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from models.db.tables import group_members, history
 from models.db.tables.history import Entry
 from models.errors import NotFound
 from models.group import GroupId
-from models.message import DeliveryState, MessageId, MessageKind
+from models.message import DeliveryState, MeasuredMessage, MessageId, MessageKind
 from models.paging import IdRange
 from models.user import UserId
 
@@ -32,14 +32,17 @@ class History:
     db: Database
     clock: Callable[[], int]
 
-    async def read(self, uid: UserId, conversation: Conversation, wanted: IdRange) -> list[dict[str, Any]]:
-        """The entries of this range, the newest first. Raises NotFound for a group that the caller is not in."""
+    async def find(self, uid: UserId, conversation: Conversation, wanted: IdRange) -> list[MeasuredMessage]:
+        """Which messages are in this range, the newest first. Raises NotFound for a group that the caller is not in."""
         if conversation.group_id is not None:
             group_id = await self._own_group(uid, conversation.group_id)
-            found = await history.list_of_group(self.db, me=uid, group_id=group_id, wanted=wanted)
-        else:
-            assert conversation.with_uid is not None
-            found = await history.list_with(self.db, me=uid, other=conversation.with_uid, wanted=wanted)
+            return await history.list_of_group(self.db, me=uid, group_id=group_id, wanted=wanted)
+        assert conversation.with_uid is not None
+        return await history.list_with(self.db, me=uid, other=conversation.with_uid, wanted=wanted)
+
+    async def entries(self, uid: UserId, message_ids: Sequence[MessageId]) -> list[dict[str, Any]]:
+        """Those of these messages that are still there, the newest first, as this person may look back on them."""
+        found = await history.list_entries(self.db, me=uid, message_ids=message_ids) if message_ids else []
         own = [each for each in found if each.kind is MessageKind.IMAGE and each.message.sender_uid == uid]
         states = await history.list_states(self.db, [each.message.message_id for each in own]) if own else {}
         now = self.clock()

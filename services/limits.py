@@ -40,19 +40,22 @@ class Window:
         self._number = 0
         self._counts: OrderedDict[str | int, int] = OrderedDict()  # finds its oldest at once; a dict walks there
 
-    def hit(self, key: str | int) -> int:
-        """Count one more. 0 when that is within the rate, else the seconds until the window ends, at least 1."""
+    def hit(self, key: str | int, amount: int = 1) -> int:
+        """Count so much more. 0 when that is within the rate, else the seconds until the window ends, at least 1.
+
+        What is more than the whole rate by itself is within it when it comes first.
+        """
         now = self._clock()
         number = int(now // self.seconds)
         if number != self._number:
             self._number = number
             self._counts.clear()
         count = self._counts.get(key, 0)
-        if count >= self.amount:
+        if count and count + amount > self.amount:
             return max(1, ceil((number + 1) * self.seconds - now))
         if not count and len(self._counts) >= self._max_keys:
             self._counts.popitem(last=False)
-        self._counts[key] = count + 1
+        self._counts[key] = count + amount
         return 0
 
 
@@ -111,6 +114,14 @@ class Limits:
             await _hit(self._per_address, class_name, network(address))
         if uid is not None:
             await _hit(self._per_account, class_name, uid)
+
+    def charge(self, class_name: str, uid: int, amount: int) -> None:
+        """Count what a request of this account costs, of a class that each process counts. Raises RateLimited."""
+        window = self._per_account[class_name]
+        assert isinstance(window, Window)
+        wait = window.hit(uid, amount) if self.enabled and amount else 0
+        if wait:
+            raise RateLimited(retry_after=wait)
 
     async def check_phone(self, class_name: str, phone_hash: str, *, address: str | None = None) -> None:
         """Count one request for a number: from this address, or without one from everywhere.

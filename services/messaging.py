@@ -73,7 +73,7 @@ class OutgoingText(delivery.Outgoing):
             receiver_uid=self.to.receiver_uid,
             group_id=self.to.group_id,
             send_time=now,
-            body=json.dumps(self.body, ensure_ascii=False),
+            body=_stored(self.body),
             expires_at=now + self.lifetime_ms,
         )
 
@@ -110,6 +110,8 @@ class Messaging:
         if first is not None:
             return first
         await self.limits.check("message", address=None, uid=caller.uid)
+        await delivery.charge(self.db, self.limits, caller.uid, draft.to)
+        self.limits.charge("text_bytes", caller.uid, len(_stored(draft.body).encode()))
         try:
             return await self._publish(caller, draft, request)
         except RecipientUnavailable:
@@ -176,6 +178,10 @@ class Messaging:
         """What this request was answered before. Raises Unauthenticated, IdempotencyConflict."""
         reply = await idempotency.find_reply(self.db, request, self.clock(), caller=caller)
         return SentText(**reply) if reply is not None else None
+
+
+def _stored(body: Body) -> str:
+    return json.dumps(body, ensure_ascii=False)
 
 
 def read_draft(fields: Mapping[str, Any]) -> TextDraft:

@@ -99,9 +99,14 @@ class Sending:
     wake_relay: Callable[[], None]
     clock: Callable[[], int]
 
-    async def admit(self, uid: UserId) -> None:
-        """Raises RateLimited when this person has sent enough."""
+    async def admit(self, uid: UserId, size: int | None) -> None:
+        """`size` is how many bytes are to come, None where nobody knows. Raises RateLimited to who has sent enough."""
         await self.limits.check("send", address=None, uid=uid)
+        self.charge_bytes(uid, size or 0)
+
+    def charge_bytes(self, uid: UserId, size: int) -> None:
+        """Count the bytes of an image against its sender. Raises RateLimited."""
+        self.limits.charge("image_bytes", uid, size)
 
     def reserve(self, size: int) -> Reservation:
         """Room on the disk for an image on its way. Raises StorageFull."""
@@ -155,6 +160,7 @@ class Sending:
         self, caller: Caller, draft: ImageDraft, image: DiskWriter, rest: bytes, key: str | None, *, address: str
     ) -> SentImage:
         to = await self._receiver(caller, draft.to, address)
+        await delivery.charge(self.db, self.limits, caller.uid, to)
         addressed = to.receiver_uid if isinstance(to, ToPerson) else to.group_id
         name = message_key(caller.uid, addressed, time.time_ns(), os.urandom(16))
         await image.commit(name, rest)

@@ -57,6 +57,7 @@ users = Table(
     Column("event_seq", BigInteger, nullable=False, server_default="0"),
     Column("pending_count", BigInteger, nullable=False, server_default="0"),
     Column("pending_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("read_receipts", Integer, nullable=False, server_default="1", comment="whether others learn what is read"),
     UniqueConstraint("email", name="users_email"),
     UniqueConstraint("login", name="users_login"),
     Index("users_leaving", "leaving_at"),
@@ -306,7 +307,22 @@ group_members = Table(
     Column("role", String(8), nullable=False, comment="owner | admin | member"),
     Column("joined_at", BigInteger, nullable=False),
     Column("joined_after", BigInteger, nullable=False, comment="the group's newest message_id then, 0 for none"),
+    Column("last_message_id", BigInteger, nullable=False, server_default="0", comment="the newest that reached them"),
+    Column("read_up_to", BigInteger, nullable=False, server_default="0", comment="a message_id"),
     Index("group_members_uid", "uid", "group_id"),
+    Index("group_members_last", "uid", "last_message_id"),
+    **PLAIN,
+)
+
+conversations = Table(
+    "conversations",
+    metadata,
+    _person(primary_key=True),
+    _person("peer_uid", primary_key=True),
+    Column("last_message_id", BigInteger, nullable=False, comment="the newest between them that reached uid"),
+    Column("read_up_to", BigInteger, nullable=False, server_default="0", comment="a message_id"),
+    Index("conversations_last", "uid", "last_message_id"),
+    Index("conversations_peer", "peer_uid"),
     **PLAIN,
 )
 

@@ -73,6 +73,7 @@ def _profile(profile: Profile, e164: str | None) -> dict[str, Any]:
     return {
         **profile.shown,
         "discoverable": bool(profile.shown["discoverable"]),
+        "read_receipts": bool(profile.shown["read_receipts"]),
         "phone": e164,
         "phone_hash": phone_hash(e164) if e164 else None,
         "has_password": profile.has_password,

@@ -24,7 +24,8 @@ from services.idempotency import Request
 from services.limits import Limits
 
 NO_PHONE = "An account without a phone has no ukey."
-PROFILE = ("nickname", "discoverable")
+FLAGS = ("discoverable", "read_receipts")
+PROFILE = ("nickname", *FLAGS)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
@@ -77,7 +78,11 @@ class Accounts:
         async def unit(tx: Transaction) -> User:
             await users.lock(tx, uid)
             await users.set_profile(
-                tx, uid=uid, nickname=changes.get("nickname"), discoverable=changes.get("discoverable")
+                tx,
+                uid=uid,
+                nickname=changes.get("nickname"),
+                discoverable=changes.get("discoverable"),
+                read_receipts=changes.get("read_receipts"),
             )
             return await users.get(tx, uid)
 
@@ -155,6 +160,7 @@ class Accounts:
             "email": user.email,
             "login": user.login,
             "discoverable": user.discoverable,
+            "read_receipts": user.read_receipts,
             "reg_time": user.reg_time,
         }
 
@@ -164,9 +170,9 @@ def _read_changes(fields: Mapping[str, Any]) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     if "nickname" in fields:
         changes["nickname"] = read_name("nickname", fields["nickname"], problems)
-    if "discoverable" in fields:
-        changes["discoverable"] = fields["discoverable"]
-        if not isinstance(fields["discoverable"], bool):
-            problems.append(("discoverable", "must be true or false"))
+    for name in fields.keys() & FLAGS:
+        changes[name] = fields[name]
+        if not isinstance(fields[name], bool):
+            problems.append((name, "must be true or false"))
     check(problems)
     return changes

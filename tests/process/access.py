@@ -62,6 +62,7 @@ ACCESS: dict[str, tuple[Access, ...]] = {
             "listFriends",
             "listBlocks",
             "listGroups",
+            "listConversations",
             "listDevices",
             "exportMe",
             "listEvents",
@@ -138,6 +139,10 @@ ACCESS: dict[str, tuple[Access, ...]] = {
     "listMessages": (
         Access(send={"params": {"group_id": "{group}"}}, may=INSIDE),
         Access(send={"params": {"group_id": "{group}", "page": "1"}}, may=INSIDE),
+    ),
+    "markRead": (
+        Access({"conversation": "{ann}"}, {"json": {"up_to": "{text}"}}, may=("member",)),
+        Access({"conversation": "g{group}"}, {"json": {"up_to": "{text}"}}, may=INSIDE),
     ),
     "deleteMessage": (Access({"message_id": "{text}"}, may=("ann",), spent_by_use=True),),
     "replaceDeviceToken": (

@@ -366,3 +366,60 @@ def test_a_flood_of_texts_is_held_back(wary: Server) -> None:
     assert [reply.status_code for reply in replies] == [201, 201, 429]
     assert "retry-after" in replies[-1].headers
     assert say(ann, "again", receiver_uid=ben.uid, **TEXT).json() == first.json()
+
+
+def conversations(person: Person, **query: Any) -> dict[str, Any]:
+    found: dict[str, Any] = person.request("GET", "/v1/conversations", params=query).json()
+    return found
+
+
+def mark(person: Person, conversation: str, up_to: object) -> httpx.Response:
+    return person.request("PUT", f"/v1/conversations/{conversation}/read", json={"up_to": up_to})
+
+
+def test_what_is_unread_is_counted_until_it_is_marked_and_the_other_side_is_told(server: Server) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    group = group_of(ann, ben)
+    for text in ("one", "two"):
+        last = said(ann, receiver_uid=ben.uid, kind="text", text=text)
+    in_group = said(ann, group_id=group, **TEXT)
+    [room, with_ann] = conversations(ben)["items"]
+    assert (room["group_id"], room["unread"], room["last"]["message_id"]) == (group, 1, in_group)
+    assert with_ann == {
+        "peer_uid": ann.uid,
+        "nickname": "Ann",
+        "unread": 2,
+        "read_up_to": 0,
+        "last": history(ben, with_uid=ann.uid)["items"][0],
+    }
+    assert mark(ben, f"{ann.uid}", last).status_code == mark(ben, f"g{group}", in_group).status_code == 204
+    assert [(item["unread"], item["read_up_to"]) for item in conversations(ben)["items"]] == [(0, in_group), (0, last)]
+    told = [event["data"] for event in ann.request("GET", "/v1/events?after=0").json()["items"][-2:]]
+    assert told == [{"uid": ben.uid, "up_to": last}, {"uid": ben.uid, "up_to": in_group, "group_id": group}]
+    first = conversations(ben, limit=1)
+    assert (len(first["items"]), first["next"]) == (1, in_group)
+    rest = conversations(ben, limit=1, before=first["next"])
+    assert (rest["items"][0]["peer_uid"], rest["next"]) == (ann.uid, None)
+
+
+def test_who_keeps_read_receipts_to_themselves_is_asked_nothing_more(server: Server) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    assert ben.request("GET", "/v1/me").json()["read_receipts"] is True
+    assert ben.request("PATCH", "/v1/me", json={"read_receipts": False}).json()["read_receipts"] is False
+    assert ben.request("PATCH", "/v1/me", json={"read_receipts": 0}).status_code == 422
+    message_id = said(ann, receiver_uid=ben.uid, **TEXT)
+    assert mark(ben, f"{ann.uid}", message_id).status_code == 204
+    assert ann.request("GET", "/v1/events?after=0").json()["items"] == []
+    assert ben.request("GET", "/v1/me").json()["read_receipts"] is False
+
+
+@pytest.mark.parametrize(("conversation", "status"), [("x", 404), ("g", 404), ("g0", 404), ("1g", 404), ("G1", 404)])
+def test_a_conversation_that_cannot_be_is_not_there(server: Server, conversation: str, status: int) -> None:
+    assert mark(server.register("Ann"), conversation, 1).status_code == status
+
+
+@pytest.mark.parametrize("up_to", [0, -1, "1", None, 1.5, True, 2**63])
+def test_a_mark_is_a_message_id(server: Server, up_to: object) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    said(ann, receiver_uid=ben.uid, **TEXT)
+    assert refusal(mark(ben, f"{ann.uid}", up_to)) == (422, "invalid_field")

@@ -155,6 +155,8 @@ def use_people(ann: Person, ben: Person) -> None:
 def use_messages(ann: Person, ben: Person) -> None:
     sent = ann.request("POST", "/v1/messages", json={"receiver_uid": ben.uid, "kind": "text", "text": "hello"}).json()
     ben.request("GET", "/v1/messages", params={"with_uid": ann.uid, "page": 1})
+    ben.request("GET", "/v1/conversations")
+    ben.request("PUT", f"/v1/conversations/{ann.uid}/read", json={"up_to": sent["message_id"]})
     ann.request("DELETE", f"/v1/messages/{sent['message_id']}")
     ben.request("GET", "/v1/events", params={"after": 0})
     with ben.server.client.stream("GET", "/v1/events/stream", auth=ben.auth):

@@ -90,12 +90,22 @@ async def _execute(connection: Connection, statement: str) -> None:
 
 async def _recorded(connection: Connection) -> set[Record]:
     """What was done to this database. Raises DatabaseError, also for another program's."""
+    found = await _read_records(connection)
+    if found is None and await table_sets.list_names(connection):
+        found = await _read_records(connection)  # another process may have begun between the two
+        if found is None:
+            raise DatabaseError(FOREIGN)
+    return found or set()
+
+
+async def _read_records(connection: Connection) -> set[Record] | None:
+    """None where there is no such table. Raises DatabaseError, also for another program's table of this name."""
     try:
         rows, _ = await run_text(connection, "SELECT step, statement FROM migrations", DDL_SECONDS)
     except DatabaseError as error:
-        if code_of(error) not in (NO_SUCH_TABLE, NO_SUCH_COLUMN):
-            raise
-        if code_of(error) == NO_SUCH_COLUMN or await table_sets.list_names(connection):
+        if code_of(error) == NO_SUCH_TABLE:
+            return None
+        if code_of(error) == NO_SUCH_COLUMN:
             raise DatabaseError(FOREIGN) from None
-        return set()
+        raise
     return {(step, statement) for step, statement in rows}

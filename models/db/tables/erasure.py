@@ -13,6 +13,7 @@ from models.db.database import Reader, Statement, Transaction
 from models.db.schema import (
     blocks,
     chat_accounts,
+    conversations,
     credentials,
     deliveries,
     devices,
@@ -103,6 +104,8 @@ RULES = (
     _deleted(friendships.c.other_uid),
     _deleted(blocks.c.uid),
     _deleted(blocks.c.blocked_uid),
+    _deleted(conversations.c.uid),
+    _deleted(conversations.c.peer_uid),
     _deleted(chat_accounts.c.uid),
     _deleted(idempotency.c.uid),
     _deleted(events.c.uid),

@@ -20,6 +20,12 @@ _LIST = Statement(
     .order_by(group_members.c.uid)
 )
 _LIST_UIDS = Statement(select(group_members.c.uid).where(_OF_GROUP).order_by(group_members.c.uid))
+_FELLOW = group_members.alias("fellow")
+_COUNT_OTHERS = Statement(
+    select(func.count())
+    .join_from(group_members, _FELLOW, _FELLOW.c.group_id == group_members.c.group_id)
+    .where(_THIS, _FELLOW.c.uid != group_members.c.uid)
+)
 _LIST_GROUPS = Statement(
     select(group_members.c.group_id)
     .where(group_members.c.uid == bindparam("person"))
@@ -63,6 +69,11 @@ async def list_members(reader: Reader, group_id: int) -> list[Member]:
 async def list_uids(reader: Reader, group_id: int) -> list[UserId]:
     """Everybody in the group, ascending."""
     return [UserId(uid) for (uid,) in await reader.read(_LIST_UIDS, of_group=group_id)]
+
+
+async def count_others(reader: Reader, group_id: int, uid: UserId) -> int:
+    """How many are in the group beside this member; 0 when they are not in it."""
+    return int((await reader.read(_COUNT_OTHERS, of_group=group_id, person=uid))[0][0])
 
 
 async def list_groups(reader: Reader, uid: UserId) -> list[GroupId]:

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from sqlalchemy import (
     BindParameter,
-    ColumnElement,
     Select,
     and_,
     bindparam,
@@ -18,9 +17,9 @@ from sqlalchemy import (
 
 from models.db.database import InList, Reader, Row, Statement, as_list
 from models.db.schema import deliveries, group_members, messages
-from models.db.tables.messages import COLUMNS, message_of
+from models.db.tables.messages import COLUMNS, SAID_BYTES, message_of
 from models.group import GroupId
-from models.message import DeliveryState, Message, MessageId, MessageKind
+from models.message import DeliveryState, MeasuredMessage, Message, MessageId, MessageKind
 from models.paging import IdRange
 from models.user import UserId
 
@@ -34,6 +33,8 @@ _SENT = and_(messages.c.sender_uid == _ME, messages.c.receiver_uid == _OTHER)
 _RECEIVED = and_(
     messages.c.sender_uid == _OTHER, messages.c.receiver_uid == _ME, messages.c.sender_uid != messages.c.receiver_uid
 )
+# With what was withheld a person has nothing to do, whoever sent it.
+_IS_SHOWN = func.coalesce(deliveries.c.state, "") != DeliveryState.WITHHELD.value
 _JOINED_AFTER = (
     select(group_members.c.joined_after)
     .where(group_members.c.group_id == bindparam("of_group"), group_members.c.uid == _ME)
@@ -50,43 +51,46 @@ _SHOWN = and_(
 _NEWEST_FIRST = messages.c.message_id.desc()
 
 
-def _direction(condition: ColumnElement[bool]) -> Select[tuple[int]]:
+_WITH_OWN_PART = messages.outerjoin(deliveries, _MINE)
+
+
+def _direction(direction: Select[tuple[int]]) -> Select[tuple[int]]:
     """The newest of one direction, enough for the page: each direction is a range of an index of its own."""
-    newest = select(messages.c.message_id).where(condition, *_RANGE).order_by(_NEWEST_FIRST).limit(bindparam("enough"))
-    return select(newest.subquery().c.message_id)
+    return select(direction.where(*_RANGE).order_by(_NEWEST_FIRST).limit(bindparam("enough")).subquery().c.message_id)
 
 
 def _page(ids: Select[tuple[int]]) -> tuple[Statement, Statement]:
     """One page of these messages, as it is read near its beginning and, off the event loop, anywhere.
 
-    Whatever the page leaves behind it costs the index alone: only what is on the page is read.
+    Whatever the page leaves behind it costs the index alone, and what is on the page is measured, not read.
     """
     page = ids.limit(bindparam("limit")).offset(bindparam("offset")).subquery()
     rows = (
-        select(*_COLUMNS)
-        .select_from(
-            page.join(messages, messages.c.message_id == page.c.message_id).outerjoin(deliveries, _MINE),
-        )
+        select(messages.c.message_id, SAID_BYTES)
+        .select_from(page.join(messages, messages.c.message_id == page.c.message_id))
         .order_by(_NEWEST_FIRST)
     )
     return Statement(rows), Statement(rows, bulk=True)
 
 
-_PAIR = union_all(_direction(_SENT), _direction(_RECEIVED)).subquery()
+_SENT_IDS = select(messages.c.message_id).where(_SENT)
+_RECEIVED_IDS = select(messages.c.message_id).select_from(_WITH_OWN_PART).where(_RECEIVED, _IS_SHOWN)
+_PAIR = union_all(_direction(_SENT_IDS), _direction(_RECEIVED_IDS)).subquery()
 _LIST_PAIR = _page(select(_PAIR.c.message_id).order_by(_PAIR.c.message_id.desc()))
 _COUNT_PAIR = Statement(
     select(
-        select(func.count()).select_from(messages).where(_SENT).scalar_subquery()
-        + select(func.count()).select_from(messages).where(_RECEIVED).scalar_subquery()
+        select(func.count()).select_from(_SENT_IDS.subquery()).scalar_subquery()
+        + select(func.count()).select_from(_RECEIVED_IDS.subquery()).scalar_subquery()
     ),
     bulk=True,
 )
-_OF_GROUP = messages.outerjoin(deliveries, _MINE)
-_LIST_GROUP = _page(select(messages.c.message_id).select_from(_OF_GROUP).where(_SHOWN, *_RANGE).order_by(_NEWEST_FIRST))
-_COUNT_GROUP = Statement(select(func.count()).select_from(_OF_GROUP).where(_SHOWN), bulk=True)
+_LIST_GROUP = _page(
+    select(messages.c.message_id).select_from(_WITH_OWN_PART).where(_SHOWN, *_RANGE).order_by(_NEWEST_FIRST)
+)
+_COUNT_GROUP = Statement(select(func.count()).select_from(_WITH_OWN_PART).where(_SHOWN), bulk=True)
 _ENTRIES = Statement(
     select(*_COLUMNS)
-    .select_from(messages.outerjoin(deliveries, _MINE))
+    .select_from(_WITH_OWN_PART)
     .where(InList(messages.c.message_id, bindparam("ids")))
     .order_by(_NEWEST_FIRST)
 )
@@ -110,7 +114,7 @@ class Entry:
     own_state: DeliveryState | None
 
 
-async def list_with(reader: Reader, *, me: UserId, other: int, wanted: IdRange) -> list[Entry]:
+async def list_with(reader: Reader, *, me: UserId, other: int, wanted: IdRange) -> list[MeasuredMessage]:
     """What two people have sent each other, the newest first."""
     rows = await reader.read(
         _LIST_PAIR[wanted.offset > 0],
@@ -122,14 +126,14 @@ async def list_with(reader: Reader, *, me: UserId, other: int, wanted: IdRange) 
         offset=wanted.offset,
         enough=wanted.limit + wanted.offset,
     )
-    return [_entry(row) for row in rows]
+    return [MeasuredMessage(*row) for row in rows]
 
 
 async def count_with(reader: Reader, *, me: UserId, other: int) -> int:
     return int((await reader.read(_COUNT_PAIR, me=me, other=other))[0][0])
 
 
-async def list_of_group(reader: Reader, *, me: UserId, group_id: GroupId, wanted: IdRange) -> list[Entry]:
+async def list_of_group(reader: Reader, *, me: UserId, group_id: GroupId, wanted: IdRange) -> list[MeasuredMessage]:
     """What this member was sent in the group since they joined, and sent themselves since, the newest first."""
     rows = await reader.read(
         _LIST_GROUP[wanted.offset > 0],
@@ -140,7 +144,7 @@ async def list_of_group(reader: Reader, *, me: UserId, group_id: GroupId, wanted
         limit=wanted.limit,
         offset=wanted.offset,
     )
-    return [_entry(row) for row in rows]
+    return [MeasuredMessage(*row) for row in rows]
 
 
 async def count_of_group(reader: Reader, *, me: UserId, group_id: GroupId) -> int:

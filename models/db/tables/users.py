@@ -24,6 +24,7 @@ COLUMNS = (
     users.c.disabled_at,
     users.c.email,
     users.c.login,
+    users.c.read_receipts,
     users.c.password_hash.is_not(None),
 )
 
@@ -113,6 +114,7 @@ _SET_PROFILE = Statement(
     .values(
         nickname=func.coalesce(bindparam("nickname"), users.c.nickname),
         discoverable=func.coalesce(bindparam("discoverable"), users.c.discoverable),
+        read_receipts=func.coalesce(bindparam("read_receipts"), users.c.read_receipts),
     )
 )
 _MARK_SEEN = Statement(update(users).where(_THIS).values(seen_at=bindparam("now")))
@@ -124,8 +126,9 @@ _DELETE_PHONE = Statement(update(users).where(_THIS).values(region_num=None, pho
 
 
 def _user(row: Row) -> User:
-    uid, nickname, region_num, phone_cipher, discoverable, *rest, has_password = row
-    return User(UserId(uid), nickname, region_num, phone_cipher, bool(discoverable), *(*rest, bool(has_password)))
+    uid, nickname, region_num, phone_cipher, discoverable, *rest, read_receipts, has_password = row
+    rest += [bool(read_receipts), bool(has_password)]
+    return User(UserId(uid), nickname, region_num, phone_cipher, bool(discoverable), *rest)
 
 
 def recipient_of(row: Row) -> Recipient:
@@ -249,10 +252,16 @@ async def insert_user(
     return UserId(changed.last_id)
 
 
-async def set_profile(tx: Transaction, *, uid: int, nickname: str | None, discoverable: bool | None) -> None:
+async def set_profile(
+    tx: Transaction, *, uid: int, nickname: str | None, discoverable: bool | None, read_receipts: bool | None
+) -> None:
     """None leaves what is there."""
+    flags = {"discoverable": discoverable, "read_receipts": read_receipts}
     await tx.execute(
-        _SET_PROFILE, this=uid, nickname=nickname, discoverable=None if discoverable is None else int(discoverable)
+        _SET_PROFILE,
+        this=uid,
+        nickname=nickname,
+        **{name: None if flag is None else int(flag) for name, flag in flags.items()},
     )
 
 

@@ -29,6 +29,10 @@ _PUSHED = (
     f" m.send_time, m.send_time + {3 * DAY}, IF(m.exist = 1, NULL, m.send_time + 1000)"
     f" FROM deliveries d JOIN messages m USING (message_id) WHERE m.message_id > {MESSAGES * 3 // 4}"
 )
+_TALKED = (
+    "SELECT sender_uid, receiver_uid, MAX(message_id) FROM messages WHERE receiver_uid IS NOT NULL"
+    " GROUP BY sender_uid, receiver_uid"
+)
 _EVENTS = (
     "SELECT receiver_uid, row_number() OVER (PARTITION BY receiver_uid ORDER BY message_id), 'image', send_time,"
     " concat('{\"message_id\": ', message_id, ', \"sender_uid\": 1}')"
@@ -104,6 +108,7 @@ FILL = (
         state="ELT(1 + seq % 3, 'friends', 'incoming', 'outgoing')",
         since="1",
     ),
+    f"INSERT INTO conversations (uid, peer_uid, last_message_id) {_TALKED}",
     _rows("blocks", 5000, uid="seq", blocked_uid="seq + 1", created_at="1"),
     _rows(
         "idempotency",
@@ -128,6 +133,7 @@ FILL = (
             "devices",
             "groups",
             "group_members",
+            "conversations",
             "messages",
             "deliveries",
             "events",

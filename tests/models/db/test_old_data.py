@@ -39,6 +39,29 @@ async def make(engine: Engine, steps: Path) -> None:
         sqlite_migrate.run(location, steps)
 
 
+MESSAGE = (
+    "message_id, kind, sender_uid, receiver_uid, group_id,"
+    " send_time, exist, filetype, size, caption, expires_at, stored"
+)
+
+
+async def test_who_has_spoken_with_whom_is_known_afterwards_and_counts_as_read(engine: Engine, tmp_path: Path) -> None:
+    await make(engine, steps_up_to(3, tmp_path / "steps"))
+    insert(engine, "users", USER, [(uid, "x", 0, 0) for uid in (1, 2, 3)])
+    insert(engine, "`groups`", "group_id, room_gid, name, join_policy, created_at", [(7, "a", "g", "open", 0)])
+    members = [(7, 1, 0), (7, 2, 3), (7, 3, 9)]
+    columns = "group_id, uid, joined_after, role, joined_at"
+    insert(engine, "group_members", columns, [(*member, "member", 0) for member in members])
+    sent = [(1, 1, 2, None), (2, 2, 1, None), (3, 1, None, 7), (4, 3, 3, None), (5, None, 2, None), (6, 2, None, 7)]
+    rest = (0, 0, "", 0, "", 0, 0)
+    insert(engine, "messages", MESSAGE, [(number, "text", *between, *rest) for number, *between in sent])
+    await bring_up_to_date(parse_url(engine.url))
+    found = "SELECT uid, peer_uid, last_message_id, read_up_to FROM conversations ORDER BY uid, peer_uid"
+    assert engine.rows(found) == [(1, 2, 2, 2), (2, 1, 2, 2), (3, 3, 4, 4)]
+    found = "SELECT uid, last_message_id, read_up_to FROM group_members ORDER BY uid"
+    assert engine.rows(found) == [(1, 6, 6), (2, 6, 6), (3, 0, 0)]
+
+
 async def test_events_that_hold_what_was_said_refer_to_it_afterwards(engine: Engine, tmp_path: Path) -> None:
     await make(engine, steps_up_to(2, tmp_path / "steps"))
     insert(engine, "users", USER, [(1, "x", 0, 0), (2, "y", 0, 0)])

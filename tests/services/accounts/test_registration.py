@@ -35,6 +35,7 @@ async def test_a_new_phone_is_an_account_at_once(world: World) -> None:
         "email": None,
         "login": None,
         "discoverable": True,
+        "read_receipts": True,
         "reg_time": world.clock.now,
     }
     assert world.sms.sent == []
