@@ -21,7 +21,7 @@ IDEMPOTENCY = "INSERT INTO idempotency VALUES (?, '', NULL, '{}', ?, ?)"
 CREDENTIAL = "INSERT INTO credentials (uid, kind, digest, created_at, expires_at) VALUES (?, 'ukey', '', 0, ?)"
 REFRESH_TOKEN = "INSERT INTO refresh_tokens (digest, uid, family, created_at, expires_at) VALUES (?, ?, 'f', 0, ?)"
 BUDGET = "INSERT INTO budgets VALUES (?, 1, ?)"
-EVENT = "INSERT INTO events VALUES (?, ?, 'image', ?, '{}')"
+EVENT = "INSERT INTO events (uid, event_id, type, at, data) VALUES (?, ?, 'image', ?, '{}')"
 
 
 async def _device(world: World, uid: UserId, token: str) -> int:
