@@ -25,6 +25,7 @@ from config.warnings import warnings
 from handlers.metrics import scraped
 from handlers.shared import Activity
 from models.shared_counters import SharedCounters
+from models.version import VERSION
 from services.worker_bus import WorkerBus
 from storage.ownership import owned
 from telemetry import logs
@@ -77,13 +78,14 @@ async def serve(config: Config, context: ProcessContext, stopping: asyncio.Event
         await stack.enter_async_context(scraped(sockets.metrics, services, lambda: connections.own))
         await stack.enter_async_context(serve_rooms(config, services, sockets, listener.limits.max_own, ending.left))
         context.on_serving(sockets)
-        log.info("started", extra={"host": config.server.host, "port": sockets.port, "pid": os.getpid()})
+        where = {"host": config.server.host, "port": sockets.port, "pid": os.getpid()}
+        log.info("the server has started", extra={"version": VERSION, **where})
         await stopping.wait()
         ending.begin()
         services.events.stop()
-        log.info("draining", extra={"running": services.activity.running})
+        log.info("ending: running requests may finish", extra={"running": services.activity.running})
         await drain(listener, services.activity, ending.left())
-    log.info("stopped")
+    log.info("the server has ended")
 
 
 async def drain(listener: Server, activity: Activity, seconds: float) -> None:

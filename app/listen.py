@@ -71,7 +71,7 @@ def _open_rooms(config: Config) -> list[socket.socket]:
     try:
         return _bound(port, bare_host(config), "samples.room_socket_port")
     except OSError as error:
-        log.warning("no room socket", extra={"reason": str(error)})
+        log.warning("room chat has no socket", extra={"reason": str(error)})
         return []
 
 

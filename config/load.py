@@ -29,6 +29,7 @@ from config.sources import (
     shipped,
     with_named_apps,
 )
+from models.version import VERSION
 
 __all__ = ["SHIPPED", "Config", "ConfigError", "from_command_line", "load", "unrelated"]
 
@@ -70,12 +71,13 @@ def load(
 
 
 def from_command_line(arguments: Sequence[str]) -> Config:
-    """The configuration of a server started with these arguments. Raises ConfigError; exits for --help."""
+    """The configuration of a server started with these arguments. Raises ConfigError; exits for --help, --version."""
     parser = argparse.ArgumentParser(prog="server.py", description="Run a Glimpse server.")
     parser.add_argument("--host", help="address to listen on (server.host)")
     parser.add_argument("--port", help="port to listen on, 0 for any (server.port)")
     parser.add_argument("--data-dir", type=Path, help="where everything is kept (data_dir)")
     parser.add_argument("--config", type=Path, metavar="FILE", help="a YAML file laid over config.yaml")
+    parser.add_argument("--version", action="version", version=f"Glimpse {VERSION}")
     given = parser.parse_args(arguments)
     return load(given.config, host=given.host, port=given.port, data_dir=given.data_dir)
 

@@ -5,6 +5,7 @@ import re
 
 from handlers.base import BaseHandler
 from models.errors import MethodNotAllowed, NotFound
+from models.version import VERSION
 
 UNKNOWN_METHOD = "UNKNOWN"
 DOCS_POLICY = (
@@ -21,6 +22,7 @@ class RootHandler(BaseHandler):
             200,
             {
                 "name": "Glimpse",
+                "version": VERSION,
                 "api": "/v1",
                 "docs": "/docs",
                 "openapi": "/openapi.json",
@@ -47,7 +49,8 @@ class ReadyHandler(BaseHandler):
         failing = await self.services.health.failing()
         if failing:
             self.set_header("Retry-After", "5")
-        self.reply(503 if failing else 200, {"status": "failing" if failing else "ready", "failing": failing})
+        status = "failing" if failing else "ready"
+        self.reply(503 if failing else 200, {"status": status, "failing": failing, "version": VERSION})
 
     async def head(self) -> None:
         await self.get()

@@ -3,6 +3,7 @@
 
 import click
 
+from models.version import VERSION
 from ops.backup import backup
 from ops.config import config
 from ops.doctor import doctor
@@ -18,6 +19,7 @@ from telemetry import logs
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, message="Glimpse %(version)s")
 def main() -> None:
     """Look after a Glimpse server. The commands run while it runs; only restore wants it stopped."""
     logs.configure("warning", "auto")

@@ -2,9 +2,10 @@
 """`python -m ops keys`: new keys for what the server seals, finds and signs, beside the server."""
 
 import asyncio
-from collections.abc import AsyncIterator, Collection, Iterator
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
@@ -22,6 +23,8 @@ from ops.opening import as_json, explained, of_a_server, opened_database, print_
 from services.leader import LEASE_SECONDS, Lease
 from services.maintenance.key_rotation import Planned, Rotated, Rotation, Say
 from storage.ownership import is_owned
+
+LINE_SECONDS = 10.0
 
 
 @click.group()
@@ -111,12 +114,28 @@ def _rotation(config: Config, db: Database, say: Say, *, at_once: bool = False) 
     )
 
 
+class Lines:
+    """Tells of each step as it begins, and of one that takes long every `LINE_SECONDS`. `monotonic` is in seconds."""
+
+    def __init__(self, tell: Callable[[str], None], monotonic: Callable[[], float]) -> None:
+        self._tell = tell
+        self._monotonic = monotonic
+        self._step = ""
+        self._told_at = 0.0
+
+    def __call__(self, step: str, done: int, total: int) -> None:
+        now = self._monotonic()
+        if step != self._step or now - self._told_at >= LINE_SECONDS:
+            self._step, self._told_at = step, now
+            self._tell(f"{step}: {done} of {total}" if total else step)
+
+
 @contextmanager
 def _bar() -> Iterator[Say]:
-    """A bar on stderr for the step that is under way, if that is a terminal."""
+    """On stderr the step that is under way: a bar if that is a terminal, else lines."""
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield lambda _step, _done, _total: None
+        yield Lines(partial(click.echo, err=True), monotonic)
         return
     with Progress(console=console, transient=True) as bar:
         task = bar.add_task("Rotating", total=None)

@@ -12,6 +12,7 @@ from config.load import Config
 from models.clock import now_ms
 from models.db.database import Database
 from models.db.tables import users as table
+from models.ids import MAX_ID
 from models.keys import KeyRing, open_key_ring
 from models.phone import is_phone_hash, phone_hash
 from models.private_files import KEY_RING
@@ -28,7 +29,7 @@ from ops.opening import (
 )
 from services.accounts.account_deletion import AccountDeletion
 from services.accounts.export import Export
-from services.operating import About, describe, find_by_phone, set_disabled
+from services.operating import About, describe, find_by_phone, find_people, list_people, set_disabled
 
 UID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
 E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
@@ -38,7 +39,7 @@ somebody = click.argument("who", metavar="UID|+NUMBER|PHONE_HASH")
 
 @click.group()
 def users() -> None:
-    """Look at a person's account, write down what is kept of it, shut one out, or end it."""
+    """List, find and look at accounts, write down what is kept of one, shut a person out, or end an account."""
 
 
 @users.command()
@@ -54,6 +55,52 @@ def show(file: Path | None, data_dir: Path | None, *, who: str, as_json: bool) -
         print_json(asdict(about))
     else:
         _print(about)
+
+
+page = (
+    click.option("--before", type=click.IntRange(1, MAX_ID), default=MAX_ID, help="Only people with a lower uid."),
+    click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many."),
+)
+
+
+@users.command("list")
+@of_a_server
+@page[0]
+@page[1]
+@as_json
+def list_(file: Path | None, data_dir: Path | None, *, before: int, limit: int, as_json: bool) -> None:
+    """Print a line for each person, the newest account first, and how many there are."""
+    config = settings(file, data_dir)
+    with explained():
+        people, count, disabled = asyncio.run(_list(config, before=before, limit=limit + 1))
+    shown, more = people[:limit], len(people) > limit
+    if as_json:
+        rows = [asdict(about) for about in shown]
+        print_json({"users": rows, "more": more, "accounts": count, "disabled": disabled})
+        return
+    _print_lines(shown, more=more)
+    click.echo(f"{count} accounts, {disabled} of them disabled", err=True)
+
+
+@users.command()
+@click.argument("what", metavar="UID|+NUMBER|PHONE_HASH|NICKNAME")
+@of_a_server
+@page[0]
+@page[1]
+@as_json
+def find(file: Path | None, data_dir: Path | None, *, what: str, before: int, limit: int, as_json: bool) -> None:
+    """Print a line for each person with that uid or number, or whose nickname holds that text.
+
+    Exit status 0, or 2 when there is nobody.
+    """
+    config = settings(file, data_dir)
+    with explained(), progress("Looking"):
+        people = asyncio.run(_find(config, what, before=before, limit=limit + 1))
+    shown, more = people[:limit], len(people) > limit
+    if as_json:
+        print_json({"users": [asdict(about) for about in shown], "more": more})
+    else:
+        _print_lines(shown, more=more)
 
 
 @users.command()
@@ -123,6 +170,23 @@ async def _show(config: Config, who: str) -> About:
         return await describe(db, await _uid(config, db, who))
 
 
+async def _list(config: Config, *, before: int, limit: int) -> tuple[list[About], int, int]:
+    async with opened_database(config) as db:
+        return await list_people(db, before=before, limit=limit), *await table.count(db)
+
+
+async def _find(config: Config, what: str, *, before: int, limit: int) -> list[About]:
+    """Whoever has this uid or number, and then whoever has it in their nickname. Raises CannotRun, KeyRingError."""
+    async with opened_database(config) as db:
+        uid = await _uid_if_any(config, db, what)
+        found = [] if uid is None else [await describe(db, uid)]
+        named = await find_people(db, what, before=before, limit=limit)
+        found += [about for about in named if about.uid != uid]
+    if not found:
+        raise CannotRun("there is no such person")
+    return found
+
+
 async def _disable(config: Config, who: str, *, disabled: bool) -> tuple[int, bool]:
     async with opened_database(config) as db:
         uid = await _uid(config, db, who)
@@ -159,17 +223,23 @@ async def _keys(config: Config, db: Database) -> KeyRing:
 
 async def _uid(config: Config, db: Database, who: str) -> int:
     """Who is meant. Raises CannotRun, KeyRingError."""
-    uid: int | None
-    if UID.fullmatch(who):
-        user = await table.find(db, int(who))
-        uid = user.uid if user else None
-    elif E164.fullmatch(who) or is_phone_hash(who):
-        uid = await _uid_of_phone(config, db, phone_hash(who) if who.startswith("+") else who)
-    else:
+    if not (UID.fullmatch(who) or E164.fullmatch(who) or is_phone_hash(who)):
         raise CannotRun("name a person by uid, by number with its plus sign, or by the 64 hex digits of its hash")
+    uid = await _uid_if_any(config, db, who)
     if uid is None:
         raise CannotRun("there is no such person")
     return uid
+
+
+async def _uid_if_any(config: Config, db: Database, who: str) -> int | None:
+    """Who has this uid, number or phone hash. Raises KeyRingError."""
+    if UID.fullmatch(who):
+        user = await table.find(db, int(who))
+        return user.uid if user else None
+    number = re.sub(r"[ ()-]", "", who)
+    if E164.fullmatch(number):
+        return await _uid_of_phone(config, db, phone_hash(number))
+    return await _uid_of_phone(config, db, who) if is_phone_hash(who) else None
 
 
 async def _uid_of_phone(config: Config, db: Database, hashed: str) -> int | None:
@@ -177,6 +247,24 @@ async def _uid_of_phone(config: Config, db: Database, hashed: str) -> int | None
     if sealed is None:
         return None
     return await find_by_phone(db, open_key_ring(config.data_dir / KEY_RING, sealed=sealed), hashed)
+
+
+def _print_lines(people: list[About], *, more: bool) -> None:
+    for about in people:
+        click.echo(_line(about))
+    if more:
+        click.echo(f"There are more: --before {people[-1].uid}.", err=True)
+
+
+def _line(about: About) -> str:
+    # A nickname is a stranger's text: what a terminal would act on is escaped.
+    facts = [str(about.uid), repr(about.nickname), f"region {about.region_num or '-'}"]
+    facts += [f"registered {when(about.reg_time)[:10]}", f"seen {when(about.seen_at)[:10]}"]
+    facts += [f"devices {sum(about.devices.values())}", f"images waiting {about.pending_images}"]
+    facts.append(f"pushes waiting {about.pending_pushes}")
+    if about.disabled_at is not None:
+        facts.append(f"disabled {when(about.disabled_at)[:10]}")
+    return "  ".join(facts)
 
 
 def _print(about: About) -> None:

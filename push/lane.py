@@ -26,6 +26,12 @@ ROWS_IN_FLIGHT = 1000
 LONGEST_PAUSE_SECONDS = 3600.0
 """A provider that asks for longer is asked again once an hour: its limit may have been raised meanwhile."""
 
+CHANGES = {
+    BreakerState.OPEN: "a push provider fails and is left alone for a while",
+    BreakerState.HALF_OPEN: "a push provider is tried again",
+    BreakerState.CLOSED: "a push provider works again",
+}
+
 log = logging.getLogger(__name__)
 
 
@@ -129,7 +135,7 @@ class Lane:
         try:
             return push_for(row, self._phone_hash_of, now)
         except Exception as error:  # noqa: BLE001 - one row's fault must not stop its batch
-            log.error("push not built", extra={"outbox_id": row.outbox_id, "error": type(error).__name__})
+            log.error("a push cannot be made", extra={"outbox_id": row.outbox_id, "error": type(error).__name__})
             return Raised(type(error).__name__)
 
     async def _ask(self, pushes: Sequence[Push]) -> list[Answer]:
@@ -159,7 +165,7 @@ class Lane:
                 answers += outcomes
                 return
             raised = "a wrong number of outcomes"
-        log.error("push provider raised", extra={**self._named, "error": raised})
+        log.error("the code of a push provider failed", extra={**self._named, "error": raised})
         if len(pushes) == 1:
             answers.append(Raised(raised))
             return
@@ -171,12 +177,12 @@ class Lane:
         now, before = self._clock(), self.breaker.state
         self.breaker.record(failed=all(_is_fault(answer) for answer in answers), now=now)
         if self.breaker.state is not before:
-            log.warning("push breaker", extra={**self._named, "state": self.breaker.state.value})
+            log.warning(CHANGES[self.breaker.state], extra=self._named)
         seconds = min(max(map(_pause, answers), default=0.0), LONGEST_PAUSE_SECONDS)
         if seconds > 0:
             until = now + int(1000 * seconds)
             self._paused_until = max(self._paused_until, until) if self._is_paused(now) else until
-            log.warning("push provider asks to wait", extra={**self._named, "seconds": seconds})
+            log.warning("a push provider asks for a pause", extra={**self._named, "seconds": seconds})
 
     @property
     def _named(self) -> dict[str, str]:

@@ -125,7 +125,10 @@ class Relay:
                 claimed = await self._claim_due()
             except Exception as error:  # noqa: BLE001 - a relay that ends loses every push after this one
                 failures += 1
-                log.error("relay cannot claim", extra={"error": type(error).__name__, "failures": failures})
+                log.error(
+                    "pushes cannot be read from the database",
+                    extra={"error": type(error).__name__, "failures": failures},
+                )
                 await _wait(self._stopping, backoff.delay(failures, longest=LONGEST_FAILURE_SECONDS))
                 continue
             failures = 0
@@ -239,7 +242,10 @@ class Relay:
             if attempt.probed and lane.breaker.state is not BreakerState.CLOSED:
                 await self._pass_over(lane, rows[0].device_id)
         except Exception as error:  # noqa: BLE001 - the rows are due again when their lease ends
-            log.error("push delivery failed", extra={"lane": "/".join(lane.key), "error": type(error).__name__})
+            log.error(
+                "a push lane has failed",
+                extra={"lane": "/".join(lane.key), "error": type(error).__name__},
+            )
 
     async def _settle(self, verdicts: Sequence[Verdict], *, lease: str, began: int) -> None:
         """Write a batch's verdicts in one transaction; the lease makes it harmless to try again."""
@@ -277,7 +283,7 @@ async def _repeat(work: Callable[[], Awaitable[object]], seconds: float) -> None
         try:
             await work()
         except Exception as error:  # noqa: BLE001 - the next round tries again
-            log.error("relay cannot look after the outbox", extra={"error": type(error).__name__})
+            log.error("the outbox cannot be looked after", extra={"error": type(error).__name__})
         await asyncio.sleep(seconds)
 
 

@@ -99,10 +99,11 @@ class Lease:
                 await self.renew()
             except DatabaseError as error:
                 log.warning(
-                    "a lease could not be asked for", extra={"lease": self._name, "error": type(error).__name__}
+                    "it cannot be told which process has a task",
+                    extra={"lease": self._name, "error": type(error).__name__},
                 )
             if self.held and not before:
-                log.info("a lease is taken", extra={"lease": self._name})
+                log.info("this process has taken over a task that one process does", extra={"lease": self._name})
                 taken()
             await asyncio.sleep(self._seconds / RENEWALS)
 

@@ -8,7 +8,7 @@ from models.db.database import BATCH_ROWS, Database, Transaction
 from models.db.tables import devices, outbox_summary, users
 from models.db.tables.outbox_summary import Wanted
 from models.keys import KeyRing
-from models.user import UserId
+from models.user import User, UserId
 
 DROPPED = "dropped by the operator"
 
@@ -35,8 +35,30 @@ class About:
 
 async def describe(db: Database, uid: int) -> About:
     """Raises NotFound."""
-    user = await users.get(db, uid)
-    inbox = await users.find_recipient(db, uid, user.uid)
+    return await _about(db, await users.get(db, uid))
+
+
+async def list_people(db: Database, *, before: int, limit: int) -> list[About]:
+    """People with a lower uid, the newest first."""
+    return [await _about(db, user) for user in await users.list_before(db, before=before, limit=limit)]
+
+
+async def find_people(db: Database, part: str, *, before: int, limit: int) -> list[About]:
+    """People with a lower uid whose nickname holds this text, whatever its case, the newest first.
+
+    All nicknames are read, in batches: no index serves a search inside of a text.
+    """
+    found: list[About] = []
+    wanted = part.casefold()
+    while len(found) < limit and (batch := await users.list_before(db, before=before, limit=BATCH_ROWS)):
+        before = batch[-1].uid
+        hits = [user for user in batch if wanted in user.nickname.casefold()]
+        found += [await _about(db, user) for user in hits[: limit - len(found)]]
+    return found
+
+
+async def _about(db: Database, user: User) -> About:
+    inbox = await users.find_recipient(db, user.uid, user.uid)
     active = await devices.list_active(db, uid=user.uid)
     return About(
         uid=user.uid,

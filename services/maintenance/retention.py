@@ -279,7 +279,7 @@ class Retention:
         try:
             await self._store.remove(key)
         except (AppError, ValueError) as error:
-            log.error("file not removed", extra={"message_id": message_id, "error": type(error).__name__})
+            log.error("a file cannot be removed", extra={"message_id": message_id, "error": type(error).__name__})
             return False
         return True
 

@@ -14,8 +14,8 @@ import pytest
 from models.key_rotation import under_way
 from models.keys import KeyRing, read_key_ring
 from models.phone import phone_hash
-from ops.keys import keys
-from tests.ops.commands import asked, refused
+from ops.keys import Lines, keys
+from tests.ops.commands import asked, invoke, refused
 from tests.ops.killing import RING, ROWS
 from tests.ops.life import CODE, RETURNING, STORED, Life, ok, start_session, store_people, whoami
 from tests.support import ROOT
@@ -122,3 +122,24 @@ def test_a_ring_that_cannot_be_read_leaves_the_server_with_the_one_it_has(server
     path.write_text(text)
     assert asked(keys, server.data_dir, "rotate", "--tokens", "--at-once", "--yes")["kinds"] == ["tokens"]
     server.provoked |= {line for line in server.log.read_text().splitlines() if "cannot be followed" in line}
+
+
+def test_a_rotation_without_a_terminal_tells_of_each_step_and_of_a_long_one_now_and_then() -> None:
+    told: list[str] = []
+    seconds = iter([0.0, 1.0, 9.9, 10.0, 11.0, 20.9, 21.0])
+    say = Lines(told.append, lambda: next(seconds))
+    say("waiting for the servers", 0, 0)
+    for done in (200, 400, 600, 800, 1000):
+        say("numbers", done, 1000)
+    say("old digests", 5, 5)
+    assert told == ["waiting for the servers", "numbers: 200 of 1000", "numbers: 800 of 1000", "old digests: 5 of 5"]
+
+
+def test_a_rotation_that_nobody_watches_is_not_silent(new_folder: NewFolder) -> None:
+    folder = new_folder("watched")
+    (folder / "data").mkdir()
+    asyncio.run(store_people(folder / "data"))
+    with running(folder) as server:
+        done = invoke(keys, server.data_dir, "rotate", "--yes", "--phones", "--json")
+    assert (done.exit_code, json.loads(done.stdout)["numbers"]) == (0, STORED)
+    assert f"numbers: 200 of {STORED}" in done.stderr.splitlines()

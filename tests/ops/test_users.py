@@ -83,3 +83,43 @@ def test_what_is_kept_of_a_person_is_one_document_and_the_same_as_they_get(serve
     assert {name: printed[name] for name in ("profile", "received", "deliveries", "devices", "events")} == {
         name: own[name] for name in ("profile", "received", "deliveries", "devices", "events")
     }
+
+
+def test_people_are_listed_newest_first_with_counts_and_page_by_page(server: Server) -> None:
+    ann, ben, eve = (server.register(name, cid=f"cid-of-listed-{name}") for name in ("Ann", "Ben\u202e", "Eve"))
+    eve.send(ben, png(1, 1))
+    invoke(users, server.data_dir, "disable", ann.uid)
+    before = str(eve.uid + 1)
+    listed = asked(users, server.data_dir, "list", "--before", before, "--limit", "3")
+    assert [about["uid"] for about in listed["users"]] == [eve.uid, ben.uid, ann.uid]
+    assert listed["users"][1] == asked(users, server.data_dir, "show", ben.uid)
+    assert (listed["accounts"] >= 3, listed["disabled"] >= 1) == (True, True)
+    first = asked(users, server.data_dir, "list", "--before", before, "--limit", "1")
+    assert ([about["uid"] for about in first["users"]], first["more"]) == ([eve.uid], True)
+    printed = invoke(users, server.data_dir, "list", "--before", before, "--limit", "3")
+    lines = printed.stdout.splitlines()
+    assert lines[1].startswith(rf"{ben.uid}  'Ben\u202e'  region 86  registered ")
+    assert "devices 1  images waiting 1" in lines[1]
+    assert "disabled " in lines[2]
+    assert f"{listed['accounts']} accounts, {listed['disabled']} of them disabled" in printed.stderr
+    assert "cid-of-listed" not in printed.stdout
+
+
+def test_people_are_found_by_uid_number_hash_and_a_part_of_the_nickname(server: Server) -> None:
+    number = "+8613912340017"
+    zoe, other = server.register("Zo\u00eb Quicksilver", phone_num=number[3:]), server.register("QUICKsand")
+
+    def found(*what: object) -> list[int]:
+        return [about["uid"] for about in asked(users, server.data_dir, "find", *what)["users"]]
+
+    for what in (zoe.uid, number, "+86 139-1234-0017", phone_hash(number), "ZO\u00cb", "silver"):
+        assert found(what) == [zoe.uid]
+    assert found("quick") == [other.uid, zoe.uid]
+    assert found("quick", "--before", other.uid) == [zoe.uid]
+    assert asked(users, server.data_dir, "find", "quick", "--limit", "1")["more"]
+    assert (
+        f"There are more: --before {other.uid}."
+        in invoke(users, server.data_dir, "find", "quick", "--limit", "1").stderr
+    )
+    assert "there is no such person" in refused(users, server.data_dir, "find", "nobody-of-that-name")
+    assert "there is no such person" in refused(users, server.data_dir, "find", "+8613712340099")

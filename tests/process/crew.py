@@ -34,7 +34,7 @@ class Crew:
 
     def pid_of(self, number: int) -> int:
         """The process that a worker is, which serves."""
-        began = [said for said in self.log() if said["event"] == "started" and said["worker"] == number]
+        began = [said for said in self.log() if said["event"] == "the server has started" and said["worker"] == number]
         return int(began[-1]["pid"])
 
     def serves(self, number: int) -> bool:

@@ -16,6 +16,7 @@ import apsw
 import httpx
 import pytest
 
+from models.version import VERSION
 from tests.support import PATIENCE, ROOT
 from tests.support.certificates import own_certificate
 from tests.support.harness import Server, running
@@ -138,6 +139,22 @@ def test_a_second_start_finds_everything_again(tmp_path: Path) -> None:
         assert ben.get(key).content == picture
         assert server.register("Eve").uid > ben.uid
     assert server.failures() == []
+
+
+@pytest.mark.parametrize("program", [["server.py"], ["-m", "ops"]])
+def test_the_version_can_be_asked_for(program: list[str], tmp_path: Path) -> None:
+    asked = subprocess.run(
+        [sys.executable, *program, "--version"], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (asked.returncode, asked.stdout, asked.stderr) == (0, f"Glimpse {VERSION}\n", "")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_server_tells_its_version(newcomer: Server) -> None:
+    assert newcomer.client.get("/").json()["version"] == VERSION
+    assert newcomer.client.get("/readyz").json() == {"status": "ready", "failing": [], "version": VERSION}
+    [started] = [line for line in newcomer.log.read_text().splitlines() if "the server has started" in line]
+    assert json.loads(started)["version"] == VERSION
 
 
 @pytest.fixture

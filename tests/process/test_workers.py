@@ -33,6 +33,7 @@ pytestmark = [
     pytest.mark.usefixtures("engine"),
 ]
 
+ENDING = "ending: running requests may finish"
 CLIENTS = 40
 UPLOADS = 20
 LARGE = 700_000
@@ -106,7 +107,7 @@ def test_a_worker_may_be_replaced_by_hand(pair: Crew) -> None:
         line.begin_image(ann, ben, jpeg(LARGE))
         wait_until(lambda: pair.uploads_running() == 1, what="the upload")
         os.kill(old, signal.SIGTERM)
-        wait_until(lambda: "draining" in pair.server.log.read_text(), what="the end of the worker")
+        wait_until(lambda: ENDING in pair.server.log.read_text(), what="the end of the worker")
         assert pair.server.raw(GET_ONCE).startswith(b"HTTP/1.1 200")
         line.finish_image()
         assert line.answer().status == 201
@@ -252,7 +253,7 @@ def test_workers_end_when_their_supervisor_is_killed(pair: Crew) -> None:
         wait_until(lambda: pair.uploads_running() == 1, what="the upload")
         assert server.process
         server.process.kill()
-        wait_until(lambda: "draining" in server.log.read_text(), what="the end")
+        wait_until(lambda: ENDING in server.log.read_text(), what="the end")
         line.finish_image()
         assert line.answer().status == 201
     server.wait()

@@ -30,6 +30,14 @@ COLUMNS = (
 
 _THIS = users.c.uid == bindparam("this")
 _FIND = Statement(select(*COLUMNS).where(_THIS, users.c.leaving_at.is_(None)))
+_LIST_BEFORE = Statement(
+    select(*COLUMNS)
+    .where(users.c.uid < bindparam("before"), users.c.leaving_at.is_(None))
+    .order_by(users.c.uid.desc())
+    .limit(bindparam("at_most")),
+    bulk=True,
+)
+_COUNT = Statement(select(func.count(), func.count(users.c.disabled_at)).where(users.c.leaving_at.is_(None)), bulk=True)
 _FIND_UID = Statement(
     select(phone_index.c.uid).where(
         phone_index.c.version == bindparam("version"), phone_index.c.digest == bindparam("digest")
@@ -148,6 +156,17 @@ async def get(reader: Reader, uid: int) -> User:
     if user is None:
         raise NotFound
     return user
+
+
+async def list_before(reader: Reader, *, before: int, limit: int) -> list[User]:
+    """People with a lower uid, the newest first."""
+    return [_user(row) for row in await reader.read(_LIST_BEFORE, before=before, at_most=limit)]
+
+
+async def count(reader: Reader) -> tuple[int, int]:
+    """How many people have an account, and how many of them are disabled."""
+    [(people, disabled)] = await reader.read(_COUNT)
+    return int(people), int(disabled)
 
 
 async def find_by_phone(reader: Reader, digest: PhoneDigest) -> User | None:

@@ -214,7 +214,7 @@ def test_thousands_of_silent_connections_are_bounded_and_end(server: Server, roo
 
 @ON_SQLITE
 def test_a_port_that_is_somebody_else_s_is_a_warning(hosted: Hosted, room_port: int) -> None:
-    assert '"no room socket"' in hosted.server.log.read_text()
+    assert '"room chat has no socket"' in hosted.server.log.read_text()
     ann = talker(hosted.server)
     with listening(room_port, hello(ann, ann.create_room())) as listener:
         assert listener.is_closed(), "it is the other server's"
