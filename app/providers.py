@@ -17,6 +17,7 @@ from push.base import Provider, VisibleText
 from push.providers.apns_auth import ApnsCredentials
 from push.providers.fcm_auth import FcmCredentials, read_service_account
 from push.providers.getui_auth import GetuiCredentials
+from push.providers.host_shares import PerOrigin, PerPerson, Shares
 from push.providers.webpush_vapid import VapidKey, parse_key
 from push.registry import Vendors, build
 from push.sms.aliyun import AliyunCredentials, AliyunSms
@@ -29,7 +30,20 @@ from push.vapid_file import open_vapid_key
 
 def push_providers(config: Config, endpoints: Endpoints) -> dict[tuple[str, str], Provider]:
     """By name and app. `endpoints` judges the URLs that devices name. Makes the VAPID key where there is none."""
-    return build(vendors(config), endpoints, text=VisibleText(config.push.title, config.push.body))
+    return build(vendors(config), endpoints, host_shares(config), text=VisibleText(config.push.title, config.push.body))
+
+
+def host_shares(config: Config) -> Shares:
+    """A worker's part in the shares of a machine, at least 1 of each."""
+    origin, person, workers = config.push.per_origin, config.push.per_person, config.server.workers
+
+    def part(whole: int) -> int:
+        return max(1, whole // workers)
+
+    return Shares(
+        PerOrigin(part(origin.at_once), part(origin.per_second), part(origin.new_at_once)),
+        PerPerson(part(person.at_once), part(person.new_at_once)),
+    )
 
 
 def vendors(config: Config, *, may_make: bool = True, webpush: bool = True) -> Vendors:

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import bindparam, insert
 
-from app.providers import vendors
+from app.providers import host_shares, vendors
 from config.load import Config
 from httpclient.endpoints import Endpoints
 from models.clock import DAY_MS, now_ms
@@ -134,7 +134,7 @@ async def relay_over(config: Config, *, http_seconds: float | None = None, **opt
     endpoints = Endpoints(config.push.allow_endpoints)
     text = VisibleText(config.push.title, config.push.body)
     seconds = {} if http_seconds is None else {"answer_seconds": http_seconds}
-    providers: dict[LaneKey, Provider] = build(vendors(config), endpoints, text=text, **seconds)
+    providers: dict[LaneKey, Provider] = build(vendors(config), endpoints, host_shares(config), text=text, **seconds)
     only_batch = options.pop("batch_size", None)
     for provider in providers.values():
         provider.batch_size = only_batch or provider.batch_size

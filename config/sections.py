@@ -232,12 +232,25 @@ class Webhook(Section):
     secret: WebhookSecret
 
 
+class PushPerOrigin(Section):
+    at_once: Count
+    per_second: Count
+    new_at_once: Count
+
+
+class PushPerPerson(Section):
+    at_once: Count
+    new_at_once: Count
+
+
 class Push(Section):
     default_provider: Literal["log", "getui", "fcm", "apns", "webpush", "ntfy", "webhook"]
     give_up_hours: Hours
     title: Text
     body: Text
     allow_endpoints: Origins
+    per_origin: PushPerOrigin
+    per_person: PushPerPerson
     getui: Getui
     fcm: Fcm
     apns: Apns

@@ -5,7 +5,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
 
-from app.providers import vendors
+from app.providers import host_shares, vendors
 from config.load import Config
 from httpclient.endpoints import Endpoints
 from httpclient.http1 import HttpClient
@@ -49,7 +49,7 @@ async def tests(config: Config, *, provider: str | None, app: str | None, token:
         yield check
     endpoints = Endpoints(config.push.allow_endpoints)
     text = VisibleText(config.push.title, config.push.body)
-    providers = build(configured, endpoints, text=text)
+    providers = build(configured, endpoints, host_shares(config), text=text)
     try:
         chosen = _chosen(providers, provider, app)
         if not chosen:

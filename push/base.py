@@ -5,6 +5,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+CALLS_AT_ONCE = 32
+"""Calls at once to a vendor: with batches of a hundred enough for thousands of pushes a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class Push:
@@ -12,7 +15,8 @@ class Push:
 
     `payload` is the JSON document of the HTTP contract, section 3. `dedupe_id` is 32 lower-case hex digits, the
     same for every attempt at this message, device and token, and unique to them. `ttl_seconds` is how long the
-    notification is worth delivering.
+    notification is worth delivering. `person` is the uid of the device's owner, by which shares are counted: it is
+    never sent.
     """
 
     token: str
@@ -20,6 +24,7 @@ class Push:
     dedupe_id: str
     ttl_seconds: int
     device_type: str = ""
+    person: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,13 +47,15 @@ class Retry:
     """Not accepted; try again, after `after` seconds where the provider asked for that.
 
     `provider_fault` marks an answer about the provider or our credentials rather than this push: it counts for the
-    breaker. Without `costs_attempt` the push is as if untried: its host was not asked, or a probe found it still down.
+    breaker. Without `costs_attempt` the push is as if untried: a probe found its host still down, or nobody was
+    `asked`, as there is no place for this push now.
     """
 
     reason: str
     after: float | None = None
     provider_fault: bool = True
     costs_attempt: bool = True
+    asked: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,10 +77,11 @@ Outcome = Delivered | Retry | Gone | Rejected
 
 
 class Provider(Protocol):
-    """One push vendor with one set of credentials."""
+    """One push vendor with one set of credentials. `calls_at_once` is how many calls of `send` may run."""
 
     name: str
     batch_size: int
+    calls_at_once: int
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
         """Send up to `batch_size` pushes; one outcome each, in order.

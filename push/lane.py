@@ -39,7 +39,7 @@ class Attempt:
 
 
 class Lane:
-    """A provider with its breaker and its pace: `in_flight` calls at once, and the rest of a claim behind them.
+    """A provider with its breaker and its pace: `calls_at_once`, and the rest of a claim behind them.
 
     `lease_ms` is how long the claim of a row holds. `clock` is in milliseconds.
     """
@@ -50,7 +50,7 @@ class Lane:
         provider: Provider,
         phone_hash_of: PhoneHashOf,
         *,
-        in_flight: int,
+        calls_at_once: int | None,
         claim_limit: int,
         lease_ms: int,
         clock: Callable[[], int],
@@ -60,9 +60,9 @@ class Lane:
         self.breaker = Breaker()
         self._provider = provider
         self._phone_hash_of = phone_hash_of
-        in_flight = min(in_flight, max(ROWS_IN_FLIGHT // size, 1))
-        self._turn = asyncio.Semaphore(in_flight)
-        self._full = in_flight * size
+        calls = min(calls_at_once or provider.calls_at_once, max(ROWS_IN_FLIGHT // size, 1))
+        self._turn = asyncio.Semaphore(calls)
+        self._full = calls * size
         self._claim = max(claim_limit // size * size, size)
         self._reserved = 0
         # A delivery must end within its lease: a quarter to wait, half for the call, a quarter to settle.
@@ -141,9 +141,11 @@ class Lane:
                 await self._send(pushes, answers)
         except TimeoutError:
             answers += [Retry("no answer in time")] * (len(pushes) - len(answers))
-        outcomes = [type(answer).__name__.lower() for answer in answers]
-        metrics.push_called(*self.key, outcomes, perf_counter() - began)
-        self._heed(answers)
+        asked = [answer for answer in answers if not isinstance(answer, Retry) or answer.asked]
+        if asked:
+            outcomes = [type(answer).__name__.lower() for answer in asked]
+            metrics.push_called(*self.key, outcomes, perf_counter() - began)
+            self._heed(asked)
         return answers
 
     async def _send(self, pushes: Sequence[Push], answers: list[Answer]) -> None:

@@ -52,6 +52,7 @@ def push_for(row: Claimed, phone_hash_of: PhoneHashOf, now: int) -> Push:
         dedupe_id=dedupe_id(row.kind, subject_id, row.device_id, row.token_digest),
         ttl_seconds=max((until - now) // 1000, 1),
         device_type=row.device_type,
+        person=row.uid,
     )
 
 

@@ -19,6 +19,7 @@ from push.providers.fcm import FcmProvider
 from push.providers.fcm_auth import FcmCredentials
 from push.providers.getui import GetuiProvider
 from push.providers.getui_auth import GetuiCredentials
+from push.providers.host_shares import Shares
 from push.providers.log import LogProvider
 from push.providers.ntfy import NtfyProvider
 from push.providers.webhook import WebhookProvider
@@ -45,9 +46,15 @@ class Vendors:
 
 
 def build(
-    vendors: Vendors, endpoints: Endpoints, *, text: VisibleText | None = None, answer_seconds: float = ANSWER_SECONDS
+    vendors: Vendors,
+    endpoints: Endpoints,
+    shares: Shares,
+    *,
+    text: VisibleText | None = None,
+    answer_seconds: float = ANSWER_SECONDS,
 ) -> dict[tuple[str, str], Provider]:
-    """Build the providers. `endpoints` judges the URLs that devices name; `text` is what phones show beside a payload.
+    """Build the providers. `endpoints` judges the URLs that devices name, `shares` bounds the calls to their hosts, and
+    `text` is what phones show beside a payload.
 
     Raises ValueError for an invalid key, and OSError for a certificate file that cannot be read.
     """
@@ -59,11 +66,11 @@ def build(
     if vendors.outbox_log is not None:
         plain.append(LogProvider(vendors.outbox_log))
     if vendors.webpush is not None:
-        plain.append(WebpushProvider(vendors.webpush, client(judge=endpoints), subject=vendors.webpush_subject))
+        plain.append(WebpushProvider(vendors.webpush, client(judge=endpoints), shares, subject=vendors.webpush_subject))
     if vendors.ntfy:
-        plain.append(NtfyProvider(client(judge=endpoints)))
+        plain.append(NtfyProvider(client(judge=endpoints), shares))
     if vendors.webhook:
-        plain.append(WebhookProvider(vendors.webhook, client(judge=endpoints)))
+        plain.append(WebhookProvider(vendors.webhook, client(judge=endpoints), shares))
     providers = {(provider.name, ""): provider for provider in plain}
     for app, getui in vendors.getui.items():
         providers["getui", app] = GetuiProvider(getui, client(), text=text)

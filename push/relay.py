@@ -50,7 +50,7 @@ class Relay:
     `providers` goes by a device's provider and app. `phone_hash_of` decrypts a sender's phone. `lease_seconds` must
     outlast a delivery: the lane puts back what waited for a quarter of it, and cuts a call off after half of it.
     `server_id`, 16 characters, is what this process is called in `servers`, by which others know that it has died.
-    `clock` is in milliseconds.
+    `calls_at_once` stands in for each provider's own. `clock` is in milliseconds.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Relay:
         clock: Callable[[], int] = now_ms,
         lease_seconds: float = 60,
         claim_limit: int = 200,
-        in_flight: int = 32,
+        calls_at_once: int | None = None,
         poll_seconds: float = 1,
     ) -> None:
         self._db = db
@@ -81,7 +81,7 @@ class Relay:
                 key,
                 provider,
                 phone_hash_of,
-                in_flight=in_flight,
+                calls_at_once=calls_at_once,
                 claim_limit=claim_limit,
                 lease_ms=self._lease_ms,
                 clock=clock,

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from httpclient.http1 import NoAnswer
 from httpclient.http2 import Http2Client
-from push.base import Delivered, Outcome, Push, Rejected, Retry, VisibleText
+from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Rejected, Retry, VisibleText
 from push.providers.apns_auth import ApnsAuth, ApnsCredentials
 from push.providers.apns_codes import Doubt, Failure, outcome_of, read_answer
 
@@ -32,6 +32,7 @@ class ApnsProvider:
 
     name = "apns"
     batch_size = 16
+    calls_at_once = CALLS_AT_ONCE
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from httpclient.http1 import HttpClient, NoAnswer
-from push.base import Delivered, Outcome, Push, Rejected, Retry, VisibleText
+from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Rejected, Retry, VisibleText
 from push.providers.blame import Blame, Limited
 from push.providers.fcm_auth import FcmAuth, FcmCredentials
 from push.providers.fcm_codes import Failure, outcome_of, read_answer
@@ -33,6 +33,7 @@ class FcmProvider:
 
     name = "fcm"
     batch_size = 16
+    calls_at_once = CALLS_AT_ONCE
 
     def __init__(
         self,

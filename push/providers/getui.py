@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import quote
 
 from httpclient.http1 import HttpClient, NoAnswer
-from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry, VisibleText
+from push.base import CALLS_AT_ONCE, Delivered, Gone, Outcome, Push, Rejected, Retry, VisibleText
 from push.providers.getui_auth import Envelope, GetuiAuth, GetuiCredentials, milliseconds, read_envelope
 from push.providers.getui_codes import OK, TOKEN_REFUSED, outcome_of, target_is_dead
 
@@ -45,6 +45,7 @@ class GetuiProvider:
 
     name = "getui"
     batch_size = 200
+    calls_at_once = CALLS_AT_ONCE
 
     def __init__(
         self,

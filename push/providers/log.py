@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from push import outbox_log
-from push.base import Delivered, Outcome, Push, Retry
+from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Retry
 
 
 class LogProvider:
@@ -15,6 +15,7 @@ class LogProvider:
 
     name = "log"
     batch_size = 200
+    calls_at_once = CALLS_AT_ONCE
 
     def __init__(self, path: Path) -> None:
         self._path = path

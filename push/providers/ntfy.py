@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from httpclient.http1 import HttpClient
 from push.base import Delivered, Outcome, Push, Rejected, Retry
-from push.providers.per_host_breaker import BATCH_SIZE, PerHostBreaker
+from push.providers.host_shares import Shares
+from push.providers.per_host_breaker import SEATS, PerHostBreaker
 
 LONGEST_MESSAGE = 4096
 LONGEST_TTL = 2_592_000
@@ -20,10 +21,13 @@ class NtfyProvider:
     """Every ntfy server there is. `clock` is in milliseconds since the epoch."""
 
     name = "ntfy"
-    batch_size = BATCH_SIZE
+    batch_size = 1
+    calls_at_once = SEATS
 
-    def __init__(self, http: HttpClient, *, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000) -> None:
-        self._hosts = PerHostBreaker(http, clock)
+    def __init__(
+        self, http: HttpClient, shares: Shares, *, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+    ) -> None:
+        self._hosts = PerHostBreaker(http, shares, clock)
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
         return list(await asyncio.gather(*map(self._send, pushes)))
@@ -41,7 +45,7 @@ class NtfyProvider:
             "Urgency": "high",
         }
         try:
-            answer = await self._hosts.post(push.token, content=body, headers=headers)
+            answer = await self._hosts.post(push.token, person=push.person, content=body, headers=headers)
         except ValueError as error:
             return Rejected(str(error))
         return answer if isinstance(answer, Retry) else self._outcome(push.token, answer.status)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""POSTs to URLs that devices named: many untrusted hosts, each with a circuit breaker of its own.
+"""POSTs to URLs that devices named: many untrusted hosts, each with a circuit breaker and a share of its own.
 
 A host that is down is not asked for a while, so that it neither opens the provider's breaker nor takes the places of
-pushes to others.
+pushes to others; how many places it may take while nobody knows that yet is the matter of `host_shares`.
 """
 
 import asyncio
@@ -13,13 +13,14 @@ from httpclient.endpoints import origin_of
 from httpclient.http1 import Answer, HttpClient, NoAnswer
 from push.base import Gone, Retry
 from push.breaker import PROBE_MS, Breaker, BreakerState
+from push.providers.host_shares import KNOWN_ORIGINS, HostShares, Shares
 
-# A client keeps 100 idle connections and a relay has 32 calls under way: with so many pushes each, all are kept.
-BATCH_SIZE = 3
-# Less than the relay's limit for a call (30 s), which would discard the answers for the rest of the batch.
+# Calls at once: a client keeps 100 idle connections, so that each of these finds one.
+PLACES = 96
+# Pushes that the relay hands over at once: those under way, and those that wait for a moment.
+SEATS = 512
+# Less than the relay's limit for a call (30 s), so that it is the host that did not answer, and not the provider.
 PUSH_SECONDS = 20.0
-# Bounds memory, since anybody can name new hosts; the oldest is forgotten first, and with it only its breaker.
-KNOWN_ORIGINS = 1000
 # More 404 in a row than one person has devices: the host is more likely misconfigured than all of them gone.
 MASS_NOT_FOUND = 20
 # 406 is how Microsoft's service, which is Edge's, says that it gets too many:
@@ -41,23 +42,30 @@ class _Origin:
 class PerHostBreaker:
     """A breaker for each origin that was posted to lately. `clock` is in milliseconds."""
 
-    def __init__(self, http: HttpClient, clock: Callable[[], int]) -> None:
+    def __init__(self, http: HttpClient, shares: Shares, clock: Callable[[], int]) -> None:
         self._http = http
+        self._shares = HostShares(shares, places=PLACES, seats=SEATS - PLACES)
         self._clock = clock
         self._known: dict[str, _Origin] = {}
 
-    async def post(self, url: str, *, content: bytes, headers: Mapping[str, str]) -> Answer | Retry:
-        """POST: the host's answer to this push, or Retry where it gave none. Raises ValueError for an invalid URL."""
-        origin = self._origin(origin_of(url))
+    async def post(self, url: str, *, person: int, content: bytes, headers: Mapping[str, str]) -> Answer | Retry:
+        """POST for a person's device: the host's answer to this push, or Retry where there is none.
+
+        Raises ValueError for an invalid URL.
+        """
+        name = origin_of(url)
+        origin = self._origin(name)
+        if not origin.breaker.refuses(self._clock()):
+            absence = await self._shares.seconds_to_stay_away(name, person)
+            if absence:
+                return _not_asked("host busy", absence)
         now, probing = self._clock(), origin.breaker.state is not BreakerState.CLOSED
         if not origin.breaker.permits(now):
-            after = origin.breaker.probe_in(now) / 1000
-            return Retry(f"host paused: {origin.failure}", after=after, provider_fault=False, costs_attempt=False)
-        try:
-            async with asyncio.timeout(PUSH_SECONDS):
-                answer = await self._http.post(url, content=content, headers=headers)
-        except TimeoutError:
-            answer = NoAnswer("timed out")
+            return _not_asked(f"host paused: {origin.failure}", origin.breaker.probe_in(now) / 1000)
+        with self._shares.calling(name, person) as note_answer:
+            answer = await self._post(url, content, headers)
+            if isinstance(answer, Answer):
+                note_answer()
         failed = isinstance(answer, NoAnswer) or (answer.status >= 500 and answer.status != DESERTED)
         if failed:
             origin.failure = answer.reason if isinstance(answer, NoAnswer) else f"HTTP {answer.status}"
@@ -68,6 +76,13 @@ class PerHostBreaker:
         if _asks_for_later(answer):
             return _retry(f"HTTP {answer.status}", after=answer.retry_after(), probing=failed and probing)
         return answer
+
+    async def _post(self, url: str, content: bytes, headers: Mapping[str, str]) -> Answer | NoAnswer:
+        try:
+            async with asyncio.timeout(PUSH_SECONDS):
+                return await self._http.post(url, content=content, headers=headers)
+        except TimeoutError:
+            return NoAnswer("timed out")
 
     def judge_missing(self, url: str, status: int) -> Gone | Retry | None:
         """What a host means that says of an endpoint that it is not there; None where it says anything else.
@@ -99,6 +114,10 @@ def _asks_for_later(answer: Answer) -> bool:
     if status < 400:
         return status >= 300
     return status >= 500 or status in TEMPORARY or answer.retry_after() is not None
+
+
+def _not_asked(reason: str, after: float) -> Retry:
+    return Retry(reason, after=after, provider_fault=False, costs_attempt=False, asked=False)
 
 
 def _retry(reason: str, *, after: float | None = None, probing: bool) -> Retry:

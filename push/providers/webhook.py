@@ -10,7 +10,8 @@ from collections.abc import Callable, Sequence
 
 from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
-from push.providers.per_host_breaker import BATCH_SIZE, PerHostBreaker
+from push.providers.host_shares import Shares
+from push.providers.per_host_breaker import SEATS, PerHostBreaker
 from push.webhook_signature import signed_headers, signing_key
 
 BAD_MESSAGE = {400, 413, 422}
@@ -23,13 +24,19 @@ class WebhookProvider:
     """
 
     name = "webhook"
-    batch_size = BATCH_SIZE
+    batch_size = 1
+    calls_at_once = SEATS
 
     def __init__(
-        self, secret: str, http: HttpClient, *, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
+        self,
+        secret: str,
+        http: HttpClient,
+        shares: Shares,
+        *,
+        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._key = signing_key(secret)
-        self._hosts = PerHostBreaker(http, clock)
+        self._hosts = PerHostBreaker(http, shares, clock)
         self._clock = clock
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
@@ -42,7 +49,7 @@ class WebhookProvider:
         body = push.payload.encode()
         headers = signed_headers(self._key, push.dedupe_id, body, now=self._clock())
         try:
-            answer = await self._hosts.post(push.token, content=body, headers=headers)
+            answer = await self._hosts.post(push.token, person=push.person, content=body, headers=headers)
         except ValueError as error:
             return Rejected(str(error))
         return answer if isinstance(answer, Retry) else outcome_of(answer.status)

@@ -12,7 +12,8 @@ from httpclient.endpoints import origin_of
 from httpclient.http1 import HttpClient
 from push.base import Delivered, Outcome, Push, Rejected, Retry
 from push.providers.blame import Blame
-from push.providers.per_host_breaker import BATCH_SIZE, PerHostBreaker
+from push.providers.host_shares import Shares
+from push.providers.per_host_breaker import SEATS, PerHostBreaker
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, encrypt, parse_subscription
 from push.providers.webpush_vapid import Vapid, VapidKey
 
@@ -23,18 +24,20 @@ class WebpushProvider:
     """Every push service there is, which all know us by `key` and `subject`. `clock` is in ms since the epoch."""
 
     name = "webpush"
-    batch_size = BATCH_SIZE
+    batch_size = 1
+    calls_at_once = SEATS
 
     def __init__(
         self,
         key: VapidKey,
         http: HttpClient,
+        shares: Shares,
         *,
         subject: str = "",
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._vapid = Vapid(key, subject, clock)
-        self._hosts = PerHostBreaker(http, clock)
+        self._hosts = PerHostBreaker(http, shares, clock)
         self._refusals = Blame(clock)
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
@@ -61,7 +64,7 @@ class WebpushProvider:
             "Urgency": "high",
         }
         body = encrypt(payload, subscription)
-        answer = await self._hosts.post(subscription.endpoint, content=body, headers=headers)
+        answer = await self._hosts.post(subscription.endpoint, person=push.person, content=body, headers=headers)
         return answer if isinstance(answer, Retry) else self._outcome(push, answer.status, origin)
 
     def _outcome(self, push: Push, status: int, origin: str) -> Outcome:

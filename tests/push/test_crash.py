@@ -21,11 +21,12 @@ from pathlib import Path
 from models.db.engine import open_database, parse_url
 from httpclient.endpoints import Endpoints
 from push.registry import Vendors, build
+from tests.support.scripted import SHARES
 from push.relay import Relay
 
 async def main(database, log, now):
     db = open_database(parse_url(database))
-    relay = Relay(db, build(Vendors(outbox_log=Path(log)), Endpoints()), bytes.decode, clock=lambda: int(now))
+    relay = Relay(db, build(Vendors(outbox_log=Path(log)), Endpoints(), SHARES), bytes.decode, clock=lambda: int(now))
     print(await relay.run_once())
     await db.close()
 

@@ -15,7 +15,7 @@ from push.providers.per_host_breaker import MASS_NOT_FOUND
 from push.providers.webhook import WebhookProvider
 from push.providers.webpush import WebpushProvider
 from push.providers.webpush_vapid import new_key
-from tests.support.scripted import FixedHost
+from tests.support.scripted import SHARES, FixedHost
 
 pytestmark = pytest.mark.anyio
 KEYS = {
@@ -23,9 +23,9 @@ KEYS = {
     "auth": "BTBZMqHH6r4Tts7J_aSIgg",
 }
 PROVIDERS: dict[str, Callable[[HttpClient], Provider]] = {
-    "webpush": lambda http: WebpushProvider(new_key(), http, subject="mailto:ops@example.org"),
-    "ntfy": NtfyProvider,
-    "webhook": lambda http: WebhookProvider(webhook.SECRET, http),
+    "webpush": lambda http: WebpushProvider(new_key(), http, SHARES, subject="mailto:ops@example.org"),
+    "ntfy": lambda http: NtfyProvider(http, SHARES),
+    "webhook": lambda http: WebhookProvider(webhook.SECRET, http, SHARES),
 }
 
 

@@ -13,6 +13,7 @@ from emulators.ntfy_rules import ERRORS
 from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from push.providers.ntfy import NtfyProvider
+from tests.support.scripted import SHARES
 
 pytestmark = pytest.mark.anyio
 CLOSED = "the topic is not open to us"
@@ -27,7 +28,7 @@ async def vendor(anyio_backend: str) -> AsyncIterator[Running]:
 
 @pytest.fixture
 async def ntfy(vendor: Running) -> AsyncIterator[NtfyProvider]:
-    provider = NtfyProvider(HttpClient(), clock=vendor.state.clock.now)
+    provider = NtfyProvider(HttpClient(), SHARES, clock=vendor.state.clock.now)
     yield provider
     await provider.close()
 

@@ -56,7 +56,7 @@ async def test_open_breaker_costs_no_attempt(world: World) -> None:
         await world.message(sender, receiver)
     world.provider.batch_size = 1
     world.provider.script = lambda _: Retry("502")
-    relay = world.relay(in_flight=5)
+    relay = world.relay(calls_at_once=5)
     await relay.run_once()
     assert relay.breakers[LOG] is BreakerState.OPEN
     world.clock.passes(29)

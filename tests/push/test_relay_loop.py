@@ -38,7 +38,7 @@ async def test_slow_provider_does_not_delay_the_rest(world: World) -> None:
             delivered.set()
 
     slow.before, world.provider.before = hang, count
-    relay = world.relay(slow, in_flight=2, claim_limit=4, poll_seconds=0.01)
+    relay = world.relay(slow, calls_at_once=2, claim_limit=4, poll_seconds=0.01)
     running = asyncio.create_task(relay.run())
     async with asyncio.timeout(PATIENCE):
         await hanging.wait()
@@ -62,7 +62,7 @@ async def test_rows_that_waited_too_long_for_a_slow_provider_are_put_back(world:
         world.clock.passes(16)
 
     world.provider.before = dawdle
-    await world.relay(in_flight=1).run_once()
+    await world.relay(calls_at_once=1).run_once()
     slow = ("due", 0, "provider slow")
     assert [row[:3] for row in await world.rows()] == [("delivered", 1, ""), slow, slow]
 

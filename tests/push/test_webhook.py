@@ -20,6 +20,7 @@ from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from push.providers.webhook import WebhookProvider
 from push.webhook_signature import signed_headers, signing_key
 from tests.support import ROOT
+from tests.support.scripted import SHARES
 
 pytestmark = pytest.mark.anyio
 PAYLOAD = '{"message_id":1,"sender_phone":"é"}'
@@ -34,7 +35,7 @@ async def vendor(anyio_backend: str) -> AsyncIterator[Running]:
 
 @pytest.fixture
 async def webhook(vendor: Running) -> AsyncIterator[WebhookProvider]:
-    provider = WebhookProvider(SECRET, HttpClient(), clock=vendor.state.clock.now)
+    provider = WebhookProvider(SECRET, HttpClient(), SHARES, clock=vendor.state.clock.now)
     yield provider
     await provider.close()
 
@@ -94,12 +95,12 @@ async def test_hook_that_is_gone_ends_itself_and_no_other(vendor: Running, webho
 
 
 async def test_wrong_secret_is_refused_and_ends_no_device(vendor: Running) -> None:
-    other = WebhookProvider("whsec_" + "A" * 32, HttpClient())
+    other = WebhookProvider("whsec_" + "A" * 32, HttpClient(), SHARES)
     assert await other.send([a_push(vendor.hook("a"))]) == [Retry("HTTP 401", provider_fault=False)]
     assert vendor.state.violations == ["a: no signature matches"]
     await other.close()
     with pytest.raises(ValueError, match="whsec_"):
-        WebhookProvider("hunter2", HttpClient())
+        WebhookProvider("hunter2", HttpClient(), SHARES)
 
 
 @pytest.mark.parametrize("token", ["", "hook", "ftp://h/x", "https://h:SECRET/"])

@@ -18,6 +18,7 @@ from push.providers.webpush import WebpushProvider
 from push.providers.webpush_vapid import VapidKey, new_key
 from tests.support import PATIENCE
 from tests.support.clock import Clock
+from tests.support.scripted import SHARES
 
 pytestmark = pytest.mark.anyio
 KEY = new_key()
@@ -34,7 +35,7 @@ def provider_for(
     vendor: Running, *, key: VapidKey = KEY, subject: str = "mailto:ops@example.org", seconds: float = PATIENCE
 ) -> WebpushProvider:
     http = HttpClient(connect_seconds=PATIENCE, answer_seconds=seconds)
-    return WebpushProvider(key, http, subject=subject, clock=vendor.state.clock.now)
+    return WebpushProvider(key, http, SHARES, subject=subject, clock=vendor.state.clock.now)
 
 
 @pytest.fixture
@@ -239,6 +240,6 @@ async def test_parallel_sends_share_one_token_and_no_outcome(vendor: Running, we
 async def test_nobody_listening_is_no_fault_of_the_provider() -> None:
     async with running() as vendor:
         _, token = vendor.subscribe()
-        provider = WebpushProvider(KEY, HttpClient(), clock=Clock())
+        provider = WebpushProvider(KEY, HttpClient(), SHARES, clock=Clock())
     assert await provider.send([a_push(token)]) == [Retry("cannot connect", provider_fault=False)]
     await provider.close()

@@ -5,7 +5,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from httpclient.http1 import Answer, HttpClient
-from push.base import Delivered, Outcome, Push
+from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push
+from push.providers.host_shares import PerOrigin, PerPerson, Shares
+
+SHARES = Shares(
+    PerOrigin(at_once=1000, per_second=100_000, new_at_once=1000), PerPerson(at_once=1000, new_at_once=1000)
+)
+"""More than a test of anything else asks of a host."""
 
 Script = Callable[[Push], Outcome]
 Hook = Callable[[Sequence[Push]], Awaitable[None]]
@@ -18,6 +24,7 @@ class ScriptedProvider:
         self.name = name
         self.app = app
         self.batch_size = batch_size
+        self.calls_at_once = CALLS_AT_ONCE
         self.script: Script = lambda _: Delivered()
         self.before: Hook | None = None
         self.calls: list[list[Push]] = []

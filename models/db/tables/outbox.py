@@ -54,6 +54,7 @@ class Claimed:
     created_at: int
     give_up_at: int
     device_id: int
+    uid: int
     provider: str
     app: str
     token: str
@@ -130,6 +131,7 @@ _CLAIMED = Statement(
         outbox.c.created_at,
         outbox.c.give_up_at,
         devices.c.device_id,
+        devices.c.uid,
         outbox.c.provider,
         outbox.c.app,
         devices.c.token,
