@@ -139,7 +139,8 @@ async def _unmade_vendors(config: Config) -> list[str]:
     """Whether everything that speaks to vendors can be made."""
     endpoints = Endpoints(config.push.allow_endpoints)
     try:
-        providers, sms = build(vendors(config, may_make=False), endpoints, host_shares(config)), sms_provider(config)
+        providers = build(vendors(config, may_make=False), endpoints, host_shares(config))
+        sms = sms_provider(config)
         hosted = chat_services(config)
     except (OSError, ValueError) as error:  # that settings which were found good make nothing is a fault of ours
         return [f"push, sms, chat: {error}"]
