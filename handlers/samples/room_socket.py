@@ -18,11 +18,14 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from handlers import bodies
 from handlers.shared import Services
-from models.errors import AppError, InvalidField, MalformedRequest
+from models.errors import AppError, InvalidField, MalformedRequest, RateLimited
+from models.user import UserId
+from services.authentication import Caller
 from services.groups import read_room_gid
 from services.limits import network
 from services.rooms import RoomReader
@@ -37,6 +40,8 @@ MAX_PER_ADDRESS = 200
 """People behind one carrier's address, and no single one of them all connections."""
 SEND_BUFFER_BYTES = 64 * 1024
 """In the kernel, which doubles it: all that may be on its way to one reader."""
+PROBE_SECONDS = 15
+"""Between the kernel's questions whether a silent client is still there."""
 UNFINISHED = ("Unterminated string", "Invalid \\")
 """How a string that goes on in the next segment looks to the parser."""
 
@@ -72,6 +77,14 @@ def line(message: dict[str, Any]) -> bytes:
     return json.dumps(message, ensure_ascii=False).encode() + b"\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Whose connection one is."""
+
+    source: str
+    uid: UserId
+
+
 @dataclass
 class RoomSocket:
     """The connections of this process. A reader that takes nothing for `stall_seconds` is cut."""
@@ -83,13 +96,16 @@ class RoomSocket:
     introducing: set[asyncio.Task[None]] = field(default_factory=set)
     following: set[asyncio.Task[None]] = field(default_factory=set)
     per_address: Counter[str] = field(default_factory=Counter)
+    half_closed: dict[asyncio.Task[None], Place] = field(default_factory=dict)
+    """Whose client has ended its side, and may have gone altogether: they make room for others."""
 
     def accept(self, stream: StreamReader, writer: StreamWriter) -> None:
         """A new connection: one too many is closed at once."""
         address = (writer.get_extra_info("peername") or ("",))[0]  # none where the client has gone already
         source = network(address)
         full = len(self.introducing) + len(self.following) >= self.max_connections
-        if self.stopping or full or self.per_address[source] >= MAX_PER_ADDRESS:
+        crowded = full or self.per_address[source] >= MAX_PER_ADDRESS
+        if self.stopping or (crowded and not self._end_one(lambda place: full or place.source == source)):
             writer.transport.abort()
             return
         self.per_address[source] += 1
@@ -112,6 +128,7 @@ class RoomSocket:
     def _forget(self, task: asyncio.Task[None], source: str) -> None:
         self.introducing.discard(task)
         self.following.discard(task)
+        self.half_closed.pop(task, None)
         self.per_address[source] -= 1
         if not self.per_address[source]:
             del self.per_address[source]
@@ -123,10 +140,11 @@ class RoomSocket:
             async with asyncio.timeout(HELLO_SECONDS):
                 session_id, room_gid = await introduction(stream)
             caller = await self.services.session_ids.caller(session_id)
-            reader = await self.services.rooms.follow(caller, room_gid)
+            reader = await self._open(caller, room_gid)
             try:
-                self._introduced()
-                await self._follow(reader, stream, writer)
+                task = self._introduced()
+                half_closed = partial(self.half_closed.__setitem__, task, Place(network(address), caller.uid))
+                await self._follow(reader, stream, writer, half_closed)
             finally:
                 reader.close()
             writer.close()
@@ -139,16 +157,39 @@ class RoomSocket:
         finally:
             writer.transport.abort()
 
-    def _introduced(self) -> None:
+    async def _open(self, caller: Caller, room_gid: str) -> RoomReader:
+        """Raises AppError, where the person has as many readers as they may and none of them is half closed."""
+        try:
+            return await self.services.rooms.follow(caller, room_gid)
+        except RateLimited:
+            ending = self._end_one(lambda place: place.uid == caller.uid)
+            if ending is None:
+                raise
+        await asyncio.wait({ending})
+        return await self.services.rooms.follow(caller, room_gid)
+
+    def _end_one(self, may_go: Callable[[Place], bool]) -> asyncio.Task[None] | None:
+        """End the one that has been half closed longest, of those that may go."""
+        for task, place in self.half_closed.items():
+            if may_go(place):
+                del self.half_closed[task]
+                task.cancel()
+                return task
+        return None
+
+    def _introduced(self) -> asyncio.Task[None]:
         task = asyncio.current_task()
         assert task
         self.introducing.discard(task)
         self.following.add(task)
+        return task
 
-    async def _follow(self, reader: RoomReader, stream: StreamReader, writer: StreamWriter) -> None:
+    async def _follow(
+        self, reader: RoomReader, stream: StreamReader, writer: StreamWriter, half_closed: Callable[[], None]
+    ) -> None:
         """Send until the reader is closed, or the client has gone or says more than it has to say."""
         sending = asyncio.create_task(self._send(reader, writer))
-        listening = asyncio.create_task(until_gone(stream))
+        listening = asyncio.create_task(until_gone(stream, writer, half_closed))
         try:
             await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -183,13 +224,19 @@ async def introduction(stream: StreamReader) -> tuple[str, str]:
     raise MalformedRequest
 
 
-async def until_gone(stream: StreamReader) -> None:
-    """Until the client has closed its side, or has said again as much as a hello may be."""
+async def until_gone(stream: StreamReader, writer: StreamWriter, half_closed: Callable[[], None]) -> None:
+    """Until the connection is no more, or the client has said again as much as a hello may be.
+
+    Who ends its side alone still listens; the kernel finds out whether somebody is there. Under TLS the end of one side
+    is the end of both.
+    """
     said = 0
     with suppress(OSError):
         while said <= MAX_HELLO_BYTES:
             piece = await stream.read(MAX_HELLO_BYTES)
             if not piece:
+                half_closed()
+                await writer.wait_closed()
                 return
             said += len(piece)
 
@@ -201,6 +248,8 @@ def bound(writer: StreamWriter) -> None:
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
+            connection.setsockopt(socket.IPPROTO_TCP, option, PROBE_SECONDS)
 
 
 @asynccontextmanager

@@ -106,6 +106,30 @@ def test_half_a_hello_and_then_the_end_is_closed(room_port: int, server: Server)
 
 
 @ON_SQLITE
+def test_who_ends_its_side_after_the_hello_still_listens(server: Server, room_port: int) -> None:
+    ann, ben = talker(server), talker(server)
+    room = ann.create_room()
+    with listening(room_port, hello(ben, room)) as listener:
+        settle(listener, ann, room)
+        listener.socket.shutdown(socket.SHUT_WR)
+        for text in ("are you there?", "still?"):
+            ann.say(room, text)
+            assert listener.next()["msg"]["txt"] == text
+
+
+@ON_SQLITE
+def test_who_has_ended_its_side_makes_room_for_the_same_persons_next(server: Server, room_port: int) -> None:
+    ann = talker(server)
+    room = ann.create_room()
+    with contextlib.ExitStack() as stack:
+        first = [stack.enter_context(listening(room_port, hello(ann, room))) for _ in range(20)]
+        settle(first[-1], ann, room)
+        first[0].socket.shutdown(socket.SHUT_WR)
+        settle(stack.enter_context(listening(room_port, hello(ann, room))), ann, room)
+        assert first[0].lines.read().endswith(b"\n")
+
+
+@ON_SQLITE
 def test_who_talks_on_and_on_is_cut(server: Server, room_port: int) -> None:
     ann = talker(server)
     room = ann.create_room()
