@@ -159,6 +159,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._writing_paused = False
+        if self._is_broken():
+            return
         takers, self._takers = self._takers, []
         for future in takers:
             if not future.done():
@@ -185,7 +187,7 @@ class Connection(asyncio.BufferedProtocol):
             self.transport.write(data)
 
     def taken(self) -> asyncio.Future[None]:
-        if self.phase is Phase.GONE:
+        if self.phase is Phase.GONE or self._is_broken():
             return closed_future()
         future: asyncio.Future[None] = self._loop.create_future()
         if self._writing_paused:
@@ -193,6 +195,10 @@ class Connection(asyncio.BufferedProtocol):
         else:
             future.set_result(None)
         return future
+
+    def _is_broken(self) -> bool:
+        """Whether a write has failed: the transport drops what it had, and tells so in the event loop's next turn."""
+        return self.transport is None or self.transport.is_closing()
 
     def unsent(self) -> int:
         """Bytes that the kernel has not taken yet."""

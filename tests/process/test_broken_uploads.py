@@ -8,7 +8,18 @@ from typing import Any
 import pytest
 
 from tests.process.hostile_watch import statuses, unharmed
-from tests.process.hostile_wire import CLOSE, FORM, by, form, image_part, part, read_answer, request, reset
+from tests.process.hostile_wire import (
+    CLOSE,
+    FORM,
+    answers,
+    by,
+    form,
+    image_part,
+    part,
+    read_all,
+    request,
+    reset,
+)
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg
 
@@ -90,10 +101,7 @@ def test_two_requests_at_once_are_two_images(server: Server, ann: Person, ben: P
     raw = upload(ann, ben, first).replace(CLOSE.encode() + b"\r\n", b"") + upload(ann, ben, second)
     with unharmed(server), server.connect() as connection:
         connection.sendall(raw)
-        keys = []
-        for _ in range(2):
-            answer = read_answer(connection)
-            assert answer
-            assert answer.status == 201
-            keys.append(answer.headers["message-key"])
+        found = answers(read_all(connection))
+    assert [answer.status for answer in found] == [201, 201]
+    keys = [answer.headers["message-key"] for answer in found]
     assert [ben.get(key).content for key in keys] == [first, second]

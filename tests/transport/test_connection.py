@@ -4,6 +4,7 @@
 import asyncio
 
 import pytest
+from tornado.iostream import StreamClosedError
 
 from tests.process.hostile_wire import CLOSE, chunked, request
 from tests.transport.world import PIECE, PIECES, Client, serving, until
@@ -80,6 +81,25 @@ async def test_a_reply_in_pieces_is_written_no_faster_than_the_client_takes_it()
         body = (await client.rest()).partition(b"\r\n\r\n")[2]
         assert body.endswith(b"0\r\n\r\n")
         assert body.count(b"p") == PIECES * len(PIECE)
+
+
+async def test_what_is_written_to_a_broken_connection_is_not_taken() -> None:
+    """The transport learns of a reset by its write; until it says so a turn later, all looks sent."""
+    async with serving() as world:
+        client = await world.connect()
+        client.send(request("GET", "/wait"))
+        await until(lambda: world.log.events == ["asked"])
+        (connection,) = world.server._connections
+        exchange = connection._exchange
+        assert exchange
+        connection.hold_reading(held=True)  # so that the reset is not read before
+        client.reset()
+        await asyncio.sleep(0.05)
+        for _ in range(2):
+            connection.send(PIECE)
+        taken = exchange.taken()
+        with pytest.raises(StreamClosedError):
+            await taken
 
 
 async def test_a_reply_in_pieces_to_http_1_0_ends_with_the_connection() -> None:
