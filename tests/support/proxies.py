@@ -65,9 +65,10 @@ def _plain(line: str) -> tuple[str, str] | None:
 
 
 def _nginx(folder: Path, port: int, server_port: int, log: Path) -> tuple[list[str], Reader]:
-    """The server block of docs/operations.md, without its TLS."""
-    page = (ROOT / "docs/operations.md").read_text()
+    """The server block of docs/install.md, without its TLS."""
+    page = (ROOT / "docs/install.md").read_text()
     block = page.partition("```nginx\n")[2].partition("```")[0]
+    assert "proxy_pass" in block, "the documented nginx is elsewhere"
     block = re.sub(r"listen 443 ssl;", f"listen 127.0.0.1:{port};", block)
     block = re.sub(r"\n *ssl_certificate[^\n]*", "", block).replace(":8080", f":{server_port}")
     conf = folder / "nginx.conf"
