@@ -404,7 +404,7 @@ def test_large_replies_that_nobody_takes_cost_little_memory_and_are_cut(tmp_path
 
 def lengthen_log(server: Server, uid: int, events: int, letters: int = 600) -> None:
     data = json.dumps({"said": urandom(letters // 2).hex()})
-    rows = [(uid, number + 1, "image", now_ms(), data) for number in range(events)]
+    rows = [(uid, number + 1, "of_later", now_ms(), data) for number in range(events)]
     insert(server.database, "events", "uid, event_id, type, at, data", rows)
     alter(server, "UPDATE users SET event_seq = ? WHERE uid = ?", events, uid)
 

@@ -27,10 +27,11 @@ class Header:
 
 @dataclass(frozen=True)
 class Reply:
-    """One status of one operation, compiled."""
+    """One status of one operation, compiled. `codes` are those of its refusals."""
 
     headers: dict[str, Header]
     content: dict[str, Draft202012Validator]
+    codes: frozenset[str]
 
 
 def check(response: httpx.Response) -> None:
@@ -47,6 +48,8 @@ def check(response: httpx.Response) -> None:
     assert expected, f"{where}: the status is not described"
     check_headers(where, expected.headers, response.headers)
     check_body(where, expected.content, response)
+    if response.headers.get("Content-Type") == PROBLEM_TYPE and request.method != "HEAD":
+        check_problem(where, expected.codes, response)
     if response.is_success:
         check_request(operation, request)
 
@@ -76,6 +79,13 @@ def check_body(where: str, expected: dict[str, Draft202012Validator], response: 
     assert media in expected, f"{where}: the content type {media or 'none'} is not described"
     if media in (JSON_TYPE, PROBLEM_TYPE) and response.request.method != "HEAD":
         check_value(f"{where}: the body", expected[media], json.loads(response.read()))
+
+
+def check_problem(where: str, codes: frozenset[str], response: httpx.Response) -> None:
+    problem = json.loads(response.read())
+    assert problem["status"] == response.status_code, f"{where}: the body has another status"
+    assert problem["code"] in codes, f"{where}: {problem['code']} is not described"
+    assert ("errors" in problem) == (response.status_code == 422), f"{where}: errors go with 422 alone"
 
 
 def check_request(operation: str, request: httpx.Request) -> None:
@@ -137,6 +147,7 @@ def described_reply(operation: str, status: str) -> Reply | None:
     return Reply(
         {name: header_of(resolve(header)) for name, header in reply["headers"].items()},
         {media: strict(body.get("schema", {})) for media, body in reply.get("content", {}).items()},
+        frozenset(reply.get("content", {}).get(PROBLEM_TYPE, {}).get("examples", {})),
     )
 
 
