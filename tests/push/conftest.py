@@ -100,16 +100,17 @@ class World:
 
         return await self.db.write(unit)
 
-    async def heap(self, people: int, *, each: int = 1, provider: str = "log", app: str = "") -> None:
-        """`each` messages to each of so many new people, who have one device; all due now, in this order."""
+    async def heap(self, people: int, *, each: int = 1, devices: int = 1, provider: str = "log", app: str = "") -> None:
+        """`each` messages to each of so many new people with so many `devices`; all due now, in this order."""
         now = self.clock()
 
         async def unit(tx: Transaction) -> None:
             sender = await add_person(tx, now=now, cipher=b"sender")
             for number in range(people):
                 receiver = await add_person(tx, now=now, cipher=b"receiver")
-                place = {"provider": provider, "app": app, "token": f"{provider}{app}-{receiver}-{number}"}
-                await add_device(tx, uid=receiver, now=now - 1, **place)
+                for device in range(devices):
+                    token = f"{provider}{app}-{receiver}-{number + device}"
+                    await add_device(tx, uid=receiver, now=now - 1, provider=provider, app=app, token=token)
                 for count in range(each):
                     both = {"sender": sender, "receiver": receiver}
                     made = await tx.execute(

@@ -14,13 +14,17 @@ from typing import Any
 
 from sqlalchemy import Select, bindparam, delete, exists, insert, literal, null, select, union_all, update
 
-from models.db.database import InList, Reader, Row, Statement, Transaction, Value, as_list
+from models.db.database import InList, Reader, Statement, Transaction, Value, as_list
 from models.db.schema import deliveries, devices, messages, outbox, users
 from models.user import UserId
 
 REASON_CHARACTERS = 255
-CLAIMED_PER_DEVICE = 20  # of a claim that could be larger; the rest of the device's rows is due again after this:
+CLAIMED_PER_PERSON = 20
+"""The most rows of one person, who has up to 20 devices, in a claim that others have rows for too."""
+
 HELD_BACK_MS = 1000
+"""The rest of their rows is due again after this, behind whatever is due by then."""
+
 LEASE_BYTES = 7
 
 LaneKey = tuple[str, str]
@@ -112,6 +116,7 @@ _DUE = Statement(
     .limit(bindparam("at_most"))
     .with_for_update(skip_locked=True)
 )
+_OWNERS = Statement(select(devices.c.device_id, devices.c.uid).where(InList(devices.c.device_id, bindparam("ids"))))
 _LEASE = Statement(
     update(outbox)
     .where(_THESE, _IS_DUE, outbox.c.next_at <= bindparam("now"))
@@ -259,12 +264,15 @@ async def list_due_lanes(reader: Reader, statement: Statement, *, now: int) -> s
 async def claim(tx: Transaction, *, lane: LaneKey, now: int, lease: str, lease_until: int, limit: int) -> list[Claimed]:
     """Lease up to `limit` due rows of one lane, longest due first. `lease` is a name that no claim has had before.
 
-    Where more are due than that, no device gets more than a share: what it has beyond that comes a second later,
+    Where more are due than that, no person gets more than a share: what they have beyond that comes a second later,
     behind whatever is due by then, so that one with ten thousand rows does not keep the others waiting.
     """
     provider, app = lane
     due = await tx.read(_DUE, of_provider=provider, of_app=app, now=now, at_most=limit)
-    chosen, held_back = _share(due) if len(due) == limit else ([row[0] for row in due], [])
+    chosen, held_back = [row[0] for row in due], list[int]()
+    if len(due) == limit:
+        owners: dict[int, int] = dict(await tx.read(_OWNERS, ids=as_list({row[1] for row in due})))
+        chosen, held_back = _share([(outbox_id, owners[device_id]) for outbox_id, device_id in due])
     if held_back:
         await tx.execute(_HOLD_BACK, ids=as_list(held_back), now=now, until=now + HELD_BACK_MS)
     ids = as_list(chosen)
@@ -297,14 +305,14 @@ async def free(tx: Transaction, *, outbox_ids: Collection[int], lease: str, now:
     return (await tx.execute(_FREE, ids=as_list(outbox_ids), held=lease, now=now)).count
 
 
-def _share(due: Sequence[Row]) -> tuple[list[int], list[int]]:
-    """The rows of a full claim that are taken, and those of a device that has too many of them."""
+def _share(due: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
+    """Which rows of a full claim are taken and which held back, for people who have too many; given with their uids."""
     taken: Counter[int] = Counter()
     chosen: list[int] = []
     held_back: list[int] = []
-    for outbox_id, device_id in due:
-        taken[device_id] += 1
-        (chosen if taken[device_id] <= CLAIMED_PER_DEVICE else held_back).append(outbox_id)
+    for outbox_id, uid in due:
+        taken[uid] += 1
+        (chosen if taken[uid] <= CLAIMED_PER_PERSON else held_back).append(outbox_id)
     return chosen, held_back
 
 
