@@ -7,7 +7,7 @@ import pytest
 from tornado.iostream import StreamClosedError
 
 from tests.process.hostile_wire import CLOSE, chunked, request
-from tests.transport.world import PIECE, PIECES, Client, serving, until
+from tests.transport.world import PIECE, PIECES, Client, serving, turns, until
 from transport.connection import READ_AHEAD_BYTES
 from transport.limits import Limits
 
@@ -74,7 +74,7 @@ async def test_a_reply_in_pieces_is_written_no_faster_than_the_client_takes_it()
         (connection,) = world.server._connections
         await until(lambda: connection.unsent() > 0)
         written = world.log.pieces
-        await asyncio.sleep(0.05)
+        await turns()
         assert world.log.pieces == written
         assert connection.unsent() <= len(PIECE) + 100
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
@@ -94,7 +94,7 @@ async def test_what_is_written_to_a_broken_connection_is_not_taken() -> None:
         assert exchange
         connection.hold_reading(held=True)  # so that the reset is not read before
         client.reset()
-        await asyncio.sleep(0.05)
+        await turns()
         for _ in range(2):
             connection.send(PIECE)
         taken = exchange.taken()
@@ -118,7 +118,7 @@ async def test_the_next_request_waits_until_the_last_reply_has_been_taken() -> N
         client.send(request("GET", "/big") * 50)
         await until(lambda: any(each.unsent() for each in world.server._connections))
         (connection,) = world.server._connections
-        await asyncio.sleep(0.05)
+        await turns()
         assert connection.served == 1
         client.reset()
         await until(lambda: not world.server._connections)

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who gets a connection: in turns, within bounds, and in whose stead."""
 
-import asyncio
 import resource
 import socket
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from tornado.web import Application
 
 from models.shared_counters import SharedCounter
 from tests.process.hostile_wire import request
-from tests.transport.world import serving, until
+from tests.transport.world import serving, turns, until
 from transport.limits import Limits
 from transport.server import Server
 
@@ -129,7 +128,7 @@ async def test_a_descriptor_that_cannot_be_had_does_not_keep_the_event_loop_busy
     resource.setrlimit(resource.RLIMIT_NOFILE, (waiting.fileno() + 1, hard))
     try:
         server.listen([listening])
-        await asyncio.sleep(0.1)
+        await turns()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert len(calls) == 1

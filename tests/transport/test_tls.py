@@ -12,7 +12,7 @@ import pytest
 
 from tests.process.hostile_wire import CLOSE, request
 from tests.support.certificates import own_certificate
-from tests.transport.world import PIECE, World, serving, until
+from tests.transport.world import PIECE, World, serving, turns, until
 from transport.limits import Limits
 
 pytestmark = pytest.mark.gen_test(timeout=30)
@@ -62,7 +62,7 @@ async def test_a_body_is_read_no_faster_than_its_handler_takes_it(secured: Secur
         (connection,) = world.server._connections
         await until(lambda: connection._reading_paused)
         taken = world.log.pieces
-        await asyncio.sleep(0.05)
+        await turns()
         assert world.log.pieces == taken < 1_000_000
         world.log.go_on.set()
         assert (await client.rest()).endswith(b"done")
@@ -77,7 +77,7 @@ async def test_a_reply_in_pieces_is_written_no_faster_than_the_client_takes_it(s
         (connection,) = world.server._connections
         await until(lambda: connection.unsent() > 0)
         written = world.log.pieces
-        await asyncio.sleep(0.05)
+        await turns()
         assert world.log.pieces == written
         assert connection.unsent() <= len(PIECE) + 1000
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]

@@ -12,7 +12,7 @@ import pytest
 
 from models.errors import AppError
 from tests.process.hostile_wire import request
-from tests.transport.world import Base, Client, World, serving, until
+from tests.transport.world import Base, Client, World, serving, turns, until
 from transport.limits import Limits
 from transport.websocket import CLOSE_SECONDS, MAX_FRAGMENTS, WebSocketClosed, WebSocketHandler
 
@@ -319,7 +319,7 @@ async def test_a_client_that_takes_nothing_is_sent_no_more_and_its_pings_are_not
         await until(lambda: connection.unsent() > 0)
         said = world.log.pieces
         socket.send(frame(PING, b"p" * 125) * 20_000)
-        await asyncio.sleep(0.05)
+        await turns()
         assert world.log.pieces == said
         assert connection.unsent() < 2_000_000
         socket.client.reset()

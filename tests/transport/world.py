@@ -15,6 +15,7 @@ from tornado.web import Application, RequestHandler, stream_request_body
 
 from handlers.errors import whole_reply
 from tests.process.hostile_wire import Answer, answers
+from tests.support import PATIENCE
 from transport.exchange import Exchange
 from transport.limits import Limits
 from transport.server import Server
@@ -188,7 +189,7 @@ class Client:
         return Answer(answer.status, answer.headers, body)
 
     async def rest(self) -> bytes:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             try:
                 return await self.reader.read()
             finally:
@@ -205,9 +206,15 @@ class Client:
 
 async def until(condition: Any) -> None:
     """Return when it holds. Raises TimeoutError."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - what others do is looked at from outside
             await asyncio.sleep(0.001)
+
+
+async def turns(count: int = 500) -> None:
+    """Let everybody do what they can do now: what has not happened after so many turns of the loop waits for more."""
+    for _ in range(count):
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager
