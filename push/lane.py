@@ -47,7 +47,7 @@ class Attempt:
 class Lane:
     """A provider with its breaker and its pace: `calls_at_once`, and the rest of a claim behind them.
 
-    `lease_ms` is how long the claim of a row holds. `clock` is in milliseconds.
+    `lease_ms` is how long the claim of a row holds. `clock` is in milliseconds, `monotonic` in seconds.
     """
 
     def __init__(
@@ -60,6 +60,7 @@ class Lane:
         claim_limit: int,
         lease_ms: int,
         clock: Callable[[], int],
+        monotonic: Callable[[], float],
     ) -> None:
         size = provider.batch_size
         self.key = key
@@ -75,12 +76,14 @@ class Lane:
         self._longest_wait_ms = lease_ms // 4
         self._send_seconds = lease_ms / 2 / 1000
         self._clock = clock
-        self._paused_until = 0
+        self._monotonic = monotonic
+        # By a clock that nobody can set: what a provider asks for is a length of time.
+        self._paused_until = 0.0
         metrics.push_provider(*key)
 
     def room(self, now: int) -> int:
         """How many rows may be claimed now: full batches, a single one to probe a provider that was down, or none."""
-        if self._is_paused(now) or self.breaker.refuses(now):
+        if self._is_paused or self.breaker.refuses(now):
             return 0
         if self.breaker.state is not BreakerState.CLOSED:
             return 0 if self._reserved else 1
@@ -112,11 +115,11 @@ class Lane:
 
     def _permits(self, now: int) -> bool:
         """Whether a call may go out. A yes under an open breaker makes that call the probe."""
-        return not self._is_paused(now) and self.breaker.permits(now)
+        return not self._is_paused and self.breaker.permits(now)
 
-    def _is_paused(self, now: int) -> bool:
-        # A pause that ends later than the longest one can was set before the clock was turned back.
-        return 0 < self._paused_until - now <= LONGEST_PAUSE_SECONDS * 1000
+    @property
+    def _is_paused(self) -> bool:
+        return self._monotonic() < self._paused_until
 
     async def _try(self, rows: Sequence[Claimed], began: int, *, probing: bool) -> list[Verdict]:
         """Send what can be built; every row's verdict, in order."""
@@ -180,8 +183,7 @@ class Lane:
             log.warning(CHANGES[self.breaker.state], extra=self._named)
         seconds = min(max(map(_pause, answers), default=0.0), LONGEST_PAUSE_SECONDS)
         if seconds > 0:
-            until = now + int(1000 * seconds)
-            self._paused_until = max(self._paused_until, until) if self._is_paused(now) else until
+            self._paused_until = max(self._paused_until, self._monotonic() + seconds)
             log.warning("a push provider asks for a pause", extra={**self._named, "seconds": seconds})
 
     @property

@@ -10,6 +10,7 @@ the database.
 import asyncio
 import logging
 import secrets
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 
@@ -18,6 +19,7 @@ from models.db.database import Database, DatabaseError
 from models.db.tables import heartbeats, outbox, outbox_summary
 from models.db.tables.outbox import Claimed, LaneKey, State
 from models.db.tables.outbox_summary import Overdue
+from models.ids import MAX_ID
 from push import backoff, settlement
 from push.base import Provider
 from push.breaker import PROBE_MS, BreakerState
@@ -38,6 +40,12 @@ OVERDUE_SECONDS = 10 * MINUTE_MS / 1000
 DEAD_LOOK_SECONDS = 1.0
 """How often the relay looks whether a process has died: its pushes wait for that at most."""
 
+CLOCK_STEP_MS = 2000
+"""A clock that goes back by less than this is being kept right: no push waits noticeably longer for it."""
+
+LONGEST_WAIT_MS = int(1000 * (backoff.LONGEST_SECONDS + backoff.LONGEST_ASKED_SECONDS))
+"""No row is due further ahead, unless it was put off before the clock was turned back."""
+
 ROWS_PER_UNIT = 200
 """The most rows that one transaction ends or puts off: a longer one would hold up everybody else's writes."""
 
@@ -50,7 +58,7 @@ class Relay:
     `providers` goes by a device's provider and app. `phone_hash_of` decrypts a sender's phone. `lease_seconds` must
     outlast a delivery: the lane puts back what waited for a quarter of it, and cuts a call off after half of it.
     `server_id`, 16 characters, is what this process is called in `servers`, by which others know that it has died.
-    `calls_at_once` stands in for each provider's own. `clock` is in milliseconds.
+    `calls_at_once` stands in for each provider's own. `clock` is in milliseconds, `monotonic` in seconds.
     """
 
     def __init__(
@@ -61,6 +69,7 @@ class Relay:
         *,
         server_id: str | None = None,
         clock: Callable[[], int] = now_ms,
+        monotonic: Callable[[], float] = time.monotonic,
         lease_seconds: float = 60,
         claim_limit: int = 200,
         calls_at_once: int | None = None,
@@ -75,7 +84,9 @@ class Relay:
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._running: asyncio.Task[None] | None = None
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._deliveries: set[asyncio.Task[None]] = set()
+        self._under_way: set[int] = set()
+        self._last_now = 0
         self._lanes = [
             Lane(
                 key,
@@ -85,6 +96,7 @@ class Relay:
                 claim_limit=claim_limit,
                 lease_ms=self._lease_ms,
                 clock=clock,
+                monotonic=monotonic,
             )
             for key, provider in providers.items()
         ]
@@ -108,6 +120,7 @@ class Relay:
         beside = [
             asyncio.create_task(_repeat(self.free_dead_leases, DEAD_LOOK_SECONDS)),
             asyncio.create_task(_repeat(self.give_up_overdue, OVERDUE_SECONDS)),
+            asyncio.create_task(_repeat(self.bring_forward_stranded, OVERDUE_SECONDS)),
         ]
         try:
             await self._claim_until_stopped()
@@ -144,7 +157,7 @@ class Relay:
         self._woken.set()
         if self._running is not None:
             await asyncio.wait([self._running], timeout=within)
-        left = list(self._under_way)
+        left = list(self._deliveries)
         for delivery in left:
             delivery.cancel()
         await asyncio.gather(*left, return_exceptions=True)
@@ -190,12 +203,38 @@ class Relay:
                 freed += await self._db.write(partial(outbox.free, outbox_ids=ids, lease=lease, now=now))
         return freed
 
+    async def bring_forward_stranded(self) -> None:
+        """Make rows due that are further ahead than any is put off: the clock was turned back meanwhile."""
+        now = self._clock()
+        # Back by how much, nobody knows: by the whole time since the epoch, which makes them due now.
+        await self._bring_forward(now, after=now + LONGEST_WAIT_MS, step=now)
+
+    async def _follow_clock(self, now: int) -> None:
+        """Where the clock was turned back since the last call, let pushes come within their back-off all the same."""
+        step = self._last_now - now
+        if step > CLOCK_STEP_MS:
+            log.warning("the clock was turned back", extra={"seconds": step // 1000})
+            await self._bring_forward(now, after=now, step=step)
+        self._last_now = now
+
+    async def _bring_forward(self, now: int, *, after: int, step: int) -> None:
+        for lane in self._lanes:
+            last = after, MAX_ID
+            while found := await outbox.list_ahead(self._db, lane=lane.key, after=last, limit=ROWS_PER_UNIT):
+                last = found[-1]
+                ids = [outbox_id for _, outbox_id in found]
+                unit = partial(
+                    outbox.bring_forward, outbox_ids=ids, step=step, now=now, lease_until=now + self._lease_ms
+                )
+                await self._db.write(unit)
+
     async def _finish_deliveries(self) -> None:
-        await asyncio.gather(*self._under_way, return_exceptions=True)
+        await asyncio.gather(*self._deliveries, return_exceptions=True)
 
     async def _claim_due(self) -> int:
         """Claim for every lane that has both room and due rows; the number of rows claimed."""
         now = self._clock()
+        await self._follow_clock(now)
         ready = {number: room for number, lane in enumerate(self._lanes) if (room := lane.room(now))}
         if self._due is None or not ready:
             return 0
@@ -211,9 +250,16 @@ class Relay:
     async def _claim(self, lane: Lane, limit: int, now: int) -> int:
         """Lease rows of one lane and start to deliver them; rows that are not to be sent any more end here."""
         lease, until = outbox.new_lease(self._server_id), now + self._lease_ms
-        rows = await self._db.write(
-            partial(outbox.claim, lane=lane.key, now=now, lease=lease, lease_until=until, limit=limit)
+        unit = partial(
+            outbox.claim,
+            lane=lane.key,
+            now=now,
+            lease=lease,
+            lease_until=until,
+            limit=limit,
+            under_way=self._under_way,
         )
+        rows = await self._db.write(unit)
         ended = {row.outbox_id: verdict for row in rows if (verdict := settlement.end_unsent(row, now))}
         for batch in lane.batches([row for row in rows if row.outbox_id not in ended]):
             self._start(lane, batch, lease, now)
@@ -223,16 +269,19 @@ class Relay:
 
     def _start(self, lane: Lane, rows: Sequence[Claimed], lease: str, claimed_at: int) -> None:
         """Deliver rows beside everything else. They take the lane's room from now on, until they are settled."""
+        ids = {row.outbox_id for row in rows}
 
         def ended(delivery: asyncio.Task[None]) -> None:
-            self._under_way.discard(delivery)
+            self._deliveries.discard(delivery)
+            self._under_way -= ids
             lane.release(len(rows))
             if lane.room(self._clock()):
                 self.wake()
 
         lane.reserve(len(rows))
         delivery = asyncio.create_task(self._deliver(lane, rows, lease, claimed_at))
-        self._under_way.add(delivery)
+        self._under_way |= ids
+        self._deliveries.add(delivery)
         delivery.add_done_callback(ended)
 
     async def _deliver(self, lane: Lane, rows: Sequence[Claimed], lease: str, claimed_at: int) -> None:

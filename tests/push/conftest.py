@@ -150,7 +150,7 @@ class World:
 
     def relay(self, *others: ScriptedProvider, **options: Any) -> Relay:
         providers = {(provider.name, provider.app): provider for provider in (self.provider, *others)}
-        return Relay(self.db, providers, _phone_hash_of, clock=self.clock, **options)
+        return Relay(self.db, providers, _phone_hash_of, clock=self.clock, monotonic=self.clock.seconds, **options)
 
 
 def _phone_hash_of(cipher: bytes) -> str:

@@ -165,7 +165,9 @@ async def test_database_that_fails_does_not_end_the_relay(world: World, monkeypa
 
     world.provider.before = tell
     database = FailingDatabase(world, 3)
-    relay = Relay(database, {("log", ""): world.provider}, bytes.decode, clock=world.clock)
+    relay = Relay(
+        database, {("log", ""): world.provider}, bytes.decode, clock=world.clock, monotonic=world.clock.seconds
+    )
     running = asyncio.create_task(relay.run())
     async with asyncio.timeout(PATIENCE):
         await sent.wait()

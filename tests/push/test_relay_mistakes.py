@@ -40,7 +40,7 @@ async def relay(world: World, vendor: Running) -> AsyncIterator[Relay]:
     )
     http = HttpClient(connect_seconds=2, answer_seconds=2)
     provider = GetuiProvider(credentials, http, clock=vendor.state.clock.now)
-    yield Relay(world.db, {GETUI: provider}, bytes.decode, clock=world.clock)
+    yield Relay(world.db, {GETUI: provider}, bytes.decode, clock=world.clock, monotonic=world.clock.seconds)
     await provider.close()
 
 

@@ -30,7 +30,9 @@ async def vendor(anyio_backend: str) -> AsyncIterator[Running]:
 async def relay(world: World, vendor: Running) -> AsyncIterator[Relay]:
     account = read_service_account(vendor.state.keys.service_account(vendor.state.token_url), base_url=vendor.url)
     provider = FcmProvider(account, HttpClient(), clock=vendor.state.clock.now)
-    yield Relay(world.db, {FCM: provider}, bytes.decode, clock=world.clock, calls_at_once=1)
+    yield Relay(
+        world.db, {FCM: provider}, bytes.decode, clock=world.clock, monotonic=world.clock.seconds, calls_at_once=1
+    )
     await provider.close()
 
 

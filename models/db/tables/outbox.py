@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, bindparam, delete, exists, insert, literal, null, select, union_all, update
+from sqlalchemy import Select, bindparam, case, delete, exists, insert, literal, null, or_, select, union_all, update
 
 from models.db.database import InList, Reader, Statement, Transaction, Value, as_list
 from models.db.schema import deliveries, devices, messages, outbox, users
@@ -204,6 +204,34 @@ _LEASED = Statement(
     bulk=True,
 )
 _FREE = Statement(update(outbox).where(_THESE, _IS_DUE, _HOLDS_LEASE).values(next_at=bindparam("now"), lease=null()))
+_AHEAD = Statement(
+    select(outbox.c.outbox_id, outbox.c.next_at)
+    .where(
+        _IS_DUE,
+        outbox.c.provider == bindparam("of_provider"),
+        outbox.c.app == bindparam("of_app"),
+        outbox.c.next_at >= bindparam("after"),
+        or_(outbox.c.next_at > bindparam("after"), outbox.c.outbox_id > bindparam("after_row")),
+    )
+    .order_by(outbox.c.next_at, outbox.c.outbox_id)
+    .limit(bindparam("at_most")),
+    bulk=True,
+)
+_NOW = bindparam("now", type_=outbox.c.next_at.type)
+_SOONER = outbox.c.next_at - bindparam("step", type_=outbox.c.next_at.type)
+_BRING_FORWARD = Statement(
+    update(outbox)
+    .where(_THESE, _IS_DUE, outbox.c.lease.is_(null()), outbox.c.next_at > bindparam("now"))
+    .values(next_at=case((_SOONER > _NOW, _SOONER), else_=_NOW))
+)
+_SHORTEN = Statement(
+    update(outbox)
+    .where(_THESE, _IS_DUE, outbox.c.lease.is_not(null()), outbox.c.next_at > bindparam("until"))
+    .values(next_at=bindparam("until"))
+)
+_PROLONG = Statement(
+    update(outbox).where(_THESE, _IS_DUE, outbox.c.lease.is_not(null())).values(next_at=bindparam("until"))
+)
 _SETTLED_BEFORE = Statement(
     select(outbox.c.outbox_id)
     .where(outbox.c.settled_at < bindparam("before"))
@@ -261,16 +289,31 @@ async def list_due_lanes(reader: Reader, statement: Statement, *, now: int) -> s
     return {int(number) for (number,) in await reader.read(statement, now=now)}
 
 
-async def claim(tx: Transaction, *, lane: LaneKey, now: int, lease: str, lease_until: int, limit: int) -> list[Claimed]:
+async def claim(
+    tx: Transaction,
+    *,
+    lane: LaneKey,
+    now: int,
+    lease: str,
+    lease_until: int,
+    limit: int,
+    under_way: Collection[int] = (),
+) -> list[Claimed]:
     """Lease up to `limit` due rows of one lane, longest due first. `lease` is a name that no claim has had before.
 
+    Those that this process has `under_way` are due because the clock went forward: their lease is prolonged.
     Where more are due than that, no person gets more than a share: what they have beyond that comes a second later,
     behind whatever is due by then, so that one with ten thousand rows does not keep the others waiting.
     """
     provider, app = lane
     due = await tx.read(_DUE, of_provider=provider, of_app=app, now=now, at_most=limit)
+    is_full = len(due) == limit
+    sent_now = [row[0] for row in due if row[0] in under_way]
+    if sent_now:
+        await tx.execute(_PROLONG, ids=as_list(sent_now), until=lease_until)
+        due = [row for row in due if row[0] not in under_way]
     chosen, held_back = [row[0] for row in due], list[int]()
-    if len(due) == limit:
+    if is_full:
         owners: dict[int, int] = dict(await tx.read(_OWNERS, ids=as_list({row[1] for row in due})))
         chosen, held_back = _share([(outbox_id, owners[device_id]) for outbox_id, device_id in due])
     if held_back:
@@ -298,6 +341,20 @@ async def list_leases(reader: Reader, *, lane: LaneKey, now: int) -> dict[str, l
     for outbox_id, lease in await reader.read(_LEASED, of_provider=provider, of_app=app, now=now):
         found[lease].append(outbox_id)
     return found
+
+
+async def list_ahead(reader: Reader, *, lane: LaneKey, after: tuple[int, int], limit: int) -> list[tuple[int, int]]:
+    """Rows of one lane that are due later, in order: when, and which. `after` is the last of those before them."""
+    (next_at, row), (provider, app) = after, lane
+    params: dict[str, Value] = {"of_provider": provider, "of_app": app, "after": next_at, "after_row": row}
+    return [(at, outbox_id) for outbox_id, at in await reader.read(_AHEAD, **params, at_most=limit)]
+
+
+async def bring_forward(tx: Transaction, *, outbox_ids: Collection[int], step: int, now: int, lease_until: int) -> None:
+    """After the clock was turned back by `step`: rows wait no longer than they were to, and no lease runs longer."""
+    ids = as_list(outbox_ids)
+    await tx.execute(_BRING_FORWARD, ids=ids, step=step, now=now)
+    await tx.execute(_SHORTEN, ids=ids, until=lease_until)
 
 
 async def free(tx: Transaction, *, outbox_ids: Collection[int], lease: str, now: int) -> int:
