@@ -143,7 +143,7 @@ def wire(config: Config, parts: Parts) -> Services:
         limits=limits,
         discovery=discovery,
         people=People(db=db, clock=now_ms),
-        reports=Reports(db=db, clock=now_ms),
+        reports=Reports(db=db, store=store, limits=limits, policy=send_policy(config), clock=now_ms),
         groups=groups,
         sending=Sending(
             db=db,

@@ -1,15 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """Friends, blocks, reports and discovery: section 7 of the HTTP contract, but for groups."""
 
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
 from handlers import paging
 from handlers.base import BaseHandler
+from handlers.receiving import ReceivingHandler
 from models.errors import InvalidField, NotFound
 from models.ids import parse_id, read_id
 from models.paging import Page
 from models.user import FriendState
+from services.reports import SentPicture
+from storage.disk import DiskWriter
+
+REPORT_FIELDS = frozenset({"uid", "message_id", "reason"})
 
 
 class ListsPeople(BaseHandler):
@@ -76,11 +82,56 @@ class BlockHandler(BaseHandler):
         self.reply(204)
 
 
-class ReportsHandler(BaseHandler):
-    """POST /v1/reports."""
+class ReportsHandler(ReceivingHandler):
+    """POST /v1/reports, as JSON, or as a form with the picture."""
+
+    writer: DiskWriter | None = None
+
+    async def admit(self) -> None:
+        await super().admit()
+        if self._is_form:
+            self.services.reports.charge_bytes(self.uid, self.content_length or 0)
+            self.reservation = self.services.reports.reserve(self.content_length or 0)
+            self.writer = await self.services.reports.create(self.reservation)
+            self.start_upload(self.boundary(), self.writer, REPORT_FIELDS)
+
+    def check_length(self) -> None:
+        if self._is_form:
+            self.check_form_bytes(self.content_length or 0)
+        else:
+            super().check_length()
+
+    async def take(self, chunk: bytes) -> None:
+        if self.upload is None:
+            await super().take(chunk)
+        else:
+            self.check_form_bytes(self.body_bytes)
+            await self.upload.feed(chunk)
 
     async def post(self) -> None:
-        self.reply(201, {"report_id": await self.services.reports.report(self.uid, self.fields())})
+        report_id = await (self._report_by_form() if self._is_form else self._report(self.fields()))
+        self.reply(201, {"report_id": report_id})
+
+    async def _report_by_form(self) -> int:
+        upload, reservation = self.take_over()
+        assert self.writer
+        try:
+            rest = await upload.end()
+            if self.content_length is None:
+                self.services.reports.charge_bytes(self.uid, upload.image_bytes)
+            picture = SentPicture(self.writer, rest, upload.header, upload.image_bytes) if upload.has_image else None
+            return await self._report(upload.fields, picture)
+        finally:
+            await upload.abort()
+            if reservation:
+                reservation.release()
+
+    async def _report(self, fields: Mapping[str, Any], picture: SentPicture | None = None) -> int:
+        return await self.services.reports.report(self.uid, fields, picture)
+
+    @property
+    def _is_form(self) -> bool:
+        return self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower() == "multipart/form-data"
 
 
 class DiscoverHandler(BaseHandler):

@@ -1,42 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """POST /v1/images: an image on its way in. The parsing is in `handlers.uploads`, the use case in `services.sending`."""
 
-import asyncio
-from asyncio import Task, TimerHandle
-
-from multipart import parse_options_header
-
-from handlers.base import BaseHandler
-from handlers.uploads import FORM_OVERHEAD_BYTES, HashOnly, Upload
-from models.errors import AppError, ImageTooLarge, MalformedRequest, Unauthenticated, Unavailable, UnsupportedType
+from handlers.receiving import ReceivingHandler
+from handlers.uploads import IMAGE_FIELDS, HashOnly, Upload
+from models.errors import AppError, Unauthenticated, Unavailable
 from services.authentication import Caller
 from services.sending import SentImage, read_content
-from storage.disk import DiskWriter, Reservation
-
-LONGEST_UPLOAD_SECONDS = 900
-"""The largest image at the slowest rate that is allowed; retention keeps temporary files four times as long."""
-
-_ending: set[Task[None]] = set()
+from storage.disk import DiskWriter
 
 
-class SendImageHandler(BaseHandler):
+class SendImageHandler(ReceivingHandler):
     """Refuses as early as it can: by length before anything, by rate, disk and credential before the body."""
 
     confirmed_by_service = ("POST",)
-    upload: Upload | None = None
     writer: DiskWriter | None = None
-    reservation: Reservation | None = None
     key: str | None = None
     repeats = False
     refusal_unless_repeat: AppError | None = None
     unknown_bytes = 0
-    watch: TimerHandle | None = None
-    watched_bytes = 0
 
     async def admit(self) -> None:
         self.check_request()
         self.key = self.idempotency_key()
-        boundary = self._boundary()
+        boundary = self.boundary()
         if "Authorization" in self.request.headers:
             self.caller = await self.authenticate()
             await self._meet_caller()
@@ -51,36 +37,15 @@ class SendImageHandler(BaseHandler):
         await self._start_upload(boundary)
 
     def check_length(self) -> None:
-        self._check_form_bytes(self.content_length or 0)
-
-    def _check_form_bytes(self, count: int) -> None:
-        most = self.services.settings.images_max_bytes
-        if count > most + FORM_OVERHEAD_BYTES:
-            raise ImageTooLarge(f"An image has at most {most} bytes.")
-
-    def _boundary(self) -> str:
-        kind, options = parse_options_header(self.request.headers.get("Content-Type", ""))
-        if kind != "multipart/form-data":
-            raise UnsupportedType("Send multipart/form-data.")
-        if not options.get("boundary"):
-            raise MalformedRequest("The form names no boundary.")
-        return str(options["boundary"])
+        self.check_form_bytes(self.content_length or 0)
 
     async def _admit_new(self) -> None:
         await self.check_rate()
         self.reservation = self.services.sending.reserve(self.content_length or 0)
 
     async def _start_upload(self, boundary: str) -> None:
-        settings = self.services.settings
         self.writer = await self.services.sending.create(self.reservation) if self.reservation else None
-        self.upload = Upload(
-            boundary,
-            sink=self.writer or HashOnly(),
-            images_max_bytes=settings.images_max_bytes,
-            budget=self.services.buffers,
-        )
-        self.connection.set_body_timeout(LONGEST_UPLOAD_SECONDS)
-        self._watch_rate()
+        self.start_upload(boundary, self.writer or HashOnly(), IMAGE_FIELDS)
 
     async def _meet_caller(self) -> None:
         """The caller is known now: give the bytes before them free, and see whether this is a repeat."""
@@ -92,7 +57,7 @@ class SendImageHandler(BaseHandler):
     async def take(self, chunk: bytes) -> None:
         upload = self.upload
         assert upload
-        self._check_form_bytes(self.body_bytes)
+        self.check_form_bytes(self.body_bytes)
         if self.caller is None:
             self._count_unknown_bytes(len(chunk))
         await upload.feed(chunk)
@@ -104,11 +69,7 @@ class SendImageHandler(BaseHandler):
         await self._meet_caller()
 
     async def post(self) -> None:
-        self._stop_watch()
-        # From here on the upload ends with the use case, not with the connection: a commit is not to be cut.
-        upload, reservation = self.upload, self.reservation
-        self.upload = self.reservation = None
-        assert upload
+        upload, reservation = self.take_over()  # a commit is not to be cut
         try:
             rest = await upload.end()
             if self.caller is None:
@@ -141,16 +102,8 @@ class SendImageHandler(BaseHandler):
         return await sending.finish_image(caller, draft, self.writer, rest, self.key, address=self.address)
 
     def release(self) -> None:
-        self._stop_watch()
         self._forget_unknown_bytes()
-        if self.reservation is not None:
-            self.reservation.release()
-            self.reservation = None
-        if self.upload is not None:
-            ending = asyncio.ensure_future(self.upload.abort())
-            self.upload = None
-            _ending.add(ending)
-            ending.add_done_callback(_ending.discard)
+        super().release()
 
     def _count_unknown_bytes(self, count: int) -> None:
         if not self.services.unknown_callers.take(count):
@@ -160,21 +113,3 @@ class SendImageHandler(BaseHandler):
     def _forget_unknown_bytes(self) -> None:
         self.services.unknown_callers.add(-self.unknown_bytes)
         self.unknown_bytes = 0
-
-    def _watch_rate(self) -> None:
-        """Cut an upload that crawls: it holds room on the disk that others need."""
-        loop = asyncio.get_running_loop()
-        self.watched_bytes = self.body_bytes
-        self.watch = loop.call_later(self.services.settings.body_timeout_seconds, self._check_rate_of_bytes)
-
-    def _check_rate_of_bytes(self) -> None:
-        least = self.services.settings.min_bytes_per_second * self.services.settings.body_timeout_seconds
-        if self.body_bytes - self.watched_bytes < least:
-            self.connection.close()
-        else:
-            self._watch_rate()
-
-    def _stop_watch(self) -> None:
-        if self.watch is not None:
-            self.watch.cancel()
-            self.watch = None

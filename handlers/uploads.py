@@ -8,6 +8,7 @@ Nothing about accounts or rules here.
 
 import asyncio
 import hashlib
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -18,14 +19,11 @@ from models.shared_counters import SharedCounter
 from services.fields import check, unknown
 
 IMAGE_FIELD = "img_file"
-FIELDS = frozenset(
-    {
-        *("phone_hash", "ukey", "receiver_uid", "receiver_phone", "group_id", "ttl_seconds", "caption", "filetype"),
-        *(IMAGE_FIELD, DEFAULT_CHARSET),
-    }
+IMAGE_FIELDS = frozenset(
+    {"phone_hash", "ukey", "receiver_uid", "receiver_phone", "group_id", "ttl_seconds", "caption", "filetype"}
 )
-MAX_FIELD_BYTES = 4096
-"""A caption of 500 characters is the longest field, up to 2,000 bytes."""
+MAX_FIELD_BYTES = 8192
+"""The reason of a report is the longest field: 2,000 characters, up to 8,000 bytes."""
 MAX_SEGMENTS = 16
 """Parts of a form: an image, and the fields that the operation knows."""
 BATCH_BYTES = 128 * 1024
@@ -104,11 +102,17 @@ class BufferBudget:
 
 
 class Upload:
-    """One multipart/form-data body on its way. `feed` each chunk, then `end`; `abort` at any time."""
+    """One multipart/form-data body on its way: an image and these `fields`.
 
-    def __init__(self, boundary: str, *, sink: ImageSink, images_max_bytes: int, budget: BufferBudget) -> None:
+    `feed` each chunk, then `end`; `abort` at any time.
+    """
+
+    def __init__(
+        self, boundary: str, *, sink: ImageSink, fields: Collection[str], images_max_bytes: int, budget: BufferBudget
+    ) -> None:
         self._form = FormReader(boundary, max_parts=MAX_SEGMENTS)
         self.sink = sink
+        self._known = {*fields, IMAGE_FIELD, DEFAULT_CHARSET}
         self.fields: dict[str, str] = {}
         self.header = HeaderReader()
         self.image_bytes = 0
@@ -119,6 +123,11 @@ class Upload:
         self._part: Part | None = None
         self._seen: set[str] = set()
         self._value = bytearray()
+
+    @property
+    def has_image(self) -> bool:
+        """Whether the part with the image has begun, be it empty."""
+        return IMAGE_FIELD in self._seen
 
     async def feed(self, chunk: bytes) -> None:
         """Take a piece of the body. What follows the form's last boundary is ignored (RFC 2046, 5.1.1).
@@ -147,7 +156,7 @@ class Upload:
         await self.sink.abort()
 
     def _start(self, part: Part) -> None:
-        check(unknown([part.name], FIELDS))
+        check(unknown([part.name], self._known))
         if part.name in self._seen:
             raise InvalidField(fields=[(part.name, "given more than once")])
         self._seen.add(part.name)

@@ -9,10 +9,13 @@ import click
 
 from config.load import Config
 from models.clock import now_ms
+from models.db.tables.report_pictures import ReportPicture
 from models.db.tables.reports import Report
 from models.ids import MAX_ID
-from ops.opening import as_json, explained, of_a_server, opened_database, print_json, settings, when
-from services.reports import MAX_NOTE_CHARACTERS, list_reports, resolve_report
+from ops.opening import CannotRun, as_json, explained, of_a_server, opened_database, print_json, settings, when
+from services.maintenance.manifest import copy_file
+from services.reports import MAX_NOTE_CHARACTERS, ShownReport, list_reports, resolve_report, show_report
+from storage.keys import path_of
 
 
 @click.group()
@@ -46,10 +49,36 @@ def list_(
 @reports.command()
 @click.argument("report_id", metavar="REPORT_ID", type=click.IntRange(1, MAX_ID))
 @of_a_server
+@click.option("--picture", type=click.Path(path_type=Path), metavar="FILE", help="Write the picture to this new file.")
+@as_json
+def show(file: Path | None, data_dir: Path | None, *, report_id: int, picture: Path | None, as_json: bool) -> None:
+    """Print a report and what there is of its picture: the one that was sent along, or the reported image.
+
+    The picture is kept until the report is resolved. Exit status 0, or 2 when there is no such report, or no picture
+    to write.
+    """
+    config = settings(file, data_dir)
+    with explained():
+        shown = asyncio.run(_show(config, report_id, picture))
+    if as_json:
+        print_json({"report": asdict(shown.report), "picture": _facts(shown.picture)})
+        return
+    click.echo(_line(shown.report))
+    click.echo(f"picture: {_said(shown.picture)}")
+    if picture:
+        click.echo(f"written to {picture}")
+
+
+@reports.command()
+@click.argument("report_id", metavar="REPORT_ID", type=click.IntRange(1, MAX_ID))
+@of_a_server
 @click.option("--note", default="", help=f"What became of it, at most {MAX_NOTE_CHARACTERS} characters.")
 @as_json
 def resolve(file: Path | None, data_dir: Path | None, *, report_id: int, note: str, as_json: bool) -> None:
-    """Mark a report as dealt with. Exit status 0, also when it was already, or 2 when there is none."""
+    """Mark a report as dealt with; the server then removes its picture.
+
+    Exit status 0, also when it was already, or 2 when there is none.
+    """
     config = settings(file, data_dir)
     with explained():
         changed = asyncio.run(_resolve(config, report_id, note))
@@ -62,6 +91,28 @@ def resolve(file: Path | None, data_dir: Path | None, *, report_id: int, note: s
 async def _list(config: Config, *, only_open: bool, before: int, limit: int) -> list[Report]:
     async with opened_database(config) as db:
         return await list_reports(db, only_open=only_open, before=before, limit=limit)
+
+
+async def _show(config: Config, report_id: int, file: Path | None) -> ShownReport:
+    """The report; its picture goes into this new file. Raises CannotRun, NotFound, OSError."""
+    async with opened_database(config) as db:
+        shown = await show_report(db, report_id)
+    if file is not None:
+        if shown.picture is None:
+            raise CannotRun("there is no picture to this report")
+        source = config.images_directory / path_of(shown.picture.picture_key)
+        if not source.is_file():
+            raise CannotRun(f"its file is not in {config.images_directory}: is its disk mounted?")
+        copy_file(source, file)
+    return shown
+
+
+def _facts(picture: ReportPicture | None) -> dict[str, object] | None:
+    return {"filetype": picture.filetype, "size": picture.size, "sha256": picture.sha256.hex()} if picture else None
+
+
+def _said(picture: ReportPicture | None) -> str:
+    return f"{picture.filetype}, {picture.size} bytes" if picture else "none"
 
 
 async def _resolve(config: Config, report_id: int, note: str) -> bool:

@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reports: people tell the operator of others, the operator reads and resolves them. The reported are not told."""
 
+import secrets
+import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from models.db.database import Database, Transaction, write_retrying
-from models.db.tables import reports, users
+from models import rules
+from models.db.database import CommitUnknown, Database, Transaction, write_retrying
+from models.db.tables import report_pictures, reports, users
+from models.db.tables.report_pictures import ReportPicture
 from models.db.tables.reports import Report
-from models.errors import InvalidField, NotFound
+from models.errors import AppError, InvalidField, NotFound
 from models.ids import read_id
+from models.imagefile import HeaderReader
 from models.user import UserId
 from services.fields import check, unknown
+from services.limits import Limits
+from storage.disk import DiskStore, DiskWriter, Reservation
+from storage.keys import message_key
 
 MAX_REASON_CHARACTERS = 2000
 """A page of text."""
@@ -20,38 +28,108 @@ MAX_NOTE_CHARACTERS = 255
 ABOUT = ("uid", "message_id")
 
 
+@dataclass(frozen=True, slots=True)
+class SentPicture:
+    """A picture that a reporter sends along: its writer, what is still to be written, and what was read of it."""
+
+    writer: DiskWriter
+    rest: bytes
+    header: HeaderReader
+    size: int
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Reports:
     """What people report. `clock` gives milliseconds."""
 
     db: Database
+    store: DiskStore
+    limits: Limits
+    policy: rules.SendPolicy
     clock: Callable[[], int]
 
-    async def report(self, uid: UserId, fields: Mapping[str, Any]) -> int:
+    def charge_bytes(self, uid: UserId, size: int) -> None:
+        """Count the bytes of a picture against who sends it, as an image's. Raises RateLimited."""
+        self.limits.charge("image_bytes", uid, size)
+
+    def reserve(self, size: int) -> Reservation:
+        """Room on the disk for a picture on its way. Raises StorageFull."""
+        return self.store.reserve(size)
+
+    async def create(self, reservation: Reservation) -> DiskWriter:
+        """A place for the bytes of a picture on its way."""
+        return await self.store.create(reservation)
+
+    async def report(self, uid: UserId, fields: Mapping[str, Any], picture: SentPicture | None = None) -> int:
         """Report a person, or a message that the caller has received; the report's id.
 
-        Raises InvalidField, and NotFound for nobody and for a message that the caller has not received.
+        Its picture is the one sent along, or else the image of the message if its file is still there: a file of its
+        own, which stays until the report is resolved. Raises InvalidField, and NotFound for nobody and for a message
+        that the caller has not received; MissingImage, UnsupportedImage, ImageDimensions and StorageFull for the
+        picture.
         """
         about, thing, reason = _read_report(fields)
         if about == "uid" and thing == uid:
             raise InvalidField(fields=[("uid", "is your own")])
+        message_id = thing if about == "message_id" else None
+        kept = await self._keep(uid, message_id, picture)
 
         async def unit(tx: Transaction) -> int:
-            if about == "message_id":
-                reported = await _sender(tx, thing, uid)
+            if message_id is not None:
+                reported = await _sender(tx, message_id, uid)
             else:
                 await users.lock(tx, uid, thing)
                 reported = thing
-            return await reports.insert_report(
+            report_id = await reports.insert_report(
                 tx,
                 reporter_uid=uid,
                 reported_uid=reported,
-                message_id=thing if about == "message_id" else None,
+                message_id=message_id,
                 reason=reason,
                 now=self.clock(),
             )
+            if kept is not None:
+                await report_pictures.insert_picture(tx, replace(kept, report_id=report_id))
+            return report_id
 
-        return await write_retrying(self.db, unit)
+        try:
+            return await write_retrying(self.db, unit)
+        except CommitUnknown:
+            raise  # the row decides: without it the sweep removes the file
+        except AppError:
+            if kept is not None:
+                await self.store.remove(kept.picture_key)
+            raise
+
+    async def _keep(self, uid: UserId, message_id: int | None, picture: SentPicture | None) -> ReportPicture | None:
+        """The picture under a key of its own, durable when this returns; None where there is none."""
+        key = message_key(uid, message_id or 0, time.time_ns(), secrets.token_bytes(16))
+        if picture is not None:
+            filetype = rules.check_image(picture.size, picture.header, None, self.policy)
+            await picture.writer.commit(key, picture.rest)
+            return ReportPicture(0, key, filetype, picture.size, picture.writer.sha256)
+        if message_id is None:
+            return None
+        image = await reports.find_image(self.db, message_id=message_id, receiver_uid=uid)
+        if image is None or not await self.store.link(image.message_key, key):
+            return None
+        return ReportPicture(0, key, image.filetype, image.size, image.sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownReport:
+    """A report as an operator looks at it."""
+
+    report: Report
+    picture: ReportPicture | None
+
+
+async def show_report(db: Database, report_id: int) -> ShownReport:
+    """Raises NotFound."""
+    report = await reports.find(db, report_id)
+    if report is None:
+        raise NotFound("There is no such report.")
+    return ShownReport(report, await report_pictures.find(db, report_id))
 
 
 async def list_reports(db: Database, *, only_open: bool, before: int, limit: int) -> list[Report]:
@@ -60,14 +138,20 @@ async def list_reports(db: Database, *, only_open: bool, before: int, limit: int
 
 
 async def resolve_report(db: Database, report_id: int, *, note: str, now: int) -> bool:
-    """Say what became of a report; False when that was said already, which stays. Raises NotFound, InvalidField."""
+    """Say what became of a report, whose picture then goes; False when that was said already, which stays.
+
+    Raises NotFound, InvalidField.
+    """
     if len(note) > MAX_NOTE_CHARACTERS:
         raise InvalidField(f"A note has at most {MAX_NOTE_CHARACTERS} characters.")
 
     async def unit(tx: Transaction) -> bool:
         if await reports.find(tx, report_id) is None:
             raise NotFound("There is no such report.")
-        return await reports.resolve(tx, report_id=report_id, note=note, now=now)
+        resolved = await reports.resolve(tx, report_id=report_id, note=note, now=now)
+        if resolved:
+            await report_pictures.release(tx, report_id=report_id, now=now)
+        return resolved
 
     return await db.write(unit)
 

@@ -75,6 +75,17 @@ class DiskStore:
             raise
         return Blob(*found, self._threads) if found else None
 
+    async def link(self, key: str, name: str) -> bool:
+        """Give an image a second key, under which its bytes stay when the first is removed; whether it was there.
+
+        Durable when this returns. Raises StorageError also where the second key is taken.
+        """
+        size = await self._threads.run(self._tree.link, key, name)
+        if size is None:
+            return False
+        self._space.counters.stored.add(size)
+        return True
+
     async def remove(self, key: str) -> bool:
         """Remove an image for good; whether it was there."""
         return await self.remove_many([key]) == 1

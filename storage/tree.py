@@ -89,6 +89,24 @@ class Tree:
                 raise
             fault.point("after_dirsync")
 
+    def link(self, key: str, name: str) -> int | None:
+        """Give an image a second key, durably; its size, None when there is no image.
+
+        The second file is as old as the moment: a sweep leaves it alone until its row is there. Raises
+        FileExistsError when the key is taken.
+        """
+        try:
+            with self._shard(key, _open_directory) as source, self._shard(name, self._make_directory) as target:
+                about = os.stat(key, dir_fd=source, follow_symlinks=False)
+                if not stat.S_ISREG(about.st_mode):
+                    return None
+                os.link(key, name, src_dir_fd=source, dst_dir_fd=target, follow_symlinks=False)
+                os.utime(name, dir_fd=target, follow_symlinks=False)
+                os.fsync(target)
+        except ABSENT:
+            return None
+        return about.st_size
+
     def discard(self, file: TemporaryFile) -> None:
         """Forget the temporary file; an image made of it stays."""
         with suppress(OSError):

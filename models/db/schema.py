@@ -359,6 +359,20 @@ reports = Table(
     **ENGINE,
 )
 
+report_pictures = Table(
+    "report_pictures",
+    metadata,
+    Column("report_id", Id, ForeignKey("reports.report_id"), primary_key=True, autoincrement=False),
+    Column("picture_key", String(64), nullable=False),
+    Column("filetype", String(16), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("sha256", Digest, nullable=False),
+    Column("purge_at", BigInteger, comment="when the file may go; null until the report is resolved"),
+    UniqueConstraint("picture_key", name="report_pictures_key"),
+    Index("report_pictures_purge", "purge_at"),
+    **PLAIN,
+)
+
 chat_accounts = Table(
     "chat_accounts",
     metadata,

@@ -22,11 +22,11 @@ from models.db.mysql import copy as mysql_copy
 from models.db.mysql import table_sets as mysql_tables
 from models.db.mysql.connection import MysqlLocation
 from models.db.sqlite import copy as sqlite_copy
-from models.db.tables import image_files, integrity, users
-from models.db.tables.image_files import Kept
+from models.db.tables import integrity, users
 from models.key_lock import RingInUse, held
 from models.keys import open_key_ring
 from models.private_files import KEY_RING, VAPID_KEY, sync_directory
+from services.maintenance import stored_files
 from services.maintenance.manifest import (
     DATABASE,
     DUMP,
@@ -39,6 +39,7 @@ from services.maintenance.manifest import (
     facts,
     write,
 )
+from services.maintenance.stored_files import StoredFile
 from storage.keys import path_of
 
 BATCH_IMAGES = 500
@@ -110,10 +111,9 @@ async def _examine(db: Database, folder: Path, *, thoroughly: bool) -> None:
 
 
 async def _copy_images(db: Database, source: Path, target: Path, say: Say) -> ImageFacts:
-    after = files = size = gone = 0
+    files = size = gone = 0
     await aiofiles.os.mkdir(target, 0o700)
-    while kept := await image_files.list_kept(db, after=after, limit=BATCH_IMAGES):
-        after = kept[-1].message_id
+    async for kept in stored_files.in_batches(db, BATCH_IMAGES):
         taken = await asyncio.to_thread(_take_images, kept, source, target)
         files += len(taken)
         size += sum(taken)
@@ -122,12 +122,12 @@ async def _copy_images(db: Database, source: Path, target: Path, say: Say) -> Im
     return ImageFacts(files, size, gone)
 
 
-def _take_images(kept: Sequence[Kept], source: Path, target: Path) -> list[int]:
+def _take_images(kept: Sequence[StoredFile], source: Path, target: Path) -> list[int]:
     """Link or copy images; returns the size of each that was there."""
     sizes = []
     shards = set()
     for image in kept:
-        path = path_of(image.message_key)
+        path = path_of(image.key)
         with suppress(FileNotFoundError):
             sizes.append(_take_image(source / path, target / path))
             shards.add((target / path).parent)

@@ -7,14 +7,18 @@ between. Files younger than the longest upload are left alone.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from models.db.database import BATCH_ROWS, Busy, Database, DatabaseError, Transaction
-from models.db.tables import events, image_files, integrity, messages
+from models.db.tables import events, image_files, integrity, messages, report_pictures
 from models.db.tables.image_files import Kept
+from models.db.tables.report_pictures import ReportPicture
 from models.errors import StorageError
 from models.message import DeliveryState, MessageId
 from services.expiry import BATCH_WAITS, expire
+from services.maintenance import stored_files
 from services.maintenance.orphans import find_unknown
+from services.maintenance.stored_files import StoredFile
 from storage.disk import DiskStore
 
 EXAMPLES = 20
@@ -68,10 +72,10 @@ class Report:
 class Fsck:
     """One run over one store and its database, which may be in use.
 
-    With `repair`, an image whose file is missing or wrong ends as lost, a wrong file is moved to `corrupt`, a file
-    without a row is removed, counters are recounted, pushes without a message are deleted. Unreadable files stay: the
-    disk may recover. A damaged database is reported and nothing else is checked. `on_step` is told what is checked, and
-    how much of it is done.
+    With `repair`, an image whose file is missing or wrong ends as lost, and a report loses its picture; a wrong file is
+    moved to `corrupt`, a file without a row is removed, counters are recounted, pushes without a message are deleted.
+    Unreadable files stay: the disk may recover. A damaged database is reported and nothing else is checked. `on_step`
+    is told what is checked, and how much of it is done.
     """
 
     db: Database
@@ -89,6 +93,7 @@ class Fsck:
             self._report.found(DAMAGED, line)
         if self._report.clean:
             await self._check_images()
+            await self._check_report_pictures()
             await self._check_files()
             await self._check_counters()
             await self._check_pushes()
@@ -108,7 +113,7 @@ class Fsck:
             self.on_step("images", self._report.images)
             after = kept[-1].message_id
             sizes = await self.store.sizes(image.message_key for image in kept)
-            judged = [(image, await self._judge(image, sizes.get(image.message_key))) for image in kept]
+            judged = [(image, await self._judge(_file_of(image), sizes.get(image.message_key))) for image in kept]
             confirmed = [(image, kind) for image, kind in judged if kind and await self._is_kept(image.message_id)]
             for image, kind in confirmed:
                 self._report.found(kind, image.message_id)
@@ -117,19 +122,42 @@ class Fsck:
             self._report.images += len(kept)
             self._report.bytes += sum(image.size for image in kept)
 
-    async def _judge(self, image: Kept, size: int | None) -> str | None:
-        """What is wrong with an image's file."""
+    async def _check_report_pictures(self) -> None:
+        after = 0
+        while pictures := await report_pictures.list_after(self.db, after=after, limit=BATCH_WAITS):
+            self.on_step("pictures of reports", self._report.images)
+            after = pictures[-1].report_id
+            sizes = await self.store.sizes(picture.picture_key for picture in pictures)
+            for picture in pictures:
+                file = StoredFile(picture.picture_key, picture.size, picture.sha256)
+                kind = await self._judge(file, sizes.get(file.key))
+                if kind and await report_pictures.is_kept(self.db, picture.report_id):
+                    self._report.found(kind, f"report {picture.report_id}")
+                    if self.repair and kind != UNREADABLE:
+                        await self._forget_picture(picture, kind)
+            self._report.images += len(pictures)
+            self._report.bytes += sum(picture.size for picture in pictures)
+
+    async def _forget_picture(self, picture: ReportPicture, kind: str) -> None:
+        """The report stays, without its picture."""
+        if kind != MISSING:
+            await self.store.quarantine(picture.picture_key)
+        await self.db.write(partial(report_pictures.delete_some, report_ids=[picture.report_id]))
+        self._report.mended(kind, 1)
+
+    async def _judge(self, file: StoredFile, size: int | None) -> str | None:
+        """What is wrong with a file that has this size, None for one that is not there."""
         if size is None:
             return MISSING
-        if size != image.size:
+        if size != file.size:
             return WRONG_SIZE
         try:
-            digest = await self.store.digest(image.message_key)
+            digest = await self.store.digest(file.key)
         except StorageError:
             return UNREADABLE
         if digest is None:
             return MISSING
-        return None if digest == image.sha256 else WRONG_CONTENT
+        return None if digest == file.sha256 else WRONG_CONTENT
 
     async def _is_kept(self, message_id: MessageId) -> bool:
         """Whether the image's file should still be there: no file goes before the commit that says when."""
@@ -163,7 +191,7 @@ class Fsck:
         async for unknown in find_unknown(self.db, self.store, self.orphan_seconds):
             self.on_step("files", self._report.problems[ORPHAN])
             there = list(await self.store.sizes(unknown))
-            known = await image_files.list_stored_keys(self.db, there)
+            known = await stored_files.known(self.db, there)
             orphans = [key for key in there if key not in known]
             for key in orphans:
                 self._report.found(ORPHAN, key)
@@ -201,3 +229,7 @@ class Fsck:
 
                 await self.db.write(unit)
                 self._report.mended(PUSH_OF_NOTHING, len(rows))
+
+
+def _file_of(image: Kept) -> StoredFile:
+    return StoredFile(image.message_key, image.size, image.sha256)

@@ -4,14 +4,14 @@
 from collections.abc import AsyncIterator, Callable
 
 from models.db.database import Database
-from models.db.tables import image_files
+from services.maintenance import stored_files
 from storage.disk import DiskStore
 
 
 async def find_unknown(db: Database, store: DiskStore, older_than_seconds: float) -> AsyncIterator[list[str]]:
     """The keys, in batches, of files that were last written that long ago and have no row."""
     async for keys in store.sweep_candidates(older_than_seconds):
-        known = await image_files.list_stored_keys(db, keys)
+        known = await stored_files.known(db, keys)
         yield [key for key in keys if key not in known]
 
 
@@ -46,5 +46,5 @@ class Orphans:
 
     async def _remove(self, due: list[str]) -> int:
         # Asked again just before: the row of a file may have been committed since.
-        known = await image_files.list_stored_keys(self._db, due) if due else set()
+        known = await stored_files.known(self._db, due) if due else set()
         return await self._store.remove_many(key for key in due if key not in known)

@@ -17,13 +17,14 @@ import aiofiles.os
 from models import fault, private_files
 from models.db.database import Database
 from models.db.engine import open_database
-from models.db.tables import image_files, integrity, users
-from models.db.tables.image_files import Kept
+from models.db.tables import integrity, users
 from models.errors import StorageError
 from models.keys import open_key_ring
 from models.private_files import KEY_RING, VAPID_KEY, sync_directory
+from services.maintenance import stored_files
 from services.maintenance.manifest import IMAGES, Manifest, Places, Unusable, read
 from services.maintenance.restore_target import RestoreTarget, copy_verified, restore_target, restoring_path, set_aside
+from services.maintenance.stored_files import StoredFile
 from storage.disk import DiskStore
 from storage.keys import path_of
 from storage.ownership import LOCK, RESTORING
@@ -108,19 +109,18 @@ async def _fill(folder: Path, manifest: Manifest, database: RestoreTarget, place
 
 
 async def _restore_images(db: Database, store: DiskStore, source: Path | None, say: Say) -> Restored:
-    restored, after = Restored(), 0
-    while kept := await image_files.list_kept(db, after=after, limit=BATCH_IMAGES):
-        after = kept[-1].message_id
-        there = await store.sizes(image.message_key for image in kept)
+    restored = Restored()
+    async for kept in stored_files.in_batches(db, BATCH_IMAGES):
+        there = await store.sizes(image.key for image in kept)
         restored.present += len(there)
-        await _restore_some(store, source, [image for image in kept if image.message_key not in there], restored)
+        await _restore_some(store, source, [image for image in kept if image.key not in there], restored)
         say(f"{restored.images} images")
     return restored
 
 
-async def _restore_some(store: DiskStore, source: Path | None, kept: Sequence[Kept], restored: Restored) -> None:
+async def _restore_some(store: DiskStore, source: Path | None, kept: Sequence[StoredFile], restored: Restored) -> None:
     for image in kept:
-        file = source / path_of(image.message_key) if source else None
+        file = source / path_of(image.key) if source else None
         if file is None or not await _is_file(file):
             restored.missing += 1
         elif await _restore_image(store, file, image):
@@ -138,7 +138,7 @@ async def _is_file(path: Path) -> bool:
     return stat.S_ISREG(about.st_mode)
 
 
-async def _restore_image(store: DiskStore, file: Path, image: Kept) -> bool:
+async def _restore_image(store: DiskStore, file: Path, image: StoredFile) -> bool:
     """Store one image again; False, and nothing stored, when its bytes are not those that were accepted."""
     with store.reserve(image.size) as reservation:
         writer = await store.create(reservation)
@@ -148,7 +148,7 @@ async def _restore_image(store: DiskStore, file: Path, image: Kept) -> bool:
                     await writer.write(piece)
             if writer.sha256 != image.sha256:
                 return False
-            await writer.commit(image.message_key)
+            await writer.commit(image.key)
         except StorageError as error:
             raise Unusable(f"the images cannot be written: {error.__cause__ or error}") from error
         finally:

@@ -18,7 +18,7 @@ from typing import Protocol
 from models import fault
 from models.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from models.db.database import BATCH_ROWS, Database, DatabaseError, Transaction
-from models.db.tables import devices, erasure, events, expired_rows, image_files, messages, outbox
+from models.db.tables import devices, erasure, events, expired_rows, image_files, messages, outbox, report_pictures
 from models.errors import AppError
 from models.message import MessageId
 from services.accounts.account_deletion import finish_all
@@ -106,7 +106,11 @@ class Retention:
             "devices": (devices.purge_ended, 30 * DAY_MS),
             "messages": (messages.purge, lifetimes.messages_retention_days * DAY_MS),
         }
-        self._ending: Steps = {"expired": self._expire, "files": self._remove_files}
+        self._ending: Steps = {
+            "expired": self._expire,
+            "files": self._remove_files,
+            "report_pictures": self._remove_report_pictures,
+        }
         self._erasing: Steps = {
             "accounts": partial(finish_all, db, clock),
             **{name: partial(self._erase, *purge) for name, purge in self._purges.items()},
@@ -168,6 +172,7 @@ class Retention:
         now = self._clock()
         expired = await expired_rows.count_expired(self._db, now=now)
         counts = Counts({"expired": expired, "files": expired + await expired_rows.count_files(self._db, now=now)})
+        counts.removed["report_pictures"] = await report_pictures.count_purgeable(self._db, now=now)
         counts.removed["accounts"] = await erasure.count_leaving(self._db)
         for table, (_, age_ms) in self._purges.items():
             counts.removed[table] = await expired_rows.count(self._db, table=table, before=now - age_ms)
@@ -251,6 +256,16 @@ class Retention:
                 break
             async with self._moving:
                 total += await self._remove(due)
+        return total
+
+    async def _remove_report_pictures(self) -> int:
+        """Remove the pictures of reports that are resolved; returns how many."""
+        total = 0
+        while not self._stopping and (due := await report_pictures.list_purgeable(self._db, self._clock(), BATCH_ROWS)):
+            async with self._moving:
+                await self._store.remove_many(key for _, key in due)
+                await self._db.write(partial(report_pictures.delete_some, report_ids=[number for number, _ in due]))
+            total += len(due)
         return total
 
     async def _remove(self, due: Due) -> int:

@@ -14,12 +14,13 @@ import pytest
 from models.keys import dump_key_ring, new_key_ring
 from ops.backup import backup
 from ops.fsck import fsck
+from ops.reports import reports
 from ops.restore import restore
 from tests.ops.commands import asked, invoke, refused
 from tests.ops.under_load import back_up_under_load, go_on_after_restore, send
 from tests.support import PATIENCE, ROOT
 from tests.support.engines import ON_SQLITE
-from tests.support.harness import Server
+from tests.support.harness import Server, wait_until
 from tests.support.pictures import png
 
 pytestmark = ON_SQLITE
@@ -118,3 +119,17 @@ def test_the_manifest_says_what_is_in_the_backup(server: Server, tmp_path: Path)
         None,
         (tmp_path / "backup" / "glimpse.db").stat().st_size,
     )
+
+
+def test_the_picture_of_a_report_is_in_the_backup(server: Server, tmp_path: Path) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    sent = ben.send(ann, png(7, 7))
+    about = {"message_id": int(sent.headers["Message-Id"]), "reason": "rude"}
+    report_id = ann.request("POST", "/v1/reports", json=about).json()["report_id"]
+    assert ben.request("DELETE", f"/v1/images/{sent.headers['Message-Key']}").status_code == 204
+    wait_until(lambda: sent.headers["Message-Key"] not in {file.name for file in server.stored_files()})
+    asked(backup, server.data_dir, tmp_path / "backup", "--with-images")
+    (tmp_path / "new").mkdir()
+    assert asked(restore, tmp_path / "new" / "data", tmp_path / "backup")["missing"] == 0
+    invoke(reports, tmp_path / "new" / "data", "show", report_id, "--picture", tmp_path / "shown")
+    assert (tmp_path / "shown").read_bytes() == png(7, 7)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from sqlalchemy import bindparam, func, select, update
 
 from models.db.database import InList, Reader, Statement, Transaction, as_list
-from models.db.schema import messages
+from models.db.schema import messages, report_pictures
 from models.message import MessageId
 
 _LIST_PURGEABLE = Statement(
@@ -35,7 +35,9 @@ _LIST_KEPT = Statement(
     bulk=True,
 )
 _FIND_KEPT = Statement(_KEPT.where(messages.c.message_id == bindparam("message_id")))
-_STORED_BYTES = Statement(select(func.coalesce(func.sum(messages.c.size), 0)).where(messages.c.stored == 1), bulk=True)
+_OF_IMAGES = select(func.coalesce(func.sum(messages.c.size), 0)).where(messages.c.stored == 1).scalar_subquery()
+_OF_REPORTS = select(func.coalesce(func.sum(report_pictures.c.size), 0)).scalar_subquery()
+_STORED_BYTES = Statement(select(_OF_IMAGES + _OF_REPORTS), bulk=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,5 +84,5 @@ async def find_kept(reader: Reader, message_id: MessageId) -> Kept | None:
 
 
 async def stored_bytes(reader: Reader) -> int:
-    """Bytes of all images whose file is kept."""
+    """Bytes of all images whose file is kept, and of what reports show."""
     return int((await reader.read(_STORED_BYTES))[0][0])

@@ -25,6 +25,16 @@ class Report:
     resolution: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoredImage:
+    """A reported image whose file is in the store."""
+
+    message_key: str
+    filetype: str
+    size: int
+    sha256: bytes
+
+
 _ME = bindparam("me", type_=reports.c.reporter_uid.type)
 _THIS = reports.c.report_id == bindparam("this")
 _COLUMNS = [reports.c[name] for name in Report.__slots__]
@@ -47,6 +57,13 @@ _FIND_RECEIVED = Statement(
         or_(messages.c.receiver_uid == _ME, _HAS_DELIVERY, _IS_OF_MY_GROUP),
     )
 )
+_FIND_IMAGE = Statement(
+    select(messages.c.message_key, messages.c.filetype, messages.c.size, messages.c.sha256).where(
+        messages.c.message_id == bindparam("message_id"),
+        messages.c.stored == 1,
+        or_(messages.c.receiver_uid == _ME, _HAS_DELIVERY),
+    )
+)
 _INSERT = Statement(insert(reports).values({column.name: bindparam(column.name) for column in _COLUMNS[1:6]}))
 _FIND = Statement(select(*_COLUMNS).where(_THIS))
 _BEFORE = reports.c.report_id < bindparam("before")
@@ -66,6 +83,12 @@ async def find_sender(reader: Reader, *, message_id: int, receiver_uid: UserId) 
     """Who sent what this person has received; None when they received no such message."""
     rows = await reader.read(_FIND_RECEIVED, message_id=message_id, me=receiver_uid)
     return (rows[0][0],) if rows else None
+
+
+async def find_image(reader: Reader, *, message_id: int, receiver_uid: UserId) -> StoredImage | None:
+    """The image that this person has received, if its file is still there."""
+    rows = await reader.read(_FIND_IMAGE, message_id=message_id, me=receiver_uid)
+    return StoredImage(*rows[0]) if rows else None
 
 
 async def insert_report(
