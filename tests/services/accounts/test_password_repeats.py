@@ -55,7 +55,9 @@ async def test_of_changes_at_once_one_wins_and_guesses_at_the_old_one_are_bounde
         return "changed"
 
     answers = await asyncio.gather(*map(change, range(5)))
-    assert sorted(answers) == ["changed"] + ["conflict"] * 4
+    # Who reads the row before the winner's commit meets a conflict, and who reads it after that a wrong password.
+    assert answers.count("changed") == 1
+    assert set(answers) <= {"changed", "conflict", "forbidden"}
     codes = []
     world.hasher.computations = 0
     for number in range(152):
