@@ -12,7 +12,7 @@ from app.services import Parts, wire
 from config.load import Config
 from handlers.shared import Services
 from httpclient.endpoints import Endpoints
-from models.clock import now_ms
+from models.clock import SteadyClock
 from models.db.database import Database
 from models.db.engine import bring_up_to_date, open_database
 from models.db.tables import users
@@ -25,6 +25,7 @@ from push.sms.queue import SmsQueue
 from services.accounts.password_hashing import Hashing
 from services.device_tokens import DeviceTokens
 from services.events import Events
+from services.maintenance.clock_watch import ClockWatch
 from services.maintenance.keyring_sync import KeyringSync
 from services.maintenance.retention import Lifetimes, Retention
 from services.worker_bus import WorkerBus
@@ -87,8 +88,9 @@ async def build(
     async with AsyncExitStack() as stack:
         db = open_database(config.database_location)
         stack.push_async_callback(db.close)
+        clock = await stack.enter_async_context(watched_clock(db))
         server_id = secrets.token_hex(8)
-        keys = await stack.enter_async_context(followed_keys(config, db, server_id))
+        keys = await stack.enter_async_context(followed_keys(config, db, server_id, clock))
         store = DiskStore(
             config.images_directory,
             min_free_bytes=config.storage.min_free_bytes,
@@ -104,7 +106,12 @@ async def build(
         for provider in providers.values():
             stack.push_async_callback(provider.close)
         relay = Relay(
-            db, providers, lambda cipher: phone_hash(keys.decrypt_phone(cipher)), server_id=server_id, clock=now_ms
+            db,
+            providers,
+            lambda cipher: phone_hash(keys.decrypt_phone(cipher)),
+            server_id=server_id,
+            clock=clock,
+            ages=clock.ages,
         )
         relaying = asyncio.create_task(relay.run())
         stack.push_async_callback(lambda: relay.stop(within=ending.left()))
@@ -112,7 +119,14 @@ async def build(
         for service in hosted.values():
             stack.push_async_callback(service.close)
         first = counters.number == 0
-        retention = Retention(db, store, lifetimes=lifetimes(config), clock=now_ms, counts_stored=first)
+        retention = Retention(
+            db,
+            store,
+            lifetimes=lifetimes(config),
+            clock=clock.ages,
+            is_off=lambda: clock.jump != 0,
+            counts_stored=first,
+        )
         if first:
             await retention.count_stored()
         retaining = asyncio.create_task(retention.run())
@@ -122,6 +136,7 @@ async def build(
         stack.callback(hashing.close)
         tokens = DeviceTokens(providers, default_provider=config.push.default_provider, endpoints=endpoints)
         parts = Parts(
+            clock=clock,
             db=db,
             keys=keys,
             store=store,
@@ -142,14 +157,27 @@ async def build(
 
 
 @asynccontextmanager
-async def followed_keys(config: Config, db: Database, server_id: str) -> AsyncIterator[KeyRing]:
+async def watched_clock(db: Database) -> AsyncIterator[SteadyClock]:
+    """The time, which goes by the database's last sighting of the clock as long as the wall clock is off."""
+    clock = SteadyClock()
+    watch = ClockWatch(db, clock)
+    await watch.begin()
+    watching = asyncio.create_task(watch.run())
+    try:
+        yield clock
+    finally:
+        watching.cancel()
+
+
+@asynccontextmanager
+async def followed_keys(config: Config, db: Database, server_id: str, clock: SteadyClock) -> AsyncIterator[KeyRing]:
     """The key ring, which becomes whatever its file becomes until the end of the block.
 
     For its length this process stands in the database by `server_id`.
     """
     path = config.data_dir / KEY_RING
     keys = open_key_ring(path, sealed=await users.find_phone_cipher(db))
-    watch = KeyringSync(db=db, keys=keys, path=path, server_id=server_id, clock=now_ms)
+    watch = KeyringSync(db=db, keys=keys, path=path, server_id=server_id, clock=clock)
     await watch.enter()
     watching = asyncio.create_task(watch.run())
     try:
@@ -176,6 +204,7 @@ def lifetimes(config: Config) -> Lifetimes:
     return Lifetimes(
         interval_seconds=config.retention.interval_seconds,
         orphan_seconds=config.orphan_seconds,
+        grace_seconds=max(config.delivery.grace_seconds, config.delivery.proxy_grace_seconds),
         messages_retention_days=config.messages.retention_days,
         events_retention_days=config.events.retention_days,
     )

@@ -14,7 +14,7 @@ from handlers.origins import Origins
 from handlers.shared import Activity, HttpSettings, SampleSettings, Services
 from handlers.uploads import BufferBudget
 from models.access_token import AccessTokens
-from models.clock import now_ms
+from models.clock import SteadyClock
 from models.db.database import Database
 from models.keys import KeyRing
 from models.origin import normal_origin
@@ -62,6 +62,7 @@ MEGABYTE = 1024 * 1024
 class Parts:
     """What runs below the use cases. `providers` are the push providers by name and app."""
 
+    clock: SteadyClock
     db: Database
     keys: KeyRing
     store: DiskStore
@@ -108,18 +109,18 @@ def wire(config: Config, parts: Parts) -> Services:
         keys=keys,
         budgets=DiscoveryBudgets(**config.discovery.model_dump()),
         limits_enabled=config.limits.enabled,
-        clock=now_ms,
+        clock=parts.clock,
     )
-    authentication = Authentication(db=db, keys=keys, access_tokens=access_tokens, limits=limits, clock=now_ms)
+    authentication = Authentication(db=db, keys=keys, access_tokens=access_tokens, limits=limits, clock=parts.clock)
     events = Events(
         db=db,
         authentication=authentication,
         max_readers=config.events.max_readers,
         readers=parts.counters.readers,
         tell_workers=parts.worker_bus.tell_of_events,
-        clock=now_ms,
+        clock=parts.clock,
     )
-    groups = Groups(db=db, policy=send_policy(config), wake_retention=parts.wake_retention, clock=now_ms)
+    groups = Groups(db=db, policy=send_policy(config), wake_retention=parts.wake_retention, clock=parts.clock)
     messaging = Messaging(
         db=db,
         limits=limits,
@@ -128,22 +129,22 @@ def wire(config: Config, parts: Parts) -> Services:
         retention_days=config.messages.retention_days,
         push_give_up_hours=config.push.give_up_hours,
         wake_relay=parts.wake_relay,
-        clock=now_ms,
+        clock=parts.clock,
     )
-    history = History(db=db, clock=now_ms)
+    history = History(db=db, clock=parts.clock)
     return Services(
         authentication=authentication,
         accounts=accounts,
         activation=activation,
-        account_deletion=AccountDeletion(db=db, keys=keys, wake_retention=parts.wake_retention, clock=now_ms),
-        export=Export(db=db, keys=keys, clock=now_ms),
+        account_deletion=AccountDeletion(db=db, keys=keys, wake_retention=parts.wake_retention, clock=parts.clock),
+        export=Export(db=db, keys=keys, clock=parts.clock),
         passwords=passwords,
         tokens=tokens,
-        session_ids=SessionIds(db=db, clock=now_ms),
+        session_ids=SessionIds(db=db, clock=parts.clock),
         limits=limits,
         discovery=discovery,
-        people=People(db=db, clock=now_ms),
-        reports=Reports(db=db, store=store, limits=limits, policy=send_policy(config), clock=now_ms),
+        people=People(db=db, clock=parts.clock),
+        reports=Reports(db=db, store=store, limits=limits, policy=send_policy(config), clock=parts.clock),
         groups=groups,
         sending=Sending(
             db=db,
@@ -154,18 +155,25 @@ def wire(config: Config, parts: Parts) -> Services:
             policy=send_policy(config),
             push_give_up_hours=config.push.give_up_hours,
             wake_relay=parts.wake_relay,
-            clock=now_ms,
+            clock=parts.clock,
         ),
-        reading=Reading(db=db, store=store, keys=keys, wake_retention=parts.wake_retention, clock=now_ms),
+        reading=Reading(
+            db=db,
+            store=store,
+            keys=keys,
+            wake_retention=parts.wake_retention,
+            clock=parts.clock,
+            ages=parts.clock.ages,
+        ),
         messaging=messaging,
         history=history,
-        conversations=Conversations(db=db, history=history, clock=now_ms),
+        conversations=Conversations(db=db, history=history, clock=parts.clock),
         rooms=Rooms(db=db, keys=keys, groups=groups, messaging=messaging, events=events, limits=limits),
         events=events,
-        chat=Chat(db=db, services=parts.hosted, clock=now_ms),
-        devices=Devices(db=db, tokens=parts.device_tokens, providers=parts.providers, limits=limits, clock=now_ms),
+        chat=Chat(db=db, services=parts.hosted, clock=parts.clock),
+        devices=Devices(db=db, tokens=parts.device_tokens, providers=parts.providers, limits=limits, clock=parts.clock),
         health=Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done()),
-        gauges=Gauges(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=now_ms),
+        gauges=Gauges(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=parts.clock),
         proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
         origins=Origins(frozenset(config.server.cors_origins), normal_origin(config.server.public_url)),
         activity=Activity(),
@@ -181,7 +189,8 @@ def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts
         keys=parts.keys,
         recycled_after_days=config.activation.recycled_after_days,
         push_give_up_hours=config.push.give_up_hours,
-        clock=now_ms,
+        clock=parts.clock,
+        ages=parts.clock.ages,
     )
     activation = Activation(
         db=parts.db,
@@ -193,7 +202,7 @@ def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts
         regions=config.sms.regions,
         test_numbers={number: code.get_secret_value() for number, code in config.activation.test_numbers.items()},
         wake_relay=parts.wake_relay,
-        clock=now_ms,
+        clock=parts.clock,
     )
     accounts = Accounts(
         db=parts.db,
@@ -205,14 +214,14 @@ def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts
         default_provider=config.push.default_provider,
         providers={name for name, app in parts.providers if not app},
         device_tokens=parts.device_tokens,
-        clock=now_ms,
+        clock=parts.clock,
     )
     return accounts, activation
 
 
 def sessions(config: Config, parts: Parts, limits: Limits, access_tokens: AccessTokens) -> tuple[Tokens, Passwords]:
     """How people log in, and stay so."""
-    tokens = Tokens(db=parts.db, access_tokens=access_tokens, clock=now_ms)
+    tokens = Tokens(db=parts.db, access_tokens=access_tokens, clock=parts.clock)
     passwords = Passwords(
         db=parts.db,
         hashing=parts.hashing,
@@ -220,7 +229,7 @@ def sessions(config: Config, parts: Parts, limits: Limits, access_tokens: Access
         limits=limits,
         default_provider=config.push.default_provider,
         device_tokens=parts.device_tokens,
-        clock=now_ms,
+        clock=parts.clock,
     )
     return tokens, passwords
 

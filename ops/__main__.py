@@ -5,6 +5,7 @@ import click
 
 from models.version import VERSION
 from ops.backup import backup
+from ops.clock import clock
 from ops.config import config
 from ops.doctor import doctor
 from ops.fsck import fsck
@@ -25,7 +26,7 @@ def main() -> None:
     logs.configure("warning", "auto")
 
 
-for command in (backup, config, doctor, fsck, keys, migrate, outbox, purge, reports, restore, users):
+for command in (backup, clock, config, doctor, fsck, keys, migrate, outbox, purge, reports, restore, users):
     main.add_command(command)
 
 if __name__ == "__main__":

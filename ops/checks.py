@@ -12,7 +12,7 @@ from app.open_files import wanted_files
 from app.providers import lane_names
 from config.exposure import banner, guard
 from config.load import Config
-from models.clock import MINUTE_MS, now_ms
+from models.clock import BELIEVED_MS, MINUTE_MS, SteadyClock, now_ms
 from models.db.database import Database
 from models.db.migration_steps import Progress
 from models.db.tables import image_files, integrity, outbox_summary, users
@@ -109,6 +109,18 @@ def clock() -> Check:
         advice = "unless the host keeps it, run chrony or systemd-timesyncd: a clock that is off ends images early"
         return Check("clock", WARN, f"is not synchronised, it says {when(now_ms())}", advice)
     return Check("clock", OK, "is synchronised" if answer >= 0 else "cannot be asked")
+
+
+def clock_jump(clock: SteadyClock) -> Check:
+    """Whether the clock says what it should, by when the server last saw it."""
+    jump = clock.jump
+    if not jump:
+        return Check("time", OK, "goes on from when it was last seen")
+    said = f"is {abs(jump) // MINUTE_MS} minutes {'ahead of' if jump > 0 else 'behind'} what it should say"
+    advice = "set it; where it is right: python -m ops clock accept. Until then nothing ends by its age"
+    if clock.was_away and 0 < jump <= BELIEVED_MS:
+        return Check("time", WARN, said, "a machine that was off looks the same: it is believed after as long")
+    return Check("time", FAIL, said, advice)
 
 
 def open_files(config: Config) -> Check:

@@ -10,14 +10,13 @@ from pathlib import Path
 import click
 
 from config.load import Config, ConfigError, load
-from models.clock import now_ms
 from models.db import migration_steps
 from models.db.database import DatabaseError
 from models.db.engine import Location, inspect, open_database
 from models.db.mysql.connection import MysqlLocation
 from ops import checks, push_checks, server_checks
 from ops.checks import FAIL, OK, Check
-from ops.opening import as_json, explained, of_a_server, print_json, progress, settings
+from ops.opening import as_json, explained, of_a_server, print_json, progress, settings, steady_clock
 
 Say = Callable[[str], None]
 
@@ -131,7 +130,9 @@ async def _database(location: Location, config: Config) -> AsyncIterator[Check]:
     try:
         if isinstance(location, Path):
             yield await checks.sqlite(db)
-        async for check in checks.database(db, config, now_ms()):
+        clock = await steady_clock(db)
+        yield checks.clock_jump(clock)
+        async for check in checks.database(db, config, clock.ages()):
             yield check
     finally:
         await db.close()

@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from config.load import Config
-from models.clock import now_ms
-from ops.opening import as_json, explained, of_a_server, opened, print_json, progress, settings
+from ops.opening import as_json, explained, of_a_server, opened, print_json, progress, settings, steady_clock
 from services.maintenance import fsck as checks
 from services.maintenance.fsck import Fsck, Report
 
@@ -53,7 +52,7 @@ async def _fsck(config: Config, *, repair: bool) -> Report:
             return await Fsck(
                 db,
                 store,
-                clock=now_ms,
+                clock=(await steady_clock(db)).ages,
                 orphan_seconds=config.orphan_seconds,
                 repair=repair,
                 on_step=lambda step, done: say(f"{step} {done}"),

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.progress import Progress
 
 from config.load import Config
-from models.clock import now_ms
+from models.clock import SteadyClock
 from models.db.database import Database
 from models.key_lock import RingInUse
 from models.key_rotation import Kind
 from models.private_files import KEY_RING
-from ops.opening import as_json, explained, of_a_server, opened_database, print_json, settings
+from ops.opening import as_json, explained, of_a_server, opened_database, print_json, settings, steady_clock
 from services.leader import LEASE_SECONDS, Lease
 from services.maintenance.key_rotation import Planned, Rotated, Rotation, Say
 from storage.ownership import is_owned
@@ -76,12 +76,12 @@ def rotate(
 
 async def _dry_run(config: Config, wanted: Collection[Kind]) -> Planned:
     async with opened_database(config) as db:
-        return await _rotation(config, db, lambda _step, _done, _total: None).dry_run(wanted)
+        return await _rotation(config, db, await steady_clock(db), lambda _step, _done, _total: None).dry_run(wanted)
 
 
 async def _rotate(config: Config, wanted: Collection[Kind], say: Say, *, at_once: bool) -> Rotated:
     async with opened_database(config) as db, _alone(db):
-        return await _rotation(config, db, say, at_once=at_once).run(wanted)
+        return await _rotation(config, db, await steady_clock(db), say, at_once=at_once).run(wanted)
 
 
 @asynccontextmanager
@@ -103,12 +103,12 @@ async def _alone(db: Database) -> AsyncIterator[None]:
         await lease.release()
 
 
-def _rotation(config: Config, db: Database, say: Say, *, at_once: bool = False) -> Rotation:
+def _rotation(config: Config, db: Database, clock: SteadyClock, say: Say, *, at_once: bool = False) -> Rotation:
     return Rotation(
         db=db,
         path=(config.data_dir / KEY_RING).resolve(),  # several machines may have links to one file
         server_runs=lambda: is_owned(config.data_dir),
-        clock=now_ms,
+        clock=clock.ages,
         say=say,
         at_once=at_once,
     )

@@ -12,9 +12,11 @@ import click
 from rich.console import Console
 
 from config.load import Config, ConfigError, load
+from models.clock import SteadyClock
 from models.db import migration_steps
 from models.db.database import Database, DatabaseError
 from models.db.engine import inspect, open_database
+from models.db.tables import clock_sightings
 from models.errors import AppError
 from models.keys import KeyRingError
 from ops.config import config_file
@@ -75,6 +77,14 @@ async def opened_database(config: Config) -> AsyncIterator[Database]:
         yield db
     finally:
         await db.close()
+
+
+async def steady_clock(db: Database) -> SteadyClock:
+    """The time as the server takes it: a clock that has jumped is not believed. Raises DatabaseError."""
+    clock, last = SteadyClock(), await clock_sightings.find(db)
+    if last is not None:
+        clock.begin(last)
+    return clock
 
 
 @asynccontextmanager

@@ -9,8 +9,7 @@ import click
 
 from app.build import lifetimes
 from config.load import Config
-from models.clock import now_ms
-from ops.opening import as_json, explained, of_a_server, opened, print_json, progress, settings
+from ops.opening import as_json, explained, of_a_server, opened, print_json, progress, settings, steady_clock
 from services.maintenance.retention import Counts, Retention
 
 
@@ -37,7 +36,10 @@ def purge(file: Path | None, data_dir: Path | None, *, dry_run: bool, as_json: b
 
 async def _purge(config: Config, *, dry_run: bool) -> Counts:
     async with opened(config) as (db, store):
-        retention = Retention(db, store, lifetimes=lifetimes(config), clock=now_ms)
+        clock = await steady_clock(db)
+        if clock.jump:
+            click.echo("The clock is not believed: what ends by its age waits (python -m ops doctor).", err=True)
+        retention = Retention(db, store, lifetimes=lifetimes(config), clock=clock.ages, is_off=lambda: clock.jump != 0)
         with progress("Counting" if dry_run else "Removing") as say:
             return await (retention.dry_run() if dry_run else retention.run_once(say))
 

@@ -69,7 +69,11 @@ class Relay:
         *,
         server_id: str | None = None,
         clock: Callable[[], int] = now_ms,
+<<<<<<< HEAD
         monotonic: Callable[[], float] = time.monotonic,
+=======
+        ages: Callable[[], int] | None = None,
+>>>>>>> 252e1c3 (A clock that jumps ends nothing: the time since the boot and the last sighting of a right clock judge it)
         lease_seconds: float = 60,
         claim_limit: int = 200,
         calls_at_once: int | None = None,
@@ -79,6 +83,7 @@ class Relay:
         self._server_id = server_id or secrets.token_hex(8)
         self._known: set[str] = set()
         self._clock = clock
+        self._ages = ages or clock
         self._lease_ms = int(1000 * lease_seconds)
         self._poll_seconds = poll_seconds
         self._woken = asyncio.Event()
@@ -171,8 +176,8 @@ class Relay:
     async def give_up_overdue(self) -> int:
         """End rows past their time that nobody claims, as their provider is down or not configured; how many."""
         ended = 0
-        while rows := await outbox_summary.list_overdue(self._db, now=self._clock(), limit=ROWS_PER_UNIT):
-            now, ids = self._clock(), [row.outbox_id for row in rows]
+        while rows := await outbox_summary.list_overdue(self._db, now=self._ages(), limit=ROWS_PER_UNIT):
+            now, ids = self._ages(), [row.outbox_id for row in rows]
             ended += await self._db.write(partial(outbox_summary.give_up, outbox_ids=ids, now=now))
             _count_overdue(rows, now)
         return ended
@@ -259,8 +264,12 @@ class Relay:
             limit=limit,
             under_way=self._under_way,
         )
+<<<<<<< HEAD
         rows = await self._db.write(unit)
         ended = {row.outbox_id: verdict for row in rows if (verdict := settlement.end_unsent(row, now))}
+=======
+        ended = {row.outbox_id: verdict for row in rows if (verdict := settlement.end_unsent(row, self._ages()))}
+>>>>>>> 252e1c3 (A clock that jumps ends nothing: the time since the boot and the last sighting of a right clock judge it)
         for batch in lane.batches([row for row in rows if row.outbox_id not in ended]):
             self._start(lane, batch, lease, now)
         if ended:

@@ -94,7 +94,7 @@ class Authentication:
         Neither may fail the request; the first is waited for, but not for long.
         """
         first_use = used is rows[0] and len(rows) > 1
-        if not first_use and used.seen_at > now - DAY_MS:
+        if not first_use and abs(now - used.seen_at) < DAY_MS:  # further ahead: by a clock that was wrong
             return
         task = self._noting.get(used.credential_id)
         if task is None:

@@ -54,6 +54,8 @@ class Reading:
     keys: KeyRing
     wake_retention: Callable[[], None]
     clock: Callable[[], int]
+    ages: Callable[[], int]
+    """The time by which files are removed, which a clock that jumps does not move."""
     _open: dict[int, set[OpenImage]] = field(init=False, default_factory=dict)
 
     async def find_image(self, uid: UserId, key: str) -> Delivery:
@@ -192,12 +194,15 @@ class Reading:
     async def _consume(self, delivery: Delivery, grace_ms: int) -> None:
         async def first(tx: Transaction) -> None:
             now = self.clock()
-            await consumption.mark_consumed(tx, delivery, now=now, until=now + grace_ms)
+            # What is acknowledged may go at once, whatever the clock says.
+            until = now + grace_ms if grace_ms else min(now, self.ages())
+            await consumption.mark_consumed(tx, delivery, now=now, until=until)
             fault.point("before_consumption_commit")
 
         async def again(tx: Transaction) -> None:
             now = self.clock()
-            await consumption.restart_grace(tx, delivery, now=now, until=now + grace_ms)
+            until = now + grace_ms if grace_ms else min(now, self.ages())
+            await consumption.restart_grace(tx, delivery, now=now, until=until)
             fault.point("before_consumption_commit")
 
         try:

@@ -114,9 +114,9 @@ class DiskStore:
             for start in range(0, len(keys), BATCH_KEYS):
                 yield keys[start : start + BATCH_KEYS]
 
-    async def remove_strays(self, older_than_seconds: float) -> int:
-        """Remove what broken uploads have left in `.tmp` that long ago; how many files."""
-        return await self._threads.run(self._tree.remove_strays, time.time() - older_than_seconds)
+    async def remove_strays(self, *, written_before: float) -> int:
+        """Remove what broken uploads have left in `.tmp` before then (seconds since the epoch); how many files."""
+        return await self._threads.run(self._tree.remove_strays, written_before)
 
     async def probe(self) -> bool:
         """Try a small durable write; whether the store is healthy now. A full disk says nothing of health."""

@@ -93,6 +93,16 @@ leases = Table(
     **PLAIN,
 )
 
+clock_sightings = Table(
+    "clock_sightings",
+    metadata,
+    Column("sighting_id", Integer, primary_key=True, autoincrement=False, comment="1: there is one row"),
+    Column("wall", BigInteger, nullable=False),
+    Column("boot", String(64), nullable=False, comment="the boot_id of the machine that saw it"),
+    Column("since_boot", BigInteger, nullable=False, comment="milliseconds, by CLOCK_BOOTTIME of that machine"),
+    **PLAIN,
+)
+
 credentials = Table(
     "credentials",
     metadata,

@@ -61,6 +61,8 @@ class AccountIssuing:
     recycled_after_days: int
     push_give_up_hours: int
     clock: Callable[[], int]
+    ages: Callable[[], int]
+    """The time by which a number is given up, which a clock that jumps does not move."""
 
     def request(self, operation: str, scope: str, key: str | None, body: str) -> Request | None:
         """The request as it is remembered; None without a key."""
@@ -88,7 +90,7 @@ class AccountIssuing:
         Raises UniqueViolation as `create` does.
         """
         user = await users.hold_by_phone(tx, self.keys.phone_digest(phone_hash(newcomer.phone.e164)))
-        if user is not None and user.seen_at < self.clock() - self.recycled_after_days * DAY_MS:
+        if user is not None and user.seen_at < self.ages() - self.recycled_after_days * DAY_MS:
             await self._release(tx, user)
             user = None
         if user is None:

@@ -18,10 +18,16 @@ from typing import Protocol
 from models import fault
 from models.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from models.db.database import BATCH_ROWS, Database, DatabaseError, Transaction
+<<<<<<< HEAD
 from models.db.tables import devices, erasure, events, expired_rows, image_files, messages, outbox, report_pictures
+=======
+from models.db.tables import devices, erasure, events, expired_rows, future_rows, image_files, messages, outbox
+>>>>>>> 252e1c3 (A clock that jumps ends nothing: the time since the boot and the last sighting of a right clock judge it)
 from models.errors import AppError
 from models.message import MessageId
 from services.accounts.account_deletion import finish_all
+from services.accounts.activation import LIFETIME_MS as ACTIVATION_MS
+from services.accounts.sessions import REFRESH_MS
 from services.expiry import BATCH_WAITS, expire
 from services.leader import LEASE_SECONDS, Lease
 from services.maintenance.orphans import Orphans
@@ -38,6 +44,8 @@ SCAN_SECONDS = 600
 COUNT_SECONDS = 60  # where other machines store and remove too
 STRAY_SECONDS = 3600
 """Four times the longest upload (`handlers/sending.py`): nobody writes to such a temporary file any more."""
+AHEAD_MS = 5 * MINUTE_MS
+"""By so much the clocks of machines may differ without a row being taken for one of the future."""
 RETRY_MS = 10 * MINUTE_MS
 """When a file that the disk did not let go is tried again: an I/O error seldom ends within a minute."""
 
@@ -47,9 +55,12 @@ Steps = Mapping[str, Callable[[], Awaitable[int]]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lifetimes:
-    """What the operator sets. `orphan_seconds` is at least twice the longest upload."""
+    """What the operator sets. `orphan_seconds` is at least twice the longest upload, `grace_seconds` the longest
+    time in which a consumed image can be fetched again.
+    """
 
     interval_seconds: float
+    grace_seconds: float
     orphan_seconds: float
     messages_retention_days: int
     events_retention_days: int
@@ -79,11 +90,13 @@ class Retention:
         *,
         lifetimes: Lifetimes,
         clock: Callable[[], int],
+        is_off: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
         counts_stored: bool = True,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
-        """`clock` gives milliseconds since the Unix epoch, `monotonic` seconds that never jump.
+        """`clock` gives milliseconds since the Unix epoch, and never runs ahead where `is_off` says that the wall
+        clock is not believed; `monotonic` gives seconds that never jump.
 
         `counts_stored`: regularly set the store's count of bytes from the database, as one process of each machine
         does. When the process that removes dies, another takes over after `lease_seconds`.
@@ -91,6 +104,7 @@ class Retention:
         self._db = db
         self._store = store
         self._clock = clock
+        self._is_off = is_off
         self._interval_seconds = lifetimes.interval_seconds
         orphans = Orphans(db, store, orphan_seconds=lifetimes.orphan_seconds, monotonic=monotonic)
         # In this order: devices after their pushes. The margins allow for clocks that differ.
@@ -106,18 +120,32 @@ class Retention:
             "devices": (devices.purge_ended, 30 * DAY_MS),
             "messages": (messages.purge, lifetimes.messages_retention_days * DAY_MS),
         }
+<<<<<<< HEAD
         self._ending: Steps = {
             "expired": self._expire,
             "files": self._remove_files,
             "report_pictures": self._remove_report_pictures,
         }
+=======
+        # How far ahead each may rightly be over. Budgets of the future count for windows of the future.
+        self._longest: dict[str, float] = {
+            "activations": ACTIVATION_MS,
+            "idempotency": DAY_MS,
+            "credentials": DAY_MS,
+            "refresh_tokens": REFRESH_MS,
+            "files": max(1000 * lifetimes.grace_seconds, RETRY_MS),
+            **dict.fromkeys(("outbox", "invitations", "devices", "messages"), 0),
+        }
+        self._ending: Steps = {"expired": self._expire, "files": self._remove_files}
+>>>>>>> 252e1c3 (A clock that jumps ends nothing: the time since the boot and the last sighting of a right clock judge it)
         self._erasing: Steps = {
+            "brought_back": self._bring_back,
             "accounts": partial(finish_all, db, clock),
             **{name: partial(self._erase, *purge) for name, purge in self._purges.items()},
         }
         self._scanning: Steps = {
             "orphan_files": orphans.sweep,
-            "stray_files": partial(store.remove_strays, STRAY_SECONDS),
+            "stray_files": self._remove_strays,
         }
         self._lease = Lease(db, "retention", seconds=lease_seconds, monotonic=monotonic) if db.shared else None
         self._counts_stored = counts_stored
@@ -297,6 +325,24 @@ class Retention:
             log.error("a file cannot be removed", extra={"message_id": message_id, "error": type(error).__name__})
             return False
         return True
+
+    async def _remove_strays(self) -> int:
+        return await self._store.remove_strays(written_before=self._clock() / 1000 - STRAY_SECONDS)
+
+    async def _bring_back(self) -> int:
+        """Rows made while a clock was ahead end no later than others; how many. Only a clock that is right can tell."""
+        total = 0
+        for table, longest in self._longest.items():
+            while not self._stopping and not self._is_off():
+                until = self._clock() + int(longest)
+                # What is a little ahead was made by another machine.
+                beyond = until + AHEAD_MS
+                unit = partial(future_rows.bring_back, table=table, beyond=beyond, until=until, limit=BATCH_ROWS)
+                changed = await self._db.write(unit)
+                total += changed
+                if changed < BATCH_ROWS:
+                    break
+        return total
 
     async def _erase(self, purge: _Purge, age_ms: int) -> int:
         before, total = self._clock() - age_ms, 0

@@ -48,7 +48,7 @@ def test_a_running_server_is_well(server: Server) -> None:
     ann.send(ann, png(1, 1))
     found = said(server.data_dir)
     assert set(found) == {
-        *("config", "guard", "modes", "disk", "inodes", "clock", "files"),
+        *("config", "guard", "modes", "disk", "inodes", "clock", "time", "files"),
         *(("sqlite",) if server.database.name == "sqlite" else ("server", "durability", "way")),
         *("schema", "database", "keys", "outbox", "images"),
     }

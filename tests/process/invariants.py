@@ -6,6 +6,7 @@ What clients were told (I1, I3, I5) needs a server that runs: `check_promises`.
 
 import hashlib
 import json
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
@@ -165,7 +166,7 @@ async def sweep_orphans(data_dir: Path) -> None:
     try:
         await sweeping.sweep()
         await sweeping.sweep()
-        await store.remove_strays(0)
+        await store.remove_strays(written_before=time.time())
     finally:
         store.close()
         await db.close()

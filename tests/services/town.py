@@ -42,7 +42,11 @@ T = TypeVar("T")
 MAX_PENDING = 8
 TTL_SECONDS = 3600
 LIFETIMES = Lifetimes(
-    interval_seconds=3600, orphan_seconds=6 * 3600, messages_retention_days=365, events_retention_days=7
+    interval_seconds=3600,
+    orphan_seconds=6 * 3600,
+    grace_seconds=600,
+    messages_retention_days=365,
+    events_retention_days=7,
 )
 LANE = ("log", "")
 BUDGETS = DiscoveryBudgets(per_day=1000, per_network_per_day=100_000, total_per_day=100_000)
@@ -108,7 +112,9 @@ class Town:
 
     @cached_property
     def reading(self) -> Reading:
-        return Reading(db=self.db, store=self.store, keys=self.keys, wake_retention=lambda: None, clock=self.clock)
+        return Reading(
+            db=self.db, store=self.store, keys=self.keys, wake_retention=lambda: None, clock=self.clock, ages=self.clock
+        )
 
     @cached_property
     def groups(self) -> Groups:

@@ -83,7 +83,7 @@ async def test_old_temporary_files_are_removed(store: DiskStore, root: Path) -> 
     (root / ".tmp" / "old").touch()
     (root / ".tmp" / "young").touch()
     age(root / ".tmp" / "old", 100)
-    assert await store.remove_strays(50) == 1
+    assert await store.remove_strays(written_before=time.time() - 50) == 1
     assert os.listdir(root / ".tmp") == ["young"]
 
 

@@ -130,6 +130,8 @@ def _become(main: Any, asked: dict[str, Any], output: int, errors: int) -> None:
         os.close(descriptor)
     os.environ.clear()
     os.environ.update(asked["environment"])
+    if "LD_PRELOAD" in os.environ:  # what the dynamic linker is to do, it does in a fresh process
+        os.execv(sys.executable, [sys.executable, "-m", main.__module__, *asked["arguments"]])
     for name in RAN_BEFORE:
         importlib.reload(sys.modules[name])
     sys.argv = ["", *asked["arguments"]]

@@ -163,7 +163,7 @@ async def open_world(
     limits = Limits(db=rates or db, keys=keys, enabled=limited, **shipped.rates(), clock=clock, monotonic=clock.seconds)
     queue = SmsQueue(sms)
     woken: list[int] = []
-    account_issuing = AccountIssuing(keys=keys, recycled_after_days=90, push_give_up_hours=72, clock=clock)
+    account_issuing = AccountIssuing(keys=keys, recycled_after_days=90, push_give_up_hours=72, clock=clock, ages=clock)
     activation = Activation(
         db=db,
         keys=keys,

@@ -98,6 +98,6 @@ async def test_what_a_broken_upload_left_goes_after_an_hour(world: World) -> Non
     young, old = world.folder / "images/.tmp/young", world.folder / "images/.tmp/old"
     for file, age in ((young, HOUR - 60), (old, HOUR + 60)):
         file.touch()
-        os.utime(file, (file.stat().st_mtime - age,) * 2)
+        os.utime(file, (world.clock() / 1000 - age,) * 2)
     assert (await world.retention().run_once()).removed["stray_files"] == 1
     assert (young.exists(), old.exists()) == (True, False)

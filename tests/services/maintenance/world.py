@@ -29,7 +29,11 @@ DAY = 24 * HOUR
 TTL_SECONDS = 30 * DAY
 ORPHAN_SECONDS = 6 * HOUR
 LIFETIMES = Lifetimes(
-    interval_seconds=3600, orphan_seconds=ORPHAN_SECONDS, messages_retention_days=365, events_retention_days=7
+    interval_seconds=3600,
+    orphan_seconds=ORPHAN_SECONDS,
+    grace_seconds=600,
+    messages_retention_days=365,
+    events_retention_days=7,
 )
 
 
@@ -59,7 +63,9 @@ class World:
 
     def reading(self, retention: Retention | None = None) -> Reading:
         wake = retention.wake if retention else lambda: None
-        return Reading(db=self.db, store=self.store, keys=new_key_ring(), wake_retention=wake, clock=self.clock)
+        return Reading(
+            db=self.db, store=self.store, keys=new_key_ring(), wake_retention=wake, clock=self.clock, ages=self.clock
+        )
 
     async def fsck(self, *, repair: bool = False, db: Database | None = None) -> Report:
         fsck = Fsck(db or self.db, self.store, clock=self.clock, orphan_seconds=ORPHAN_SECONDS, repair=repair)

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The real server under a wall clock that jumps. libfaketime moves it, but not the clocks that nobody can set."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.engines import NewFolder
+from tests.support.harness import Person, Server, errors, wait_until
+from tests.support.pictures import png
+
+LIBRARY = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
+SETTINGS: dict[str, Any] = {"retention": {"interval_seconds": 1}, "limits": {"enabled": False}}
+JUMPS = ("+1h", "-1h", "+1d", "+1y", "-1y")
+RIGHT = "+0"
+PICTURE = png(3, 3)
+TABLES = ("messages", "deliveries", "events", "credentials", "refresh_tokens", "devices", "outbox", "idempotency")
+
+pytestmark = pytest.mark.skipif(LIBRARY is None, reason="no libfaketime is installed (make test-deps)")
+
+
+class Set:
+    """What a server's wall clock is off by, which may be set while it runs."""
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self(RIGHT)
+
+    def __call__(self, off: str) -> None:
+        fresh = self.file.with_suffix(".fresh")
+        fresh.write_text(f"{off}\n")
+        fresh.rename(self.file)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "LD_PRELOAD": str(LIBRARY),
+            "FAKETIME_TIMESTAMP_FILE": str(self.file),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+            "NO_FAKE_STAT": "1",
+        }
+
+
+@pytest.fixture
+def folder(new_folder: NewFolder) -> Path:
+    return new_folder("clock")
+
+
+@pytest.fixture
+def clock(folder: Path) -> Set:
+    return Set(folder / "clock")
+
+
+@pytest.fixture
+def server(folder: Path, clock: Set) -> Iterator[Server]:
+    server = Server(folder, SETTINGS).start(**clock.environment)
+    yield server
+    server.stop()
+
+
+def counts(server: Server) -> dict[str, int]:
+    return {table: server.database.rows(f"SELECT count(*) FROM {table}")[0][0] for table in TABLES}
+
+
+def look_around(ann: Person, ben: Person) -> None:
+    """Retention has looked: an image that is acknowledged goes while all else waits."""
+    key = ann.send(ben, PICTURE).headers["message-key"]
+    assert ben.request("DELETE", f"/v1/images/{key}").status_code == 204
+    wait_until(lambda: not any(path.name == key for path in ann.server.stored_files()), what="a removal")
+
+
+def jumps(server: Server) -> list[int]:
+    found = [json.loads(line) for line in errors(server.log.read_text())]
+    return [line["seconds"] for line in found if "clock has jumped" in line["event"]]
+
+
+def test_while_it_runs_nothing_ends_by_a_clock_that_jumps(server: Server, clock: Set) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben", cid="ben")
+    keys = [ann.send(ben, PICTURE, ttl_seconds="1800").headers["message-key"]]
+    tokens = ben.request("POST", "/v1/tokens").json()
+    for number, jump in enumerate(JUMPS, 1):
+        clock(jump)
+        wait_until(lambda: len(jumps(server)) == number, what="a line that says so")  # noqa: B023 - called here
+        keys.append(ann.send(ben, PICTURE, ttl_seconds="1800").headers["message-key"])
+        look_around(ann, ben)
+        clock(RIGHT)
+        wait_until(lambda: server.log.read_text().count("believed again") == number, what="its end")  # noqa: B023
+    look_around(ann, ben)
+    assert server.client.get("/readyz").status_code == 200
+    fresh = server.client.post("/v1/tokens/refresh", json={"refresh_token": tokens["refresh_token"]})
+    assert fresh.status_code == 200, fresh.text
+    assert [ben.get(key).status_code for key in keys] == [200] * len(keys)
+
+
+@pytest.mark.parametrize("jump", JUMPS)
+def test_a_start_with_a_wrong_clock_ends_nothing(folder: Path, clock: Set, jump: str) -> None:
+    server = Server(folder, SETTINGS).start(**clock.environment)
+    ann, ben = server.register("Ann"), server.register("Ben", cid="ben")
+    key = ann.send(ben, PICTURE, ttl_seconds="1800", headers={"Idempotency-Key": "one"}).headers["message-key"]
+    before = counts(server)
+    server.stop()
+    clock(jump)
+    server.start(**clock.environment)
+    ann, ben = (Person(server, each.uid, each.ukey, each.phone_hash) for each in (ann, ben))
+    assert len(jumps(server)) == 1
+    look_around(ann, ben)
+    server.stop()
+    clock(RIGHT)
+    server.start(**clock.environment)
+    ann, ben = (Person(server, each.uid, each.ukey, each.phone_hash) for each in (ann, ben))
+    assert all(count >= before[table] for table, count in counts(server).items())
+    assert ben.get(key).status_code == 200
+    server.stop()
