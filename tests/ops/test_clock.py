@@ -34,7 +34,6 @@ def test_a_jump_of_more_than_a_day_waits_for_an_operator(stopped: Path, engine: 
     assert (status, ("ahead of" if off > 0 else "behind") in found) == ("fail", True)
     purged = invoke(purge, stopped)
     assert (purged.exit_code, purged.stderr.count("not believed")) == (0, 1)
-    assert "expired: 0 removed" in purged.stdout
     said = asked(accept, stopped)
     assert abs(said["jump"] - off) < 60_000
     assert clock_at(stopped)[0] == "ok"
