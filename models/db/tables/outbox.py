@@ -12,7 +12,21 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Select, bindparam, case, delete, exists, insert, literal, null, or_, select, union_all, update
+from sqlalchemy import (
+    Select,
+    bindparam,
+    case,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    null,
+    or_,
+    select,
+    union_all,
+    update,
+)
 
 from models.db.database import InList, Reader, Statement, Transaction, Value, as_list
 from models.db.schema import deliveries, devices, messages, outbox, users
@@ -79,6 +93,8 @@ class Claimed:
 
 _COLUMNS = ["kind", "message_id", "device_id", "provider", "app", "state", "created_at", "next_at", "give_up_at"]
 _IS_DUE = outbox.c.state == literal("due")
+# For rows that are named: SQLite would go through all that are due instead, by the index that begins with the state.
+_IS_STILL_DUE = func.coalesce(outbox.c.state, literal("")) == literal("due")
 _THIS_ROW = outbox.c.outbox_id == bindparam("row")
 _THESE = InList(outbox.c.outbox_id, bindparam("ids"))
 _HOLDS_LEASE = outbox.c.lease == bindparam("held")
@@ -119,12 +135,12 @@ _DUE = Statement(
 _OWNERS = Statement(select(devices.c.device_id, devices.c.uid).where(InList(devices.c.device_id, bindparam("ids"))))
 _LEASE = Statement(
     update(outbox)
-    .where(_THESE, _IS_DUE, outbox.c.next_at <= bindparam("now"))
+    .where(_THESE, _IS_STILL_DUE, outbox.c.next_at <= bindparam("now"))
     .values(lease=bindparam("held"), next_at=bindparam("until"))
 )
 _HOLD_BACK = Statement(
     update(outbox)
-    .where(_THESE, _IS_DUE, outbox.c.next_at <= bindparam("now"))
+    .where(_THESE, _IS_STILL_DUE, outbox.c.next_at <= bindparam("now"))
     .values(next_at=bindparam("until"), lease=null())
 )
 _CLAIMED = Statement(
@@ -203,7 +219,9 @@ _LEASED = Statement(
     ),
     bulk=True,
 )
-_FREE = Statement(update(outbox).where(_THESE, _IS_DUE, _HOLDS_LEASE).values(next_at=bindparam("now"), lease=null()))
+_FREE = Statement(
+    update(outbox).where(_THESE, _IS_STILL_DUE, _HOLDS_LEASE).values(next_at=bindparam("now"), lease=null())
+)
 _AHEAD = Statement(
     select(outbox.c.outbox_id, outbox.c.next_at)
     .where(
@@ -221,16 +239,16 @@ _NOW = bindparam("now", type_=outbox.c.next_at.type)
 _SOONER = outbox.c.next_at - bindparam("step", type_=outbox.c.next_at.type)
 _BRING_FORWARD = Statement(
     update(outbox)
-    .where(_THESE, _IS_DUE, outbox.c.lease.is_(null()), outbox.c.next_at > bindparam("now"))
+    .where(_THESE, _IS_STILL_DUE, outbox.c.lease.is_(null()), outbox.c.next_at > bindparam("now"))
     .values(next_at=case((_SOONER > _NOW, _SOONER), else_=_NOW))
 )
 _SHORTEN = Statement(
     update(outbox)
-    .where(_THESE, _IS_DUE, outbox.c.lease.is_not(null()), outbox.c.next_at > bindparam("until"))
+    .where(_THESE, _IS_STILL_DUE, outbox.c.lease.is_not(null()), outbox.c.next_at > bindparam("until"))
     .values(next_at=bindparam("until"))
 )
 _PROLONG = Statement(
-    update(outbox).where(_THESE, _IS_DUE, outbox.c.lease.is_not(null())).values(next_at=bindparam("until"))
+    update(outbox).where(_THESE, _IS_STILL_DUE, outbox.c.lease.is_not(null())).values(next_at=bindparam("until"))
 )
 _SETTLED_BEFORE = Statement(
     select(outbox.c.outbox_id)

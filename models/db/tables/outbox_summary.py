@@ -66,6 +66,8 @@ class Overdue:
 
 _WITH_DEVICE = outbox.join(devices, devices.c.device_id == outbox.c.device_id)
 _THESE = InList(outbox.c.outbox_id, bindparam("ids"))
+# Not a bare column, where rows are named or a person's: SQLite would go through all that wait, by the state's index.
+_state = func.coalesce(outbox.c.state, "")
 _WANTED = bindparam("wanted", type_=outbox.c.state.type)
 _OF_PROVIDER = bindparam("of_provider", type_=outbox.c.provider.type)
 _OF_APP = bindparam("of_app", type_=outbox.c.app.type)
@@ -110,11 +112,11 @@ _SUMMARIES = Statement(
 _COUNT_DUE_OF_PERSON = Statement(
     select(func.count())
     .select_from(_WITH_DEVICE)
-    .where(devices.c.uid == bindparam("person"), outbox.c.state == State.DUE.value)
+    .where(devices.c.uid == bindparam("person"), _state == State.DUE.value)
 )
 _REVIVE = Statement(
     update(outbox)
-    .where(_THESE, outbox.c.state == State.DEAD.value)
+    .where(_THESE, _state == State.DEAD.value)
     .values(
         state=State.DUE.value,
         attempts=0,
@@ -126,7 +128,7 @@ _REVIVE = Statement(
 )
 _DROP = Statement(
     update(outbox)
-    .where(_THESE, outbox.c.state == State.DUE.value)
+    .where(_THESE, _state == State.DUE.value)
     .values(state=State.DROPPED.value, reason=bindparam("because"), settled_at=bindparam("now"), lease=null())
 )
 _OVERDUE = Statement(
@@ -141,7 +143,7 @@ _OVERDUE = Statement(
 )
 _GIVE_UP = Statement(
     update(outbox)
-    .where(_THESE, outbox.c.state == State.DUE.value, outbox.c.next_at <= bindparam("now"))
+    .where(_THESE, _state == State.DUE.value, outbox.c.next_at <= bindparam("now"))
     .values(state=State.DEAD.value, reason="gave up", settled_at=bindparam("now"), lease=null())
 )
 _OWN = devices.alias("own")
@@ -156,17 +158,14 @@ _OF_SAME_PERSON = Statement(
         _OWN.c.device_id == bindparam("device"),
         outbox.c.provider == bindparam("of_provider"),
         outbox.c.app == bindparam("of_app"),
-        # Not a bare column: a person's rows are to be looked through, and not all that wait in the lane.
-        func.coalesce(outbox.c.state, "") == State.DUE.value,
+        _state == State.DUE.value,
         _BEFORE,
     )
     .limit(bindparam("at_most")),
     bulk=True,
 )
 _PUT_OFF = Statement(
-    update(outbox)
-    .where(_THESE, outbox.c.state == State.DUE.value, _BEFORE)
-    .values(next_at=bindparam("until"), lease=null())
+    update(outbox).where(_THESE, _state == State.DUE.value, _BEFORE).values(next_at=bindparam("until"), lease=null())
 )
 NEWEST = MAX_ID
 
