@@ -58,7 +58,8 @@ class Relay:
     `providers` goes by a device's provider and app. `phone_hash_of` decrypts a sender's phone. `lease_seconds` must
     outlast a delivery: the lane puts back what waited for a quarter of it, and cuts a call off after half of it.
     `server_id`, 16 characters, is what this process is called in `servers`, by which others know that it has died.
-    `calls_at_once` stands in for each provider's own. `clock` is in milliseconds, `monotonic` in seconds.
+    `calls_at_once` stands in for each provider's own. `clock` is in milliseconds, and so is `ages`, by
+    which rows end, `clock` itself if not given; `monotonic` is in seconds.
     """
 
     def __init__(
@@ -69,11 +70,8 @@ class Relay:
         *,
         server_id: str | None = None,
         clock: Callable[[], int] = now_ms,
-<<<<<<< HEAD
-        monotonic: Callable[[], float] = time.monotonic,
-=======
         ages: Callable[[], int] | None = None,
->>>>>>> 252e1c3 (A clock that jumps ends nothing: the time since the boot and the last sighting of a right clock judge it)
+        monotonic: Callable[[], float] = time.monotonic,
         lease_seconds: float = 60,
         claim_limit: int = 200,
         calls_at_once: int | None = None,
@@ -264,12 +262,9 @@ class Relay:
             limit=limit,
             under_way=self._under_way,
         )
-<<<<<<< HEAD
         rows = await self._db.write(unit)
-        ended = {row.outbox_id: verdict for row in rows if (verdict := settlement.end_unsent(row, now))}
-=======
-        ended = {row.outbox_id: verdict for row in rows if (verdict := settlement.end_unsent(row, self._ages()))}
->>>>>>> 252e1c3 (A clock that jumps ends nothing: the time since the boot and the last sighting of a right clock judge it)
+        ages = self._ages()
+        ended = {row.outbox_id: verdict for row in rows if (verdict := settlement.end_unsent(row, ages))}
         for batch in lane.batches([row for row in rows if row.outbox_id not in ended]):
             self._start(lane, batch, lease, now)
         if ended:

@@ -18,11 +18,17 @@ from typing import Protocol
 from models import fault
 from models.clock import DAY_MS, HOUR_MS, MINUTE_MS
 from models.db.database import BATCH_ROWS, Database, DatabaseError, Transaction
-<<<<<<< HEAD
-from models.db.tables import devices, erasure, events, expired_rows, image_files, messages, outbox, report_pictures
-=======
-from models.db.tables import devices, erasure, events, expired_rows, future_rows, image_files, messages, outbox
->>>>>>> 252e1c3 (A clock that jumps ends nothing: the time since the boot and the last sighting of a right clock judge it)
+from models.db.tables import (
+    devices,
+    erasure,
+    events,
+    expired_rows,
+    future_rows,
+    image_files,
+    messages,
+    outbox,
+    report_pictures,
+)
 from models.errors import AppError
 from models.message import MessageId
 from services.accounts.account_deletion import finish_all
@@ -120,13 +126,6 @@ class Retention:
             "devices": (devices.purge_ended, 30 * DAY_MS),
             "messages": (messages.purge, lifetimes.messages_retention_days * DAY_MS),
         }
-<<<<<<< HEAD
-        self._ending: Steps = {
-            "expired": self._expire,
-            "files": self._remove_files,
-            "report_pictures": self._remove_report_pictures,
-        }
-=======
         # How far ahead each may rightly be over. Budgets of the future count for windows of the future.
         self._longest: dict[str, float] = {
             "activations": ACTIVATION_MS,
@@ -136,8 +135,11 @@ class Retention:
             "files": max(1000 * lifetimes.grace_seconds, RETRY_MS),
             **dict.fromkeys(("outbox", "invitations", "devices", "messages"), 0),
         }
-        self._ending: Steps = {"expired": self._expire, "files": self._remove_files}
->>>>>>> 252e1c3 (A clock that jumps ends nothing: the time since the boot and the last sighting of a right clock judge it)
+        self._ending: Steps = {
+            "expired": self._expire,
+            "files": self._remove_files,
+            "report_pictures": self._remove_report_pictures,
+        }
         self._erasing: Steps = {
             "brought_back": self._bring_back,
             "accounts": partial(finish_all, db, clock),
