@@ -76,7 +76,7 @@ async def serve(config: Config, context: ProcessContext, stopping: asyncio.Event
         sockets = context.open_sockets()
         listener = serve_http(config, services, sockets, connections)
         await stack.enter_async_context(scraped(sockets.metrics, services, lambda: connections.own))
-        await stack.enter_async_context(serve_rooms(config, services, sockets, listener.limits.max_own, ending.left))
+        await stack.enter_async_context(serve_rooms(config, services, sockets, listener, ending.left))
         context.on_serving(sockets)
         where = {"host": config.server.host, "port": sockets.port, "pid": os.getpid()}
         log.info("the server has started", extra={"version": VERSION, **where})

@@ -100,6 +100,7 @@ def serve_http(config: Config, services: Services, sockets: Sockets, connections
             max_discard_bytes=2 * config.images.max_bytes + MEGABYTE,  # who sends twice too much can still read so
             max_connections=wanted.max_connections,
             max_own=connections_at_most(wanted.max_connections, own_files(config)),
+            max_unsent_bytes=wanted.max_unsent_bytes // wanted.workers,
         ),
         refusal=refused_unread,
         source=lambda peer: None if services.proxies.trusts(peer) else network(peer),
@@ -111,16 +112,19 @@ def serve_http(config: Config, services: Services, sockets: Sockets, connections
 
 
 def serve_rooms(
-    config: Config, services: Services, sockets: Sockets, max_connections: int, left: Callable[[], float]
+    config: Config, services: Services, sockets: Sockets, beside: Server, left: Callable[[], float]
 ) -> AbstractAsyncContextManager[None]:
-    """The event socket of room chat; it takes the files that so many connections leave."""
+    """The event socket of room chat, in one budget of unsent bytes with the other connections; it takes the files that
+    they leave.
+    """
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    spare = allowed - own_files(config) - FILES_PER_CONNECTION * max_connections
+    spare = allowed - own_files(config) - FILES_PER_CONNECTION * beside.limits.max_own
     return room_socket.listening(
         services,
         sockets=sockets.rooms,
         tls=tls(config),
         max_connections=max(LEAST_ROOM_SOCKETS, min(room_socket.MAX_CONNECTIONS, spare)),
+        unsent=beside.unsent,
         left=left,
     )
 

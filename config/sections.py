@@ -105,6 +105,7 @@ class Server(Section):
     idle_timeout_seconds: Seconds
     body_timeout_seconds: Seconds
     max_connections: Count
+    max_unsent_bytes: BufferBytes
     public_url: PublicUrl
     cors_origins: PageOrigins
 

@@ -63,6 +63,7 @@ class ExportHandler(BaseHandler):
     async def get(self) -> None:
         async with aclosing(self.services.export.pieces(self.uid)) as pieces:
             piece = await anext(pieces)
+            self.connection.pace()
             self.set_header("Content-Disposition", f'attachment; filename="glimpse-{self.uid}.json"')
             while piece:
                 self.write(piece)

@@ -39,8 +39,8 @@ from telemetry import logs, metrics
 from transport.tornado_names import body_has_ended
 
 log = logging.getLogger("glimpse.http")
-PIECE_BYTES = 64 * 1024
-"""Of this size are the pieces of a long reply: so much waits in memory for a client that takes nothing."""
+PIECE_BYTES = 24 * 1024
+"""Of this size are the pieces of a long reply, or one text: so much waits in memory for a client that takes nothing."""
 P = TypeVar("P")
 """What stands for one piece of a long list until it is read."""
 
@@ -278,14 +278,16 @@ class BaseHandler(RefusingHandler):
         if len(pieces) < 2:
             self.reply(200, {name: [item for piece in pieces for item in await read(piece)], **rest})
             return
+        self.connection.pace()
         self.write(f'{{"{name}": [')
         comma = ""
         for piece in pieces:
-            items = [json.dumps(item, ensure_ascii=False) for item in await read(piece)]
+            items = await read(piece)
             if items:
-                self.write(comma + ", ".join(items))
-                await self.flush_within(self.services.settings.stall_seconds)
+                self.write(comma + json.dumps(items, ensure_ascii=False)[1:-1])
                 comma = ", "
+                del items  # what was written waits for the client; this need not
+                await self.flush_within(self.services.settings.stall_seconds)
         self.finish(f"], {json.dumps(rest, ensure_ascii=False)[1:]}")
 
     async def flush_within(self, seconds: float) -> None:

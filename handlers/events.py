@@ -69,6 +69,7 @@ class EventStreamHandler(FollowingHandler):
         reader = await self.follow(self._after())
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("X-Accel-Buffering", "no")
+        self.connection.pace()
         await self._send(f"retry: {RECONNECT_MS}\n\n")
         try:
             while not reader.closed:

@@ -48,6 +48,7 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
         if self.caller is not None:
             self.introduced.set_result(self.caller)
         self.following = asyncio.create_task(self._follow())
+        self.connection.pace()
         self.accept_websocket(accepted, self)
 
     async def on_message(self, message: str | bytes) -> None:

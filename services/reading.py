@@ -5,17 +5,16 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from operator import itemgetter
 from time import monotonic
 from typing import Any
 
 from models import fault, rules
-from models.db.database import Database, DatabaseError, Transaction
+from models.db.database import Database, DatabaseError, Row, Transaction
 from models.db.tables import deliveries, messages
 from models.errors import AppError, ContentLost, NoPendingImage, NotFound
 from models.keys import KeyRing
 from models.message import Delivery, DeliveryState, Message
-from models.paging import IdRange, Page, page_of
+from models.paging import IdRange, Page, fitting
 from models.phone import phone_hash
 from models.user import UserId
 from services import consumption
@@ -27,6 +26,12 @@ from telemetry import metrics
 
 log = logging.getLogger("glimpse.reading")
 
+INBOX_BYTES = 64 * 1024
+"""A page ends there: so much waits in memory until its reader has taken it."""
+INBOX_ROWS = 64
+"""Read at once: a usual page in one read, and no page of long captions in one."""
+ITEM_BYTES = 400
+"""Of an item of the inbox, but for its caption."""
 LOOK_SECONDS = 1.0
 """How soon a recall on another machine stops a download, at one read a second for each."""
 
@@ -153,17 +158,26 @@ class Reading:
         }
 
     async def inbox(self, uid: UserId, wanted: IdRange) -> Page[dict[str, Any]]:
-        """The caller's pending images, oldest first."""
-        rows = await deliveries.list_inbox(
-            self.db,
-            receiver_uid=uid,
-            after=wanted.after,
-            before=wanted.before,
-            now=self.clock(),
-            limit=wanted.limit + 1,
-        )
-        items = [self._inbox_item(messages.message_of(row[:-2]), *row[-2:]) for row in rows]
-        return page_of(items, wanted.limit, itemgetter("message_id"))
+        """The caller's pending images, oldest first. Of long captions a page may have fewer than it could."""
+        rows = await self._pending(uid, wanted)
+        shown = fitting(rows[: wanted.limit], INBOX_BYTES, _shown_bytes)
+        items = [self._inbox_item(messages.message_of(row[:-2]), *row[-2:]) for row in shown]
+        return Page(items, items[-1]["message_id"] if len(rows) > len(shown) else None)
+
+    async def _pending(self, uid: UserId, wanted: IdRange) -> list[Row]:
+        """What a page of the inbox has, and at least one more if there is any."""
+        rows: list[Row] = []
+        after, now = wanted.after, self.clock()
+        while True:
+            count = min(INBOX_ROWS, wanted.limit + 1 - len(rows))
+            found = await deliveries.list_inbox(
+                self.db, receiver_uid=uid, after=after, before=wanted.before, now=now, limit=count
+            )
+            rows += found
+            enough = len(rows) > wanted.limit or sum(map(_shown_bytes, rows[:-1])) >= INBOX_BYTES
+            if enough or len(found) < count:
+                return rows
+            after = rows[-1][0]
 
     def _inbox_item(self, message: Message, region_num: str | None, phone_cipher: bytes | None) -> dict[str, Any]:
         return {
@@ -250,3 +264,7 @@ def report_lost(message: Message) -> None:
 def _check_can_acknowledge(delivery: Delivery, now: int) -> None:
     if rules.state_at(delivery.state, delivery.message.expires_at, now) is not DeliveryState.CONSUMED:
         rules.check_can_read(delivery, now)
+
+
+def _shown_bytes(row: Row) -> int:
+    return ITEM_BYTES + len(messages.message_of(row[:-2]).caption.encode())

@@ -6,8 +6,10 @@ Groups, messages and events are those of everybody else; here is only what a roo
 
 import asyncio
 import json
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -18,7 +20,8 @@ from models.db.tables.rooms import Said
 from models.errors import NotFound
 from models.group import GroupId, JoinPolicy
 from models.keys import KeyRing
-from models.message import MessageKind
+from models.message import MeasuredMessage, MessageKind
+from models.paging import fitting
 from models.user import UserId
 from services.authentication import Caller
 from services.events import CONFIRM_SECONDS, Events, Reader
@@ -31,7 +34,8 @@ NAME = "Room"
 MOST_SHOWN = 200
 """What a client is shown when it enters; the room's sample clients cannot page."""
 BATCH = 100
-"""Read and sent at a time: bounds what a slow reader holds in memory."""
+BATCH_BYTES = 24 * 1024
+"""Of both no more is read and sent at a time: what a slow reader holds in memory."""
 NOBODY = UUID(int=0)
 """Whose account is gone."""
 
@@ -50,7 +54,7 @@ class RoomReader:
         return self.events.caller
 
     async def next(self) -> list[dict[str, Any]]:
-        """The next messages, as `Rooms.history` has them; none when the reader has been closed.
+        """The next messages, as `Rooms.entries` has them; none when the reader has been closed.
 
         Raises Unauthenticated within seconds of the session's end, and NotFound when the person has left the room.
         """
@@ -93,12 +97,15 @@ class Rooms:
         draft = TextDraft(to, MessageKind.TEXT, body, needs_others=False)
         await self.messaging.send(caller, draft, None, "")  # no address: what a group is told meets nobody new
 
-    async def history(self, uid: UserId, room_gid: str) -> list[dict[str, Any]]:
+    async def history(self, uid: UserId, room_gid: str) -> list[MeasuredMessage]:
         """The newest messages of a room, the oldest of them first. Raises NotFound, GroupTooLarge, RateLimited."""
         group_id = await self._enter(uid, room_gid)
         after = await self._start(uid, group_id)
-        found = await rooms.list_newest(self.db, me=uid, group_id=group_id, after=after, limit=MOST_SHOWN)
-        return [self._shown(each) for each in found]
+        return await rooms.list_newest(self.db, me=uid, group_id=group_id, after=after, limit=MOST_SHOWN)
+
+    async def entries(self, found: Sequence[MeasuredMessage]) -> list[dict[str, Any]]:
+        """Those of these messages that are still there, as rooms show them."""
+        return [self._shown(each) for each in await rooms.list_said(self.db, found)]
 
     async def follow(self, caller: Caller, room_gid: str) -> RoomReader:
         """A reader of what is said from now on. Raises NotFound, GroupTooLarge, RateLimited, Unavailable."""
@@ -115,10 +122,12 @@ class Rooms:
         await self.events.confirm(reader.caller)
         uid = reader.caller.uid
         after = max(reader.cursor, await self._start(uid, reader.group_id))
-        found = await rooms.list_next(self.db, me=uid, group_id=reader.group_id, after=after, limit=BATCH)
-        if found:
-            reader.cursor = found[-1].message_id
-        return [self._shown(each) for each in found]
+        while found := await rooms.list_next(self.db, me=uid, group_id=reader.group_id, after=after, limit=BATCH):
+            some = fitting(found, BATCH_BYTES, attrgetter("size"))
+            after = reader.cursor = some[-1].message_id
+            if entries := await self.entries(some):  # what was taken back meanwhile is no reason to wait
+                return entries
+        return []
 
     async def _enter(self, uid: UserId, room_gid: str) -> GroupId:
         """The room's group, which the caller is in or comes into. Only who is not in it yet spends tries of the codes.

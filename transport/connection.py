@@ -31,10 +31,12 @@ from transport.first_step import begin
 from transport.head import parse
 from transport.limits import Limits
 from transport.tls import TlsTransport
+from transport.unsent import UnsentBudget
 
 RECEIVE_BYTES = 128 * 1024
 READ_AHEAD_BYTES = 64 * 1024
 """Of what cannot be handled yet: then reading pauses."""
+PACED_BYTES = 64 * 1024
 MAX_BLANK_LINES = 8
 """Empty lines before a request, which some clients send after a body (RFC 9112, 2.2)."""
 LINGER_SECONDS = 2.0
@@ -68,6 +70,7 @@ class House(Protocol):
     app: HTTPServerConnectionDelegate
     limits: Limits
     discarding: int
+    unsent: UnsentBudget
 
     def refusal(self, error: AppError) -> bytes: ...
 
@@ -156,9 +159,11 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self._writing_paused = True
+        self.house.unsent.hold(self)
 
     def resume_writing(self) -> None:
         self._writing_paused = False
+        self.house.unsent.let_go(self)
         if self._is_broken():
             return
         takers, self._takers = self._takers, []
@@ -185,6 +190,8 @@ class Connection(asyncio.BufferedProtocol):
         if data and self.phase is not Phase.GONE:
             assert self.transport
             self.transport.write(data)
+            if self._writing_paused:
+                self.house.unsent.hold(self)
 
     def taken(self) -> asyncio.Future[None]:
         if self.phase is Phase.GONE or self._is_broken():
@@ -203,6 +210,14 @@ class Connection(asyncio.BufferedProtocol):
     def unsent(self) -> int:
         """Bytes that the kernel has not taken yet."""
         return self.transport.get_write_buffer_size() if self.transport else 0
+
+    def pace(self) -> None:
+        """Have the kernel take little that is not on its way yet: it would keep megabytes of a long reply for a client
+        that takes nothing (tcp(7), TCP_NOTSENT_LOWAT).
+        """
+        sock = self.transport.get_extra_info("socket") if self.transport else None
+        if sock is not None and self.phase is not Phase.GONE:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, PACED_BYTES)
 
     def descriptor(self) -> int:
         """The socket's file descriptor; -1 where it is closed."""

@@ -58,6 +58,8 @@ class Carrier(Protocol):
 
     def set_body_timeout(self, seconds: float) -> None: ...
 
+    def pace(self) -> None: ...
+
     def descriptor(self) -> int: ...
 
 
@@ -123,6 +125,10 @@ class Exchange(HTTPConnection):
     @property
     def closed(self) -> bool:
         return self.lost or self.carrier.gone
+
+    def pace(self) -> None:
+        """For a reply without measure: what waits for its client is not to wait in the kernel."""
+        self.carrier.pace()
 
     def taken(self) -> asyncio.Future[None]:
         """Done when all that was written is with the kernel. Raises StreamClosedError."""

@@ -10,7 +10,8 @@ class Limits:
     otherwise, `discard_…` for the rest of a body after a reply that came early, `stall_seconds` and
     `min_bytes_per_second` for a client to take the end of a reply.
 
-    `max_connections` of all processes that count together, `max_own` of this one.
+    `max_connections` of all processes that count together, `max_own` of this one. `max_unsent_bytes` is what clients of
+    this process may leave untaken of their replies, all together.
     """
 
     max_head_bytes: int = 16 * 1024
@@ -23,6 +24,7 @@ class Limits:
     max_discarding: int = 64
     max_connections: int = 1024
     max_own: int = 1024
+    max_unsent_bytes: int = 64 * 1024 * 1024
 
     def seconds_to_take(self, size: int) -> float:
         """How long the end of a reply may be on its way, when the kernel has not taken so many bytes of it."""

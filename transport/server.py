@@ -18,6 +18,7 @@ from transport.connection import Connection
 from transport.exchange import Peer
 from transport.limits import Limits
 from transport.tls import TlsTransport
+from transport.unsent import UnsentBudget
 
 SWEEP_SECONDS = 0.25
 ACCEPTED_AT_ONCE = 32
@@ -49,6 +50,7 @@ class Server:
         self.limits = limits
         self.refusal = refusal
         self.counter = counter or SharedCounter()
+        self.unsent = UnsentBudget(limits.max_unsent_bytes)
         self.discarding = 0
         self._source = source
         self._tls = tls
@@ -182,6 +184,7 @@ class Server:
         if connection not in self._connections:
             return
         del self._connections[connection]
+        self.unsent.let_go(connection)
         self._idle.pop(connection, None)
         self.counter.add(-1)
         if connection.source in self._per_source:

@@ -29,6 +29,7 @@ from services.authentication import Caller
 from services.groups import read_room_gid
 from services.limits import network
 from services.rooms import RoomReader
+from transport.unsent import UnsentBudget
 
 MAX_HELLO_BYTES = 4096
 """The first object has a session id and a room: about 100 bytes."""
@@ -85,6 +86,20 @@ class Place:
     uid: UserId
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Untaken:
+    """What one reader has not taken, as the budget of all connections counts it."""
+
+    source: str
+    writer: StreamWriter
+
+    def unsent(self) -> int:
+        return self.writer.transport.get_write_buffer_size()
+
+    def abort(self) -> None:
+        self.writer.transport.abort()
+
+
 @dataclass
 class RoomSocket:
     """The connections of this process. A reader that takes nothing for `stall_seconds` is cut."""
@@ -92,6 +107,7 @@ class RoomSocket:
     services: Services
     max_connections: int
     stall_seconds: float
+    budget: UnsentBudget
     stopping: bool = False
     introducing: set[asyncio.Task[None]] = field(default_factory=set)
     following: set[asyncio.Task[None]] = field(default_factory=set)
@@ -142,9 +158,9 @@ class RoomSocket:
             caller = await self.services.session_ids.caller(session_id)
             reader = await self._open(caller, room_gid)
             try:
-                task = self._introduced()
-                half_closed = partial(self.half_closed.__setitem__, task, Place(network(address), caller.uid))
-                await self._follow(reader, stream, writer, half_closed)
+                task, source = self._introduced(), network(address)
+                half_closed = partial(self.half_closed.__setitem__, task, Place(source, caller.uid))
+                await self._follow(reader, stream, writer, source, half_closed)
             finally:
                 reader.close()
             writer.close()
@@ -185,10 +201,15 @@ class RoomSocket:
         return task
 
     async def _follow(
-        self, reader: RoomReader, stream: StreamReader, writer: StreamWriter, half_closed: Callable[[], None]
+        self,
+        reader: RoomReader,
+        stream: StreamReader,
+        writer: StreamWriter,
+        source: str,
+        half_closed: Callable[[], None],
     ) -> None:
         """Send until the reader is closed, or the client has gone or says more than it has to say."""
-        sending = asyncio.create_task(self._send(reader, writer))
+        sending = asyncio.create_task(self._send(reader, writer, source))
         listening = asyncio.create_task(until_gone(stream, writer, half_closed))
         try:
             await asyncio.wait({sending, listening}, return_when=asyncio.FIRST_COMPLETED)
@@ -200,14 +221,20 @@ class RoomSocket:
         if not sending.cancelled():
             sending.result()
 
-    async def _send(self, reader: RoomReader, writer: StreamWriter) -> None:
+    async def _send(self, reader: RoomReader, writer: StreamWriter, source: str) -> None:
+        untaken = Untaken(source, writer)
         while found := await reader.next():
             for message in found:
                 if writer.is_closing():
                     return
                 writer.write(line(message))
-                async with asyncio.timeout(self.stall_seconds):
-                    await writer.drain()
+                if untaken.unsent():
+                    self.budget.hold(untaken)
+                try:
+                    async with asyncio.timeout(self.stall_seconds):
+                        await writer.drain()
+                finally:
+                    self.budget.let_go(untaken)
 
 
 async def introduction(stream: StreamReader) -> tuple[str, str]:
@@ -259,13 +286,14 @@ async def listening(
     sockets: Sequence[socket.socket],
     tls: ssl.SSLContext | None,
     max_connections: int,
+    unsent: UnsentBudget,
     left: Callable[[], float],
 ) -> AsyncIterator[None]:
     """Serve on these listening sockets, if there are any, for the length of a block.
 
     `left` tells how many seconds the end may still take.
     """
-    rooms = RoomSocket(services, max_connections, services.settings.stall_seconds)
+    rooms = RoomSocket(services, max_connections, services.settings.stall_seconds, unsent)
     servers = [
         await asyncio.start_server(
             rooms.accept,

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Room chat over HTTP: section 11 of the HTTP contract. Its event socket is in `handlers.samples.room_socket`."""
 
+from operator import attrgetter
 from typing import Any
 
+from handlers.base import PIECE_BYTES
 from handlers.samples.base import ShapedHandler, account_name
 from models.errors import AppError
+from models.paging import pieces
 from services.accounts.session_ids import new_session_id
 from services.groups import read_room_gid
 from services.rooms import read_said
@@ -74,4 +77,6 @@ class RoomHistoryHandler(RoomMemberHandler):
 
     async def get(self) -> None:
         room_gid = read_room_gid(self.query("room_gid"))
-        self.reply(200, {"ok": True, "data": await self.services.rooms.history(self.uid, room_gid)})
+        rooms = self.services.rooms
+        found = pieces(await rooms.history(self.uid, room_gid), PIECE_BYTES, attrgetter("size"))
+        await self.reply_in_pieces(found, rooms.entries, {"ok": True}, name="data")

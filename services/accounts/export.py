@@ -4,6 +4,7 @@
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any
 
 from models.db.database import Database
@@ -11,11 +12,12 @@ from models.db.tables import personal_data
 from models.db.tables.personal_data import ACTIVATIONS, SECTIONS, Profile, Section
 from models.errors import NotFound
 from models.keys import KeyRing
+from models.paging import pieces
 from models.phone import phone_hash
 from models.user import UserId
 
-PAGE_ROWS = 50
-"""Each may hold a text of 8,000 characters, and a page waits in memory until the client has taken it."""
+PAGE_BYTES = 24 * 1024
+"""A page waits in memory until the client has taken it."""
 JSON_TEXTS = ("body", "data")
 """Columns that hold JSON: it becomes part of the document."""
 
@@ -51,8 +53,8 @@ class Export:
             yield await personal_data.list_all(self.db, section, person=uid)
             return
         keys = await personal_data.list_keys(self.db, section, uid=uid)
-        for start in range(0, len(keys), PAGE_ROWS):
-            yield await personal_data.list_page(self.db, section, uid=uid, keys=keys[start : start + PAGE_ROWS])
+        for page in pieces(keys, PAGE_BYTES, itemgetter(1)):
+            yield await personal_data.list_page(self.db, section, uid=uid, keys=[key for key, _ in page])
 
     async def _activations(self, e164: str | None) -> AsyncIterator[list[dict[str, Any]]]:
         digests = self.keys.phone_digests(phone_hash(e164)).values() if e164 else ()

@@ -230,7 +230,10 @@ async def serving(
     handlers |= {"/judge": Judging, "/big": Big, "/short": Short, **(extra or {})}
     app = Application([(path, handler, {"log": log}) for path, handler in handlers.items()])
     server = Server(
-        app, limits or Limits(), refusal=lambda error: whole_reply(error, "0" * 16), tls=tls[0] if tls else None
+        app,
+        limits or Limits(),
+        refusal=lambda error: whole_reply(error, "0" * 16),
+        tls=tls[0] if tls else None,
     )
     listening = socket.create_server(("127.0.0.1", 0))
     server.listen([listening])

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, ColumnElement, Select, bindparam, exists, select
+from sqlalchemy import Column, ColumnElement, Select, bindparam, exists, literal_column, select
 
 from models.db.database import InList, Reader, Row, Statement, as_list
 from models.db.schema import (
@@ -32,11 +32,14 @@ from models.db.schema import (
     reports,
     users,
 )
+from models.db.tables.messages import SAID_BYTES
 from models.message import DeliveryState
 from models.user import UserId
 
 SECRET, DIGEST, INTERNAL = "a secret", "finds a row and says nothing", "how the server works, not what it knows"
 OF_OTHERS = "another person's act, which this one must not learn of"
+USUAL_BYTES = 200
+"""Of a row that says nothing of its own."""
 ELSEWHERE = "is shown by another section"
 
 
@@ -70,7 +73,8 @@ def _section(
             found = found.where(condition)
     if key is None:
         return Section(name, whose, columns, None, Statement(found.order_by(*table.primary_key), bulk=True))
-    keys = Statement(found.with_only_columns(key).order_by(key), bulk=True)
+    size = SAID_BYTES if messages in {column.table for column in columns} else literal_column(str(USUAL_BYTES))
+    keys = Statement(found.with_only_columns(key, size).order_by(key), bulk=True)
     rows = Statement(found.where(InList(key, bindparam("page"))).order_by(key))
     return Section(name, whose, columns, keys, rows)
 
@@ -305,10 +309,10 @@ async def find_profile(reader: Reader, *, uid: UserId) -> Profile | None:
     return Profile(named(PROFILE, shown), phone_cipher, bool(has_password))
 
 
-async def list_keys(reader: Reader, section: Section, *, uid: UserId) -> list[int]:
-    """What tells the rows of a section with `keys` apart."""
+async def list_keys(reader: Reader, section: Section, *, uid: UserId) -> list[tuple[int, int]]:
+    """What tells the rows of a section with `keys` apart, and how many bytes each says."""
     assert section.keys
-    return [key for (key,) in await reader.read(section.keys, person=uid)]
+    return [(key, size) for key, size in await reader.read(section.keys, person=uid)]
 
 
 async def list_page(reader: Reader, section: Section, *, uid: UserId, keys: Sequence[int]) -> list[dict[str, Any]]:

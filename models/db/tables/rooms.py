@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements over what is said in a room: the texts and links of one group, as one of its members may read them."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from sqlalchemy import and_, bindparam, case, or_, select
 
-from models.db.database import Reader, Statement
+from models.db.database import InList, Reader, Statement, as_list
 from models.db.schema import deliveries, group_members, groups, messages, users
+from models.db.tables.messages import SAID_BYTES
 from models.group import GroupId
-from models.message import DeliveryState
+from models.message import DeliveryState, MeasuredMessage
 from models.user import UserId
 
 _OF_GROUP = messages.c.group_id == bindparam("of_group")
@@ -19,8 +21,8 @@ _FIND_START = Statement(
     .where(group_members.c.group_id == bindparam("of_group"), group_members.c.uid == bindparam("me"))
 )
 _SAID = (
-    select(messages.c.message_id, messages.c.sender_uid, users.c.nickname, messages.c.send_time, messages.c.body)
-    .select_from(messages.outerjoin(users, users.c.uid == messages.c.sender_uid).outerjoin(deliveries, _MINE))
+    select(messages.c.message_id, SAID_BYTES)
+    .select_from(messages.outerjoin(deliveries, _MINE))
     .where(
         _OF_GROUP,
         messages.c.message_id > bindparam("after"),
@@ -31,6 +33,12 @@ _SAID = (
 )
 _LIST_NEWEST = Statement(_SAID.order_by(messages.c.message_id.desc()))
 _LIST_NEXT = Statement(_SAID.order_by(messages.c.message_id))
+_READ = Statement(
+    select(messages.c.message_id, messages.c.sender_uid, users.c.nickname, messages.c.send_time, messages.c.body)
+    .select_from(messages.outerjoin(users, users.c.uid == messages.c.sender_uid))
+    .where(InList(messages.c.message_id, bindparam("ids")))
+    .order_by(messages.c.message_id)
+)
 _NEWEST = Statement(
     select(messages.c.message_id).where(_OF_GROUP).order_by(messages.c.message_id.desc()).limit(bindparam("at_most"))
 )
@@ -59,13 +67,21 @@ async def find_newest(reader: Reader, group_id: GroupId) -> int:
     return int(rows[0][0]) if rows else 0
 
 
-async def list_newest(reader: Reader, *, me: UserId, group_id: GroupId, after: int, limit: int) -> list[Said]:
+async def list_newest(
+    reader: Reader, *, me: UserId, group_id: GroupId, after: int, limit: int
+) -> list[MeasuredMessage]:
     """The last of what was said behind that message, oldest first, but for what is withheld from this member."""
     rows = await reader.read(_LIST_NEWEST, me=me, of_group=group_id, after=after, at_most=limit)
-    return [Said(*row) for row in reversed(rows)]
+    return [MeasuredMessage(*row) for row in reversed(rows)]
 
 
-async def list_next(reader: Reader, *, me: UserId, group_id: GroupId, after: int, limit: int) -> list[Said]:
+async def list_next(reader: Reader, *, me: UserId, group_id: GroupId, after: int, limit: int) -> list[MeasuredMessage]:
     """As `list_newest`, but the first of it. Writers lock the group: behind a message no lower id is committed."""
     rows = await reader.read(_LIST_NEXT, me=me, of_group=group_id, after=after, at_most=limit)
+    return [MeasuredMessage(*row) for row in rows]
+
+
+async def list_said(reader: Reader, found: Iterable[MeasuredMessage]) -> list[Said]:
+    """Those of these messages that are still there, oldest first."""
+    rows = await reader.read(_READ, ids=as_list(each.message_id for each in found))
     return [Said(*row) for row in rows]

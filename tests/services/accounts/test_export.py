@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from handlers.openapi import document
-from models.db.tables.personal_data import ACTIVATIONS, SECTIONS
+from models.db.tables.personal_data import ACTIVATIONS, SECTIONS, USUAL_BYTES
 from models.errors import NotFound
-from services.accounts.export import PAGE_ROWS, Export
+from services.accounts.export import PAGE_BYTES, Export
 from tests.services.accounts.world import World
 from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, phone_number, running
@@ -102,7 +102,7 @@ def test_a_client_that_goes_away_half_way_harms_nothing(server: Server) -> None:
 @pytest.mark.anyio
 async def test_a_large_account_comes_in_pieces_and_whole(world: World) -> None:
     ann = await world.register()
-    rows = 2 * PAGE_ROWS + 1
+    rows = 2 * PAGE_BYTES // USUAL_BYTES + 1
     events = [(ann.uid, number, "image", 0, json.dumps({"n": number})) for number in range(rows)]
     insert(world.engine, "events", "uid, event_id, type, at, data", events)
     pieces = [piece async for piece in Export(db=world.db, keys=world.keys, clock=world.clock).pieces(ann.uid)]
