@@ -17,6 +17,7 @@ from models.access_token import AccessTokens
 from models.clock import SteadyClock
 from models.db.database import Database
 from models.keys import KeyRing
+from models.metadata import Removal
 from models.origin import normal_origin
 from models.rules import SendPolicy
 from models.shared_counters import SharedCounters
@@ -237,6 +238,7 @@ def sessions(config: Config, parts: Parts, limits: Limits, access_tokens: Access
 def http_settings(config: Config) -> HttpSettings:
     return HttpSettings(
         images_max_bytes=config.images.max_bytes,
+        images_metadata=None if config.images.metadata == "keep" else Removal(config.images.metadata),
         min_bytes_per_second=config.uploads.min_bytes_per_second,
         stall_seconds=config.delivery.stall_seconds,
         grace_seconds=config.delivery.grace_seconds,

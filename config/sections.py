@@ -283,6 +283,7 @@ class Images(Section):
     max_pixels: Size
     ttl_seconds: Lifetime
     allow_opaque: bool
+    metadata: Literal["location", "all", "keep"]
 
 
 class Uploads(Section):

@@ -119,8 +119,8 @@ class ReportsHandler(ReceivingHandler):
             rest = await upload.end()
             if self.content_length is None:
                 self.services.reports.charge_bytes(self.uid, upload.image_bytes)
-            picture = SentPicture(self.writer, rest, upload.header, upload.image_bytes) if upload.has_image else None
-            return await self._report(upload.fields, picture)
+            picture = SentPicture(self.writer, rest, upload.header, upload.image_bytes, upload.remover)
+            return await self._report(upload.fields, picture if upload.has_image else None)
         finally:
             await upload.abort()
             if reservation:

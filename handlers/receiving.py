@@ -49,6 +49,7 @@ class ReceivingHandler(BaseHandler):
             fields=fields,
             images_max_bytes=self.services.settings.images_max_bytes,
             budget=self.services.buffers,
+            removal=self.services.settings.images_metadata,
         )
         self.connection.set_body_timeout(LONGEST_UPLOAD_SECONDS)
         self._watch_rate()

@@ -5,6 +5,7 @@ from handlers.receiving import ReceivingHandler
 from handlers.uploads import IMAGE_FIELDS, HashOnly, Upload
 from models.errors import AppError, Unauthenticated, Unavailable
 from services.authentication import Caller
+from services.removal import digest_as_sent
 from services.sending import SentImage, read_content
 from storage.disk import DiskWriter
 
@@ -79,6 +80,8 @@ class SendImageHandler(ReceivingHandler):
             await upload.abort()
             if reservation:
                 reservation.release()
+        if upload.remover is not None:
+            self.set_header("Metadata-Removed", upload.remover.removal.value)
         self._tell(sent)
 
     def _tell(self, sent: SentImage) -> None:
@@ -92,13 +95,14 @@ class SendImageHandler(ReceivingHandler):
         sending = self.services.sending
         if self.repeats and self.key:
             await upload.sink.write(rest)
-            return await sending.repeat(caller, self.key, read_content(upload.fields), upload.sink.sha256)
+            sent_sha256 = digest_as_sent(upload.sink.sha256, upload.remover)
+            return await sending.repeat(caller, self.key, read_content(upload.fields), sent_sha256)
         if self.refusal_unless_repeat:
             raise self.refusal_unless_repeat
         assert self.writer
         if self.content_length is None:
             sending.charge_bytes(caller.uid, upload.image_bytes)
-        draft = sending.draft(upload.fields, upload.header, upload.image_bytes)
+        draft = sending.draft(upload.fields, upload.header, upload.image_bytes, upload.remover)
         return await sending.finish_image(caller, draft, self.writer, rest, self.key, address=self.address)
 
     def release(self) -> None:

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from handlers.address import Proxies
 from handlers.origins import Origins
 from handlers.uploads import BufferBudget
+from models.metadata import Removal
 from services.accounts.account_deletion import AccountDeletion
 from services.accounts.activation import Activation
 from services.accounts.export import Export
@@ -48,6 +49,7 @@ class HttpSettings:
     """What the handlers need to know of the configuration. Sizes are in bytes, times in seconds."""
 
     images_max_bytes: int
+    images_metadata: Removal | None
     min_bytes_per_second: int
     stall_seconds: float
     grace_seconds: float

@@ -8,17 +8,19 @@ Nothing about accounts or rules here.
 
 import asyncio
 import hashlib
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from handlers.forms import DEFAULT_CHARSET, FormReader, Part
-from models.errors import ImageTooLarge, InvalidField, TooLarge
+from models.errors import ImageTooLarge, InvalidField, TooLarge, UnsupportedImage
 from models.imagefile import HeaderReader
+from models.metadata import MetadataRemover, Removal, Unreadable
 from models.shared_counters import SharedCounter
 from services.fields import check, unknown
 
 IMAGE_FIELD = "img_file"
+OPAQUE = "opaque"
 IMAGE_FIELDS = frozenset(
     {"phone_hash", "ukey", "receiver_uid", "receiver_phone", "group_id", "ttl_seconds", "caption", "filetype"}
 )
@@ -108,13 +110,24 @@ class Upload:
     """
 
     def __init__(
-        self, boundary: str, *, sink: ImageSink, fields: Collection[str], images_max_bytes: int, budget: BufferBudget
+        self,
+        boundary: str,
+        *,
+        sink: ImageSink,
+        fields: Collection[str],
+        images_max_bytes: int,
+        budget: BufferBudget,
+        removal: Removal | None = None,
     ) -> None:
         self._form = FormReader(boundary, max_parts=MAX_SEGMENTS)
         self.sink = sink
         self._known = {*fields, IMAGE_FIELD, DEFAULT_CHARSET}
         self.fields: dict[str, str] = {}
         self.header = HeaderReader()
+        self.remover: MetadataRemover | None = None
+        """What cleans the image, from its first byte on; None where nothing is to be removed."""
+        self._removal = removal
+        self._held = 0
         self.image_bytes = 0
         self._images_max_bytes = images_max_bytes
         self._budget = budget
@@ -132,8 +145,8 @@ class Upload:
     async def feed(self, chunk: bytes) -> None:
         """Take a piece of the body. What follows the form's last boundary is ignored (RFC 2046, 5.1.1).
 
-        Raises MalformedRequest, InvalidField (unknown or repeated field), TooLarge (a field), ImageTooLarge, and
-        what the storage raises.
+        Raises MalformedRequest, InvalidField (unknown or repeated field), TooLarge (a field), ImageTooLarge,
+        UnsupportedImage (metadata that cannot be found in bounded work), and what the storage raises.
         """
         for event in self._form.feed(chunk):
             if isinstance(event, Part):
@@ -146,13 +159,19 @@ class Upload:
             await self._write_batch()
 
     async def end(self) -> bytes:
-        """The body has ended: what of the image is not yet written. Raises MalformedRequest for a cut form."""
+        """The body has ended: what of the image is not yet written. Raises MalformedRequest for a cut form,
+        UnsupportedImage.
+        """
         self._form.end()
+        if self.remover is not None:
+            self._keep(self._cleaned(self.remover.end))
         return b"".join(self._take_batch())
 
     async def abort(self) -> None:
         """Drop everything. May be called again."""
         self._take_batch()
+        self._budget.add(-self._held)
+        self._held = 0
         await self.sink.abort()
 
     def _start(self, part: Part) -> None:
@@ -161,6 +180,8 @@ class Upload:
             raise InvalidField(fields=[(part.name, "given more than once")])
         self._seen.add(part.name)
         self._part = part
+        if part.name == IMAGE_FIELD and self._removal is not None and self.fields.get("filetype") != OPAQUE:
+            self.remover = MetadataRemover(self._removal)
 
     def _add(self, data: bytes) -> None:
         if self._part and self._part.name == IMAGE_FIELD:
@@ -168,13 +189,27 @@ class Upload:
             if self.image_bytes > self._images_max_bytes:
                 raise ImageTooLarge(f"An image has at most {self._images_max_bytes} bytes.")
             self.header.feed(data)
-            self._batch.append(data)
-            self._batch_bytes += len(data)
-            self._budget.add(len(data))
+            remover = self.remover
+            self._keep([data] if remover is None else self._cleaned(lambda: remover.feed(data)))
         else:
             self._value += data
             if len(self._value) > MAX_FIELD_BYTES:
                 raise TooLarge(f"A field has at most {MAX_FIELD_BYTES} bytes.")
+
+    def _cleaned(self, step: Callable[[], list[bytes]]) -> list[bytes]:
+        try:
+            return step()
+        except Unreadable as error:
+            raise UnsupportedImage("The file is built as no camera or program builds one.") from error
+
+    def _keep(self, pieces: list[bytes]) -> None:
+        """Add to the batch. What the remover holds is there twice: as it was, and as it will be."""
+        self._batch += pieces
+        n_bytes = sum(map(len, pieces))
+        self._batch_bytes += n_bytes
+        held = 2 * self.remover.held if self.remover is not None else 0
+        self._budget.add(n_bytes + held - self._held)
+        self._held = held
 
     def _finish_field(self) -> None:
         if self._part and self._part.name != IMAGE_FIELD:

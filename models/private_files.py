@@ -14,7 +14,7 @@ VAPID_KEY = "vapid.pem"
 OUTBOX_LOG = "outbox.log"
 
 MODE = 0o600
-NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 """Flags to make a file with. O_EXCL: a file, or a link, that somebody put there first is not written to."""
 
 

@@ -15,9 +15,11 @@ from models.db.tables.reports import Report
 from models.errors import AppError, InvalidField, NotFound
 from models.ids import read_id
 from models.imagefile import HeaderReader
+from models.metadata import MetadataRemover
 from models.user import UserId
 from services.fields import check, unknown
 from services.limits import Limits
+from services.removal import mends_of
 from storage.disk import DiskStore, DiskWriter, Reservation
 from storage.keys import message_key
 
@@ -36,6 +38,7 @@ class SentPicture:
     rest: bytes
     header: HeaderReader
     size: int
+    remover: MetadataRemover | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
@@ -106,7 +109,7 @@ class Reports:
         key = message_key(uid, message_id or 0, time.time_ns(), secrets.token_bytes(16))
         if picture is not None:
             filetype = rules.check_image(picture.size, picture.header, None, self.policy)
-            await picture.writer.commit(key, picture.rest)
+            await picture.writer.commit(key, picture.rest, mends_of(picture.remover))
             return ReportPicture(0, key, filetype, picture.size, picture.writer.sha256)
         if message_id is None:
             return None

@@ -13,10 +13,11 @@ from models.addressee import Addressee, Receiver, ToPerson, ToPhone
 from models.clock import DAY_MS
 from models.db.database import CommitUnknown, Database, Transaction
 from models.db.tables import messages, users
-from models.errors import AppError, RecipientUnavailable, Unavailable
+from models.errors import AppError, InvalidField, RecipientUnavailable, Unavailable
 from models.imagefile import HeaderReader
 from models.keys import KeyRing
 from models.message import DeliveryState, MessageId
+from models.metadata import MetadataRemover
 from models.user import UserId
 from services import delivery, idempotency
 from services.authentication import Caller, check_live
@@ -24,6 +25,7 @@ from services.discovery import Discovery
 from services.fields import addressed_by, addressee
 from services.idempotency import Request
 from services.limits import Limits
+from services.removal import digest_as_sent, mends_of
 from storage.disk import DiskStore, DiskWriter, Reservation
 from storage.keys import message_key
 from telemetry import metrics
@@ -36,7 +38,7 @@ OPERATION = "image"
 @dataclass(frozen=True, slots=True)
 class ImageDraft:
     """An image as its sender described it, checked but for what only the database knows. `size` is in bytes, `content`
-    what `read_content` reads from the same form.
+    what `read_content` reads from the same form, `remover` what cleaned its bytes.
     """
 
     to: Addressee
@@ -45,6 +47,7 @@ class ImageDraft:
     caption: str
     size: int
     content: str
+    remover: MetadataRemover | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,14 +123,18 @@ class Sending:
         """A place for the bytes of an image on its way."""
         return await self.store.create(reservation)
 
-    def draft(self, fields: Mapping[str, str], header: HeaderReader, size: int) -> ImageDraft:
+    def draft(
+        self, fields: Mapping[str, str], header: HeaderReader, size: int, remover: MetadataRemover | None = None
+    ) -> ImageDraft:
         """What the form says, checked. Raises InvalidField, MissingImage, UnsupportedImage, ImageDimensions."""
         name = addressed_by(fields, ADDRESSEES)
         ttl_seconds = rules.check_ttl(fields.get("ttl_seconds"), self.policy)
         caption = rules.check_caption(fields.get("caption"))
         filetype = rules.check_image(size, header, fields.get("filetype"), self.policy)
+        if filetype == rules.OPAQUE and remover is not None and remover.changed:
+            raise InvalidField(fields=[("filetype", "must come before bytes that look like an image")])
         to = addressee(name, fields[name])
-        return ImageDraft(to, filetype, ttl_seconds, caption, size, read_content(fields))
+        return ImageDraft(to, filetype, ttl_seconds, caption, size, read_content(fields), remover)
 
     async def repeat(self, caller: Caller, key: str, content: str, sha256: bytes) -> SentImage:
         """The first reply to this Idempotency-Key, for what `read_content` reads and the digest of the image's bytes.
@@ -163,7 +170,7 @@ class Sending:
         await delivery.charge(self.db, self.limits, caller.uid, to)
         addressed = to.receiver_uid if isinstance(to, ToPerson) else to.group_id
         name = message_key(caller.uid, addressed, time.time_ns(), os.urandom(16))
-        await image.commit(name, rest)
+        await image.commit(name, rest, mends_of(draft.remover))
         outgoing = OutgoingImage(
             sender=caller,
             to=to,
@@ -174,7 +181,8 @@ class Sending:
             caption=draft.caption,
             sha256=image.sha256,
         )
-        request = _request(caller, key, draft.content, image.sha256)
+        sent_sha256 = digest_as_sent(image.received_sha256, draft.remover)
+        request = _request(caller, key, draft.content, sent_sha256)
 
         async def unit(tx: Transaction) -> SentImage:
             return await self._record(tx, outgoing, request)

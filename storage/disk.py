@@ -14,10 +14,10 @@ from storage.blob import Blob
 from storage.space import Reservation, Space
 from storage.threads import DiskThreads
 from storage.tree import Taken, Tree
-from storage.writer import DiskWriter
+from storage.writer import DiskWriter, Mend
 from telemetry import metrics
 
-__all__ = ["Blob", "DiskStore", "DiskWriter", "Reservation"]
+__all__ = ["Blob", "DiskStore", "DiskWriter", "Mend", "Reservation"]
 
 FIRST_BYTES = 128 * 1024  # read ahead into the page cache: the first piece of a download
 BATCH_KEYS = 500  # asked of the database at once

@@ -22,7 +22,7 @@ from storage.keys import is_message_key, path_of
 log = logging.getLogger("glimpse.storage")
 
 DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-NAMELESS = os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC
+NAMELESS = os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 NO_FILE = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
 ABSENT = (FileNotFoundError, NotADirectoryError)

@@ -2,13 +2,30 @@
 """Writes one image: bytes are written and hashed, then linked under the key or discarded."""
 
 import hashlib
+import os
 import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from models.errors import StorageError
 from storage.keys import path_of
 from storage.space import Reservation
 from storage.threads import DiskThreads
 from storage.tree import TemporaryFile, Tree, write_all
+
+READ_BYTES = 128 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Mend:
+    """Bytes to be changed in a whole file before it is an image: all spans, as (offset, length), are one thing.
+
+    `change` is given its first bytes, as many as `most`, and returns as many; what is behind those becomes zeros.
+    """
+
+    spans: Sequence[tuple[int, int]]
+    most: int
+    change: Callable[[bytes], bytes]
 
 
 class DiskWriter:
@@ -29,6 +46,8 @@ class DiskWriter:
         # Held by the thread that works on the file: what comes after a cancelled call waits for its end.
         self._working = threading.Lock()
         self.size = 0
+        self.received_sha256 = b""
+        """After `commit`: the digest of the bytes as they were given, before any mend."""
 
     @property
     def sha256(self) -> bytes:
@@ -48,8 +67,8 @@ class DiskWriter:
         await self._threads.run(self._write, batch)
         self._reservation.wrote(len(batch))
 
-    async def commit(self, key: str, rest: bytes = b"") -> None:
-        """Write the rest and make the image durable under its key, in one visit to a thread.
+    async def commit(self, key: str, rest: bytes = b"", mends: Sequence[Mend] = ()) -> None:
+        """Write the rest, mend what has to be and make the image durable under its key, in one visit to a thread.
 
         When this returns, the image survives a power cut. Raises StorageFull, StorageError (also for a key that is
         taken), ValueError for what is no key; there is no image then, or, for a caller cancelled here, none after
@@ -58,7 +77,7 @@ class DiskWriter:
         path_of(key)
         self._reservation.cover(len(rest))
         self._begun = True
-        await self._threads.run(self._commit, key, rest)
+        await self._threads.run(self._commit, key, rest, mends)
         self._begun, self._linked = False, None
         self._reservation.wrote(len(rest))
         self._reservation.stored(self.size)
@@ -77,10 +96,16 @@ class DiskWriter:
                 self._end()
                 raise
 
-    def _commit(self, key: str, rest: bytes) -> None:
+    def _commit(self, key: str, rest: bytes, mends: Sequence[Mend]) -> None:
         with self._working:
             try:
-                self._tree.publish(self._append(rest), key)
+                file = self._append(rest)
+                self.received_sha256 = self._hash.digest()
+                if mends:
+                    for mend in mends:
+                        _mend(file.fd, mend)
+                    self._hash = _digest_of(file.fd)
+                self._tree.publish(file, key)
                 self._linked = key
             finally:
                 self._end()
@@ -107,3 +132,34 @@ class DiskWriter:
         if self._file is not None:
             self._tree.discard(self._file)
             self._file = None
+
+
+def _mend(fd: int, mend: Mend) -> None:
+    whole = b"".join(os.pread(fd, length, offset) for offset, length in _first(mend.spans, mend.most))
+    changed = mend.change(whole)
+    for start, length in mend.spans:
+        at, end = start, start + length
+        while at < end:
+            part = changed[: end - at] or bytes(min(end - at, READ_BYTES))
+            written = os.pwrite(fd, part, at)
+            changed = changed[written:]
+            at += written
+
+
+def _first(spans: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]:
+    """The first bytes of all spans together, as many as `most`."""
+    found = []
+    for offset, length in spans:
+        if most > 0:
+            found.append((offset, min(length, most)))
+            most -= length
+    return found
+
+
+def _digest_of(fd: int) -> "hashlib._Hash":
+    digest = hashlib.sha256()
+    offset = 0
+    while part := os.pread(fd, READ_BYTES, offset):
+        digest.update(part)
+        offset += len(part)
+    return digest

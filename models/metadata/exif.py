@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from models.metadata import iptc, makernotes
 from models.metadata.tiff import ENTRY_BYTES, Entry, Tiff, order_of
-from models.metadata.xmp import XmpCleaner
+from models.metadata.xmp import clean_packet
 
 ORIENTATION, MAKE, EXIF_IFD, GPS_IFD, INTEROP_IFD, SUB_IFDS = 0x0112, 0x010F, 0x8769, 0x8825, 0xA005, 0x014A
 MAKER_NOTE, XMP, IPTC, PHOTOSHOP = 0x927C, 0x02BC, 0x83BB, 0x8649
@@ -113,7 +113,7 @@ class _Search:
         """Metadata inside metadata; False where all of it is to go."""
         data, start, end = self._tiff.data, entry.start, entry.end
         if entry.tag == XMP:
-            XmpCleaner().feed(data, start, end)
+            clean_packet(data, start, end)
         elif entry.tag == IPTC:
             iptc.clean_datasets(data, start, end)
         elif entry.tag == PHOTOSHOP:

@@ -11,7 +11,7 @@ from enum import Enum
 from models.imagefile import bmff, mini
 from models.metadata import exif, jpeg, movie
 from models.metadata.stream import MOST_HELD, TO_THE_END, Pass, Peek, Take, Unreadable, Walk
-from models.metadata.xmp import XmpCleaner
+from models.metadata.xmp import clean_packet
 
 HEADER_AHEAD = 512
 XMP_TYPES = (b"application/rdf+xml", b"application/xmp+xml", b"text/xml", b"application/xml")
@@ -52,7 +52,8 @@ def clean(kind: Kind, data: bytearray, *, everything: bool) -> None:
         jpeg.clean(picture, everything=everything)
 
     if kind is Kind.XMP:
-        XmpCleaner(everything=everything).feed(data, 0, len(data))
+        if everything or not clean_packet(data, 0, len(data)):
+            data[:] = b" " * len(data)
     elif kind is Kind.UNKNOWN:
         data[:] = bytes(len(data))
     else:

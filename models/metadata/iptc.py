@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from models.metadata.xmp import XmpCleaner
+from models.metadata.xmp import clean_packet
 
 PLACES = frozenset({26, 27, 90, 92, 95, 100, 101})
 """Datasets of record 2: content location, city, sub-location, province, country."""
@@ -63,7 +63,7 @@ def clean_resources(data: bytearray, start: int = 0, end: int | None = None) -> 
         elif resource.number == DIGEST:
             digests.append(resource)
         elif resource.number == XMP:
-            XmpCleaner().feed(data, resource.start, resource.end)
+            clean_packet(data, resource.start, resource.end)
         elif resource.number in (EXIF_1, EXIF_3):
             data[resource.start : resource.end] = bytes(resource.end - resource.start)
     for digest in digests:  # of what the datasets were: editors distrust them when it is another's

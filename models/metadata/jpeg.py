@@ -7,8 +7,8 @@ Sources: ITU-T T.81, B.1; Exif 3.0, 4.7; XMP part 3, 1.1.3; CIPA DC-007 (multi-p
 import re
 
 from models.metadata import exif, iptc, movie
-from models.metadata.stream import MOST_HELD, Count, Pass, Peek, Stream, Take, Walk
-from models.metadata.xmp import XmpCleaner
+from models.metadata.stream import MOST_HELD, Pass, Peek, Stream, Take, Walk
+from models.metadata.xmp import XmpCleaner, clean_packet
 
 EXIF = b"Exif\0"
 EXIF_HEADER = 6
@@ -22,6 +22,7 @@ LONGEST = 65533
 EOI = 0xD9
 APP0, APP1, APP13, APP15, COMMENT = 0xE0, 0xE1, 0xED, 0xEF, 0xFE
 WITHOUT_LENGTH = frozenset({0x01, 0xD8})
+AMONG_PIXELS = frozenset({0x00, 0xFF, *range(0xD0, 0xD8)})
 # Not what stands among pixels: stuffed bytes, restarts, fill bytes.
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 # Segments that pixels or their colour depend on: JFIF, SPIFF, Adobe, colour profiles, gain maps, other pictures.
@@ -62,21 +63,33 @@ class _Picture:
         self._extended = XmpCleaner()
 
     def walk(self) -> Walk:
-        marker = yield from _marker()
-        while marker != EOI:
-            if marker in WITHOUT_LENGTH:
-                marker = yield from _marker()
-                continue
-            length = max(0, int.from_bytes((yield Take(2, secret=False))) - 2)
-            if length and (APP0 <= marker <= APP15 or marker == COMMENT):
-                content = yield Take(length)
-                if marker in (APP1, APP13) and content.startswith((EXIF, PHOTOSHOP)):
-                    yield from self._whole(marker, content)
-                else:
-                    self._clean(marker, content)
+        while True:
+            ahead = yield Peek(4)
+            if len(ahead) < 2:
+                return
+            prefix, marker = ahead[:2]
+            if prefix != 0xFF or marker in AMONG_PIXELS:
+                yield Pass(1)
+                yield Pass(MARKER, 2)
+            elif marker == EOI:
+                yield Pass(2)
+                return
+            elif marker in WITHOUT_LENGTH:
+                yield Pass(2)
             else:
-                yield Pass(length)
-            marker = yield from _marker()
+                length = max(2, int.from_bytes(ahead[2:])) + 2
+                if APP0 <= marker <= APP15 or marker == COMMENT:
+                    yield from self._segment(marker, (yield Take(length)))
+                else:
+                    yield Pass(length)
+
+    def _segment(self, marker: int, held: bytearray) -> Walk:
+        if marker in (APP1, APP13) and held.startswith((EXIF, PHOTOSHOP), 4):
+            yield from self._whole(marker, held)
+            return
+        content = held[4:]
+        self._clean(marker, content)
+        held[4:] = content
 
     def _clean(self, marker: int, content: bytearray) -> None:
         """One segment that says all by itself. What is of no known kind is overwritten."""
@@ -84,9 +97,7 @@ class _Picture:
         if marker == COMMENT:
             known = not self._everything
         elif content.startswith(XMP) and not self._everything:
-            cleaner = XmpCleaner()
-            cleaner.feed(content, len(XMP), len(content))
-            known = not cleaner.everything
+            known = clean_packet(content, len(XMP), len(content))
         elif content.startswith(EXTENDED_XMP) and len(content) >= EXTENDED_HEADER and not self._everything:
             known = True
             if not any(content[EXTENDED_HEADER - 4 : EXTENDED_HEADER]):  # its offset: a packet begins
@@ -100,8 +111,8 @@ class _Picture:
 
         `held` grows; `spans` is where the parts stand in it.
         """
-        kind, header = (EXIF, EXIF_HEADER) if held.startswith(EXIF) else (PHOTOSHOP, len(PHOTOSHOP))
-        spans = [(header, len(held))]
+        kind, header = (EXIF, EXIF_HEADER) if held.startswith(EXIF, 4) else (PHOTOSHOP, len(PHOTOSHOP))
+        spans = [(4 + header, len(held))]
         while len(held) < MOST_HELD - 2 * LONGEST and spans[-1][1] - spans[-1][0] > LONGEST - 256:
             ahead = yield Peek(4 + header + 4, keep=len(held))
             follows = ahead[:2] == bytes([0xFF, marker]) and ahead[4:].startswith(kind)
@@ -134,12 +145,6 @@ class _Picture:
             picture[:] = bytes(len(picture))
         else:
             clean(picture, everything=self._everything)
-
-
-def _marker() -> Count:
-    """The next marker. Pixels pass, and bytes between segments, as decoders do it."""
-    yield Pass(MARKER, 2)
-    return (yield Take(2, secret=False))[1]
 
 
 def _behind(*, everything: bool) -> Walk:

@@ -7,7 +7,7 @@ Sources: ISO/IEC 14496-12, 4.2 and 8.10; 3GPP TS 26.244, 8.10; Apple's QuickTime
 import struct
 
 from models.metadata.stream import TO_THE_END, Count, Pass, Peek, Take, Walk
-from models.metadata.xmp import XmpCleaner
+from models.metadata.xmp import XmpCleaner, clean_packet
 
 PLACES = frozenset({b"\xa9xyz", b"@xyz", b"loci", b"GPS ", b"gps ", b"gps0", b"\xa9gps", b"gpmd", b"GPMF", b"udat"})
 CONTAINERS = frozenset({b"moov", b"trak", b"mdia", b"udta", b"meta", b"mpvd", b"moof", b"traf", b"ilst"})
@@ -55,6 +55,9 @@ def box(*, everything: bool, depth: int = 0, keys: set[int] | None = None, most:
 
 def xmp(length: int, *, everything: bool) -> Walk:
     """So many bytes of XMP, in pieces."""
+    if length <= PIECE and not everything:
+        clean_packet((yield Take(length)), 0, length)
+        return
     cleaner = XmpCleaner(everything=everything)
     while length:
         n_bytes = min(length, PIECE)

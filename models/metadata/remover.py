@@ -5,7 +5,7 @@ from enum import Enum
 
 from models.metadata import gif, heif, jpeg, png, webp
 from models.metadata.heif import Mend
-from models.metadata.stream import MOST_HELD, TO_THE_END, Pass, Peek, Stream, Walk
+from models.metadata.stream import MOST_HELD, TO_THE_END, Pass, Peek, Stream, Unreadable, Walk
 
 
 class Removal(Enum):
@@ -18,11 +18,13 @@ class Removal(Enum):
 class MetadataRemover:
     """`feed` each piece, then `end`: together they give back exactly as many bytes as came.
 
-    `mends` are then what has to be cleaned in bytes that were given back before: read each one's spans, hand them to
-    `mend`, and write what it returns in their place. All of them raise Unreadable, and nothing else.
+    `mends` are then what has to be cleaned in bytes that were given back before: read the first `MOST_HELD` bytes of
+    each one's spans, hand them to `mend`, and write what it returns in their place, with zeros behind it. `feed` and
+    `end` raise Unreadable.
     """
 
     def __init__(self, removal: Removal) -> None:
+        self.removal = removal
         self._everything = removal is Removal.ALL
         self.mends: list[Mend] = []
         self._stream = Stream(self._walk())
@@ -52,13 +54,12 @@ class MetadataRemover:
         return left
 
     def mend(self, mend: Mend, data: bytes) -> bytes:
-        """The bytes of all its spans, in their order, as they are to be."""
-        cleaned = bytearray(data)
-        kept = bytearray(cleaned[:MOST_HELD])
-        heif.clean(mend.kind, kept, everything=self._everything)
-        cleaned[:] = kept + bytes(len(cleaned) - len(kept))
-        if cleaned != data:
-            self._stream.replaced(mend.spans[0][0], data)
+        """The first bytes of its spans as they are to be; at most `MOST_HELD` are taken."""
+        cleaned = bytearray(data[:MOST_HELD])
+        try:
+            heif.clean(mend.kind, cleaned, everything=self._everything)
+        except Unreadable:
+            return bytes(len(cleaned))
         return bytes(cleaned)
 
     def _walk(self) -> Walk:

@@ -9,8 +9,7 @@ import hashlib
 import re
 import struct
 from collections.abc import Generator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 MOST_HELD: Final = 256 * 1024
 """What one piece of metadata may have to be read as a whole; what is longer is overwritten, or read in pieces."""
@@ -28,8 +27,7 @@ class Unreadable(Exception):
     """The file is built as no real one is: what it says of a place cannot be found in bounded work."""
 
 
-@dataclass(frozen=True, slots=True)
-class Pass:
+class Pass(NamedTuple):
     """Let so many bytes pass, or all before the first match of a pattern that is at most `width` bytes long.
 
     Every byte that passes is overwritten with `fill`, where it is given.
@@ -40,8 +38,7 @@ class Pass:
     fill: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Take:
+class Take(NamedTuple):
     """Hold so many bytes more, behind the last `keep` of those held; is sent all of them, to be changed in place.
 
     `secret` bytes are metadata: if the file ends before they are complete, those that are there are overwritten. With
@@ -54,8 +51,7 @@ class Take:
     rest: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Peek:
+class Peek(NamedTuple):
     """Is sent the next bytes, fewer where the file ends; they are still to come. `keep` as in `Take`."""
 
     n_bytes: int
@@ -122,7 +118,8 @@ class Stream:
                 self._ask(self._held, out)
             elif self._request.secret:
                 self._held[:] = bytes(len(self._held))
-        self._release(len(self._held), out)
+        if self._held:
+            self._release(len(self._held), out)
         self._over = True
         self._walk.close()
         return out
@@ -159,10 +156,13 @@ class Stream:
                 self._over = True
                 request = Pass(0)
             self._request, answer, self._filling = request, self._held, False
-            self._release(len(self._held) - (0 if isinstance(request, Pass) else request.keep), out)
             if isinstance(request, Pass):
+                if self._held:
+                    self._release(len(self._held), out)
                 self._left = request.what if isinstance(request.what, int) else 1
             else:
+                if len(self._held) > request.keep:
+                    self._release(len(self._held) - request.keep, out)
                 self._left = request.n_bytes
                 if len(self._held) + self._left > MOST_HELD:
                     raise Unreadable
@@ -235,8 +235,6 @@ class Stream:
         self._offset += len(passed)
 
     def _release(self, n_bytes: int, out: list[bytes]) -> None:
-        if n_bytes <= 0:
-            return
         leaving, original = bytes(self._held[:n_bytes]), bytes(self._original[:n_bytes])
         if leaving != original:
             self.replaced(self._offset, original)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from handlers.uploads import IMAGE_FIELDS, BufferBudget, HashOnly, Upload
 from models.errors import AppError
+from models.metadata import Removal
 from tests.process.hostile_forms import PICTURE, VALID, spoiled
 from tests.process.hostile_wire import BOUNDARY
 
@@ -19,7 +20,14 @@ NAMELESS = VALID[: VALID.rindex(b"--frontier--")] + f"--{BOUNDARY}\r\nContent-Di
 async def taken_for(pieces: Sequence[bytes]) -> tuple[object, ...]:
     """The code of the refusal, or what was understood."""
     budget = BufferBudget(limit=1 << 20)
-    upload = Upload(BOUNDARY, sink=HashOnly(), fields=IMAGE_FIELDS, images_max_bytes=10_000, budget=budget)
+    upload = Upload(
+        BOUNDARY,
+        sink=HashOnly(),
+        fields=IMAGE_FIELDS,
+        images_max_bytes=10_000,
+        budget=budget,
+        removal=Removal.LOCATION,
+    )
     try:
         for piece in pieces:
             await upload.feed(piece)

@@ -260,7 +260,7 @@ def test_racing_uploads_with_one_key_make_one_image(server: Server, ann: Person,
         ({"caption": "a\0b"}, jpeg(), 422, "invalid_field"),
         ({"filetype": "opaque"}, jpeg(), 422, "invalid_field"),
         ({"colour": "red"}, jpeg(), 422, "invalid_field"),
-        ({"caption": "x" * 5000}, jpeg(), 413, "too_large"),
+        ({"caption": "x" * 9000}, jpeg(), 413, "too_large"),
     ],
 )
 def test_a_refused_upload_says_why_and_leaves_nothing(

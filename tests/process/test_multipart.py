@@ -34,7 +34,7 @@ PICTURE = jpeg(3000)
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    settings_ = {"limits": {"enabled": False}, "inbox": {"max_pending": 1_000_000}}
+    settings_ = {"limits": {"enabled": False}, "inbox": {"max_pending": 1_000_000}, "images": {"metadata": "keep"}}
     with running(tmp_path_factory.mktemp("server"), settings_) as server:
         yield server
         assert server.failures() == []

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from models.errors import StorageError, StorageFull
-from storage.disk import DiskStore, DiskWriter
+from storage.disk import DiskStore, DiskWriter, Mend
 from storage.keys import path_of
 from tests.support import PATIENCE
 
@@ -69,6 +69,28 @@ async def test_a_committed_image_is_all_there(
     assert (writer.size, writer.sha256) == (15, hashlib.sha256(b"onetwothreerest").digest())
     assert os.listdir(root / ".tmp") == []
     assert store.stored_bytes == 15
+    store.close()
+
+
+async def test_a_file_is_mended_before_it_is_an_image(root: Path, key: str) -> None:
+    store = DiskStore(root)
+    writer = await writer_of(store)
+    await writer.write(b"0123456789" * 20_000)
+    asked: list[bytes] = []
+
+    def change(data: bytes) -> bytes:
+        asked.append(data)
+        return b"X" * len(data)
+
+    sent = b"0123456789" * 20_000 + b"rest"
+    await writer.commit(key, b"rest", [Mend([(2, 3), (20_001, 150_000)], 5, change), Mend([(8, 1)], 1000, change)])
+    expected = bytearray(sent)
+    expected[2:5], expected[8:9] = b"XXX", b"X"
+    expected[20_001:170_001] = b"XX" + bytes(149_998)
+    assert asked == [b"23412", b"8"]
+    assert (root / path_of(key)).read_bytes() == expected
+    assert writer.sha256 == hashlib.sha256(expected).digest()
+    assert writer.received_sha256 == hashlib.sha256(sent).digest()
     store.close()
 
 

@@ -4,7 +4,7 @@
 import struct
 from zlib import crc32
 
-from models.metadata import MetadataRemover, Removal
+from models.metadata import MOST_HELD, MetadataRemover, Removal
 from tests.models.imagefile.forms import box, ftyp, infe, segment, webp_chunk
 
 PLACE = b"52.5200N-PLACE"
@@ -262,7 +262,7 @@ def removed(data: bytes, removal: Removal = Removal.LOCATION, *, piece: int = 1 
         left += part
     for mend in remover.mends:
         before = b"".join(bytes(left[at : at + length]) for at, length in mend.spans)
-        after = remover.mend(mend, before)
+        after = remover.mend(mend, before[:MOST_HELD]).ljust(len(before), b"\0")
         for at, length in mend.spans:
             part, after = after[:length], after[length:]
             left[at : at + len(part)] = part

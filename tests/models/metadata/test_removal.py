@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from models.metadata import MetadataRemover, Removal, Unreadable
+from models.metadata.xmp import XmpCleaner, clean_packet
 from tests.models.imagefile.forms import box, ftyp, mini, segment, webp_chunk
 from tests.models.metadata import parts
 from tests.models.metadata.parts import (
@@ -372,3 +373,38 @@ def test_random_bytes_keep_their_length(start: bytes, data: bytes) -> None:
         assert len(removed(start + data)) == len(start + data)
     except Unreadable:
         pass
+
+
+@given(
+    inside=st.lists(
+        st.sampled_from(
+            (
+                "<",
+                ">",
+                "/",
+                "'",
+                '"',
+                "=",
+                " ",
+                "\n",
+                ":",
+                "a",
+                "City",
+                "gps",
+                "x:State",
+                "cell:",
+                "<!--",
+                "-->",
+                "Kept",
+            )
+        ),
+        max_size=14,
+    ).map("".join)
+)
+def test_a_packet_looked_at_as_a_whole_is_cleaned_as_in_pieces(inside: str) -> None:
+    """The glance that says that there is no place never misses one."""
+    packet = bytearray(f"<x>{inside} y='1'>text</x>".encode())
+    whole, pieces = bytearray(packet), bytearray(packet)
+    assert clean_packet(whole, 0, len(whole))
+    XmpCleaner().feed(pieces, 0, len(pieces))
+    assert whole == pieces
