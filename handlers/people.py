@@ -8,6 +8,7 @@ from typing import Any
 from handlers import paging
 from handlers.base import BaseHandler
 from handlers.receiving import ReceivingHandler
+from handlers.uploads import MAX_FIELD_BYTES
 from models.errors import InvalidField, NotFound
 from models.ids import parse_id, read_id
 from models.paging import Page
@@ -15,7 +16,8 @@ from models.user import FriendState
 from services.reports import SentPicture
 from storage.disk import DiskWriter
 
-REPORT_FIELDS = frozenset({"uid", "message_id", "reason"})
+REPORT_FIELDS = {"uid": MAX_FIELD_BYTES, "message_id": MAX_FIELD_BYTES, "reason": 2 * MAX_FIELD_BYTES}
+"""A reason of 2,000 characters takes up to 8,000 bytes."""
 
 
 class ListsPeople(BaseHandler):

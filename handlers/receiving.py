@@ -3,7 +3,7 @@
 
 import asyncio
 from asyncio import Task, TimerHandle
-from collections.abc import Collection
+from collections.abc import Mapping
 
 from multipart import parse_options_header
 
@@ -41,8 +41,8 @@ class ReceivingHandler(BaseHandler):
             raise MalformedRequest("The form names no boundary.")
         return str(options["boundary"])
 
-    def start_upload(self, boundary: str, sink: ImageSink, fields: Collection[str]) -> None:
-        """Take the body, as it comes, as a form of these fields."""
+    def start_upload(self, boundary: str, sink: ImageSink, fields: Mapping[str, int]) -> None:
+        """Take the body, as it comes, as a form of these fields, each with the bytes that it may have."""
         self.upload = Upload(
             boundary,
             sink=sink,

@@ -8,7 +8,7 @@ Nothing about accounts or rules here.
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -21,11 +21,12 @@ from services.fields import check, unknown
 
 IMAGE_FIELD = "img_file"
 OPAQUE = "opaque"
-IMAGE_FIELDS = frozenset(
-    {"phone_hash", "ukey", "receiver_uid", "receiver_phone", "group_id", "ttl_seconds", "caption", "filetype"}
+MAX_FIELD_BYTES = 4096
+"""A caption of 500 characters is the longest field of an image, up to 2,000 bytes."""
+IMAGE_FIELDS = dict.fromkeys(
+    ("phone_hash", "ukey", "receiver_uid", "receiver_phone", "group_id", "ttl_seconds", "caption", "filetype"),
+    MAX_FIELD_BYTES,
 )
-MAX_FIELD_BYTES = 8192
-"""The reason of a report is the longest field: 2,000 characters, up to 8,000 bytes."""
 MAX_SEGMENTS = 16
 """Parts of a form: an image, and the fields that the operation knows."""
 BATCH_BYTES = 128 * 1024
@@ -104,7 +105,7 @@ class BufferBudget:
 
 
 class Upload:
-    """One multipart/form-data body on its way: an image and these `fields`.
+    """One multipart/form-data body on its way: an image and these `fields`, each with the bytes that it may have.
 
     `feed` each chunk, then `end`; `abort` at any time.
     """
@@ -114,14 +115,14 @@ class Upload:
         boundary: str,
         *,
         sink: ImageSink,
-        fields: Collection[str],
+        fields: Mapping[str, int],
         images_max_bytes: int,
         budget: BufferBudget,
         removal: Removal | None = None,
     ) -> None:
         self._form = FormReader(boundary, max_parts=MAX_SEGMENTS)
         self.sink = sink
-        self._known = {*fields, IMAGE_FIELD, DEFAULT_CHARSET}
+        self._limits = {DEFAULT_CHARSET: MAX_FIELD_BYTES, **fields}
         self.fields: dict[str, str] = {}
         self.header = HeaderReader()
         self.remover: MetadataRemover | None = None
@@ -175,7 +176,7 @@ class Upload:
         await self.sink.abort()
 
     def _start(self, part: Part) -> None:
-        check(unknown([part.name], self._known))
+        check(unknown([part.name], {IMAGE_FIELD, *self._limits}))
         if part.name in self._seen:
             raise InvalidField(fields=[(part.name, "given more than once")])
         self._seen.add(part.name)
@@ -193,8 +194,9 @@ class Upload:
             self._keep([data] if remover is None else self._cleaned(lambda: remover.feed(data)))
         else:
             self._value += data
-            if len(self._value) > MAX_FIELD_BYTES:
-                raise TooLarge(f"A field has at most {MAX_FIELD_BYTES} bytes.")
+            most = self._limits[self._part.name] if self._part else 0
+            if len(self._value) > most:
+                raise TooLarge(f"This field has at most {most} bytes.")
 
     def _cleaned(self, step: Callable[[], list[bytes]]) -> list[bytes]:
         try:

@@ -131,7 +131,7 @@ class Fsck:
             for picture in pictures:
                 file = StoredFile(picture.picture_key, picture.size, picture.sha256)
                 kind = await self._judge(file, sizes.get(file.key))
-                if kind and await report_pictures.is_kept(self.db, picture.report_id):
+                if kind and await report_pictures.find(self.db, picture.report_id):
                     self._report.found(kind, f"report {picture.report_id}")
                     if self.repair and kind != UNREADABLE:
                         await self._forget_picture(picture, kind)

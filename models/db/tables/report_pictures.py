@@ -25,8 +25,7 @@ class ReportPicture:
 _COLUMNS = [report_pictures.c[name] for name in ReportPicture.__slots__]
 _THIS = report_pictures.c.report_id == bindparam("this")
 _INSERT = Statement(insert(report_pictures).values({column.name: bindparam(column.name) for column in _COLUMNS}))
-_FIND = Statement(select(*_COLUMNS).where(_THIS))
-_IS_KEPT = Statement(select(report_pictures.c.report_id).where(_THIS, report_pictures.c.purge_at.is_(None)))
+_FIND = Statement(select(*_COLUMNS).where(_THIS, report_pictures.c.purge_at.is_(None)))
 _LIST_AFTER = Statement(
     select(*_COLUMNS)
     .where(report_pictures.c.report_id > bindparam("after"))
@@ -61,13 +60,9 @@ async def insert_picture(tx: Transaction, picture: ReportPicture) -> None:
 
 
 async def find(reader: Reader, report_id: int) -> ReportPicture | None:
+    """The picture of a report that is not resolved."""
     rows = await reader.read(_FIND, this=report_id)
     return ReportPicture(*rows[0]) if rows else None
-
-
-async def is_kept(reader: Reader, report_id: int) -> bool:
-    """Whether there is a picture whose file may not go yet."""
-    return bool(await reader.read(_IS_KEPT, this=report_id))
 
 
 async def list_after(reader: Reader, *, after: int, limit: int) -> list[ReportPicture]:

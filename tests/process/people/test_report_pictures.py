@@ -96,9 +96,10 @@ def test_a_picture_that_is_sent_along_is_the_one_that_is_shown(
     report_id = sent_along(ann, screenshot, **about).json()["report_id"]
     assert picture_of(server, report_id, tmp_path) == screenshot
     assert len(names(server) - before) == 2
-    of_a_person = sent_along(ann, jpeg(90_000), uid=ben.uid, reason="x" * 2000)
+    longest = "\U0001f600" * 2000
+    of_a_person = sent_along(ann, jpeg(90_000), uid=ben.uid, reason=longest)
     assert of_a_person.status_code == 201
-    assert asked(reports, server.data_dir, "show", of_a_person.json()["report_id"])["report"]["reason"] == "x" * 2000
+    assert asked(reports, server.data_dir, "show", of_a_person.json()["report_id"])["report"]["reason"] == longest
 
 
 def test_a_form_without_a_picture_is_a_report_like_any(server: Server, ann: Person, ben: Person) -> None:
