@@ -21,7 +21,7 @@ class MessageKind(StrEnum):
 
 
 class DeliveryState(StrEnum):
-    """Where one person stands with one image. Only `PENDING` leads anywhere, and `WITHHELD` to `RELEASED`."""
+    """Where one person stands with one image. `PENDING` and `BLOCKED` lead anywhere, and `WITHHELD` to `RELEASED`."""
 
     PENDING = "pending"
     CONSUMED = "consumed"
@@ -30,7 +30,11 @@ class DeliveryState(StrEnum):
     LOST = "lost"
     """The server has lost the bytes."""
     WITHHELD = "withheld"
-    """Sent to the person's group, but not to them. They know nothing of it, and the sender not that they do not."""
+    """Sent to the person or their group, but not to them. They know nothing of it, and the sender not that they do
+    not."""
+    BLOCKED = "blocked"
+    """An image that would wait for the person if they did not block its sender. They know nothing of it either, but
+    until its time is over it takes of its sender's share of their inbox, as if it waited; then it is `WITHHELD`."""
     SENT = "sent"
     """A text or a link: there is nothing to fetch."""
     RELEASED = "released"

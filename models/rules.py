@@ -25,6 +25,7 @@ from models.user import Recipient
 OPAQUE = "opaque"
 MIN_TTL_SECONDS = 60
 MAX_CAPTION_CHARACTERS = 500
+HIDDEN = (DeliveryState.WITHHELD, DeliveryState.BLOCKED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,22 +40,18 @@ class SendPolicy:
     friends_only: bool
 
 
-def check_can_send(recipient: Recipient | None, size: int | None, policy: SendPolicy) -> None:
-    """Whether an image of `size` bytes may go to this person, or with None a text, which takes no room in an inbox.
+def check_can_send(recipient: Recipient | None, size: int | None, policy: SendPolicy) -> Recipient:
+    """The person, if an image of `size` bytes may go to them, or with None a text, which takes no room in an inbox.
 
-    Raises RecipientUnavailable, InboxFull.
+    Whether they block the sender is not asked: it would tell. Raises RecipientUnavailable, InboxFull.
     """
-    if recipient is None or not _is_reachable(recipient):
+    if recipient is None or not _has_account(recipient):
         raise RecipientUnavailable
     if policy.friends_only and not recipient.is_friend:
         raise RecipientUnavailable
     if not _has_room(recipient, size, policy):
         raise InboxFull
-
-
-def can_receive_in_group(recipient: Recipient, size: int | None, policy: SendPolicy) -> bool:
-    """Whether a member gets what another member sends to their group. They need not be friends: `can_be_invited`."""
-    return _is_reachable(recipient) and _has_room(recipient, size, policy)
+    return recipient
 
 
 def can_be_invited(recipient: Recipient, policy: SendPolicy) -> bool:
@@ -62,19 +59,34 @@ def can_be_invited(recipient: Recipient, policy: SendPolicy) -> bool:
 
     Where friendship is required to send it is required here: a group must not be the way around it.
     """
-    has_account = recipient.has_way_in and recipient.disabled_at is None
-    return has_account and (recipient.is_friend or not policy.friends_only)
+    return _has_account(recipient) and (recipient.is_friend or not policy.friends_only)
 
 
-def _is_reachable(recipient: Recipient) -> bool:
-    """Whether anything that this sender sends gets to them."""
-    return recipient.has_way_in and recipient.disabled_at is None and not recipient.blocks_sender
+def first_state(recipient: Recipient, reached: DeliveryState) -> DeliveryState:
+    """How somebody begins with what may go to them, `reached` being how they do unless they block its sender."""
+    if not recipient.blocks_sender:
+        return reached
+    return DeliveryState.BLOCKED if reached is DeliveryState.PENDING else DeliveryState.WITHHELD
+
+
+def first_state_in_group(
+    recipient: Recipient, size: int | None, reached: DeliveryState, policy: SendPolicy
+) -> DeliveryState:
+    """How a member begins with what another member sends to their group. They need not be friends: `can_be_invited`."""
+    if _has_account(recipient) and _has_room(recipient, size, policy):
+        return first_state(recipient, reached)
+    return DeliveryState.WITHHELD
+
+
+def _has_account(recipient: Recipient) -> bool:
+    """Whether anybody can fetch what they are sent."""
+    return recipient.has_way_in and recipient.disabled_at is None
 
 
 def _has_room(recipient: Recipient, size: int | None, policy: SendPolicy) -> bool:
     if size is None:
         return True
-    return recipient.pending_count < policy.max_pending and recipient.pending_bytes + size <= policy.max_pending_bytes
+    return recipient.inbox.images < policy.max_pending and recipient.inbox.size + size <= policy.max_pending_bytes
 
 
 def check_image(size: int, header: HeaderReader, wanted: str | None, policy: SendPolicy) -> str:
@@ -118,14 +130,14 @@ def state_at(state: DeliveryState, expires_at: int, now: int) -> DeliveryState:
 
 def state_for_sender(state: DeliveryState, message: Message, now: int) -> DeliveryState:
     """The state that the sender sees: somebody it was withheld from looks like somebody who does not fetch it."""
-    if state is DeliveryState.WITHHELD:
+    if state in HIDDEN:
         state = DeliveryState.PENDING if message.recalled_at is None else DeliveryState.RECALLED
     return state_at(state, message.expires_at, now)
 
 
 def is_addressed(delivery: Delivery) -> bool:
     """Whether this person may know of the image at all: it was sent to them, and to a group they have not left."""
-    return delivery.is_member and delivery.state not in (DeliveryState.WITHHELD, DeliveryState.RELEASED)
+    return delivery.is_member and delivery.state not in (*HIDDEN, DeliveryState.RELEASED)
 
 
 def check_can_read(delivery: Delivery, now: int) -> None:

@@ -7,6 +7,9 @@ from typing import NewType
 
 UserId = NewType("UserId", int)
 
+NOBODY = UserId(0)
+"""No account has this id. What is said about nobody changes nothing, and takes as long as it takes about somebody."""
+
 
 class FriendState(StrEnum):
     """How one person stands with another, as the first sees it."""
@@ -41,19 +44,27 @@ class User:
 
 
 @dataclass(frozen=True, slots=True)
+class Room:
+    """So many images, of so many bytes together."""
+
+    images: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
 class Recipient:
-    """The facts about a receiver that decide whether a certain sender may send to them. Bytes are of pending images.
+    """The facts about a receiver that decide whether a certain sender may send to them.
 
     `has_way_in` is whether anybody can still sign in to the account, and so fetch what it is sent; `blocks_sender`
-    and `is_friend` are about the sender who was asked for; `is_let_in` is whether the credential that was asked for
-    is theirs and lets them in.
+    is about the sender who was asked for, and so is `is_friend`: whether that sender takes them for a friend, which a
+    block does not end. `inbox` is what waits for them, as far as it was asked for also what that sender would have
+    waiting there but for a block; `is_let_in` is whether the credential that was asked for is theirs and lets them in.
     """
 
     uid: UserId
     has_way_in: bool
     disabled_at: int | None
-    pending_count: int
-    pending_bytes: int
+    inbox: Room
     blocks_sender: bool
     is_friend: bool
     is_let_in: bool = False

@@ -50,18 +50,19 @@ async def recall(tx: Transaction, message: Message, *, now: int) -> AppError | N
     await _lock_if_of_group(tx, message)
     receipts = await deliveries.list_of_message(tx, message_id)
     waiting = [r.uid for r in receipts if rules.state_at(r.state, message.expires_at, now) is DeliveryState.PENDING]
+    kept_back = [r.uid for r in receipts if r.state is DeliveryState.BLOCKED]
     shown = {rules.state_for_sender(receipt.state, message, now) for receipt in receipts}
-    if waiting:
-        await deliveries.recall(tx, message_id, waiting)
-        await events.append_for_all(
-            tx,
-            uids=waiting,
-            kind="image_recalled",
-            at=now,
-            data={"message_id": message_id, "message_key": message.message_key},
-            pending_count=-1,
-            pending_bytes=-message.size,
-        )
+    # Also where nobody waits: the time that it takes must not tell who blocks the sender.
+    await deliveries.recall(tx, message_id, [*waiting, *kept_back])
+    await events.append_for_all(
+        tx,
+        uids=waiting,
+        kind="image_recalled",
+        at=now,
+        data={"message_id": message_id, "message_key": message.message_key},
+        pending_count=-1,
+        pending_bytes=-message.size,
+    )
     if DeliveryState.PENDING in shown:
         await messages.mark_recalled(tx, message_id, now)
     if shown & {DeliveryState.PENDING, DeliveryState.RECALLED}:

@@ -9,13 +9,13 @@ from operator import attrgetter
 from typing import Any
 
 from models.db.database import Database, Transaction
-from models.db.tables import conversations, events, groups, users
+from models.db.tables import blocks, conversations, events, groups, users
 from models.db.tables.conversations import Listed
 from models.errors import InvalidField, NotFound
 from models.group import GroupId
 from models.ids import MAX_ID
 from models.paging import IdRange, Page, fitting
-from models.user import UserId
+from models.user import NOBODY, UserId
 from services.fields import check, unknown
 from services.history import Conversation, History
 
@@ -43,7 +43,7 @@ class Conversations:
 
     async def mark_read(self, uid: UserId, conversation: Conversation, up_to: int) -> None:
         """Everything up to this message is read; a mark never goes back. Those who said what is newly read learn of it,
-        but from somebody who does not want that.
+        unless the reader does not want that, or they block the reader.
 
         Raises NotFound for somebody with whom there is no conversation, and for a group that the caller is not in.
         """
@@ -62,8 +62,9 @@ class Conversations:
         async def unit(tx: Transaction) -> None:
             # Whoever is told is locked before the conversation, as by those who send.
             await events.lock_counters(tx, [peer])
+            told = NOBODY if await blocks.is_blocked(tx, uid=peer, blocked_uid=uid) else peer
             if await conversations.mark_read_with(tx, me=uid, peer=peer, up_to=reached) and newly:
-                await self._tell(tx, uid, [peer], {"uid": uid, "up_to": reached})
+                await self._tell(tx, uid, [told], {"uid": uid, "up_to": reached})
 
         await self.db.write(unit)
 

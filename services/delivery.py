@@ -3,10 +3,12 @@
 
 All of it is part of the sender's transaction, which first locks the rows on whose facts it decides; one of the facts
 is that the sender's credential has not ended since the request began. What a message to a group costs in statements
-does not depend on how many people are in the group.
+does not depend on how many people are in the group. Nor do the statements depend on who blocks the sender: where
+somebody is not to be told, nobody is told in their place, so that the time of the answer does not tell either.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -14,10 +16,10 @@ from models import rules
 from models.addressee import Receiver, ToGroup, ToPerson
 from models.clock import HOUR_MS
 from models.db.database import Reader, Transaction
-from models.db.tables import conversations, deliveries, events, group_members, messages, outbox, users
+from models.db.tables import conversations, deliveries, events, group_members, outbox, users
 from models.errors import EmptyGroup, RecipientUnavailable, Unauthenticated
 from models.message import DeliveryState, MessageId
-from models.user import Recipient, UserId
+from models.user import NOBODY, Recipient, UserId
 from services.authentication import Caller, check_live
 from services.limits import Limits
 
@@ -45,8 +47,8 @@ class Outgoing(ABC):
     needs_others: bool = True
 
     @abstractmethod
-    async def insert(self, tx: Transaction, now: int) -> MessageId:
-        """Write the message itself."""
+    async def insert(self, tx: Transaction, now: int, states: Collection[DeliveryState]) -> MessageId:
+        """Write the message itself, with which its receivers will stand so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,15 +82,17 @@ async def record(
 
 async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Terms) -> MessageId:
     now, sender = terms.now, message.sender
-    rules.check_can_send(await _receiver(tx, uid, sender, now), message.size, terms.policy)
-    message_id = await message.insert(tx, now)
-    await deliveries.insert_one(
-        tx, message_id=message_id, receiver_uid=uid, sender_uid=sender.uid, state=message.reached
+    receiver = rules.check_can_send(await _receiver(tx, uid, sender, now), message.size, terms.policy)
+    state = rules.first_state(receiver, message.reached)
+    told = uid if state is message.reached else NOBODY
+    message_id = await message.insert(tx, now, [state])
+    await deliveries.insert_one(tx, message_id=message_id, receiver_uid=uid, sender_uid=sender.uid, state=state)
+    await conversations.note_between(
+        tx, message_id=message_id, sender_uid=sender.uid, receiver_uid=uid, reaches=told is not NOBODY
     )
-    await conversations.note_between(tx, message_id=message_id, sender_uid=sender.uid, receiver_uid=uid)
     await events.append(
         tx,
-        uid=uid,
+        uid=told,
         kind=message.event,
         at=now,
         message_id=message_id,
@@ -96,7 +100,7 @@ async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Ter
         pending_bytes=message.size or 0,
     )
     await outbox.insert_for_person(
-        tx, kind=outbox.Kind.MESSAGE, message_id=message_id, uid=uid, now=now, give_up_at=terms.give_up_at
+        tx, kind=outbox.Kind.MESSAGE, message_id=message_id, uid=told, now=now, give_up_at=terms.give_up_at
     )
     return message_id
 
@@ -105,30 +109,27 @@ async def _to_group(tx: Transaction, message: Outgoing, to: ToGroup, terms: Term
     """Whom the message cannot reach is left out, and the sender is not told of it."""
     now, sender = terms.now, message.sender
     others = await _others_in(tx, to, sender, now, needs_others=message.needs_others)
-    reached = {each.uid for each in others if rules.can_receive_in_group(each, message.size, terms.policy)}
-    left_out = {each.uid for each in others} - reached
-    message_id = await message.insert(tx, now)
-    for state, uids in ((message.reached, reached), (DeliveryState.WITHHELD, left_out)):
-        if uids:
-            await deliveries.insert_for_members(
-                tx, message_id=message_id, receiver_uids=uids, sender_uid=sender.uid, state=state
-            )
-    await conversations.note_in_group(tx, message_id=message_id, group_id=to.group_id, uids=reached | {sender.uid})
-    if reached:
-        await events.append_for_all(
-            tx,
-            uids=reached,
-            kind=message.event,
-            at=now,
-            message_id=message_id,
-            pending_count=int(message.size is not None),
-            pending_bytes=message.size or 0,
-        )
-        await outbox.insert_for_people(
-            tx, kind=outbox.Kind.MESSAGE, message_id=message_id, uids=reached, now=now, give_up_at=terms.give_up_at
-        )
-    elif message.reached is DeliveryState.PENDING:
-        await messages.end_if_nobody_waits(tx, message_id, now)
+    states = {
+        each.uid: rules.first_state_in_group(each, message.size, message.reached, terms.policy) for each in others
+    }
+    reached = [uid for uid, state in states.items() if state is message.reached]
+    message_id = await message.insert(tx, now, states.values())
+    await deliveries.insert_for_members(
+        tx, message_id=message_id, states=states, reached=message.reached, sender_uid=sender.uid
+    )
+    await conversations.note_in_group(tx, message_id=message_id, group_id=to.group_id, uids=[*reached, sender.uid])
+    await events.append_for_all(
+        tx,
+        uids=reached,
+        kind=message.event,
+        at=now,
+        message_id=message_id,
+        pending_count=int(message.size is not None),
+        pending_bytes=message.size or 0,
+    )
+    await outbox.insert_for_people(
+        tx, kind=outbox.Kind.MESSAGE, message_id=message_id, uids=reached, now=now, give_up_at=terms.give_up_at
+    )
     return message_id
 
 

@@ -3,7 +3,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -63,7 +63,7 @@ class OutgoingText(delivery.Outgoing):
     kind: MessageKind
     body: Body
 
-    async def insert(self, tx: Transaction, now: int) -> MessageId:
+    async def insert(self, tx: Transaction, now: int, states: Collection[DeliveryState]) -> MessageId:  # noqa: ARG002
         if self.to.group_id is not None:
             tx.touched.add(self.sender.uid)  # no event, but who follows a room sees what they have said
         return await messages.insert_text(

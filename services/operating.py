@@ -58,7 +58,7 @@ async def find_people(db: Database, part: str, *, before: int, limit: int) -> li
 
 
 async def _about(db: Database, user: User) -> About:
-    inbox = await users.find_recipient(db, user.uid, user.uid)
+    found = await users.find_recipient(db, user.uid, user.uid)
     active = await devices.list_active(db, uid=user.uid)
     return About(
         uid=user.uid,
@@ -68,8 +68,8 @@ async def _about(db: Database, user: User) -> About:
         seen_at=user.seen_at,
         disabled_at=user.disabled_at,
         devices=dict(Counter(device.provider for device in active)),
-        pending_images=inbox.pending_count if inbox else 0,
-        pending_bytes=inbox.pending_bytes if inbox else 0,
+        pending_images=found.inbox.images if found else 0,
+        pending_bytes=found.inbox.size if found else 0,
         pending_pushes=await outbox_summary.count_due(db, uid=user.uid),
     )
 

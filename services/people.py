@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Friends and blocks: who stands how with whom.
 
-Whoever is blocked is not told: what they ask for is answered as if its receiver had not decided yet.
+A block changes no answer that the blocked side can get. That side keeps its own row of the friendship, is judged by it
+and changes it like anybody; what the other would see of that, nobody sees, by the same statements.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,8 @@ from models.db.tables.blocks import Blocked
 from models.db.tables.friendships import Friend
 from models.errors import Conflict, InvalidField, NotFound
 from models.paging import IdRange, Page, page_of
-from models.user import FriendState, UserId
+from models.user import NOBODY, FriendState, UserId
+from services import expiry
 
 FRIENDS, INCOMING, OUTGOING = FriendState.FRIENDS, FriendState.INCOMING, FriendState.OUTGOING
 
@@ -42,7 +44,7 @@ class People:
             if mine is FRIENDS:
                 return FRIENDS
             theirs = await friendships.find_state(tx, uid=other, other_uid=uid)
-            if theirs is OUTGOING:
+            if mine is INCOMING or theirs is OUTGOING:
                 return await self._make_friends(tx, uid, other)
             return await self._request(tx, uid, other, mine, theirs)
 
@@ -68,7 +70,10 @@ class People:
         async def unit(tx: Transaction) -> None:
             with suppress(NotFound):  # with somebody who is gone nobody makes friends meanwhile
                 await users.lock(tx, uid, other)
-            await friendships.delete_pair(tx, *sorted((uid, other)))
+            # What somebody whom the caller blocks still sees ends with the block.
+            blocked = await blocks.is_blocked(tx, uid=uid, blocked_uid=other)
+            await friendships.delete(tx, uid=uid, other_uid=other)
+            await friendships.delete(tx, uid=NOBODY if blocked else other, other_uid=uid)
 
         await write_retrying(self.db, unit)
 
@@ -87,24 +92,35 @@ class People:
         return page_of(found, wanted.limit, attrgetter("uid"))
 
     async def block(self, uid: UserId, other: int) -> None:
-        """Take nothing from this person any more: friendship and requests end, both ways, and nobody is told.
+        """Take nothing from this person any more, and nothing that waits from them. The caller has no friendship with
+        them and no request any more; what the other sees of either stays.
 
         Raises NotFound for nobody, InvalidField for oneself.
         """
         _check_other(uid, other)
 
         async def unit(tx: Transaction) -> None:
+            now = self.clock()
             await users.lock(tx, uid, other)
-            await blocks.insert_block(tx, uid=uid, blocked_uid=other, now=self.clock())
-            await friendships.delete_pair(tx, *sorted((uid, other)))
+            await blocks.insert_block(tx, uid=uid, blocked_uid=other, now=now)
+            await friendships.delete(tx, uid=uid, other_uid=other)
+            await expiry.keep_back(tx, uid=uid, sender_uid=other, now=now)
 
         await write_retrying(self.db, unit)
 
     async def unblock(self, uid: UserId, other: int) -> None:
-        """A request that was made meanwhile stays unseen until it is made again."""
+        """What was withheld stays so, and a request that was made meanwhile unseen until it is made again.
+
+        Nobody is friends alone: the other is no friend any more, and was not asked, as when the caller parts.
+        """
 
         async def unit(tx: Transaction) -> None:
-            await blocks.delete_block(tx, uid=uid, blocked_uid=other)
+            with suppress(NotFound):
+                await users.lock(tx, uid, other)
+            if await blocks.delete_block(tx, uid=uid, blocked_uid=other):
+                theirs = await friendships.find_state(tx, uid=other, other_uid=uid)
+                if theirs is not OUTGOING:
+                    await friendships.delete(tx, uid=other, other_uid=uid)
 
         await write_retrying(self.db, unit)
 
@@ -117,21 +133,24 @@ class People:
 
     async def _make_friends(self, tx: Transaction, uid: UserId, asker: int) -> FriendState:
         now = self.clock()
-        for one, two in sorted(((uid, asker), (asker, uid))):
-            await friendships.put(tx, uid=one, other_uid=two, state=FRIENDS, now=now)
-        await events.append(tx, uid=UserId(asker), kind="friend_accepted", at=now, data={"uid": uid})
+        told = NOBODY if await blocks.is_blocked(tx, uid=asker, blocked_uid=uid) else UserId(asker)
+        await friendships.put(tx, uid=uid, other_uid=asker, state=FRIENDS, now=now)
+        await friendships.put(tx, uid=told, other_uid=uid, state=FRIENDS, now=now)
+        await events.append(tx, uid=told, kind="friend_accepted", at=now, data={"uid": uid})
         return FRIENDS
 
     async def _request(
         self, tx: Transaction, uid: UserId, other: int, mine: FriendState | None, theirs: FriendState | None
     ) -> FriendState:
         now = self.clock()
+        blocked = await blocks.is_blocked(tx, uid=other, blocked_uid=uid)
         if mine is None:
             await friendships.put(tx, uid=uid, other_uid=other, state=OUTGOING, now=now)
         # After a block has ended, asking again shows the other what they could not see before.
-        if theirs is None and not await blocks.is_blocked(tx, uid=other, blocked_uid=uid):
-            await friendships.put(tx, uid=other, other_uid=uid, state=INCOMING, now=now)
-            await events.append(tx, uid=UserId(other), kind="friend_request", at=now, data={"uid": uid})
+        if mine is None or (theirs is None and not blocked):
+            told = NOBODY if blocked else UserId(other)
+            await friendships.put(tx, uid=told, other_uid=uid, state=INCOMING, now=now)
+            await events.append(tx, uid=told, kind="friend_request", at=now, data={"uid": uid})
         return OUTGOING
 
 

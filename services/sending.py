@@ -5,7 +5,7 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 
 from models import fault, rules
@@ -18,9 +18,9 @@ from models.imagefile import HeaderReader
 from models.keys import KeyRing
 from models.message import DeliveryState, MessageId
 from models.metadata import MetadataRemover
-from models.user import UserId
+from models.user import NOBODY, UserId
 from services import delivery, idempotency
-from services.authentication import Caller, check_live
+from services.authentication import Caller
 from services.discovery import Discovery
 from services.fields import addressed_by, addressee
 from services.idempotency import Request
@@ -63,7 +63,7 @@ class OutgoingImage(delivery.Outgoing):
     caption: str
     sha256: bytes
 
-    async def insert(self, tx: Transaction, now: int) -> MessageId:
+    async def insert(self, tx: Transaction, now: int, states: Collection[DeliveryState]) -> MessageId:
         return await messages.insert_image(
             tx,
             message_key=self.message_key,
@@ -76,6 +76,8 @@ class OutgoingImage(delivery.Outgoing):
             sha256=self.sha256,
             caption=self.caption,
             expires_at=now + self.lifetime_ms,
+            exist=DeliveryState.PENDING in states or DeliveryState.BLOCKED in states,
+            purge_at=None if DeliveryState.PENDING in states else now,
         )
 
 
@@ -217,18 +219,14 @@ class Sending:
         return SentImage(**reply) if reply is not None else None
 
     async def _receiver(self, caller: Caller, to: Addressee, address: str) -> Receiver:
-        """Who is meant. Raises PhoneRequired, DiscoveryBudget, RecipientUnavailable for an unknown phone.
-
-        Which phones are unknown is told to nobody whose credential has ended: Unauthenticated.
+        """Who is meant, nobody by an unknown phone: sending goes the same way and takes the same time for everybody who
+        is not available. Raises PhoneRequired, DiscoveryBudget.
         """
         if not isinstance(to, ToPhone):
             return to
         await self.discovery.meet(caller, to.phone_hash, address)
         uid = await users.find_uid_by_phone(self.db, self.keys.phone_digest(to.phone_hash))
-        if uid is None:
-            await check_live(self.db, caller, self.clock())
-            raise RecipientUnavailable
-        return ToPerson(uid)
+        return ToPerson(uid or NOBODY)
 
 
 def read_content(fields: Mapping[str, str]) -> str:

@@ -11,18 +11,19 @@ from models.message import DeliveryState, Message, MessageId
 from models.rules import (
     SendPolicy,
     can_be_invited,
-    can_receive_in_group,
     check_may_remove,
     check_may_set_role,
+    first_state_in_group,
     heir,
     state_for_sender,
     state_of_all,
 )
-from models.user import Recipient, UserId
+from models.user import Recipient, Room, UserId
 
 OWNER, ADMIN, MEMBER = Role.OWNER, Role.ADMIN, Role.MEMBER
 PENDING, CONSUMED, EXPIRED, RECALLED = (DeliveryState(s) for s in ("pending", "consumed", "expired", "recalled"))
 LOST, WITHHELD, RELEASED = DeliveryState.LOST, DeliveryState.WITHHELD, DeliveryState.RELEASED
+BLOCKED = DeliveryState.BLOCKED
 
 POLICY = SendPolicy(
     max_pixels=1, ttl_seconds=60, allow_opaque=False, max_pending=3, max_pending_bytes=100, friends_only=False
@@ -31,8 +32,7 @@ SOMEBODY = Recipient(
     UserId(1),
     has_way_in=True,
     disabled_at=None,
-    pending_count=2,
-    pending_bytes=90,
+    inbox=Room(2, 90),
     blocks_sender=False,
     is_friend=False,
 )
@@ -87,19 +87,23 @@ def test_who_owns_the_group_next(left: list[tuple[int, Role, int]], expected: in
 
 
 @pytest.mark.parametrize(
-    ("recipient", "reached", "invited"),
+    ("recipient", "begins", "invited"),
     [
-        (SOMEBODY, True, True),
-        (replace(SOMEBODY, blocks_sender=True), False, True),
-        (replace(SOMEBODY, disabled_at=1), False, False),
-        (replace(SOMEBODY, has_way_in=False), False, False),
-        (replace(SOMEBODY, pending_count=3), False, True),
-        (replace(SOMEBODY, pending_bytes=91), False, True),
+        (SOMEBODY, PENDING, True),
+        (replace(SOMEBODY, blocks_sender=True), BLOCKED, True),
+        (replace(SOMEBODY, blocks_sender=True, inbox=Room(3, 90)), WITHHELD, True),
+        (replace(SOMEBODY, disabled_at=1), WITHHELD, False),
+        (replace(SOMEBODY, has_way_in=False), WITHHELD, False),
+        (replace(SOMEBODY, inbox=Room(3, 90)), WITHHELD, True),
+        (replace(SOMEBODY, inbox=Room(2, 91)), WITHHELD, True),
     ],
 )
-def test_whom_a_group_image_reaches_and_who_can_be_invited(recipient: Recipient, reached: bool, invited: bool) -> None:
+def test_whom_a_group_image_reaches_and_who_can_be_invited(
+    recipient: Recipient, begins: DeliveryState, invited: bool
+) -> None:
     friends_only, friend = replace(POLICY, friends_only=True), replace(recipient, is_friend=True)
-    assert can_receive_in_group(recipient, 10, POLICY) == can_receive_in_group(recipient, 10, friends_only) == reached
+    for policy in (POLICY, friends_only):
+        assert first_state_in_group(recipient, 10, PENDING, policy) is begins
     assert can_be_invited(recipient, POLICY) == can_be_invited(friend, friends_only) == invited
     assert not can_be_invited(recipient, friends_only)
 
@@ -109,6 +113,8 @@ def test_whom_a_group_image_reaches_and_who_can_be_invited(recipient: Recipient,
     [
         (PENDING, 99, None, PENDING),
         (PENDING, 100, None, EXPIRED),
+        (BLOCKED, 99, None, PENDING),
+        (BLOCKED, 100, None, EXPIRED),
         (WITHHELD, 99, None, PENDING),
         (WITHHELD, 100, None, EXPIRED),
         (WITHHELD, 100, 50, RECALLED),

@@ -6,8 +6,11 @@ from dataclasses import replace
 import pytest
 
 from models.errors import AppError, InboxFull, RecipientUnavailable
-from models.rules import SendPolicy, can_receive_in_group, check_can_send
-from models.user import Recipient, UserId
+from models.message import DeliveryState
+from models.rules import SendPolicy, check_can_send, first_state, first_state_in_group
+from models.user import Recipient, Room, UserId
+
+PENDING, SENT, WITHHELD = DeliveryState.PENDING, DeliveryState.SENT, DeliveryState.WITHHELD
 
 POLICY = SendPolicy(
     max_pixels=1, ttl_seconds=60, allow_opaque=False, max_pending=3, max_pending_bytes=100, friends_only=False
@@ -17,8 +20,7 @@ SOMEBODY = Recipient(
     UserId(1),
     has_way_in=True,
     disabled_at=None,
-    pending_count=2,
-    pending_bytes=90,
+    inbox=Room(2, 90),
     blocks_sender=False,
     is_friend=False,
 )
@@ -28,23 +30,28 @@ FRIEND = replace(SOMEBODY, is_friend=True)
 def test_an_image_goes_to_somebody_with_room_for_it() -> None:
     check_can_send(SOMEBODY, 10, POLICY)
     check_can_send(FRIEND, 10, FRIENDS_ONLY)
-    assert can_receive_in_group(SOMEBODY, 10, FRIENDS_ONLY)
 
 
 def test_a_text_needs_no_room() -> None:
-    full = replace(SOMEBODY, pending_count=3, pending_bytes=100)
+    full = replace(SOMEBODY, inbox=Room(3, 100))
     check_can_send(full, None, POLICY)
-    assert can_receive_in_group(full, None, POLICY)
-    assert not can_receive_in_group(full, 0, POLICY)
+    assert first_state_in_group(full, None, SENT, POLICY) is SENT
+    assert first_state_in_group(full, 0, PENDING, POLICY) is WITHHELD
 
 
 def test_a_text_goes_to_nobody_else() -> None:
-    for recipient in (None, replace(SOMEBODY, disabled_at=5), replace(FRIEND, blocks_sender=True)):
+    for recipient in (None, replace(SOMEBODY, disabled_at=5)):
         with pytest.raises(RecipientUnavailable):
             check_can_send(recipient, None, POLICY)
     with pytest.raises(RecipientUnavailable):
         check_can_send(SOMEBODY, None, FRIENDS_ONLY)
-    assert not can_receive_in_group(replace(FRIEND, blocks_sender=True), None, POLICY)
+
+
+def test_a_block_decides_how_a_message_begins_and_nothing_that_its_sender_is_told() -> None:
+    blocking = replace(FRIEND, blocks_sender=True)
+    check_can_send(blocking, 10, FRIENDS_ONLY)
+    assert [first_state(blocking, reached) for reached in (PENDING, SENT)] == [DeliveryState.BLOCKED, WITHHELD]
+    assert [first_state(FRIEND, reached) for reached in (PENDING, SENT)] == [PENDING, SENT]
 
 
 @pytest.mark.parametrize(
@@ -53,12 +60,12 @@ def test_a_text_goes_to_nobody_else() -> None:
         (None, POLICY, RecipientUnavailable),
         (replace(SOMEBODY, disabled_at=5), POLICY, RecipientUnavailable),
         (replace(SOMEBODY, has_way_in=False), POLICY, RecipientUnavailable),
-        (replace(SOMEBODY, has_way_in=False, pending_count=3), POLICY, RecipientUnavailable),
-        (replace(FRIEND, blocks_sender=True, pending_count=3), POLICY, RecipientUnavailable),
-        (replace(SOMEBODY, pending_count=3), FRIENDS_ONLY, RecipientUnavailable),
-        (replace(SOMEBODY, pending_count=3), POLICY, InboxFull),
-        (replace(SOMEBODY, pending_bytes=91), POLICY, InboxFull),
-        (replace(FRIEND, pending_count=3), FRIENDS_ONLY, InboxFull),
+        (replace(SOMEBODY, has_way_in=False, inbox=Room(3, 90)), POLICY, RecipientUnavailable),
+        (replace(FRIEND, blocks_sender=True, inbox=Room(3, 90)), POLICY, InboxFull),
+        (replace(SOMEBODY, inbox=Room(3, 90)), FRIENDS_ONLY, RecipientUnavailable),
+        (replace(SOMEBODY, inbox=Room(3, 90)), POLICY, InboxFull),
+        (replace(SOMEBODY, inbox=Room(2, 91)), POLICY, InboxFull),
+        (replace(FRIEND, inbox=Room(3, 90)), FRIENDS_ONLY, InboxFull),
     ],
 )
 def test_an_image_goes_to_nobody_else(recipient: Recipient | None, policy: SendPolicy, error: type[AppError]) -> None:

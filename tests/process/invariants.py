@@ -26,7 +26,7 @@ CONSUMED = "SELECT message_key FROM deliveries JOIN messages USING (message_id) 
 UNDELIVERED = "SELECT message_id FROM messages WHERE message_id NOT IN (SELECT message_id FROM deliveries)"
 WITHOUT_PUSH = """
     SELECT m.message_id FROM messages m JOIN deliveries d USING (message_id) JOIN devices v ON v.uid = d.receiver_uid
-    WHERE v.ended_at IS NULL AND v.registered_at <= m.send_time AND d.state <> 'withheld'
+    WHERE v.ended_at IS NULL AND v.registered_at <= m.send_time AND d.state NOT IN ('withheld', 'blocked')
     AND NOT EXISTS (SELECT 1 FROM outbox o WHERE o.message_id = m.message_id AND o.device_id = v.device_id)
 """
 PUSH_OF_NOTHING = """

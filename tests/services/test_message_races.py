@@ -166,13 +166,14 @@ END = {"ukey": "DELETE FROM credentials", "token": "DELETE FROM refresh_tokens"}
 
 @ON_MARIADB
 @pytest.mark.parametrize("by", ["ukey", "token"])
-async def test_a_sending_that_meets_a_block_waits_for_it_and_is_refused(town: Town, engine: Engine, by: str) -> None:
+async def test_a_sending_that_meets_a_block_waits_for_it_and_is_withheld(town: Town, engine: Engine, by: str) -> None:
     """Whoever was told that a sender is blocked gets nothing from them that was on its way."""
     ann, ben = await town.newcomers(2)
     if by == "token":
         town.callers[ann] = await _by_token(town, ann)
-    with pytest.raises(RecipientUnavailable):
-        await _say_while(town, engine, BLOCK, ann, receiver_uid=ben)
+    await _say_while(town, engine, BLOCK, ann, receiver_uid=ben)
+    assert town.engine.rows("SELECT state FROM deliveries") == [("withheld",)]
+    assert town.told(ben) == []
 
 
 @ON_MARIADB

@@ -296,8 +296,11 @@ class Town:
         )
         counted = "SELECT uid, pending_count, pending_bytes FROM users WHERE pending_count != 0 OR pending_bytes != 0"
         assert self.engine.rows(f"{counted} ORDER BY uid") == waiting
-        pending = "SELECT 1 FROM deliveries d WHERE d.message_id = m.message_id AND d.state = 'pending'"
-        assert self.engine.rows(f"SELECT 1 FROM messages m WHERE (exist = 1) != EXISTS ({pending})") == []
+        of_it = "SELECT 1 FROM deliveries d WHERE d.message_id = m.message_id AND d.state"
+        open_ = f"{of_it} IN ('pending', 'blocked')"
+        assert self.engine.rows(f"SELECT 1 FROM messages m WHERE (exist = 1) != EXISTS ({open_})") == []
+        kept = f"kind = 'image' AND stored = 1 AND (purge_at IS NULL) != EXISTS ({of_it} = 'pending')"
+        assert self.engine.rows(f"SELECT 1 FROM messages m WHERE {kept}") == []
 
 
 async def at_once(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T | BaseException]:

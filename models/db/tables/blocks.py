@@ -49,8 +49,9 @@ async def insert_block(tx: Transaction, *, uid: int, blocked_uid: int, now: int)
         return
 
 
-async def delete_block(tx: Transaction, *, uid: int, blocked_uid: int) -> None:
-    await tx.execute(_DELETE, of_uid=uid, blocked=blocked_uid)
+async def delete_block(tx: Transaction, *, uid: int, blocked_uid: int) -> bool:
+    """Whether there was one."""
+    return (await tx.execute(_DELETE, of_uid=uid, blocked=blocked_uid)).count == 1
 
 
 async def list_some(reader: Reader, *, uid: int, after: int, before: int, limit: int) -> list[Blocked]:

@@ -25,12 +25,12 @@ from sqlalchemy import (
 )
 
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
-from models.db.schema import conversations, deliveries, group_members, groups, messages, users
-from models.db.tables.messages import SAID_BYTES
+from models.db.schema import blocks, conversations, deliveries, group_members, groups, messages, users
+from models.db.tables.messages import IS_HIDDEN, SAID_BYTES
 from models.group import GroupId
-from models.message import DeliveryState, MessageId
+from models.message import MessageId
 from models.paging import IdRange
-from models.user import UserId
+from models.user import NOBODY, UserId
 
 MAX_UNREAD = 1000
 """No more are counted: whoever leaves a million unread makes no list slow."""
@@ -100,7 +100,7 @@ _GOT = (
     .join(deliveries, deliveries.c.message_id == messages.c.message_id)
     .where(
         deliveries.c.receiver_uid == bindparam("me"),
-        deliveries.c.state != DeliveryState.WITHHELD.value,
+        ~IS_HIDDEN,
         messages.c.message_id > bindparam("after"),
         messages.c.message_id <= bindparam("up_to"),
     )
@@ -124,7 +124,8 @@ _SENDERS_IN_GROUP = Statement(
     .join(
         group_members,
         and_(group_members.c.group_id == bindparam("of_group"), group_members.c.uid == _GOT_IN_GROUP.c.sender_uid),
-    ),
+    )
+    .where(~exists().where(blocks.c.uid == group_members.c.uid, blocks.c.blocked_uid == bindparam("me"))),
     bulk=True,
 )
 
@@ -160,10 +161,10 @@ async def note_between(
 
     Both are locked by the caller.
     """
-    note = _NOTE_BOTH if reaches else _NOTE_OWN
-    sides = {(sender_uid, receiver_uid), (receiver_uid, sender_uid)} if reaches else {(sender_uid, receiver_uid)}
+    note, reached = (_NOTE_BOTH, receiver_uid) if reaches else (_NOTE_OWN, NOBODY)
+    sides = {(sender_uid, receiver_uid), (reached, sender_uid)}
     noted = await tx.execute(note, me=sender_uid, peer=receiver_uid, message_id=message_id)
-    if noted.count < len(sides):
+    if noted.count < (len(sides) if reaches else 1):
         for me, peer in sorted(sides):
             await tx.execute(_BEGIN, me=me, peer=peer, message_id=message_id)
 
@@ -194,7 +195,7 @@ async def count_in_group(reader: Reader, *, me: UserId, group_id: GroupId, after
 
 
 async def list_senders(reader: Reader, *, me: UserId, group_id: GroupId, after: int, up_to: int) -> list[UserId]:
-    """The members from whom that is, ascending."""
+    """The members from whom that is, but for those who block the reader, ascending."""
     rows = await reader.read(_SENDERS_IN_GROUP, me=me, of_group=group_id, after=after, up_to=up_to)
     return sorted(UserId(uid) for (uid,) in rows)
 

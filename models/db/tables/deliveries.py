@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements over `deliveries`: one person's part of a message."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import Select, bindparam, exists, insert, or_, select, update
+from sqlalchemy import Select, bindparam, case, exists, insert, or_, select, update
 
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
 from models.db.schema import deliveries, group_members, messages, phone_index, users
@@ -15,7 +15,11 @@ from models.message import Delivery, DeliveryState, MessageId
 from models.user import UserId
 
 PENDING, CONSUMED = DeliveryState.PENDING.value, DeliveryState.CONSUMED.value
-WITHHELD, RELEASED = DeliveryState.WITHHELD.value, DeliveryState.RELEASED.value
+WITHHELD, RELEASED, BLOCKED = (
+    DeliveryState.WITHHELD.value,
+    DeliveryState.RELEASED.value,
+    DeliveryState.BLOCKED.value,
+)
 
 
 def _delivery() -> Select[Row]:
@@ -42,7 +46,11 @@ _INSERT_FOR_MEMBERS = Statement(
             bindparam("message_id", type_=deliveries.c.message_id.type),
             users.c.uid,
             bindparam("sender_uid", type_=deliveries.c.sender_uid.type),
-            bindparam("first_state", type_=deliveries.c.state.type),
+            case(
+                (InList(users.c.uid, bindparam("reached")), bindparam("first_state", type_=deliveries.c.state.type)),
+                (InList(users.c.uid, bindparam("blocking")), BLOCKED),
+                else_=WITHHELD,
+            ),
         ).where(InList(users.c.uid, bindparam("receiver_uids"))),
     )
 )
@@ -97,25 +105,45 @@ _SET_GRACE = Statement(
         deliveries.c.readable_until > bindparam("now"),
     )
 )
-_LEAVE_PENDING = Statement(
+_CHANGE = Statement(
     update(deliveries)
     .values(state=bindparam("new_state"))
     .where(
         deliveries.c.message_id == bindparam("message_id"),
         deliveries.c.receiver_uid == bindparam("uid"),
-        deliveries.c.state == PENDING,
+        deliveries.c.state == bindparam("old_state"),
     )
 )
 _RECALL = Statement(
     update(deliveries)
-    .values(state=DeliveryState.RECALLED.value)
+    .values(state=case((deliveries.c.state == BLOCKED, WITHHELD), else_=DeliveryState.RECALLED.value))
     .where(
         deliveries.c.message_id == bindparam("message_id"),
         InList(deliveries.c.receiver_uid, bindparam("receiver_uids")),
+        or_(deliveries.c.state == PENDING, deliveries.c.state == BLOCKED),
+    )
+)
+_LIST_FROM = Statement(
+    select(messages.c.message_id, messages.c.size, deliveries.c.state)
+    .select_from(deliveries)
+    .join(messages, messages.c.message_id == deliveries.c.message_id)
+    .where(
+        deliveries.c.receiver_uid == bindparam("receiver_uid"),
+        deliveries.c.sender_uid == bindparam("from_uid"),
+        deliveries.c.state == PENDING,
+        IS_IMAGE,
+    )
+)
+_KEEP_BACK = Statement(
+    update(deliveries)
+    .values(state=BLOCKED)
+    .where(
+        deliveries.c.receiver_uid == bindparam("uid"),
+        InList(deliveries.c.message_id, bindparam("message_ids")),
         deliveries.c.state == PENDING,
     )
 )
-_IS_UNSETTLED = or_(deliveries.c.state == PENDING, deliveries.c.state == WITHHELD)
+_IS_UNSETTLED = or_(deliveries.c.state == PENDING, deliveries.c.state == WITHHELD, deliveries.c.state == BLOCKED)
 _LIST_OF_GROUP = Statement(
     select(messages.c.message_id, messages.c.size, deliveries.c.state)
     .select_from(deliveries)
@@ -167,7 +195,7 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True)
 class Unsettled:
-    """A message of `size` bytes that waits for one person, or was withheld from them."""
+    """A message of `size` bytes that waits for one person, or was kept from them."""
 
     message_id: MessageId
     size: int
@@ -192,18 +220,19 @@ async def insert_for_members(
     tx: Transaction,
     *,
     message_id: MessageId,
-    receiver_uids: Iterable[UserId],
+    states: Mapping[UserId, DeliveryState],
+    reached: DeliveryState,
     sender_uid: UserId,
-    state: DeliveryState,
 ) -> None:
-    """One row for each of these people, in the same state: PENDING, SENT or WITHHELD."""
-    uids = as_list(receiver_uids)
+    """One row for each of these people, whose state is `reached`, BLOCKED or WITHHELD."""
     await tx.execute(
         _INSERT_FOR_MEMBERS,
         message_id=message_id,
-        receiver_uids=uids,
+        receiver_uids=as_list(states),
         sender_uid=sender_uid,
-        first_state=state.value,
+        reached=as_list(uid for uid, state in states.items() if state is reached),
+        first_state=reached.value,
+        blocking=as_list(uid for uid, state in states.items() if state is DeliveryState.BLOCKED),
     )
 
 
@@ -249,13 +278,27 @@ async def set_grace(tx: Transaction, *, message_id: MessageId, uid: UserId, now:
     return (await tx.execute(_SET_GRACE, message_id=message_id, uid=uid, now=now, until=until)).count == 1
 
 
-async def leave_pending(tx: Transaction, *, message_id: MessageId, uid: UserId, state: DeliveryState) -> bool:
-    """End a pending delivery as expired or recalled. True for the one call that does."""
-    return (await tx.execute(_LEAVE_PENDING, message_id=message_id, uid=uid, new_state=state.value)).count == 1
+async def change(
+    tx: Transaction, *, message_id: MessageId, uid: UserId, before: DeliveryState, after: DeliveryState
+) -> bool:
+    """Let one state follow another. True for the one call that does."""
+    changed = await tx.execute(_CHANGE, message_id=message_id, uid=uid, old_state=before.value, new_state=after.value)
+    return changed.count == 1
+
+
+async def list_pending_from(tx: Transaction, *, receiver_uid: UserId, sender_uid: int) -> list[Unsettled]:
+    """What waits for one person from another, in groups too."""
+    rows = await tx.read(_LIST_FROM, receiver_uid=receiver_uid, from_uid=sender_uid)
+    return [Unsettled(MessageId(message_id), size, DeliveryState(state)) for message_id, size, state in rows]
+
+
+async def keep_back(tx: Transaction, receiver_uid: UserId, message_ids: Iterable[MessageId]) -> None:
+    """What waits of these messages for a person waits no more: BLOCKED."""
+    await tx.execute(_KEEP_BACK, uid=receiver_uid, message_ids=as_list(message_ids))
 
 
 async def recall(tx: Transaction, message_id: MessageId, receiver_uids: Iterable[UserId]) -> None:
-    """Take a message back from those of these people who have not fetched it."""
+    """Take a message back from those of these people who have not fetched it, or would not have but for a block."""
     await tx.execute(_RECALL, message_id=message_id, receiver_uids=as_list(receiver_uids))
 
 

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements of `friendships`: one row per person and side, so that each side is read without the other.
 
-A request that its receiver must not see, because they block its sender, has the sender's row alone.
+While one blocks the other, the other's row alone is there, and is what the other goes by.
 """
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy import delete as delete_from
 
 from models.db.database import Reader, Statement, Transaction
 from models.db.schema import friendships, users
@@ -15,8 +16,18 @@ from models.user import FriendState, UserId
 _THIS = (friendships.c.uid == bindparam("of_uid")) & (friendships.c.other_uid == bindparam("other"))
 
 _FIND_STATE = Statement(select(friendships.c.state).where(_THIS))
-_DELETE = Statement(delete(friendships).where(_THIS))
-_INSERT = Statement(insert(friendships))
+_DELETE = Statement(delete_from(friendships).where(_THIS))
+_INSERT = Statement(
+    insert(friendships).from_select(
+        ["uid", "other_uid", "state", "since"],
+        select(
+            users.c.uid,
+            bindparam("other", type_=friendships.c.other_uid.type),
+            bindparam("new_state", type_=friendships.c.state.type),
+            bindparam("now", type_=friendships.c.since.type),
+        ).where(users.c.uid == bindparam("of_uid")),
+    )
+)
 _LIST = Statement(
     select(friendships.c.other_uid, users.c.nickname, friendships.c.state, friendships.c.since)
     .join_from(friendships, users, users.c.uid == friendships.c.other_uid)
@@ -50,13 +61,12 @@ async def find_state(reader: Reader, *, uid: int, other_uid: int) -> FriendState
 async def put(tx: Transaction, *, uid: int, other_uid: int, state: FriendState, now: int) -> None:
     """Let the first see the other so from now on. Raises UniqueViolation when another transaction did meanwhile."""
     await tx.execute(_DELETE, of_uid=uid, other=other_uid)
-    await tx.execute(_INSERT, uid=uid, other_uid=other_uid, state=state.value, since=now)
+    await tx.execute(_INSERT, of_uid=uid, other=other_uid, new_state=state.value, now=now)
 
 
-async def delete_pair(tx: Transaction, uid: int, other_uid: int) -> None:
-    """Let neither see the other any more."""
+async def delete(tx: Transaction, *, uid: int, other_uid: int) -> None:
+    """Let the first not see the other any more."""
     await tx.execute(_DELETE, of_uid=uid, other=other_uid)
-    await tx.execute(_DELETE, of_uid=other_uid, other=uid)
 
 
 async def list_some(

@@ -7,7 +7,7 @@ from sqlalchemy import bindparam, delete, func, insert, select, update
 
 from models.db.database import InList, Reader, Statement, Transaction, as_list
 from models.db.schema import group_members, groups, messages, users
-from models.db.tables.users import RECIPIENT_OR_CALLER, recipient_of
+from models.db.tables.users import RECEIVER_OR_CALLER, receiver_of
 from models.group import GroupId, Member, Role
 from models.user import Recipient, UserId
 
@@ -32,7 +32,7 @@ _LIST_GROUPS = Statement(
     .order_by(group_members.c.group_id)
 )
 _LOCK_RECIPIENTS = Statement(
-    RECIPIENT_OR_CALLER.join_from(groups, group_members, group_members.c.group_id == groups.c.group_id)
+    RECEIVER_OR_CALLER.join_from(groups, group_members, group_members.c.group_id == groups.c.group_id)
     .join(users, users.c.uid == group_members.c.uid)
     .where(groups.c.group_id == bindparam("of_group"))
     .order_by(group_members.c.uid)
@@ -98,7 +98,7 @@ async def lock_recipients(
     rows = await tx.read(
         _LOCK_RECIPIENTS, of_group=group_id, sender=sender_uid, credential_id=credential_id, family=family, now=now
     )
-    return [recipient_of(row) for row in rows]
+    return [receiver_of(row) for row in rows]
 
 
 async def find_role(reader: Reader, group_id: int, uid: int) -> Role | None:

@@ -17,7 +17,7 @@ from sqlalchemy import (
 
 from models.db.database import InList, Reader, Row, Statement, as_list
 from models.db.schema import deliveries, group_members, messages
-from models.db.tables.messages import COLUMNS, SAID_BYTES, message_of
+from models.db.tables.messages import COLUMNS, IS_HIDDEN, SAID_BYTES, message_of
 from models.group import GroupId
 from models.message import DeliveryState, MeasuredMessage, Message, MessageId, MessageKind
 from models.paging import IdRange
@@ -34,7 +34,7 @@ _RECEIVED = and_(
     messages.c.sender_uid == _OTHER, messages.c.receiver_uid == _ME, messages.c.sender_uid != messages.c.receiver_uid
 )
 # With what was withheld a person has nothing to do, whoever sent it.
-_IS_SHOWN = func.coalesce(deliveries.c.state, "") != DeliveryState.WITHHELD.value
+_IS_SHOWN = or_(deliveries.c.state.is_(None), ~IS_HIDDEN)
 _JOINED_AFTER = (
     select(group_members.c.joined_after)
     .where(group_members.c.group_id == bindparam("of_group"), group_members.c.uid == _ME)
@@ -43,10 +43,7 @@ _JOINED_AFTER = (
 _SHOWN = and_(
     messages.c.group_id == bindparam("of_group"),
     messages.c.message_id > _JOINED_AFTER,
-    or_(
-        messages.c.sender_uid == _ME,
-        and_(deliveries.c.state.is_not(None), deliveries.c.state != DeliveryState.WITHHELD.value),
-    ),
+    or_(messages.c.sender_uid == _ME, and_(deliveries.c.state.is_not(None), ~IS_HIDDEN)),
 )
 _NEWEST_FIRST = messages.c.message_id.desc()
 
@@ -91,7 +88,7 @@ _COUNT_GROUP = Statement(select(func.count()).select_from(_WITH_OWN_PART).where(
 _ENTRIES = Statement(
     select(*_COLUMNS)
     .select_from(_WITH_OWN_PART)
-    .where(InList(messages.c.message_id, bindparam("ids")))
+    .where(InList(messages.c.message_id, bindparam("ids")), _IS_SHOWN)
     .order_by(_NEWEST_FIRST)
 )
 _STATES = Statement(
@@ -152,7 +149,9 @@ async def count_of_group(reader: Reader, *, me: UserId, group_id: GroupId) -> in
 
 
 async def list_entries(reader: Reader, *, me: UserId, message_ids: Iterable[int]) -> list[Entry]:
-    """Those of these messages that are still there, the newest first. Whether this person may see them is decided."""
+    """Those of these messages that are still there and not kept from this person, the newest first. Whether they may
+    see them else is decided.
+    """
     return [_entry(row) for row in await reader.read(_ENTRIES, me=me, ids=as_list(message_ids))]
 
 

@@ -4,7 +4,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from sqlalchemy import and_, bindparam, case, delete, exists, func, insert, not_, select, update
+from sqlalchemy import and_, bindparam, case, delete, exists, func, insert, not_, or_, select, update
 
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
 from models.db.schema import deliveries, messages, outbox
@@ -30,6 +30,8 @@ COLUMNS = (
 SAID_BYTES = func.octet_length(messages.c.caption) + func.coalesce(func.octet_length(messages.c.body), 0)
 """What a message says, in bytes, told without reading it."""
 IS_IMAGE = messages.c.kind == MessageKind.IMAGE.value
+IS_HIDDEN = or_(deliveries.c.state == DeliveryState.WITHHELD.value, deliveries.c.state == DeliveryState.BLOCKED.value)
+"""Of a delivery: whether its receiver must not know of the message."""
 _INSERT = Statement(
     insert(messages).values(
         message_key=bindparam("message_key"),
@@ -37,12 +39,13 @@ _INSERT = Statement(
         receiver_uid=bindparam("receiver_uid"),
         group_id=bindparam("group_id"),
         send_time=bindparam("send_time"),
-        exist=1,
+        exist=bindparam("exist"),
         filetype=bindparam("filetype"),
         size=bindparam("size"),
         sha256=bindparam("sha256"),
         caption=bindparam("caption"),
         expires_at=bindparam("expires_at"),
+        purge_at=bindparam("purge_at"),
         stored=1,
     )
 )
@@ -81,63 +84,39 @@ _LOCK_OF_GROUPS = Statement(
     .order_by(messages.c.message_id)
     .with_for_update()
 )
-_NOBODY_WAITS = not_(
-    exists().where(
-        and_(
-            deliveries.c.message_id == bindparam("message_id"),
-            deliveries.c.state == DeliveryState.PENDING.value,
-        )
-    )
-)
-_END_OF_LAST_GRACE = (
-    select(func.coalesce(func.max(deliveries.c.readable_until), bindparam("now")))
-    .where(deliveries.c.message_id == bindparam("message_id"))
-    .scalar_subquery()
-)
-_END = Statement(
-    update(messages)
-    .values(exist=0, purge_at=_END_OF_LAST_GRACE)
-    .where(messages.c.message_id == bindparam("message_id"), messages.c.stored == 1, _NOBODY_WAITS)
-)
-_STILL_WAITS = exists().where(
-    deliveries.c.message_id == messages.c.message_id, deliveries.c.state == DeliveryState.PENDING.value
-)
+_PENDING, _BLOCKED = DeliveryState.PENDING.value, DeliveryState.BLOCKED.value
+_OF_MESSAGE = deliveries.c.message_id == messages.c.message_id
+_IS_WAITED_FOR = exists().where(_OF_MESSAGE, deliveries.c.state == _PENDING)
+_IS_KEPT_BACK = exists().where(_OF_MESSAGE, deliveries.c.state == _BLOCKED)
 _LAST_GRACE = (
-    select(func.coalesce(func.max(deliveries.c.readable_until), bindparam("now")))
-    .where(deliveries.c.message_id == messages.c.message_id)
-    .scalar_subquery()
+    select(func.coalesce(func.max(deliveries.c.readable_until), bindparam("now"))).where(_OF_MESSAGE).scalar_subquery()
 )
-_END_SOME = Statement(
+_PURGE_AT = case((messages.c.stored == 1, _LAST_GRACE), else_=messages.c.purge_at)
+_END_OF = (
     update(messages)
-    .values(exist=0, purge_at=_LAST_GRACE)
-    .where(InList(messages.c.message_id, bindparam("ids")), messages.c.stored == 1, not_(_STILL_WAITS))
+    .values(exist=case((_IS_KEPT_BACK, messages.c.exist), else_=0), purge_at=_PURGE_AT)
+    .where(or_(messages.c.stored == 1, messages.c.exist == 1), not_(_IS_WAITED_FOR))
 )
+_END = Statement(_END_OF.where(messages.c.message_id == bindparam("message_id")))
+_END_SOME = Statement(_END_OF.where(InList(messages.c.message_id, bindparam("ids"))))
 _RECALL = Statement(
     update(messages)
-    .values(
-        recalled_at=bindparam("now"),
-        exist=0,
-        purge_at=case((messages.c.stored == 1, _END_OF_LAST_GRACE), else_=messages.c.purge_at),
-    )
+    .values(recalled_at=bindparam("now"), exist=0, purge_at=_PURGE_AT)
     .where(messages.c.message_id == bindparam("message_id"))
 )
-_IS_WAITED_FOR = and_(
-    deliveries.c.message_id == messages.c.message_id, deliveries.c.state == DeliveryState.PENDING.value
-)
-_WAITING = select(messages.c.message_id, messages.c.size, deliveries.c.receiver_uid)
+_IS_OPEN = and_(_OF_MESSAGE, or_(deliveries.c.state == _PENDING, deliveries.c.state == _BLOCKED))
+_WAITING = select(messages.c.message_id, messages.c.size, deliveries.c.receiver_uid, deliveries.c.state)
 _LIST_EXPIRED = Statement(
-    _WAITING.select_from(messages.outerjoin(deliveries, _IS_WAITED_FOR))
+    _WAITING.select_from(messages.outerjoin(deliveries, _IS_OPEN))
     .where(messages.c.exist == 1, messages.c.expires_at <= bindparam("now"))
     .order_by(messages.c.expires_at, messages.c.message_id)
     .limit(bindparam("limit"))
 )
 _LIST_WAITING = Statement(
-    _WAITING.join(deliveries, _IS_WAITED_FOR)
-    .where(InList(messages.c.message_id, bindparam("ids")))
-    .limit(bindparam("limit"))
+    _WAITING.join(deliveries, _IS_OPEN).where(InList(messages.c.message_id, bindparam("ids"))).limit(bindparam("limit"))
 )
 _LIST_WAITING_FOR = Statement(
-    _WAITING.join(deliveries, _IS_WAITED_FOR).where(deliveries.c.receiver_uid == bindparam("receiver_uid"))
+    _WAITING.join(deliveries, _IS_OPEN).where(deliveries.c.receiver_uid == bindparam("receiver_uid"))
 )
 _LIST_OLDEST = Statement(
     select(messages.c.message_id)
@@ -153,11 +132,12 @@ _DELETE = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """An image of `size` bytes and one person who has not fetched it, or nobody."""
+    """An image of `size` bytes and one person who has not fetched it, or would not have but for a block; or nobody."""
 
     message_id: MessageId
     size: int
     receiver_uid: UserId | None
+    state: DeliveryState | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,8 +164,12 @@ async def insert_image(
     sha256: bytes,
     caption: str,
     expires_at: int,
+    exist: bool = True,
+    purge_at: int | None = None,
 ) -> MessageId:
-    """A new image, to one receiver or to one group."""
+    """A new image, to one receiver or to one group. `exist` is false when it is over for everybody from the first, and
+    `purge_at` is when its file may go.
+    """
     changed = await tx.execute(
         _INSERT,
         message_key=message_key,
@@ -198,6 +182,8 @@ async def insert_image(
         sha256=sha256,
         caption=caption,
         expires_at=expires_at,
+        exist=int(exist),
+        purge_at=purge_at,
     )
     return MessageId(changed.last_id)
 
@@ -258,7 +244,10 @@ async def lock_of_groups(tx: Transaction, message_ids: Iterable[MessageId]) -> N
 
 
 async def end_if_nobody_waits(tx: Transaction, message_id: MessageId, now: int) -> bool:
-    """When no delivery is pending any more: nobody may begin to fetch it, and its file may go with the last grace."""
+    """When no delivery is pending any more: nobody may begin to fetch it, and its file may go with the last grace.
+
+    It is over when it is kept back from nobody either.
+    """
     return (await tx.execute(_END, message_id=message_id, now=now)).count == 1
 
 
@@ -274,17 +263,17 @@ async def mark_recalled(tx: Transaction, message_id: MessageId, now: int) -> Non
 
 async def list_expired(reader: Reader, now: int, limit: int) -> list[Waiting]:
     """Images past their time that nothing has swept yet, the oldest first, with each person who still waits."""
-    return [Waiting(*row) for row in await reader.read(_LIST_EXPIRED, now=now, limit=limit)]
+    return [_waiting(row) for row in await reader.read(_LIST_EXPIRED, now=now, limit=limit)]
 
 
 async def list_waiting(reader: Reader, message_ids: list[MessageId], limit: int) -> list[Waiting]:
     """Who still waits for these images."""
-    return [Waiting(*row) for row in await reader.read(_LIST_WAITING, ids=as_list(message_ids), limit=limit)]
+    return [_waiting(row) for row in await reader.read(_LIST_WAITING, ids=as_list(message_ids), limit=limit)]
 
 
 async def list_waiting_for(reader: Reader, receiver_uid: UserId) -> list[Waiting]:
     """What this person has not fetched."""
-    return [Waiting(*row) for row in await reader.read(_LIST_WAITING_FOR, receiver_uid=receiver_uid)]
+    return [_waiting(row) for row in await reader.read(_LIST_WAITING_FOR, receiver_uid=receiver_uid)]
 
 
 async def purge(tx: Transaction, *, before: int, limit: int) -> int:
@@ -299,6 +288,11 @@ async def purge(tx: Transaction, *, before: int, limit: int) -> int:
         rows += await delete_message(tx, message_id)
         erased += 1
     return erased
+
+
+def _waiting(row: Row) -> Waiting:
+    message_id, size, receiver_uid, state = row
+    return Waiting(message_id, size, receiver_uid, DeliveryState(state) if state else None)
 
 
 def message_of(row: Row) -> Message:

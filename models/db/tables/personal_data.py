@@ -32,7 +32,7 @@ from models.db.schema import (
     reports,
     users,
 )
-from models.db.tables.messages import SAID_BYTES
+from models.db.tables.messages import IS_HIDDEN, SAID_BYTES
 from models.message import DeliveryState
 from models.user import UserId
 
@@ -148,7 +148,18 @@ SECTIONS = (
         joined=devices.c.device_id == outbox.c.device_id,
     ),
     _section("sent", messages.c.sender_uid, *_SAID, messages.c.receiver_uid, key=messages.c.message_id),
-    _section("received", messages.c.receiver_uid, *_SAID, messages.c.sender_uid, key=messages.c.message_id),
+    _section(
+        "received",
+        messages.c.receiver_uid,
+        *_SAID,
+        messages.c.sender_uid,
+        key=messages.c.message_id,
+        only=~exists().where(
+            deliveries.c.message_id == messages.c.message_id,
+            deliveries.c.receiver_uid == messages.c.receiver_uid,
+            IS_HIDDEN,
+        ),
+    ),
     _section(
         "deliveries",
         deliveries.c.receiver_uid,
@@ -167,8 +178,7 @@ SECTIONS = (
         messages.c.body,
         key=deliveries.c.message_id,
         joined=messages.c.message_id == deliveries.c.message_id,
-        only=(deliveries.c.state != DeliveryState.WITHHELD.value)
-        & (deliveries.c.state != DeliveryState.RELEASED.value),
+        only=~IS_HIDDEN & (deliveries.c.state != DeliveryState.RELEASED.value),
     ),
     _section(
         "events",

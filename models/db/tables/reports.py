@@ -3,10 +3,11 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, exists, insert, or_, select, update
+from sqlalchemy import and_, bindparam, exists, insert, or_, select, update
 
 from models.db.database import Reader, Row, Statement, Transaction
 from models.db.schema import deliveries, group_members, messages, reports
+from models.db.tables.messages import IS_HIDDEN
 from models.message import DeliveryState, MessageId
 from models.user import UserId
 
@@ -39,12 +40,9 @@ _ME = bindparam("me", type_=reports.c.reporter_uid.type)
 _THIS = reports.c.report_id == bindparam("this")
 _COLUMNS = [reports.c[name] for name in Report.__slots__]
 
-_HAS_DELIVERY = exists().where(
-    deliveries.c.message_id == messages.c.message_id,
-    deliveries.c.receiver_uid == _ME,
-    deliveries.c.state != DeliveryState.WITHHELD.value,
-    deliveries.c.state != DeliveryState.RELEASED.value,
-)
+_MINE = and_(deliveries.c.message_id == messages.c.message_id, deliveries.c.receiver_uid == _ME)
+_IS_KEPT_FROM_ME = exists().where(_MINE, IS_HIDDEN)
+_HAS_DELIVERY = exists().where(_MINE, deliveries.c.state != DeliveryState.RELEASED.value)
 _IS_OF_MY_GROUP = (messages.c.kind != "image") & exists().where(
     group_members.c.group_id == messages.c.group_id,
     group_members.c.uid == _ME,
@@ -55,6 +53,7 @@ _FIND_RECEIVED = Statement(
         messages.c.message_id == bindparam("message_id"),
         or_(messages.c.sender_uid.is_(None), messages.c.sender_uid != _ME),
         or_(messages.c.receiver_uid == _ME, _HAS_DELIVERY, _IS_OF_MY_GROUP),
+        ~_IS_KEPT_FROM_ME,
     )
 )
 _FIND_IMAGE = Statement(

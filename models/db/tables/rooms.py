@@ -8,9 +8,9 @@ from sqlalchemy import and_, bindparam, case, or_, select
 
 from models.db.database import InList, Reader, Statement, as_list
 from models.db.schema import deliveries, group_members, groups, messages, users
-from models.db.tables.messages import SAID_BYTES
+from models.db.tables.messages import IS_HIDDEN, SAID_BYTES
 from models.group import GroupId
-from models.message import DeliveryState, MeasuredMessage
+from models.message import MeasuredMessage
 from models.user import UserId
 
 _OF_GROUP = messages.c.group_id == bindparam("of_group")
@@ -27,7 +27,7 @@ _SAID = (
         _OF_GROUP,
         messages.c.message_id > bindparam("after"),
         messages.c.body.is_not(None),
-        or_(deliveries.c.state.is_(None), deliveries.c.state != DeliveryState.WITHHELD.value),
+        or_(deliveries.c.state.is_(None), ~IS_HIDDEN),
     )
     .limit(bindparam("at_most"))
 )

@@ -2,15 +2,17 @@
 """Statements of `users`: people with an account. Their counters are moved by `events`."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
-from sqlalchemy import and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, exists, func, insert, or_, select, update
 
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
-from models.db.schema import blocks, deliveries, friendships, phone_index, users
+from models.db.schema import blocks, deliveries, friendships, messages, phone_index, users
 from models.db.tables.credentials import LETS_IN
 from models.errors import NotFound
 from models.keys import PhoneDigest
-from models.user import FriendState, Recipient, User, UserId
+from models.message import DeliveryState
+from models.user import FriendState, Recipient, Room, User, UserId
 
 COLUMNS = (
     users.c.uid,
@@ -57,15 +59,35 @@ RECIPIENT = select(
     users.c.pending_bytes,
     exists().where(blocks.c.uid == users.c.uid, blocks.c.blocked_uid == bindparam("sender")),
     exists().where(
-        friendships.c.uid == users.c.uid,
-        friendships.c.other_uid == bindparam("sender"),
+        friendships.c.uid == bindparam("sender"),
+        friendships.c.other_uid == users.c.uid,
         friendships.c.state == FriendState.FRIENDS.value,
     ),
 )
 _FIND_RECIPIENT = Statement(RECIPIENT.where(_THIS))
-RECIPIENT_OR_CALLER = RECIPIENT.add_columns(LETS_IN)
+
+
+def _kept_back(total: ColumnElement[int]) -> ColumnElement[int]:
+    """A total over the sender's images that would wait for somebody but for a block."""
+    return (
+        select(total)
+        .select_from(deliveries)
+        .join(messages, messages.c.message_id == deliveries.c.message_id)
+        .where(
+            deliveries.c.receiver_uid == users.c.uid,
+            deliveries.c.sender_uid == bindparam("sender"),
+            deliveries.c.state == DeliveryState.BLOCKED.value,
+        )
+        .correlate(users)
+        .scalar_subquery()
+    )
+
+
+RECEIVER_OR_CALLER = RECIPIENT.add_columns(
+    LETS_IN, _kept_back(func.count()), _kept_back(func.coalesce(func.sum(messages.c.size), 0))
+)
 _LOCK_BOTH = Statement(
-    RECIPIENT_OR_CALLER.where(users.c.uid.in_([bindparam("this"), bindparam("sender")]))
+    RECEIVER_OR_CALLER.where(users.c.uid.in_([bindparam("this"), bindparam("sender")]))
     .order_by(users.c.uid)
     .with_for_update()
 )
@@ -98,7 +120,6 @@ _LIST_DISCOVERABLE = Statement(
         users.c.discoverable == 1,
         users.c.disabled_at.is_(None),
         users.c.uid != bindparam("asker"),
-        ~exists().where(blocks.c.uid == users.c.uid, blocks.c.blocked_uid == bindparam("asker")),
     ),
     bulk=True,
 )
@@ -140,9 +161,18 @@ def _user(row: Row) -> User:
 
 
 def recipient_of(row: Row) -> Recipient:
-    """A row of RECIPIENT or RECIPIENT_OR_CALLER."""
-    uid, has_way_in, disabled_at, count, size, *answers = row
-    return Recipient(UserId(uid), bool(has_way_in), disabled_at, count, size, *map(bool, answers))
+    """A row of RECIPIENT."""
+    uid, has_way_in, disabled_at, count, size, blocks_sender, is_friend = row
+    inbox = Room(count, size)
+    return Recipient(UserId(uid), bool(has_way_in), disabled_at, inbox, bool(blocks_sender), bool(is_friend))
+
+
+def receiver_of(row: Row) -> Recipient:
+    """A row of RECEIVER_OR_CALLER. What is kept back from the inbox is in it, as far as its sender may know."""
+    *facts, is_let_in, kept_back, kept_back_bytes = row
+    recipient = recipient_of(tuple(facts))
+    inbox = Room(recipient.inbox.images + int(kept_back), recipient.inbox.size + int(kept_back_bytes))
+    return replace(recipient, inbox=inbox, is_let_in=bool(is_let_in))
 
 
 async def find(reader: Reader, uid: int) -> User | None:
@@ -195,9 +225,11 @@ async def find_recipient(reader: Reader, uid: int, sender_uid: UserId) -> Recipi
 async def lock_both(
     tx: Transaction, uid: int, sender_uid: UserId, *, credential_id: int | None, family: str | None, now: int
 ) -> dict[UserId, Recipient]:
-    """`lock_recipients` for one person and the sender, who came with this ukey or this family of tokens."""
+    """One person as the receiver of what this sender sends, and the sender, who came with this ukey or this family of
+    tokens; kept as they are until the transaction ends. Somebody who does not exist is not there.
+    """
     rows = await tx.read(_LOCK_BOTH, this=uid, sender=sender_uid, credential_id=credential_id, family=family, now=now)
-    return {UserId(row[0]): recipient_of(row) for row in rows}
+    return {UserId(row[0]): receiver_of(row) for row in rows}
 
 
 async def lock_recipients(tx: Transaction, uids: Iterable[int], sender_uid: UserId) -> dict[UserId, Recipient]:

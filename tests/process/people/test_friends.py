@@ -66,15 +66,37 @@ def test_a_blocked_person_cannot_tell(server: Server, ann: Person, ben: Person) 
 
 
 @pytest.mark.parametrize("before", ["friends", "asked", "was asked"])
-def test_blocking_ends_what_was_between_them_without_a_word(ann: Person, ben: Person, before: str) -> None:
+def test_blocking_ends_what_was_between_them_for_who_blocks(ann: Person, ben: Person, before: str) -> None:
     if before != "was asked":
         ask(ann, ben)
     if before != "asked":
         ask(ben, ann)
-    events = len(told(ben))
+    seen, events = standing(ben), told(ben)
     block(ann, ben)
-    assert (standing(ann), standing(ben)) == ({"blocks": [ben.uid]}, {})
-    assert len(told(ben)) == events
+    part(ann, ben)
+    assert (standing(ann), standing(ben), told(ben)) == ({"blocks": [ben.uid]}, seen, events)
+    unblock(ann, ben)
+    unblock(ann, ben)
+    assert standing(ann) == {}
+    assert standing(ben) == (seen if before == "was asked" else {}), "nobody is friends alone"
+
+
+def test_who_is_blocked_accepts_and_parts_alone(ann: Person, ben: Person) -> None:
+    ask(ann, ben)
+    block(ann, ben)
+    accepted = accept(ben, ann)
+    assert (accepted.json(), standing(ben)) == ({"state": "friends"}, {"friends": [ann.uid]})
+    assert (standing(ann), told(ann)) == ({"blocks": [ben.uid]}, [])
+    assert alike(accepted, ask(ben, ann), accept(ben, ann))
+    part(ben, ann)
+    assert standing(ben) == {}
+
+
+def test_an_unblocking_that_ends_no_block_ends_no_friendship(ann: Person, ben: Person) -> None:
+    ask(ann, ben)
+    accept(ben, ann)
+    unblock(ann, ben)
+    assert (standing(ann), standing(ben)) == ({"friends": [ben.uid]}, {"friends": [ann.uid]})
 
 
 def test_after_a_block_a_request_is_seen_when_it_is_made_again(ann: Person, ben: Person) -> None:
@@ -169,4 +191,4 @@ def test_racing_acceptances_count_once_and_a_block_wins(server: Server) -> None:
         part(ann, ben)
         race(partial(ask, ann, ben), partial(block, ben, ann), partial(ask, ann, ben), partial(accept, ben, ann))
         assert standing(ben) == {"blocks": [ann.uid]}
-        assert standing(ann) in ({}, {"outgoing": [ben.uid]})
+        assert standing(ann) in ({}, {"outgoing": [ben.uid]}, {"friends": [ben.uid]})

@@ -23,10 +23,11 @@ from tests.support.people import add_person
 
 SOMEBODY = st.integers(1, 3)
 Pair = tuple[int, int]
+FRIENDS, INCOMING, OUTGOING = FriendState.FRIENDS, FriendState.INCOMING, FriendState.OUTGOING
 
 
 class Acquaintances(RuleBasedStateMachine):
-    """`friends` has each pair both ways; `asked` who asked whom; `hidden` those of them that the asked must not see."""
+    """`rows` is how the first of a pair sees the second: in step unless one blocks the other, who keeps their own."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,9 +35,7 @@ class Acquaintances(RuleBasedStateMachine):
         self.runner = asyncio.Runner()
         self.db = self.runner.run(_opened(database_of(Path(self.folder.name))))
         self.people = People(db=self.db, clock=lambda: 1)
-        self.friends: set[Pair] = set()
-        self.asked: set[Pair] = set()
-        self.hidden: set[Pair] = set()
+        self.rows: dict[Pair, FriendState] = {}
         self.blocks: set[Pair] = set()
 
     def teardown(self) -> None:
@@ -47,74 +46,69 @@ class Acquaintances(RuleBasedStateMachine):
 
     @rule(one=SOMEBODY, other=SOMEBODY)
     def befriend(self, one: int, other: int) -> None:
-        if one == other:
-            return
-        outcome = self._try(self.people.befriend(UserId(one), other))
-        if (one, other) in self.blocks:
-            assert isinstance(outcome, Conflict)
-        elif (one, other) in self.friends or (other, one) in self.asked:
-            assert outcome is FriendState.FRIENDS
-            self._make_friends(one, other)
-        else:
-            assert outcome is FriendState.OUTGOING
-            self.asked.add((one, other))
-            if (other, one) in self.blocks:
-                self.hidden.add((one, other))
+        if one != other:
+            outcome = self._try(self.people.befriend(UserId(one), other))
+            if (one, other) in self.blocks:
+                assert isinstance(outcome, Conflict)
             else:
-                self.hidden.discard((one, other))
+                assert outcome is self._asked(one, other)
 
     @rule(one=SOMEBODY, other=SOMEBODY)
     def accept(self, one: int, other: int) -> None:
         outcome = self._try(self.people.accept(UserId(one), other))
-        if (one, other) in self.friends or (other, one) in self.asked - self.hidden:
-            assert outcome is FriendState.FRIENDS
-            self._make_friends(one, other)
+        if self.rows.get((one, other)) in (FRIENDS, INCOMING):
+            assert outcome is self._see(one, other, FRIENDS, FRIENDS)
         else:
             assert isinstance(outcome, NotFound)
 
     @rule(one=SOMEBODY, other=SOMEBODY)
     def part(self, one: int, other: int) -> None:
         self._try(self.people.part(UserId(one), other))
-        self._forget(one, other)
+        self.rows.pop((one, other), None)
+        if (one, other) not in self.blocks:
+            self.rows.pop((other, one), None)
 
     @rule(one=SOMEBODY, other=SOMEBODY)
     def block(self, one: int, other: int) -> None:
         if one != other:
             self._try(self.people.block(UserId(one), other))
-            self._forget(one, other)
+            self.rows.pop((one, other), None)
             self.blocks.add((one, other))
 
     @rule(one=SOMEBODY, other=SOMEBODY)
     def unblock(self, one: int, other: int) -> None:
         self._try(self.people.unblock(UserId(one), other))
-        self.blocks.discard((one, other))
+        if (one, other) in self.blocks:
+            self.blocks.remove((one, other))
+            if self.rows.get((other, one)) is not OUTGOING:
+                self.rows.pop((other, one), None)
 
     @rule(pairs=st.lists(st.tuples(SOMEBODY, SOMEBODY), min_size=2, max_size=6))
     def befriend_at_once(self, pairs: list[Pair]) -> None:
         """Whichever comes first, it ends the same."""
+        asking = [(one, other) for one, other in pairs if one != other]
 
         async def all_of_them() -> None:
-            asking = [self.people.befriend(UserId(one), other) for one, other in pairs if one != other]
-            await asyncio.gather(*asking, return_exceptions=True)
+            acts = [self.people.befriend(UserId(one), other) for one, other in asking]
+            await asyncio.gather(*acts, return_exceptions=True)
 
         self.runner.run(all_of_them())
-        blocks, hidden = self.blocks, self.hidden
-        for one, other in pairs:
-            if one == other or (one, other) in blocks or (one, other) in self.friends:
-                continue
-            if (other, one) in self.asked:
-                self._make_friends(one, other)
-            else:
-                self.asked.add((one, other))
-                (hidden.add if (other, one) in blocks else hidden.discard)((one, other))
+        for one, other in asking:
+            if (one, other) not in self.blocks:
+                self._asked(one, other)
 
     @invariant()
     def the_lists_are_those_of_the_model(self) -> None:
-        listed = {state: self.runner.run(self._listed(state)) for state in FriendState}
-        assert listed[FriendState.FRIENDS] == self.friends == {(other, one) for one, other in self.friends}
-        assert listed[FriendState.OUTGOING] == self.asked
-        assert listed[FriendState.INCOMING] == {(other, one) for one, other in self.asked - self.hidden}
-        assert not listed[FriendState.INCOMING] & self.blocks
+        for state in FriendState:
+            listed = self.runner.run(self._listed(state))
+            assert listed == {pair for pair, seen in self.rows.items() if seen is state}
+
+    @invariant()
+    def both_see_the_same_unless_one_blocks_the_other(self) -> None:
+        for (one, other), seen in self.rows.items():
+            assert (one, other) not in self.blocks
+            if seen is not OUTGOING and (other, one) not in self.blocks:
+                assert self.rows.get((other, one)) is (FRIENDS if seen is FRIENDS else OUTGOING)
 
     async def _listed(self, state: FriendState) -> set[Pair]:
         pairs: set[Pair] = set()
@@ -129,13 +123,17 @@ class Acquaintances(RuleBasedStateMachine):
         except (Conflict, NotFound) as error:
             return error
 
-    def _make_friends(self, one: int, other: int) -> None:
-        self._forget(one, other)
-        self.friends |= {(one, other), (other, one)}
+    def _asked(self, one: int, other: int) -> FriendState:
+        mine, theirs = self.rows.get((one, other)), self.rows.get((other, one))
+        if mine in (FRIENDS, INCOMING) or theirs is OUTGOING:
+            return self._see(one, other, FRIENDS, FRIENDS)
+        return self._see(one, other, OUTGOING, INCOMING)
 
-    def _forget(self, one: int, other: int) -> None:
-        for pairs in (self.friends, self.asked, self.hidden):
-            pairs -= {(one, other), (other, one)}
+    def _see(self, one: int, other: int, mine: FriendState, theirs: FriendState) -> FriendState:
+        self.rows[one, other] = mine
+        if (other, one) not in self.blocks:
+            self.rows[other, one] = theirs
+        return mine
 
 
 async def _opened(engine: Engine) -> Database:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""To whom an image cannot be sent: unknown, blocking and unfriendly receivers look the same and cost the same."""
+"""To whom an image cannot be sent: unknown and unfriendly receivers look the same and cost the same."""
 
 import secrets
 
@@ -15,30 +15,29 @@ def send(one: Person, **receiver: object) -> httpx.Response:
     return one.request("POST", "/v1/images", data=data, files={"img_file": ("x.png", png(), "image/png")})
 
 
-def test_blocked_and_unknown_look_the_same(server: Server, ann: Person, ben: Person) -> None:
+def test_who_is_blocked_is_not_told_and_nothing_of_it_is_kept_for_the_other(ann: Person, ben: Person) -> None:
     assert send(ben, receiver_uid=ann.uid).status_code == 201
     block(ann, ben)
-    files = len(server.stored_files())
     blocked = [send(ben, receiver_uid=ann.uid), send(ben, receiver_phone=ann.phone_hash)]
     unknown = [send(ben, receiver_uid=2**40), send(ben, receiver_phone=secrets.token_hex(32))]
-    assert blocked[0].status_code == 403
-    assert blocked[0].json()["code"] == "recipient_unavailable"
-    assert alike(*blocked, *unknown)
-    assert len(server.stored_files()) == files
+    assert [reply.status_code for reply in blocked] == [201, 201]
+    assert unknown[0].json()["code"] == "recipient_unavailable"
+    assert alike(*unknown)
+    assert ann.request("GET", "/v1/inbox").json()["items"] == []
     assert send(ann, receiver_uid=ben.uid).status_code == 201, "a block has one direction"
 
 
-def test_among_friends_three_reasons_look_the_same(friends_only: Server) -> None:
+def test_among_friends_unknown_people_and_strangers_look_the_same(friends_only: Server) -> None:
     ann, ben, eve = (friends_only.register(name) for name in ("Ann", "Ben", "Eve"))
     ask(ann, ben)
     asked = send(ann, receiver_uid=ben.uid)
     accept(ben, ann)
     assert send(ann, receiver_uid=ben.uid).status_code == send(ben, receiver_phone=ann.phone_hash).status_code == 201
     block(ben, ann)
-    blocked = send(ann, receiver_phone=ben.phone_hash)
+    assert send(ann, receiver_phone=ben.phone_hash).status_code == 201, "a block is not told"
     stranger, unknown = send(ann, receiver_uid=eve.uid), send(ann, receiver_phone=secrets.token_hex(32))
-    assert blocked.status_code == 403
-    assert alike(asked, blocked, stranger, unknown)
+    assert asked.status_code == 403
+    assert alike(asked, stranger, unknown)
 
 
 def test_a_friend_no_more_is_a_stranger(friends_only: Server) -> None:
@@ -61,7 +60,7 @@ def test_each_distinct_receiver_who_is_not_available_spends_of_the_budget(friend
     for receiver in [*tries, *tries]:
         assert send(ann, **receiver).status_code == 403
     assert discover(ann, ben.phone_hash, "0" * 64).json()["code"] == "discovery_budget", "1 is left"
-    assert discover(ann, ben.phone_hash).json() == {"matches": []}
+    assert discover(ann, ben.phone_hash).status_code == 200
     tries.append({"receiver_uid": f"00{2**40}"})
     for receiver in tries:
         assert send(ann, **receiver).status_code == 403, "these are paid for"
