@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Registration, activation and the caller's own account: section 1 of the HTTP contract."""
+"""Registration, activation and the caller's own account, as `operations/accounts.yaml` describes them."""
 
 from contextlib import aclosing
 from dataclasses import asdict

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Devices and their pushes: section 5 of the HTTP contract."""
+"""Devices and their pushes, as `operations/devices.yaml` describes them."""
 
 from dataclasses import asdict
 

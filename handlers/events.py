@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events by long poll and by Server-Sent Events: section 9 of the HTTP contract. WebSocket is in `handlers.socket`."""
+"""Events by long poll and by Server-Sent Events, as `operations/events.yaml` describes them.
+
+WebSocket is in `handlers.socket`.
+"""
 
 import json
 from collections.abc import Mapping

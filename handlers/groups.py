@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups: the last part of section 7 of the HTTP contract."""
+"""Groups, as `operations/groups.yaml` describes them."""
 
 from handlers import paging
 from handlers.base import BaseHandler

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text and link messages and their history: section 8 of the HTTP contract."""
+"""Text and link messages and their history, as `operations/messages.yaml` describes them."""
 
 from collections.abc import Mapping, Sequence
 from operator import attrgetter

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Friends, blocks, reports and discovery: section 7 of the HTTP contract, but for groups."""
+"""Friends, blocks, reports and discovery, as `operations/people.yaml` describes them, but for groups."""
 
 from collections.abc import Mapping
 from dataclasses import asdict

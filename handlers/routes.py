@@ -64,7 +64,8 @@ ANYBODY, PERSON, FORM, FRAME, SESSION = Who
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One operation. `limit` names a class of `services.limits`.
+    """One operation. `limit` names the class of `models.rates` that is counted before the handler runs; a service may
+    count others, as sending does.
 
     `operation_id` names its description in `operations/*.yaml`, and its method in generated clients.
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Events by WebSocket (RFC 6455): section 9 of the HTTP contract."""
+"""Events by WebSocket (RFC 6455), as `operations/events.yaml` describes them."""
 
 import asyncio
 from time import monotonic

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Password accounts and tokens: section 6 of the HTTP contract."""
+"""Password accounts and tokens, as `operations/tokens.yaml` describes them."""
 
 from typing import Any
 

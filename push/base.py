@@ -13,7 +13,7 @@ CALLS_AT_ONCE = 32
 class Push:
     """One notification for one device.
 
-    `payload` is the JSON document of the HTTP contract, section 3. `dedupe_id` is 32 lower-case hex digits, the
+    `payload` is the JSON document that `push.payload` makes. `dedupe_id` is 32 lower-case hex digits, the
     same for every attempt at this message, device and token, and unique to them. `ttl_seconds` is how long the
     notification is worth delivering. `person` is the uid of the device's owner, by which shares are counted: it is
     never sent.

@@ -1,8 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The notification's JSON and its dedupe id, made at send time so that no phone hash is ever stored.
-
-The document is specified in the HTTP contract, section 3.
-"""
+"""The notification's JSON and its dedupe id, made at send time so that no phone hash is ever stored."""
 
 import hashlib
 import json

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tokens for hosted chat services: section 10 of the HTTP contract."""
+"""Tokens for hosted chat services."""
 
 import logging
 import secrets

@@ -1,7 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""With whom somebody talks, what they have not read yet, and that the others learn of what they have: section 8 of the
-HTTP contract.
-"""
+"""With whom somebody talks, what they have not read yet, and that the others learn of what they have."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

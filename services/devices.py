@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A person's devices: where their pushes go, and what became of those. Section 5 of the HTTP contract."""
+"""A person's devices: where their pushes go, and what became of those."""
 
 import asyncio
 import logging

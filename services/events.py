@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everybody's log of events, as it is followed: section 9 of the HTTP contract.
+"""Everybody's log of events, as it is followed.
 
 A reader keeps nothing but a cursor. It is woken by commits and reads on from there, so that whoever reads slowly holds
 up nobody and costs no memory.

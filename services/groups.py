@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Groups of people who send each other images: section 7 of the HTTP contract.
+"""Groups of people who send each other images.
 
 Whoever is not in a group is told that there is none.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looking back on a conversation: section 8 of the HTTP contract."""
+"""Looking back on a conversation."""
 
 import json
 from collections.abc import Callable, Sequence

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Text and link messages on their way: section 8 of the HTTP contract."""
+"""Text and link messages on their way."""
 
 import hashlib
 import json

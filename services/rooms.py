@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rooms: open groups, entered by who knows the `room_gid`, as section 11 of the HTTP contract has them.
+"""Rooms: open groups, entered by who knows the `room_gid`.
 
 Groups, messages and events are those of everybody else; here is only what a room adds to them.
 """

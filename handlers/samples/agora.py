@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Agora sample: section 11 of the HTTP contract. Every answer has a `code`, which is its HTTP status."""
+"""The Agora sample, as docs/samples.md describes it. Every answer has a `code`, which is its HTTP status."""
 
 from typing import Any
 

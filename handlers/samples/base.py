@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the front doors for the sample clients share: section 11 of the HTTP contract."""
+"""What the front doors for the sample clients share, as docs/samples.md describes it."""
 
 import json
 from abc import abstractmethod

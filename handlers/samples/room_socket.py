@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The event socket of room chat, over plain TCP: section 11 of the HTTP contract.
+"""The event socket of room chat, over plain TCP, as docs/samples.md describes it.
 
 The client says once, as a JSON object with or without a newline, who it is and which room it follows:
 `{"uuid": …, "room_gid": …}`. What is wrong is closed without a word. From then on the server alone speaks: each message

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Room chat over HTTP: section 11 of the HTTP contract. Its event socket is in `handlers.samples.room_socket`."""
+"""Room chat over HTTP, as docs/samples.md describes it. Its event socket is in `handlers.samples.room_socket`."""
 
 from operator import attrgetter
 from typing import Any

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Sendbird sample: section 11 of the HTTP contract."""
+"""The Sendbird sample, as docs/samples.md describes it."""
 
 from handlers.samples.base import SampleHandler
 

@@ -18,8 +18,6 @@ from models.user import UserId
 
 PAGE_BYTES = 24 * 1024
 """A page waits in memory until the client has taken it."""
-JSON_TEXTS = ("body", "data")
-"""Columns that hold JSON: it becomes part of the document."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
@@ -83,9 +81,8 @@ def _profile(profile: Profile, e164: str | None) -> dict[str, Any]:
 
 
 def _readable(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row without what JSON cannot hold: bytes become hex digits, stored JSON what it says."""
-    found = {name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()}
-    return found | {name: json.loads(found[name]) for name in JSON_TEXTS if found.get(name)}
+    """A row without what JSON cannot hold: bytes become hex digits."""
+    return {name: value.hex() if isinstance(value, bytes) else value for name, value in row.items()}
 
 
 def _text(value: Mapping[str, Any]) -> str:

@@ -68,7 +68,7 @@ class Accounts:
         return await self.activation.start(newcomer, request, address)
 
     async def me(self, uid: UserId) -> dict[str, Any]:
-        """A person's own account, as section 1 of the HTTP contract has it."""
+        """A person's own account."""
         return self._profile(await users.get(self.db, uid))
 
     async def patch_me(self, uid: UserId, fields: Mapping[str, Any]) -> dict[str, Any]:

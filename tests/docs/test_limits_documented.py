@@ -22,6 +22,12 @@ def test_each_class_stands_in_the_columns_that_count_it() -> None:
     assert said == {name: [name in column for column in COLUMNS] for name in known}
 
 
+def test_each_class_is_counted_by_a_route_or_a_service() -> None:
+    services = "".join(path.read_text("utf-8") for path in (ROOT / "services").rglob("*.py"))
+    counted = {route.limit for route in ROUTES} | set(re.findall(r'"(\w+)"', services))
+    assert {name for column in COLUMNS for name in column} <= counted
+
+
 def test_each_setting_of_the_page_is_one_that_exists() -> None:
     known = keys_of(load().model_dump())
     named = re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)", PAGE)

@@ -4,6 +4,7 @@
 A test holds both against the schema: every column of a table that names people is shown or stands in `NOT_EXPORTED`.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -254,6 +255,8 @@ ACTIVATIONS = _section(
 )
 """Of the person's number, which `person` stands for here by its digest."""
 
+HOLD_JSON = frozenset({messages.c.body, events.c.data})
+
 NOT_EXPORTED: dict[Column[Any], str] = {
     users.c.phone_cipher: "the number itself is shown",
     users.c.password_hash: SECRET,
@@ -337,5 +340,8 @@ async def list_all(reader: Reader, section: Section, *, person: int | bytes) -> 
 
 
 def named(columns: Sequence[Column[Any]], row: Row | Sequence[Any]) -> dict[str, Any]:
-    """A row by the names of its columns."""
-    return dict(zip((column.name for column in columns), row, strict=True))
+    """A row by the names of its columns; of those in HOLD_JSON, what the JSON says."""
+    return {
+        column.name: json.loads(value) if value and column in HOLD_JSON else value
+        for column, value in zip(columns, row, strict=True)
+    }
