@@ -55,6 +55,7 @@ from services.rooms import Rooms
 from services.sending import Sending
 from services.worker_bus import WorkerBus
 from storage.disk import DiskStore
+from storage.space import Floor
 
 MEGABYTE = 1024 * 1024
 
@@ -173,7 +174,7 @@ def wire(config: Config, parts: Parts) -> Services:
         events=events,
         chat=Chat(db=db, services=parts.hosted, clock=parts.clock),
         devices=Devices(db=db, tokens=parts.device_tokens, providers=parts.providers, limits=limits, clock=parts.clock),
-        health=Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done()),
+        health=Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done(), floors=floors(config)),
         gauges=Gauges(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=parts.clock),
         proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
         origins=Origins(frozenset(config.server.cors_origins), normal_origin(config.server.public_url)),
@@ -182,6 +183,15 @@ def wire(config: Config, parts: Parts) -> Services:
         unknown_callers=BufferBudget(config.uploads.unknown_caller_max_bytes, parts.counters.unknown_callers),
         settings=http_settings(config),
     )
+
+
+def floors(config: Config) -> dict[str, Floor]:
+    """What stays free on each disk that people's writes end up on."""
+    least = config.storage.min_free_bytes
+    found = {"image_space": Floor(config.images_directory, least)}
+    if config.database_path:
+        found["database_space"] = Floor(config.database_path.parent, least)
+    return found
 
 
 def registration(config: Config, parts: Parts, limits: Limits) -> tuple[Accounts, Activation]:

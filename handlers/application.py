@@ -35,7 +35,7 @@ class Table(Application):
         self._plain: dict[tuple[str, str], Found] = {}
         self._branches: dict[tuple[str, int], list[Branch]] = {}
         for route in routes:
-            rule = Rule(route.path, route.who, route.limit)
+            rule = Rule(route.path, route.who, route.limit, route.needs_room)
             found = Found(route.handler, {"services": services, "rule": rule}, {})
             if "{" in route.path:
                 at = route.method, route.path.count("/")

@@ -136,6 +136,7 @@ class BaseHandler(RefusingHandler):
         if self.rule.who is Who.PERSON:
             self.caller = await self.authenticate()
         await self.check_rate()
+        self.check_room()
 
     def check_request(self) -> None:
         """Refuse what cannot be taken from anybody. Raises UnsupportedType, CrossSite, TooLarge."""
@@ -149,6 +150,11 @@ class BaseHandler(RefusingHandler):
         """Raises RateLimited, DatabaseError."""
         uid = self.caller.uid if self.caller else None
         await self.services.limits.check(self.rule.limit, address=self.address, uid=uid)
+
+    def check_room(self) -> None:
+        """Raises StorageFull where the operation makes the database grow and a disk has too little left."""
+        if self.rule.needs_room:
+            self.services.health.check_room()
 
     def check_length(self) -> None:
         """Refuse by Content-Length. Raises TooLarge."""

@@ -62,6 +62,16 @@ from handlers.tokens import (
 ANYBODY, PERSON, FORM, FRAME, SESSION = Who
 
 
+WITHOUT_ROOM = frozenset(
+    (
+        *("logIn", "openSession", "refreshTokens", "logOut", "agoraLogIn", "roomLogIn"),
+        *("changePassword", "putCredentials", "renewUkey", "patchMe", "blockPerson"),
+    )
+)
+"""What writes and goes on when a disk is full, as all removals do: people get in, and can defend and free themselves.
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """One operation. `limit` names the class of `models.rates` that is counted before the handler runs; a service may
@@ -79,6 +89,11 @@ class Route:
     limit: str
     operation_id: str
     sample: bool = False
+
+    @property
+    def needs_room(self) -> bool:
+        """Whether it is refused while too little is free on a disk."""
+        return self.method in ("POST", "PUT", "PATCH") and self.operation_id not in WITHOUT_ROOM
 
     @property
     def pattern(self) -> re.Pattern[str]:

@@ -42,6 +42,7 @@ class SendImageHandler(ReceivingHandler):
 
     async def _admit_new(self) -> None:
         await self.check_rate()
+        self.check_room()
         self.reservation = self.services.sending.reserve(self.content_length or 0)
 
     async def _start_upload(self, boundary: str) -> None:

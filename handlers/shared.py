@@ -137,3 +137,4 @@ class Rule:
     path: str
     who: Who
     limit: str
+    needs_room: bool = False

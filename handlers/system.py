@@ -43,7 +43,7 @@ class HealthHandler(BaseHandler):
 
 
 class ReadyHandler(BaseHandler):
-    """GET /readyz: database, storage and relay work; 503 names the one that does not."""
+    """GET /readyz: database, storage and relay work and the disks have room; 503 names the one that does not."""
 
     async def get(self) -> None:
         failing = await self.services.health.failing()

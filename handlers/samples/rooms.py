@@ -51,6 +51,7 @@ class RoomMemberHandler(RoomHandler):
         self.check_request()
         self.caller = await self.services.session_ids.caller(self.request.headers.get("user", ""))
         await self.check_rate()
+        self.check_room()
 
 
 class RoomCreateHandler(RoomMemberHandler):
