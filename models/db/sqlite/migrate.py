@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Brings a SQLite file to the schema that this code needs, one recorded statement after the other.
+"""Brings a SQLite file to the schema that this code needs, one step after the other.
 
-A step is a file `migrations/NNNN_name.sqlite.sql`. Each statement is committed together with its record in the
-table `migrations`, so a run that is killed goes on where it was.
+A step is a file `migrations/NNNN_name.sqlite.sql`. It is one transaction, with the records of its statements in the
+table `migrations`: of a run that is killed or fails, the version that opened the file before opens it again.
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ import apsw
 
 from models import fault
 from models.db.database import DatabaseError
-from models.db.migration_steps import FOLDER, FOREIGN, Progress, Record, progress, steps
+from models.db.migration_steps import FOLDER, FOREIGN, Progress, Record, Step, progress, steps
 from models.db.sqlite.connection import connect, translated
 
 BUSY_SECONDS = 30.0
@@ -41,7 +41,7 @@ def inspect(path: Path, folder: Path = FOLDER) -> Progress:
 def run(path: Path, folder: Path = FOLDER, *, busy_seconds: float = BUSY_SECONDS) -> Progress:
     """Create the file if need be and run what it lacks; a second run has nothing to do.
 
-    Blocks, and may run beside a server: each statement waits up to `busy_seconds` for another's transaction.
+    Blocks, and may run beside a server: each step waits up to `busy_seconds` for another's transaction.
     Raises SchemaTooNew before anything is changed, Busy, DatabaseFull, DatabaseError.
     """
     shipped = steps("sqlite", folder)
@@ -51,9 +51,8 @@ def run(path: Path, folder: Path = FOLDER, *, busy_seconds: float = BUSY_SECONDS
         progress(path, shipped, recorded)
         connection.execute(RECORDS)
         for step in shipped:
-            for index, statement in enumerate(step.statements):
-                if (step.number, index) not in recorded:
-                    _run_once(connection, step.number, index, statement)
+            if not step.records() <= recorded:
+                _run_step(connection, step)
         return progress(path, shipped, _recorded(connection))
     except apsw.Error as error:
         raise translated(error) from error
@@ -61,13 +60,16 @@ def run(path: Path, folder: Path = FOLDER, *, busy_seconds: float = BUSY_SECONDS
         connection.close()
 
 
-def _run_once(connection: apsw.Connection, step: int, index: int, statement: str) -> None:
+def _run_step(connection: apsw.Connection, step: Step) -> None:
     connection.execute("BEGIN IMMEDIATE")
     try:
-        # Asked again inside the transaction: another process may be migrating too.
-        if (step, index) not in _recorded(connection):
-            connection.execute(statement).fetchall()
-            connection.execute(RECORD, (step, index))
+        # Asked again inside the transaction: another process may be migrating too. An earlier version may have left
+        # a part of a step, whose statements it committed one by one.
+        recorded = _recorded(connection)
+        for index, statement in enumerate(step.statements):
+            if (step.number, index) not in recorded:
+                connection.execute(statement).fetchall()
+                connection.execute(RECORD, (step.number, index))
         fault.point("before_commit")
         connection.execute("COMMIT")
         fault.point("after_commit")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The migrations that ship: what they build, and that a run may be killed, repeated and shared."""
 
+import hashlib
 import subprocess
 import sys
 import threading
@@ -20,9 +21,16 @@ from models.db.schema import metadata
 from models.db.sqlite import migrate
 from tests.support import ROOT
 
-STATEMENTS = sum(len(step.statements) for step in migration_steps.steps("sqlite"))
-LAST = migration_steps.steps("sqlite")[-1]
-# One process that has imported everything dies at each statement, in a child of its own.
+STEPS = migration_steps.steps("sqlite")
+LAST = STEPS[-1]
+SHIPPED = {
+    "0001_init.mysql.sql": "cca36195ab43f7535ea3124c1ab8a8fb525352afb54c122764d8392245f6b7a0",
+    "0001_init.sqlite.sql": "07376c026d20dd649f912a9f9fd2593d9db1392c89eb6106f9723314f8c143a8",
+    "0002_leases.mysql.sql": "042b241d7ec6a21fbb03879cd5ddb1edddd4ed777ee62265244ae90823ff7afa",
+    "0002_leases.sqlite.sql": "4f1b5ecea28cfd927d2a14fcc8686fcde0b1382baa6ca47d1b24ab5a1258ca1c",
+}
+"""SHA-256 of each file that is in a release: databases have run it, and do not run it again."""
+# One process that has imported everything dies at each step, in a child of its own.
 KILLED_EVERYWHERE = """
 import importlib, os, sys
 from pathlib import Path
@@ -42,7 +50,7 @@ def records_after_dying(where):
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -9
     connection = apsw.Connection(str(path))
-    records = connection.execute("SELECT count(*) FROM migrations").fetchall()[0][0]
+    records = connection.execute("SELECT count(DISTINCT step) FROM migrations").fetchall()[0][0]
     connection.close()
     return records
 
@@ -113,9 +121,9 @@ def test_inspect_tells_what_run_would_do_and_changes_nothing(tmp_path: Path) -> 
     assert path.stat().st_mode & 0o777 == 0o600
 
 
-def test_runs_killed_at_every_statement_end_at_the_schema(tmp_path: Path) -> None:
+def test_runs_killed_at_every_step_end_at_the_schema(tmp_path: Path) -> None:
     path = tmp_path / "new.db"
-    arguments = [sys.executable, "-c", KILLED_EVERYWHERE, str(path), str(STATEMENTS)]
+    arguments = [sys.executable, "-c", KILLED_EVERYWHERE, str(path), str(len(STEPS))]
     subprocess.run(arguments, env={"PYTHONPATH": str(ROOT)}, check=True)
     assert migrate.run(path) == Progress(LAST.number, ())
     assert _found(path) == _described()
@@ -154,7 +162,7 @@ def test_a_migrated_database_is_not_written_to(tmp_path: Path) -> None:
     other.close()
 
 
-def test_a_statement_that_fails_leaves_those_before_it_and_is_run_again(tmp_path: Path) -> None:
+def test_of_a_step_that_fails_nothing_is_left_and_it_is_run_again(tmp_path: Path) -> None:
     folder, path = tmp_path / "migrations", tmp_path / "new.db"
     folder.mkdir()
     step = folder / "0001_two.sqlite.sql"
@@ -162,7 +170,34 @@ def test_a_statement_that_fails_leaves_those_before_it_and_is_run_again(tmp_path
     with pytest.raises(DatabaseError):
         migrate.run(path, folder)
     assert migrate.inspect(path, folder) == Progress(0, ("0001_two",))
+    assert _found(path) == {}
     step.write_text(step.read_text().replace("TABL b", "TABLE b"))
+    assert migrate.run(path, folder) == Progress(1, ())
+    assert list(_found(path)) == ["a", "b"]
+
+
+def test_the_version_before_opens_what_a_failed_step_has_left(tmp_path: Path) -> None:
+    before, after, path = tmp_path / "before", tmp_path / "after", tmp_path / "new.db"
+    for folder in (before, after):
+        folder.mkdir()
+        (folder / "0001_a.sqlite.sql").write_text("CREATE TABLE a (x);")
+    migrate.run(path, before)
+    (after / "0002_b.sqlite.sql").write_text(
+        "CREATE TABLE b (x);\nINSERT INTO a VALUES (1);\nINSERT INTO c VALUES (1);"
+    )
+    with pytest.raises(DatabaseError):
+        migrate.run(path, after)
+    assert migrate.run(path, before) == Progress(1, ())
+    assert list(_found(path)) == ["a"]
+
+
+def test_what_a_version_left_that_committed_each_statement_is_gone_on_with(tmp_path: Path) -> None:
+    folder, path = tmp_path / "migrations", tmp_path / "new.db"
+    folder.mkdir()
+    (folder / "0001_two.sqlite.sql").write_text("CREATE TABLE a (x);\nCREATE TABLE b (x);")
+    connection = apsw.Connection(str(path))
+    connection.execute(f"{migrate.RECORDS}; CREATE TABLE a (x); INSERT INTO migrations VALUES (1, 0)")
+    connection.close()
     assert migrate.run(path, folder) == Progress(1, ())
     assert list(_found(path)) == ["a", "b"]
 
@@ -181,6 +216,11 @@ def test_a_run_that_meets_another_transaction_for_too_long_is_refused(tmp_path: 
     other.close()
     assert migrate.inspect(path, folder) == Progress(1, ("0002_b",))
     assert migrate.run(path, folder) == Progress(2, ())
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_step_that_has_shipped_stays_as_it_is(name: str) -> None:
+    assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == SHIPPED[name]
 
 
 def test_sqlite_and_mysql_steps_do_not_mix() -> None:
