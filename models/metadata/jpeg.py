@@ -70,7 +70,7 @@ class _Picture:
             prefix, marker = ahead[:2]
             if prefix != 0xFF or marker in AMONG_PIXELS:
                 yield Pass(1)
-                yield Pass(MARKER, 2)
+                yield Pass(MARKER, 2, first=b"\xff")
             elif marker == EOI:
                 yield Pass(2)
                 return

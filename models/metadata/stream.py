@@ -30,12 +30,14 @@ class Unreadable(Exception):
 class Pass(NamedTuple):
     """Let so many bytes pass, or all before the first match of a pattern that is at most `width` bytes long.
 
-    Every byte that passes is overwritten with `fill`, where it is given.
+    Every byte that passes is overwritten with `fill`, where it is given. Where `first` is, a match begins with it: so
+    what cannot be the beginning of one is not held back, which would copy every piece.
     """
 
     what: int | re.Pattern[bytes]
     width: int = 1
     fill: int | None = None
+    first: bytes = b""
 
 
 class Take(NamedTuple):
@@ -197,14 +199,21 @@ class Stream:
     def _search(self, piece: bytes, at: int, request: Pass, out: list[bytes]) -> int:
         assert isinstance(request.what, re.Pattern)
         match = request.what.search(piece, at)
-        unsearched = 0 if self._ending else request.width - 1
-        end = match.start() if match else max(at, len(piece) - unsearched)
+        end = match.start() if match else self._end_of_search(piece, at, request)
         self._release_passed(piece[at:end], request.fill, out)
         if match:
             self._ask(self._held, out)
             return end
         self._ahead = piece[end:]
         return len(piece)
+
+    def _end_of_search(self, piece: bytes, at: int, request: Pass) -> int:
+        """Where a match may have begun that goes on in the next piece."""
+        if self._ending:
+            return len(piece)
+        end = max(at, len(piece) - request.width + 1)
+        found = piece.find(request.first, end) if request.first else end
+        return found if found >= 0 else len(piece)
 
     def _end_of_sub_blocks(self, piece: bytes, at: int) -> int:
         """`_left` is -1 before a length, else what is left of a sub-block, and 0 behind the last."""

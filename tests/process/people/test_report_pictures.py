@@ -9,6 +9,7 @@ import pytest
 
 from ops.fsck import fsck
 from ops.reports import reports
+from tests.models.metadata import parts
 from tests.ops.commands import asked, invoke, refused
 from tests.process.people.acts import report
 from tests.support.engines import NewFolder
@@ -64,6 +65,15 @@ def test_a_reported_image_outlives_its_message_and_goes_with_the_report(
     asked(reports, server.data_dir, "resolve", report_id)
     wait_until(lambda: names(server) == before, what="the end of the picture")
     assert asked(reports, server.data_dir, "show", report_id)["picture"] is None
+
+
+def test_a_picture_that_is_sent_along_tells_no_place(server: Server, ann: Person, ben: Person, tmp_path: Path) -> None:
+    picture = parts.jpeg(parts.EXIF_SEGMENT)
+    report_id = sent_along(ann, picture, uid=ben.uid, reason="rude").json()["report_id"]
+    shown = picture_of(server, report_id, tmp_path)
+    assert shown == parts.removed(picture)
+    assert parts.PLACE not in shown
+    asked(reports, server.data_dir, "resolve", report_id)
 
 
 def test_a_recalled_image_is_still_shown(server: Server, ann: Person, ben: Person, tmp_path: Path) -> None:
