@@ -141,6 +141,20 @@ async def test_what_is_withheld_changes_no_conversation_of_who_does_not_get_it(t
     assert (told(town, ann), told(town, cat)) == (0, 1)
 
 
+async def test_what_is_withheld_between_two_is_the_sender_s_alone(town: Town) -> None:
+    ann, ben, cat = await town.newcomers(3)
+    before = await town.say(ann, receiver_uid=ben)
+    for person in (ann, cat):
+        await town.people.block(ben, person)
+        after = await town.say(person, receiver_uid=ben)
+        assert await brief(town, person) == [(f"{ben}", after, 0)]
+    assert await brief(town, ben) == [(f"{ann}", before, 1)]
+    with pytest.raises(NotFound):
+        await read(town, ben, MAX_ID, peer=cat)
+    await read(town, ben, MAX_ID, peer=ann)
+    assert (told(town, ann), [item["read_up_to"] for item in await listed(town, ben)]) == (1, [before])
+
+
 async def test_a_newcomer_to_a_group_begins_with_what_is_said_from_then_on(town: Town) -> None:
     ann, ben, cat = await town.newcomers(3)
     group = await town.group(ann, ben)
