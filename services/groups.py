@@ -14,7 +14,7 @@ from typing import Any
 from models import rules
 from models.db.database import Database, Transaction, write_retrying
 from models.db.tables import group_members, groups, invitations, users
-from models.errors import GroupTooLarge, InvalidField, NotFound
+from models.errors import GroupTooLarge, InvalidField, NotFound, Unauthenticated
 from models.group import Group, GroupId, JoinPolicy, Role
 from models.ids import read_id
 from models.paging import IdRange, Page, page_of
@@ -240,8 +240,13 @@ class Groups:
     async def _invitable(
         self, tx: Transaction, uid: UserId, others: Collection[int], members: Collection[UserId] = ()
     ) -> list[UserId]:
-        """Those of these people whom the caller may ask into a group. They, and all who will be told, are locked."""
+        """Those of these people whom the caller may ask into a group. They, and all who will be told, are locked.
+
+        Raises Unauthenticated for a caller whose account has been erased meanwhile.
+        """
         people = await users.lock_recipients(tx, {uid, *others, *members}, uid)
+        if uid not in people:
+            raise Unauthenticated
         found = [people[UserId(other)] for other in others if other in people]
         return [person.uid for person in found if rules.can_be_invited(person, self.policy)]
 

@@ -188,7 +188,7 @@ messages = Table(
     Column("receiver_uid", Id, ForeignKey("users.uid"), comment="null when it is for a group"),
     Column("group_id", Id, comment="outlives the group"),
     Column("send_time", BigInteger, nullable=False),
-    Column("exist", Integer, nullable=False, comment="0 when it is over for everybody"),
+    Column("exist", Integer, nullable=False, comment="0 when nobody is left to fetch it"),
     Column("filetype", String(16), nullable=False),
     Column("size", BigInteger, nullable=False),
     Column("sha256", Digest),

@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -13,7 +14,7 @@ from models.clock import MINUTE_MS
 from models.db.database import Changed, Statement, Transaction, Unit, Value
 from models.db.schema import metadata, outbox, users
 from models.db.tables import erasure, personal_data
-from models.errors import NotFound
+from models.errors import NotFound, Unauthenticated
 from models.group import Group, JoinPolicy
 from models.rules import SendPolicy
 from services.accounts.account_deletion import AccountDeletion, finish_all
@@ -170,10 +171,11 @@ async def test_a_group_begun_by_a_last_request_while_its_owner_leaves_ends_with_
         return world.clock()
 
     await AccountDeletion(db=world.db, keys=world.keys, wake_retention=lambda: None, clock=clock).leave(ann.uid)
-    await late[0]
+    with suppress(Unauthenticated):  # where the account was erased first
+        await late[0]
     assert world.rows("SELECT group_id FROM `groups`") == world.rows("SELECT uid FROM invitations") == []
     told = world.rows(f"SELECT type FROM events WHERE uid = {ben.uid} ORDER BY event_id")
-    assert told == [("group_invited",)]
+    assert told in ([("group_invited",)], [])
     assert left_of(world.engine, ann.uid) == []
 
 
