@@ -9,7 +9,7 @@ somebody is not to be told, nobody is told in their place, so that the time of t
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import ClassVar
 
 from models import rules
@@ -82,9 +82,7 @@ async def record(
 
 async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Terms) -> MessageId:
     now, sender = terms.now, message.sender
-    available = rules.check_can_send(await _receiver(tx, uid, sender, now), terms.policy)
-    [receiver] = await _with_shares(tx, message, [available], terms.policy)
-    rules.check_has_room(receiver, message.size, terms.policy)
+    receiver = rules.check_can_send(await _receiver(tx, uid, sender, now), message.size, terms.policy)
     state = rules.first_state(receiver, message.reached)
     told = uid if state is message.reached else NOBODY
     message_id = await message.insert(tx, now, [state])
@@ -110,8 +108,7 @@ async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Ter
 async def _to_group(tx: Transaction, message: Outgoing, to: ToGroup, terms: Terms) -> MessageId:
     """Whom the message cannot reach is left out, and the sender is not told of it."""
     now, sender = terms.now, message.sender
-    members = await _others_in(tx, to, sender, now, needs_others=message.needs_others)
-    others = await _with_shares(tx, message, members, terms.policy)
+    others = await _others_in(tx, to, sender, now, needs_others=message.needs_others)
     states = {
         each.uid: rules.first_state_in_group(each, message.size, message.reached, terms.policy) for each in others
     }
@@ -168,17 +165,6 @@ async def _others_in(tx: Transaction, to: ToGroup, sender: Caller, now: int, *, 
     if not members and needs_others:
         raise EmptyGroup(fields=EMPTY)
     return list(members.values())
-
-
-async def _with_shares(
-    tx: Transaction, message: Outgoing, people: list[Recipient], policy: rules.SendPolicy
-) -> list[Recipient]:
-    """The same people with what was not asked for before they were locked: how inboxes that are filling are divided."""
-    filling = [each.uid for each in people if rules.is_filling(each, policy)] if message.size is not None else []
-    if not filling:
-        return people
-    shares = await users.list_shares(tx, filling, message.sender.uid)
-    return [replace(each, shares=shares.get(each.uid, each.shares)) for each in people]
 
 
 def _check_sender(sender: Recipient | None) -> None:
