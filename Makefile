@@ -43,10 +43,8 @@ prove-transport: .venv/.installed-dev ## a million odd requests by three parsers
 	$(BIN)/python -m tests.process.crowds
 
 lock: .venv/.installed-dev ## renew the lock files (authors; needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements.in -o requirements.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements-dev.in -o requirements-dev.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements-bench.in -o requirements-bench.lock
-	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate requirements-sdks.in -o requirements-sdks.lock
+	for file in requirements requirements-dev requirements-bench requirements-sdks; do \
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate $$file.in -o $$file.lock || exit 1; done
 	npm --prefix $(NODE) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
 
 .venv/.made:

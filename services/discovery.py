@@ -40,11 +40,8 @@ class DiscoveryBudgets:
     total_per_day: int
 
 
-@dataclass(frozen=True, slots=True)
-class Contacts:
-    """The numbers of a contact list by their hashes: each as it was given, or None where a hash was given."""
-
-    numbers: Mapping[str, str | None]
+Contacts = dict[str, str | None]
+"""The numbers of a contact list by their hashes: each as it was given, or None where a hash was given."""
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
@@ -65,10 +62,9 @@ class Discovery:
 
         What is refused is not charged. Raises InvalidField, PhoneRequired, DiscoveryBudget.
         """
-        contacts = _read_contacts(fields)
+        numbers = _read_contacts(fields)
         if caller.phone_hash is None:
             raise PhoneRequired
-        numbers = contacts.numbers
         if not numbers:
             return []
 
@@ -152,7 +148,7 @@ def _read_contacts(fields: Mapping[str, Any]) -> Contacts:
         raise InvalidField(fields=[("phone_hashes", f"a list of 1 to {MAX_HASHES} phone hashes, and nothing else")])
     if not all(isinstance(value, str) and is_phone_hash(value) for value in hashes):
         raise InvalidField(fields=[("phone_hashes", "each must be 64 lower-case hex digits")])
-    return Contacts(dict.fromkeys(hashes))
+    return dict.fromkeys(hashes)
 
 
 def _read_numbers(fields: Mapping[str, Any]) -> Contacts:
@@ -162,11 +158,11 @@ def _read_numbers(fields: Mapping[str, Any]) -> Contacts:
         raise InvalidField(fields=[("phone_nums", "a list of numbers, with at most a region_num beside it")])
     if not 1 <= len(typed) <= MAX_HASHES or not all(isinstance(each, str) for each in typed):
         raise InvalidField(fields=[("phone_nums", f"1 to {MAX_HASHES} numbers, as text")])
-    found: dict[str, str | None] = {}
+    found: Contacts = {}
     for each in typed:
         try:
             number = parse(fields.get("region_num"), each)
         except (InvalidPhone, InvalidField):
             continue
         found.setdefault(phone_hash(number.e164), each)
-    return Contacts(found)
+    return found

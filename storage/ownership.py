@@ -46,17 +46,7 @@ def owned(data_dir: Path, *, restoring: bool = False) -> Iterator[None]:
 
 def is_owned(data_dir: Path) -> bool:
     """Whether a server or a restore holds the lock now. Raises OSError."""
-    try:
-        descriptor = private_files.open_unlinked(data_dir / LOCK)
-    except FileNotFoundError:
-        return False
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(descriptor)
-    return False
+    return _is_held(data_dir / LOCK)
 
 
 def _locked(descriptor: int) -> bool:
@@ -86,7 +76,7 @@ class ProcessLock:
         """Hold the lock from now on. Raises OSError."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         with _looked_at_alone(self._folder):
-            self._descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            self._descriptor = private_files.create(self._path)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
         os.write(self._descriptor, f"{os.getpid()}\n".encode())
 
@@ -136,7 +126,7 @@ def _looked_at_alone(folder: Path) -> Iterator[None]:
 def _is_held(path: Path) -> bool:
     """Whether somebody holds the lock of this file; a file that is gone counts as one that nobody holds."""
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = private_files.open_unlinked(path)
     except FileNotFoundError:
         return False
     try:

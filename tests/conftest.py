@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import engines, proxies, tools
+from tests.support.clock import FAKETIME
 from tests.support.engines import Engine, NewFolder
 from tests.support.own_config import no_settings_in_the_environment, write
 
@@ -17,6 +18,7 @@ MISSING = [
     *([] if "mariadb" in engines.NAMES else ["mariadbd (its half of the tests is skipped)"]),
     *tools.MISSING,
     *proxies.missing(),
+    *([] if FAKETIME else ["libfaketime"]),
 ]
 
 

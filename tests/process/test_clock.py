@@ -8,18 +8,18 @@ from typing import Any
 
 import pytest
 
+from tests.support.clock import FAKETIME
 from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, errors, wait_until
 from tests.support.pictures import png
 
-LIBRARY = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
 SETTINGS: dict[str, Any] = {"retention": {"interval_seconds": 1}, "limits": {"enabled": False}}
 JUMPS = ("+1h", "-1h", "+1d", "+1y", "-1y")
 RIGHT = "+0"
 PICTURE = png(3, 3)
 TABLES = ("messages", "deliveries", "events", "credentials", "refresh_tokens", "devices", "outbox", "idempotency")
 
-pytestmark = pytest.mark.skipif(LIBRARY is None, reason="no libfaketime is installed (make test-deps)")
+pytestmark = pytest.mark.skipif(FAKETIME is None, reason="no libfaketime is installed (make test-deps)")
 
 
 class Set:
@@ -37,7 +37,7 @@ class Set:
     @property
     def environment(self) -> dict[str, str]:
         return {
-            "LD_PRELOAD": str(LIBRARY),
+            "LD_PRELOAD": str(FAKETIME),
             "FAKETIME_TIMESTAMP_FILE": str(self.file),
             "FAKETIME_NO_CACHE": "1",
             "FAKETIME_DONT_FAKE_MONOTONIC": "1",
