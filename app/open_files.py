@@ -11,6 +11,8 @@ ENOUGH_FILES = 65_536
 OWN_FILES = 64
 """Database, store, logs, sockets to vendors and the interpreter's own, with room to spare."""
 FILES_PER_WORKER = 4  # its two ends of the worker bus, its metrics port, and one to spare
+LEAST_CONNECTIONS = 16
+"""With room for fewer a server would start and serve next to nobody."""
 FILES_PER_CONNECTION = 3  # a download holds its socket, a duplicate of it, and the image
 
 log = logging.getLogger("glimpse.server")
@@ -24,6 +26,18 @@ def own_files(config: Config) -> int:
 def wanted_files(config: Config) -> int:
     """What a process opens with all its connections taken."""
     return own_files(config) + FILES_PER_CONNECTION * config.server.max_connections
+
+
+def too_few_files(config: Config) -> str:
+    """Why the server does not start with the open files that it may have; empty if it does."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    least = own_files(config) + FILES_PER_CONNECTION * min(LEAST_CONNECTIONS, config.server.max_connections)
+    if hard == resource.RLIM_INFINITY or hard >= least:
+        return ""
+    return (
+        f"server.max_connections: {hard} open files are allowed, at least {least} are needed and"
+        f" {wanted_files(config)} for all connections: raise LimitNOFILE or ulimit -Hn"
+    )
 
 
 def connections_at_most(wanted: int, own: int) -> int:

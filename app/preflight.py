@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+from app.open_files import too_few_files
 from app.providers import chat_services, host_shares, sms_provider, vendors
 from config.exposure import guard
 from config.load import Config, ConfigError, unrelated
@@ -47,6 +48,7 @@ def checked(load: Callable[[], Config], *, ask_server: bool) -> Config:
 
 async def _obstacles(config: Config, *, ask_server: bool) -> list[str]:
     found = [f"server.host {config.server.host}: {refusal}" for refusal in guard(config)]
+    found += filter(None, [too_few_files(config)])
     found += _directories(config)
     found += [line async for line in _database(config, ask_server=ask_server)]
     found += _vapid_key(config)

@@ -19,6 +19,10 @@ YOUNG_SECONDS = 10.0
 """Who dies younger than this waits before it is replaced: whatever killed it may be there still."""
 LONGEST_PAUSE_SECONDS = 30.0
 """Between a death and the next start of a worker that keeps dying: no load, and soon back once the cause is gone."""
+SILENT_SECONDS = 30.0
+"""A worker of which nothing is heard for so long hangs, or was stopped: longer than any pause of a living one."""
+SERVING = 0x80
+"""In what a worker reports: its number, and whether it says besides that it serves."""
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 log = logging.getLogger("glimpse.supervisor")
@@ -26,23 +30,36 @@ log = logging.getLogger("glimpse.supervisor")
 
 @dataclass(frozen=True, slots=True)
 class WorkerHandle:
-    """What a worker has of its supervisor. `number` counts from 0; `lost` reads its end when there is none any more."""
+    """What a worker has of its supervisor. `number` counts from 0; `lost` reads its end when there is none any more.
+
+    A worker says that it lives several times in `silent_seconds`, or it is replaced.
+    """
 
     number: int
     lost: int
     reports: int
 
     def say_serving(self) -> None:
-        os.write(self.reports, bytes([self.number]))
+        self._say(self.number | SERVING)
+
+    def say_alive(self) -> None:
+        self._say(self.number)
+
+    def _say(self, what: int) -> None:
+        with suppress(BlockingIOError):  # a supervisor that was stopped finds enough when it goes on
+            os.write(self.reports, bytes([what]))
 
 
 @dataclass(slots=True)
 class WorkerSlot:
-    """A worker's place. `pid` is 0 while it is empty; times are of the monotonic clock."""
+    """A worker's place. `pid` is 0 while it is empty; `heard` is when its worker last said a word. Times are of the
+    monotonic clock.
+    """
 
     number: int
     pid: int = 0
     began: float = 0.0
+    heard: float = 0.0
     due: float = 0.0
     young_deaths: int = 0
     serving: bool = False
@@ -61,6 +78,7 @@ class Supervisor:
         work: Callable[[WorkerHandle], int],
         *,
         end_seconds: float,
+        silent_seconds: float = SILENT_SECONDS,
         on_serving: Callable[[], None],
         on_death: Callable[[int], None],
         on_end: Callable[[], None],
@@ -68,6 +86,7 @@ class Supervisor:
         self._slots = [WorkerSlot(number) for number in range(count)]
         self._work = work
         self._end_seconds = end_seconds
+        self._silent_seconds = silent_seconds
         self._on_serving, self._on_death, self._on_end = on_serving, on_death, on_end
         self._serves = False
         self._stopping = False
@@ -82,6 +101,7 @@ class Supervisor:
             while not self._stopping:
                 self._start_due()
                 self._wait(self._next_due())
+                self._end_silent()
             self._end()
         return self._code
 
@@ -90,9 +110,17 @@ class Supervisor:
             if not slot.pid and slot.due <= time.monotonic():
                 self._start(slot)
 
-    def _next_due(self) -> float | None:
-        empty = [slot.due for slot in self._slots if not slot.pid]
-        return min(empty) if empty else None
+    def _next_due(self) -> float:
+        return min(slot.heard + self._silent_seconds if slot.pid else slot.due for slot in self._slots)
+
+    def _end_silent(self) -> None:
+        """Kill the workers of which nothing was heard for too long: they are replaced like any that dies."""
+        now = time.monotonic()
+        for slot in self._slots:
+            if slot.pid and now >= slot.heard + self._silent_seconds:
+                log.error("a worker does not answer", extra={"worker": slot.number, "pid": slot.pid})
+                slot.heard = now
+                os.kill(slot.pid, signal.SIGKILL)  # a stopped process takes no other signal
 
     def _wait(self, until: float | None) -> None:
         """For a signal, a report or the time, and take note of what has happened."""
@@ -106,8 +134,11 @@ class Supervisor:
 
     def _hear(self) -> None:
         with suppress(BlockingIOError):
-            for number in os.read(self._heard, 512):
-                self._slots[number].serving = True
+            while said := os.read(self._heard, 512):
+                for each in said:
+                    slot = self._slots[each & ~SERVING]
+                    slot.heard = time.monotonic()
+                    slot.serving |= bool(each & SERVING)
         if not self._serves and not self._stopping and all(slot.serving for slot in self._slots):
             self._serves = True
             self._on_serving()
@@ -137,7 +168,7 @@ class Supervisor:
         log.log(logging.ERROR if code else logging.WARNING, "a worker ended", extra=told)
 
     def _start(self, slot: WorkerSlot) -> None:
-        slot.began = time.monotonic()
+        slot.began = slot.heard = time.monotonic()
         previous = signal.pthread_sigmask(signal.SIG_BLOCK, {*ENDS, signal.SIGCHLD})
         sys.stdout.flush()
         sys.stderr.flush()

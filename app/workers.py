@@ -28,6 +28,8 @@ from services.worker_bus import WorkerBus, connect_workers
 from storage.ownership import NotYours, owned
 from telemetry import logs
 
+ALIVE_SECONDS = 1.0
+"""Between two words of a worker to its supervisor, which waits for thirty of them."""
 KILL_AFTER_SECONDS = 3
 """A worker may take this much longer than `server.drain_seconds` before it is killed."""
 
@@ -91,11 +93,20 @@ def _serve_as_worker(config: Config, serve: Serve, context: ProcessContext, work
             stopping.set()
 
         loop.add_reader(worker.lost, supervisor_died)
+        living = asyncio.create_task(_say_alive(worker))
         await serve(config, context, stopping)
+        living.cancel()
 
     logs.configure(config.log.level, config.log.format, worker=worker.number)
     uvloop.run(run())
     return 0
+
+
+async def _say_alive(worker: WorkerHandle) -> None:
+    """Tell the supervisor again and again, until cancelled, that the event loop turns."""
+    while True:
+        worker.say_alive()
+        await asyncio.sleep(ALIVE_SECONDS)
 
 
 def stop_event(*signals: signal.Signals) -> asyncio.Event:

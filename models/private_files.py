@@ -4,6 +4,7 @@
 Every call blocks and raises OSError as it comes. What is durable is there after a power cut.
 """
 
+import ctypes
 import os
 import secrets
 import stat
@@ -12,6 +13,8 @@ from pathlib import Path
 KEY_RING = "keys.json"
 VAPID_KEY = "vapid.pem"
 OUTBOX_LOG = "outbox.log"
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 MODE = 0o600
 NEW = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -70,6 +73,16 @@ def sync_directory(path: Path) -> None:
     descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_filesystem(path: Path) -> None:
+    """Make all that was written to this directory's filesystem durable, in one go. Source: syncfs(2)."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        if _libc.syncfs(descriptor):
+            raise OSError(ctypes.get_errno(), "the filesystem was not synced", str(path))
     finally:
         os.close(descriptor)
 

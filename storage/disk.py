@@ -20,6 +20,8 @@ from telemetry import metrics
 __all__ = ["Blob", "DiskStore", "DiskWriter", "Mend", "Reservation"]
 
 FIRST_BYTES = 128 * 1024  # read ahead into the page cache: the first piece of a download
+PARTS = 256
+"""Directories right under the root, by the first two digits of a key."""
 BATCH_KEYS = 500  # asked of the database at once
 
 
@@ -91,7 +93,7 @@ class DiskStore:
         return await self.remove_many([key]) == 1
 
     async def remove_many(self, keys: Iterable[str]) -> int:
-        """Remove images for good, with one fsync per directory; how many were there."""
+        """Remove images for good; how many were there. One that a power cut brings back has no row, and is swept."""
         return self._forget(await self._threads.run(self._tree.remove, list(keys)))
 
     async def quarantine(self, key: str) -> bool:
@@ -108,11 +110,14 @@ class DiskStore:
 
     async def sweep_candidates(self, older_than_seconds: float) -> AsyncIterator[list[str]]:
         """The keys of all files last written that long ago, up to 500 at a time; never the whole store at once."""
-        cutoff = time.time() - older_than_seconds
-        for outer in range(256):
-            keys = await self._threads.run(self._tree.old_keys, f"{outer:02x}", cutoff)
+        for number in range(PARTS):
+            keys = await self.old_keys(number, older_than_seconds)
             for start in range(0, len(keys), BATCH_KEYS):
                 yield keys[start : start + BATCH_KEYS]
+
+    async def old_keys(self, number: int, older_than_seconds: float) -> list[str]:
+        """The keys in one of the store's PARTS whose files were last written that long ago."""
+        return await self._threads.run(self._tree.old_keys, f"{number:02x}", time.time() - older_than_seconds)
 
     async def remove_strays(self, *, written_before: float) -> int:
         """Remove what broken uploads have left in `.tmp` before then (seconds since the epoch); how many files."""

@@ -25,7 +25,7 @@ from models.db.sqlite import copy as sqlite_copy
 from models.db.tables import integrity, users
 from models.key_lock import RingInUse, held
 from models.keys import open_key_ring
-from models.private_files import KEY_RING, VAPID_KEY, sync_directory
+from models.private_files import KEY_RING, VAPID_KEY, sync_directory, sync_filesystem
 from services.maintenance import stored_files
 from services.maintenance.manifest import (
     DATABASE,
@@ -35,6 +35,7 @@ from services.maintenance.manifest import (
     Manifest,
     Places,
     Unusable,
+    copy_bytes,
     copy_file,
     facts,
     write,
@@ -43,7 +44,7 @@ from services.maintenance.stored_files import StoredFile
 from storage.keys import path_of
 
 BATCH_IMAGES = 500
-"""Linked in one visit of a thread, with one sync of each directory."""
+"""Linked or copied in one visit of a thread, with one sync of the filesystem."""
 LOOK_SECONDS = 0.2
 """How often a backup looks whether the keys are free: a rotation holds them for seconds, nobody tells of its end."""
 NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -125,16 +126,11 @@ async def _copy_images(db: Database, source: Path, target: Path, say: Say) -> Im
 def _take_images(kept: Sequence[StoredFile], source: Path, target: Path) -> list[int]:
     """Link or copy images; returns the size of each that was there."""
     sizes = []
-    shards = set()
     for image in kept:
         path = path_of(image.key)
         with suppress(FileNotFoundError):
             sizes.append(_take_image(source / path, target / path))
-            shards.add((target / path).parent)
-    for shard in shards:
-        sync_directory(shard)
-        sync_directory(shard.parent)
-    sync_directory(target)
+    sync_filesystem(target)
     return sizes
 
 
@@ -149,7 +145,7 @@ def _take_image(image: Path, target: Path) -> int:
     except OSError as error:
         if error.errno not in NO_LINK:
             raise
-        copy_file(image, target)
+        copy_bytes(image, target)
     return about.st_size
 
 

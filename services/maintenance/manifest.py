@@ -89,11 +89,17 @@ def read(folder: Path) -> Manifest:
 
 def copy_file(source: Path, target: Path) -> FileFacts:
     """Copy a file, following no symbolic link, into a new one (mode 0600), durably; returns what was copied."""
+    copy_bytes(source, target, durably=True)
+    return facts(target)
+
+
+def copy_bytes(source: Path, target: Path, *, durably: bool = False) -> None:
+    """As `copy_file`, without a look at what was copied; durable at once, or when the filesystem is synced."""
     with open(open_unlinked(source), "rb") as reading, open(create(target), "wb") as writing:
         shutil.copyfileobj(reading, writing, 1024 * 1024)
         writing.flush()
-        os.fsync(writing.fileno())
-    return facts(target)
+        if durably:
+            os.fsync(writing.fileno())
 
 
 def facts(path: Path) -> FileFacts:

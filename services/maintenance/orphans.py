@@ -2,10 +2,14 @@
 """Files without a row: what a crash between writing an image and committing its message leaves behind."""
 
 from collections.abc import AsyncIterator, Callable
+from secrets import randbelow
 
 from models.db.database import Database
 from services.maintenance import stored_files
-from storage.disk import DiskStore
+from storage.disk import BATCH_KEYS, PARTS, DiskStore
+
+FILES_A_SWEEP = 10_000
+"""A second of work for a disk whose directories are not in memory."""
 
 
 async def find_unknown(db: Database, store: DiskStore, older_than_seconds: float) -> AsyncIterator[list[str]]:
@@ -23,25 +27,49 @@ class Orphans:
     """
 
     def __init__(
-        self, db: Database, store: DiskStore, *, orphan_seconds: float, monotonic: Callable[[], float]
+        self,
+        db: Database,
+        store: DiskStore,
+        *,
+        orphan_seconds: float,
+        monotonic: Callable[[], float],
+        files_a_sweep: int = FILES_A_SWEEP,
     ) -> None:
         self._db = db
         self._store = store
         self._orphan_seconds = orphan_seconds
         self._monotonic = monotonic
-        self._first_seen: dict[str, float] = {}
+        self._files_a_sweep = files_a_sweep
+        # Anywhere: a server that is restarted often would else never come to the last parts.
+        self._next = randbelow(PARTS)
+        self._first_seen: dict[int, dict[str, float]] = {}
 
     async def sweep(self) -> int:
-        """Look at every file once and remove those that are due; returns how many."""
-        began = self._monotonic()
+        """Look at the next parts of the store, at least one and up to `FILES_A_SWEEP` files, and remove what is due.
+
+        Returns how many files went. The next call goes on where this one stopped.
+        """
+        looked = removed = 0
+        for _ in range(PARTS):
+            number, self._next = self._next, (self._next + 1) % PARTS
+            keys = await self._store.old_keys(number, self._orphan_seconds)
+            removed += await self._sweep_part(number, keys)
+            looked += len(keys)
+            if looked >= self._files_a_sweep:
+                break
+        return removed
+
+    async def _sweep_part(self, number: int, keys: list[str]) -> int:
+        now, before = self._monotonic(), self._first_seen.pop(number, {})
         seen: dict[str, float] = {}
         removed = 0
-        async for keys in find_unknown(self._db, self._store, self._orphan_seconds):
-            first_seen = {key: self._first_seen.get(key, began) for key in keys}
-            due = [key for key in keys if began - first_seen[key] > self._orphan_seconds]
-            removed += await self._remove(due)
+        for batch in (keys[start : start + BATCH_KEYS] for start in range(0, len(keys), BATCH_KEYS)):
+            known = await stored_files.known(self._db, batch)
+            first_seen = {key: before.get(key, now) for key in batch if key not in known}
+            removed += await self._remove([key for key in first_seen if now - first_seen[key] > self._orphan_seconds])
             seen |= first_seen
-        self._first_seen = seen
+        if seen:
+            self._first_seen[number] = seen
         return removed
 
     async def _remove(self, due: list[str]) -> int:

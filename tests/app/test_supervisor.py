@@ -15,7 +15,7 @@ from tests.support.harness import wait_until
 from tests.support.launcher import DEFAULT_SIGNALS
 
 PROGRAM = """
-import os, signal, sys
+import os, select, signal, sys
 from app.supervisor import Supervisor
 
 def say(*words):
@@ -52,10 +52,19 @@ def refusing(worker):
         return 3
     patient(worker)
 
+def living(worker):
+    worker.say_serving()
+    say("serves", worker.number, os.getpid())
+    while not select.select([worker.lost], [], [], 0.02)[0]:
+        worker.say_alive()
+    os._exit(7)
+
+KINDS = {"patient": patient, "deaf": deaf, "late": late, "refusing": refusing, "living": living}
 code = Supervisor(
     2,
-    {"patient": patient, "deaf": deaf, "late": late, "refusing": refusing}[sys.argv[1]],
+    KINDS[sys.argv[1]],
     end_seconds=float(sys.argv[2]),
+    silent_seconds=float(os.environ.get("SILENT_SECONDS", "30")),
     on_serving=lambda: say("all serve"),
     on_death=lambda number: say("lost", number),
     on_end=lambda: say("ending"),
@@ -123,6 +132,18 @@ def test_a_signal_ends_all_of_them(start: Start, number: int) -> None:
     run.process.send_signal(number)
     run.ends_with(0)
     assert "ending" in run.lines()
+
+
+def test_a_worker_that_is_stopped_is_replaced_and_the_other_stays(start: Start) -> None:
+    run = start("living", command=["env", "SILENT_SECONDS=2"])
+    run.wait_for("all serve")
+    wait_until(lambda: len(run.pids()) == 2, what="both")
+    stopped, other = run.pids()[0], run.pids()[1]
+    os.kill(stopped, signal.SIGSTOP)
+    wait_until(lambda: run.pids()[0] != stopped, what="another in its place")
+    assert run.lines().count("lost 0") == 1
+    assert run.pids()[1] == other
+    assert not Path(f"/proc/{stopped}").exists()
 
 
 def test_a_key_stroke_reaches_the_workers_too_and_ends_all_cleanly(start: Start) -> None:

@@ -127,7 +127,8 @@ def test_the_picture_of_a_report_is_in_the_backup(server: Server, tmp_path: Path
     about = {"message_id": int(sent.headers["Message-Id"]), "reason": "rude"}
     report_id = ann.request("POST", "/v1/reports", json=about).json()["report_id"]
     assert ben.request("DELETE", f"/v1/images/{sent.headers['Message-Key']}").status_code == 204
-    wait_until(lambda: sent.headers["Message-Key"] not in {file.name for file in server.stored_files()})
+    kept = "SELECT stored FROM messages WHERE message_key = ?"
+    wait_until(lambda: server.database.rows(kept, sent.headers["Message-Key"]) == [(0,)], what="the removal")
     asked(backup, server.data_dir, tmp_path / "backup", "--with-images")
     (tmp_path / "new").mkdir()
     assert asked(restore, tmp_path / "new" / "data", tmp_path / "backup")["missing"] == 0

@@ -77,6 +77,26 @@ def test_an_unknown_key_names_the_nearest_and_every_problem_is_told_at_once(tmp_
         assert problem in text
 
 
+def test_too_few_open_files_are_refused_with_the_number_that_is_needed(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    server = [sys.executable, "server.py", "--data-dir", str(data_dir), "--port", "0"]
+    limited = ["prlimit", "--nofile=64:64", *server]
+    ended = subprocess.run(limited, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE, check=False)
+    assert (ended.returncode, "listens" in ended.stdout) == (2, False)
+    assert "server.max_connections: 64 open files are allowed, at least 116 are needed" in ended.stderr
+    assert not data_dir.exists()
+
+
+def test_a_server_with_the_least_open_files_serves(tmp_path: Path) -> None:
+    command = ["prlimit", "--nofile=116:116", sys.executable, "server.py", "--data-dir", str(tmp_path), "--port", "0"]
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        assert process.stdout
+        url = next((line.split()[-1] for line in process.stdout if "listens on" in line), "")
+        ready = httpx.get(f"{url}/readyz", trust_env=False).status_code if url else 0
+        process.terminate()
+    assert ready == 200
+
+
 def test_more_workers_than_sqlite_allows_are_refused(tmp_path: Path) -> None:
     code, complaint = refused(tmp_path / "data", GLIMPSE_SERVER__WORKERS="2")
     assert code == 2

@@ -46,6 +46,8 @@ def _erase(ended_at: Column[int]) -> Statement:
 
 def _count(ended_at: Column[int]) -> Statement:
     is_over = ended_at < bindparam("before")
+    if ended_at is messages.c.send_time:
+        is_over &= messages.c.stored == 0  # the others end as images
     return Statement(select(func.count()).select_from(ended_at.table).where(is_over), bulk=True)
 
 

@@ -3,7 +3,7 @@
 
 from collections.abc import Mapping
 
-from sqlalchemy import Column, bindparam, select, update
+from sqlalchemy import Column, bindparam, or_, select, update
 
 from models.db.database import Statement, Transaction
 from models.db.schema import messages
@@ -15,13 +15,14 @@ ENDS_AT: Mapping[str, Column[int]] = {
 }
 """When what each of them holds is over, or was. An event goes with those of its person that are older."""
 _UNTIL = bindparam("until", type_=messages.c.send_time.type)
+_WITH_FILE_OR_WITHOUT = or_(messages.c.stored == 0, messages.c.stored == 1)
 
 
 def _list(column: Column[int]) -> Statement:
     [key] = column.table.primary_key
-    return Statement(
-        select(key).where(column > bindparam("beyond")).order_by(column.desc()).limit(bindparam("at_most"))
-    )
+    found = select(key).where(column > bindparam("beyond")).limit(bindparam("at_most"))
+    # Two ranges of the index, which begins with whether there is a file.
+    return Statement(found.where(_WITH_FILE_OR_WITHOUT) if column is messages.c.send_time else found)
 
 
 def _set(column: Column[int]) -> Statement:

@@ -8,6 +8,8 @@ import pytest
 
 from models.db.database import Row, Statement, Value
 from models.db.tables import image_files
+from services.maintenance.orphans import Orphans
+from storage.disk import PARTS, DiskStore
 from tests.services.maintenance.world import DAY, HOUR, ORPHAN_SECONDS, World
 from tests.support.interposed import Interposed
 
@@ -82,6 +84,31 @@ async def test_a_row_that_comes_at_the_last_moment_saves_its_file(world: World) 
     await retention.run_once()
     assert db.happened
     assert world.file_of(key).exists()
+
+
+async def test_a_sweep_goes_on_where_the_last_one_stopped(world: World) -> None:
+    keys = [await world.file() for _ in range(60)]
+    for key in keys:
+        world.age(key, DAY)
+    looked: list[int] = []
+
+    class Noting(DiskStore):
+        async def old_keys(self, number: int, older_than_seconds: float) -> list[str]:
+            looked.append(number)
+            return await super().old_keys(number, older_than_seconds)
+
+    store = Noting(world.folder / "images", min_free_bytes=0)
+    orphans = Orphans(world.db, store, orphan_seconds=ORPHAN_SECONDS, monotonic=world.clock.seconds, files_a_sweep=20)
+    while len(looked) < PARTS:
+        before = len(looked)
+        assert await orphans.sweep() == 0
+        assert 0 < len(looked) - before < PARTS
+    assert sorted(looked[:PARTS]) == list(range(PARTS))
+    world.clock.passes(ORPHAN_SECONDS + 1)
+    removed = [await orphans.sweep() for _ in range(8)]
+    assert sum(removed) == 60
+    assert max(removed) < 60
+    store.close()
 
 
 async def test_a_file_that_should_be_gone_is_an_orphan_too(world: World) -> None:
