@@ -68,7 +68,7 @@ _FIND_RECIPIENT = Statement(RECIPIENT.where(_THIS))
 
 
 def _kept_back(total: ColumnElement[int]) -> ColumnElement[int]:
-    """A total over the sender's images that would wait for somebody but for a block."""
+    """A total over the sender's images that would wait for somebody but for a block; 0 unless an image is sent."""
     return (
         select(total)
         .select_from(deliveries)
@@ -77,6 +77,7 @@ def _kept_back(total: ColumnElement[int]) -> ColumnElement[int]:
             deliveries.c.receiver_uid == users.c.uid,
             deliveries.c.sender_uid == bindparam("sender"),
             deliveries.c.state == DeliveryState.BLOCKED.value,
+            bindparam("for_image") == 1,
         )
         .correlate(users)
         .scalar_subquery()
@@ -223,12 +224,27 @@ async def find_recipient(reader: Reader, uid: int, sender_uid: UserId) -> Recipi
 
 
 async def lock_both(
-    tx: Transaction, uid: int, sender_uid: UserId, *, credential_id: int | None, family: str | None, now: int
+    tx: Transaction,
+    uid: int,
+    sender_uid: UserId,
+    *,
+    credential_id: int | None,
+    family: str | None,
+    for_image: bool,
+    now: int,
 ) -> dict[UserId, Recipient]:
     """One person as the receiver of what this sender sends, and the sender, who came with this ukey or this family of
     tokens; kept as they are until the transaction ends. Somebody who does not exist is not there.
     """
-    rows = await tx.read(_LOCK_BOTH, this=uid, sender=sender_uid, credential_id=credential_id, family=family, now=now)
+    rows = await tx.read(
+        _LOCK_BOTH,
+        this=uid,
+        sender=sender_uid,
+        credential_id=credential_id,
+        family=family,
+        for_image=int(for_image),
+        now=now,
+    )
     return {UserId(row[0]): receiver_of(row) for row in rows}
 
 
