@@ -9,7 +9,7 @@ the answer must not tell either.
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from models import rules
@@ -82,7 +82,9 @@ async def record(
 
 async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Terms) -> MessageId:
     now, sender = terms.now, message.sender
-    receiver = rules.check_can_send(await _receiver(tx, message, uid, now), message.size, terms.policy)
+    available = rules.check_can_send(await _receiver(tx, message, uid, now), terms.policy)
+    [receiver] = await _with_shares(tx, message, [available], terms.policy)
+    rules.check_has_room(receiver, message.size, terms.policy)
     state = rules.first_state(receiver, message.reached)
     reaches = state is message.reached
     message_id = await message.insert(tx, now, [state])
@@ -115,7 +117,8 @@ async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Ter
 async def _to_group(tx: Transaction, message: Outgoing, to: ToGroup, terms: Terms) -> MessageId:
     """Whom the message cannot reach is left out, and the sender is not told of it."""
     now, sender = terms.now, message.sender
-    others = await _others_in(tx, message, to, now)
+    members = await _others_in(tx, message, to, now)
+    others = await _with_shares(tx, message, members, terms.policy)
     states = {
         each.uid: rules.first_state_in_group(each, message.size, message.reached, terms.policy) for each in others
     }
@@ -186,6 +189,17 @@ async def _others_in(tx: Transaction, message: Outgoing, to: ToGroup, now: int) 
     if not members and message.needs_others:
         raise EmptyGroup(fields=EMPTY)
     return list(members.values())
+
+
+async def _with_shares(
+    tx: Transaction, message: Outgoing, people: list[Recipient], policy: rules.SendPolicy
+) -> list[Recipient]:
+    """The same people with what was not asked for before they were locked: how inboxes that are filling are divided."""
+    filling = [each.uid for each in people if rules.is_filling(each, policy)] if message.size is not None else []
+    if not filling:
+        return people
+    shares = await users.list_shares(tx, filling, message.sender.uid)
+    return [replace(each, shares=shares.get(each.uid, each.shares)) for each in people]
 
 
 def _check_sender(sender: Recipient | None) -> None:
