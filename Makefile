@@ -6,7 +6,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy faketime
 TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy faketime
 
-.PHONY: help setup run test test-deps test-sdks check bench prove-transport lock
+.PHONY: help setup run test test-deps test-sdks check bench prove prove-transport prove-timing lock
 .DEFAULT_GOAL := help
 
 help: ## say what each target does
@@ -37,6 +37,11 @@ check: .venv/.installed-dev ## formatting, lint, types, import rules, documents
 bench: .venv/.installed-bench ## measure an image's life beside nginx and Tornado (writes docs/benchmarks.md and its plots), then the rest
 	$(BIN)/python -m bench.image_life
 	for part in authentication discovery group_image messages listeners relay round_trips engines growth transport; do $(BIN)/python -m bench.$$part || exit 1; done
+
+prove: prove-transport prove-timing ## what takes too long for every run of the tests
+
+prove-timing: .venv/.installed-dev ## no answer's time tells what the answer does not: five questions, 200 pairs each
+	$(BIN)/python -m tests.process.timing
 
 prove-transport: .venv/.installed-dev ## a million odd requests by three parsers, 2,000 slow heads, 100,000 cut connections
 	$(BIN)/python -m tests.transport.differential 1000000

@@ -276,5 +276,8 @@ def send_policy(config: Config) -> SendPolicy:
         allow_opaque=config.images.allow_opaque,
         max_pending=config.inbox.max_pending,
         max_pending_bytes=config.inbox.max_pending_bytes,
+        per_friend_percent=config.inbox.per_friend_percent,
+        per_stranger_percent=config.inbox.per_stranger_percent,
+        strangers_percent=config.inbox.strangers_percent,
         friends_only=config.messaging.friends_only,
     )

@@ -35,6 +35,7 @@ from config.types import (
     PageOrigins,
     PasswordBytes,
     PathText,
+    Percent,
     PhoneRates,
     Port,
     PrivateKeyFile,
@@ -307,6 +308,9 @@ class Storage(Section):
 class Inbox(Section):
     max_pending: Count
     max_pending_bytes: Size
+    per_friend_percent: Percent
+    per_stranger_percent: Percent
+    strangers_percent: Percent
 
 
 class Messaging(Section):

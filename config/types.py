@@ -194,6 +194,7 @@ def _list(value: Any) -> Any:
 Of = TypeVar("Of")
 # Bounds that nothing real comes near, below which no sum of times or sizes leaves the 63 bits of a database's integer.
 Count = Annotated[int, Field(ge=1, le=10**9)]
+Percent = Annotated[int, Field(ge=1, le=100)]
 Size = Annotated[int, Field(ge=1, le=1 << 50)]
 SizeOrNone = Annotated[int, Field(ge=0, le=1 << 50)]
 BufferBytes = Annotated[int, Field(ge=1 << 20, le=1 << 50)]

@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import ceil
 
 from models.errors import (
     ContentLost,
@@ -20,7 +21,7 @@ from models.errors import (
 from models.group import Member, Role
 from models.imagefile import HeaderReader
 from models.message import Delivery, DeliveryState, Message
-from models.user import Recipient
+from models.user import Recipient, Room
 
 OPAQUE = "opaque"
 MIN_TTL_SECONDS = 60
@@ -30,28 +31,41 @@ HIDDEN = (DeliveryState.WITHHELD, DeliveryState.BLOCKED)
 
 @dataclass(frozen=True, slots=True)
 class SendPolicy:
-    """What the operator allows. Sizes in bytes, times in seconds."""
+    """What the operator allows. Sizes in bytes, times in seconds; shares of an inbox in percent: of a friend, of
+    somebody else, and of all who are no friends together.
+    """
 
     max_pixels: int
     ttl_seconds: int
     allow_opaque: bool
     max_pending: int
     max_pending_bytes: int
+    per_friend_percent: int
+    per_stranger_percent: int
+    strangers_percent: int
     friends_only: bool
 
+    def part(self, percent: int) -> Room:
+        """A part of an inbox, an image at least."""
+        return Room(ceil(self.max_pending * percent / 100), ceil(self.max_pending_bytes * percent / 100))
 
-def check_can_send(recipient: Recipient | None, size: int | None, policy: SendPolicy) -> Recipient:
-    """The person, if an image of `size` bytes may go to them, or with None a text, which takes no room in an inbox.
 
-    Whether they block the sender is not asked: it would tell. Raises RecipientUnavailable, InboxFull.
+def check_can_send(recipient: Recipient | None, policy: SendPolicy) -> Recipient:
+    """The person, if something may go to them. Whether they block the sender is not asked: it would tell.
+
+    Raises RecipientUnavailable.
     """
     if recipient is None or not _has_account(recipient):
         raise RecipientUnavailable
     if policy.friends_only and not recipient.is_friend:
         raise RecipientUnavailable
+    return recipient
+
+
+def check_has_room(recipient: Recipient, size: int | None, policy: SendPolicy) -> None:
+    """Whether there is room for an image of `size` bytes; None is a text, which takes none. Raises InboxFull."""
     if not _has_room(recipient, size, policy):
         raise InboxFull
-    return recipient
 
 
 def can_be_invited(recipient: Recipient, policy: SendPolicy) -> bool:
@@ -86,7 +100,36 @@ def _has_account(recipient: Recipient) -> bool:
 def _has_room(recipient: Recipient, size: int | None, policy: SendPolicy) -> bool:
     if size is None:
         return True
-    return recipient.inbox.images < policy.max_pending and recipient.inbox.size + size <= policy.max_pending_bytes
+    inbox, shares, common = recipient.inbox, recipient.shares, _common(recipient, policy)
+    if not _fits(size, inbox, policy.part(100)):
+        return False
+    own = policy.part(policy.per_friend_percent if recipient.is_friend else policy.per_stranger_percent)
+    # One image fits whatever the shares are: else somebody could not be sent a large one, whoever sends it.
+    if is_filling(recipient, policy) and shares.own.images and not _fits(size, shares.own, own):
+        return False
+    return recipient.is_friend or not _reaches(inbox, common) or _fits(size, shares.strangers, common)
+
+
+def is_filling(recipient: Recipient, policy: SendPolicy) -> bool:
+    """Whether so much waits for somebody that shares count: half of what people like this sender have in common.
+
+    Below that nobody is kept from using an inbox that nobody else uses; `Recipient.shares` need not be known.
+    """
+    common = _common(recipient, policy)
+    return _reaches(recipient.inbox, Room(ceil(common.images / 2), ceil(common.size / 2)))
+
+
+def _common(recipient: Recipient, policy: SendPolicy) -> Room:
+    """The part of an inbox in which this sender has a share: strangers must leave room for friends."""
+    return policy.part(100 if recipient.is_friend else policy.strangers_percent)
+
+
+def _fits(size: int, held: Room, limit: Room) -> bool:
+    return held.images < limit.images and held.size + size <= limit.size
+
+
+def _reaches(held: Room, limit: Room) -> bool:
+    return held.images >= limit.images or held.size >= limit.size
 
 
 def check_image(size: int, header: HeaderReader, wanted: str | None, policy: SendPolicy) -> str:

@@ -51,6 +51,19 @@ class Room:
     size: int
 
 
+NOTHING = Room(0, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Shares:
+    """Of what one sender would find waiting in an inbox: `own` is what they sent, `strangers` all from people who are
+    no friends of the receiver.
+    """
+
+    own: Room = NOTHING
+    strangers: Room = NOTHING
+
+
 @dataclass(frozen=True, slots=True)
 class Recipient:
     """The facts about a receiver that decide whether a certain sender may send to them.
@@ -58,7 +71,8 @@ class Recipient:
     `has_way_in` is whether anybody can still sign in to the account, and so fetch what it is sent; `blocks_sender`
     is about the sender who was asked for, and so is `is_friend`: whether that sender takes them for a friend, which a
     block does not end. `inbox` is what waits for them, as far as it was asked for also what that sender would have
-    waiting there but for a block; `is_let_in` is whether the credential that was asked for is theirs and lets them in.
+    waiting there but for a block, and `shares` how that is divided; `is_let_in` is whether the credential that was
+    asked for is theirs and lets them in.
     """
 
     uid: UserId
@@ -68,3 +82,4 @@ class Recipient:
     blocks_sender: bool
     is_friend: bool
     is_let_in: bool = False
+    shares: Shares = Shares()

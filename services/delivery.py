@@ -3,13 +3,13 @@
 
 All of it is part of the sender's transaction, which first locks the rows on whose facts it decides; one of the facts
 is that the sender's credential has not ended since the request began. What a message to a group costs in statements
-does not depend on how many people are in the group. Nor do the statements depend on who blocks the sender: where
-somebody is not to be told, nobody is told in their place, so that the time of the answer does not tell either.
+does not depend on how many people are in the group. Nor do the statements depend on who blocks the sender: the time of
+the answer must not tell either.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 from models import rules
@@ -19,7 +19,7 @@ from models.db.database import Reader, Transaction
 from models.db.tables import conversations, deliveries, events, group_members, outbox, users
 from models.errors import EmptyGroup, RecipientUnavailable, Unauthenticated
 from models.message import DeliveryState, MessageId
-from models.user import NOBODY, Recipient, UserId
+from models.user import Recipient, UserId
 from services.authentication import Caller, check_live
 from services.limits import Limits
 
@@ -82,25 +82,34 @@ async def record(
 
 async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Terms) -> MessageId:
     now, sender = terms.now, message.sender
-    receiver = rules.check_can_send(await _receiver(tx, uid, sender, now), message.size, terms.policy)
+    available = rules.check_can_send(await _receiver(tx, message, uid, now), terms.policy)
+    [receiver] = await _with_shares(tx, message, [available], terms.policy)
+    rules.check_has_room(receiver, message.size, terms.policy)
     state = rules.first_state(receiver, message.reached)
-    told = uid if state is message.reached else NOBODY
+    reaches = state is message.reached
     message_id = await message.insert(tx, now, [state])
     await deliveries.insert_one(tx, message_id=message_id, receiver_uid=uid, sender_uid=sender.uid, state=state)
     await conversations.note_between(
-        tx, message_id=message_id, sender_uid=sender.uid, receiver_uid=uid, reaches=told is not NOBODY
+        tx, message_id=message_id, sender_uid=sender.uid, receiver_uid=uid, reaches=reaches
     )
     await events.append(
         tx,
-        uid=told,
+        uid=uid,
+        seen=reaches,
         kind=message.event,
         at=now,
         message_id=message_id,
         pending_count=int(message.size is not None),
         pending_bytes=message.size or 0,
     )
+    # Also where it does not reach them: the relay sees that when it comes to the row.
     await outbox.insert_for_person(
-        tx, kind=outbox.Kind.MESSAGE, message_id=message_id, uid=told, now=now, give_up_at=terms.give_up_at
+        tx,
+        kind=outbox.Kind.MESSAGE,
+        message_id=message_id,
+        uid=uid,
+        now=now,
+        give_up_at=terms.give_up_at,
     )
     return message_id
 
@@ -108,7 +117,8 @@ async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Ter
 async def _to_group(tx: Transaction, message: Outgoing, to: ToGroup, terms: Terms) -> MessageId:
     """Whom the message cannot reach is left out, and the sender is not told of it."""
     now, sender = terms.now, message.sender
-    others = await _others_in(tx, to, sender, now, needs_others=message.needs_others)
+    members = await _others_in(tx, message, to, now)
+    others = await _with_shares(tx, message, members, terms.policy)
     states = {
         each.uid: rules.first_state_in_group(each, message.size, message.reached, terms.policy) for each in others
     }
@@ -133,28 +143,42 @@ async def _to_group(tx: Transaction, message: Outgoing, to: ToGroup, terms: Term
     return message_id
 
 
-async def _receiver(tx: Transaction, uid: UserId, sender: Caller, now: int) -> Recipient | None:
+async def _receiver(tx: Transaction, message: Outgoing, uid: UserId, now: int) -> Recipient | None:
     """The facts about one person whom somebody sends something.
 
     Raises Unauthenticated for a sender who has left or whose credential has ended.
 
     Both are kept as they are until the transaction ends: whatever is written about either takes their rows in turn.
     """
+    sender = message.sender
     people = await users.lock_both(
-        tx, uid, sender.uid, credential_id=sender.credential_id, family=sender.family, now=now
+        tx,
+        uid,
+        sender.uid,
+        credential_id=sender.credential_id,
+        family=sender.family,
+        for_image=message.size is not None,
+        now=now,
     )
     _check_sender(people.get(sender.uid))
     return people.get(uid)
 
 
-async def _others_in(tx: Transaction, to: ToGroup, sender: Caller, now: int, *, needs_others: bool) -> list[Recipient]:
+async def _others_in(tx: Transaction, message: Outgoing, to: ToGroup, now: int) -> list[Recipient]:
     """Everybody in the sender's group but the sender. Raises RecipientUnavailable when it is not theirs, EmptyGroup,
     Unauthenticated for a sender who has left or whose credential has ended.
 
     The group is kept as it is until the transaction ends: who leaves now has their part of this message to release.
     """
+    sender = message.sender
     found = await group_members.lock_recipients(
-        tx, to.group_id, sender.uid, credential_id=sender.credential_id, family=sender.family, now=now
+        tx,
+        to.group_id,
+        sender.uid,
+        credential_id=sender.credential_id,
+        family=sender.family,
+        for_image=message.size is not None,
+        now=now,
     )
     members = {member.uid: member for member in found}
     sending = members.pop(sender.uid, None)
@@ -162,9 +186,20 @@ async def _others_in(tx: Transaction, to: ToGroup, sender: Caller, now: int, *, 
         await check_live(tx, sender, now)
         raise RecipientUnavailable
     _check_sender(sending)
-    if not members and needs_others:
+    if not members and message.needs_others:
         raise EmptyGroup(fields=EMPTY)
     return list(members.values())
+
+
+async def _with_shares(
+    tx: Transaction, message: Outgoing, people: list[Recipient], policy: rules.SendPolicy
+) -> list[Recipient]:
+    """The same people with what was not asked for before they were locked: how inboxes that are filling are divided."""
+    filling = [each.uid for each in people if rules.is_filling(each, policy)] if message.size is not None else []
+    if not filling:
+        return people
+    shares = await users.list_shares(tx, filling, message.sender.uid)
+    return [replace(each, shares=shares.get(each.uid, each.shares)) for each in people]
 
 
 def _check_sender(sender: Recipient | None) -> None:

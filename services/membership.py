@@ -54,9 +54,8 @@ async def invite(
         await tell(tx, members, group_id, "member_invited", now=now, uid=uid, by=by, role=role.value)
     await invitations.insert_invitations(tx, group_id, uids, role=role, by=by, now=now)
     told = await invitations.list_seen(tx, group_id, uids)
-    if told:
-        data = {"group_id": group_id, "by": by, "role": role.value}
-        await events.append_for_all(tx, uids=told, kind="group_invited", at=now, data=data)
+    data = {"group_id": group_id, "by": by, "role": role.value}
+    await events.append_for_all(tx, uids=told, kind="group_invited", at=now, data=data)
 
 
 async def uninvite(tx: Transaction, group_id: GroupId, uid: UserId, *, by: UserId, now: int) -> bool:

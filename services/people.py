@@ -133,10 +133,10 @@ class People:
 
     async def _make_friends(self, tx: Transaction, uid: UserId, asker: int) -> FriendState:
         now = self.clock()
-        told = NOBODY if await blocks.is_blocked(tx, uid=asker, blocked_uid=uid) else UserId(asker)
+        seen = not await blocks.is_blocked(tx, uid=asker, blocked_uid=uid)
         await friendships.put(tx, uid=uid, other_uid=asker, state=FRIENDS, now=now)
-        await friendships.put(tx, uid=told, other_uid=uid, state=FRIENDS, now=now)
-        await events.append(tx, uid=told, kind="friend_accepted", at=now, data={"uid": uid})
+        await friendships.put(tx, uid=asker if seen else NOBODY, other_uid=uid, state=FRIENDS, now=now)
+        await events.append(tx, uid=UserId(asker), seen=seen, kind="friend_accepted", at=now, data={"uid": uid})
         return FRIENDS
 
     async def _request(
@@ -148,9 +148,9 @@ class People:
             await friendships.put(tx, uid=uid, other_uid=other, state=OUTGOING, now=now)
         # After a block has ended, asking again shows the other what they could not see before.
         if mine is None or (theirs is None and not blocked):
-            told = NOBODY if blocked else UserId(other)
-            await friendships.put(tx, uid=told, other_uid=uid, state=INCOMING, now=now)
-            await events.append(tx, uid=told, kind="friend_request", at=now, data={"uid": uid})
+            await friendships.put(tx, uid=NOBODY if blocked else other, other_uid=uid, state=INCOMING, now=now)
+            told = UserId(other)
+            await events.append(tx, uid=told, seen=not blocked, kind="friend_request", at=now, data={"uid": uid})
         return OUTGOING
 
 

@@ -26,7 +26,15 @@ LOST, WITHHELD, RELEASED = DeliveryState.LOST, DeliveryState.WITHHELD, DeliveryS
 BLOCKED = DeliveryState.BLOCKED
 
 POLICY = SendPolicy(
-    max_pixels=1, ttl_seconds=60, allow_opaque=False, max_pending=3, max_pending_bytes=100, friends_only=False
+    max_pixels=1,
+    ttl_seconds=60,
+    allow_opaque=False,
+    max_pending=3,
+    max_pending_bytes=100,
+    per_friend_percent=100,
+    per_stranger_percent=100,
+    strangers_percent=100,
+    friends_only=False,
 )
 SOMEBODY = Recipient(
     UserId(1),

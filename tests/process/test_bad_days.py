@@ -282,6 +282,7 @@ def test_a_database_whose_disk_is_full_refuses_and_room_makes_it_well(small_disk
         settings = {
             "database": {"url": maria.url(DATABASE)},
             "limits": {"enabled": False},
+            "inbox": {"max_pending": 100_000},
             "samples": {"enabled": False},
         }
         with running(tmp_path, settings) as server:

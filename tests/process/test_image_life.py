@@ -306,7 +306,10 @@ def test_opaque_bytes_pass_where_the_operator_allows_it(tmp_path: Path) -> None:
 
 
 def test_a_full_inbox_refuses_and_50_uploads_at_its_edge_do_not_overshoot(tmp_path: Path) -> None:
-    settings = {"inbox": {"max_pending": 10}, "limits": {"enabled": False}}
+    settings = {
+        "inbox": {"max_pending": 10, "per_stranger_percent": 100, "strangers_percent": 100},
+        "limits": {"enabled": False},
+    }
     with running(tmp_path, settings) as server, ThreadPoolExecutor(50) as pool:
         ann, ben = server.register("Ann"), server.register("Ben")
         replies = list(pool.map(lambda _: ann.send(ben, jpeg(20_000)), range(50)))

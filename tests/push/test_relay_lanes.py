@@ -289,6 +289,9 @@ async def send(world: World, sender: Caller, receiver: UserId, number: int) -> i
         allow_opaque=False,
         max_pending=999,
         max_pending_bytes=999,
+        per_friend_percent=100,
+        per_stranger_percent=100,
+        strangers_percent=100,
         friends_only=False,
     )
     now = world.clock()

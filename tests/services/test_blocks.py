@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from models.db.tables import push_history
 from models.errors import ImageExpired, InboxFull, NotFound
+from push.payload import unsendable
 from tests.services.town import MAX_PENDING, TTL_SECONDS, Town, all_well, at_once, open_town
 from tests.support.engines import Engine
 
@@ -75,6 +77,17 @@ async def test_an_inbox_is_as_full_for_who_is_blocked_as_it_would_be(town: Town)
     await town.people.unblock(ann, ben)
     with pytest.raises(InboxFull):
         await town.send(ben, receiver_uid=ann)
+
+
+async def test_no_device_is_told_of_what_is_kept_back(town: Town) -> None:
+    ann, ben = await town.newcomers(2)
+    await town.equip(ann)
+    await town.people.block(ann, ben)
+    await town.send(ben, receiver_uid=ann)
+    await town.say(ben, receiver_uid=ann)
+    claimed = await town.claim(10)
+    assert [unsendable(row, town.clock()) for row in claimed] == ["blocked", "withheld"]
+    assert await push_history.list_latest(town.db, uid=ann, device_id=town.device_of(ann), limit=10) == []
 
 
 async def test_who_leaves_a_group_has_nothing_kept_back_there(town: Town) -> None:

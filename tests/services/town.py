@@ -48,6 +48,7 @@ LIFETIMES = Lifetimes(
     messages_retention_days=365,
     events_retention_days=7,
 )
+SHARES = ("per_friend_percent", "per_stranger_percent", "strangers_percent")
 LANE = ("log", "")
 BUDGETS = DiscoveryBudgets(per_day=1000, per_network_per_day=100_000, total_per_day=100_000)
 ADDRESS = "192.0.2.1"
@@ -62,6 +63,8 @@ class Town:
     clock: Clock
     keys: KeyRing
     max_pending: int = MAX_PENDING
+    max_pending_bytes: int = 10**9
+    shares: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SHARES, 100))
     callers: dict[UserId, Caller] = field(default_factory=dict)
 
     @cached_property
@@ -71,8 +74,9 @@ class Town:
             ttl_seconds=30 * 24 * 3600,
             allow_opaque=True,
             max_pending=self.max_pending,
-            max_pending_bytes=10**9,
+            max_pending_bytes=self.max_pending_bytes,
             friends_only=False,
+            **self.shares,
         )
 
     @cached_property

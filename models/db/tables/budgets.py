@@ -2,6 +2,7 @@
 """Statements of `budgets`: how much of something was used within a window, counted across processes and restarts."""
 
 import json
+import os
 from hashlib import sha256
 
 from sqlalchemy import bindparam, insert, update
@@ -42,6 +43,13 @@ async def spend(tx: Transaction, *, key_digest: bytes, amount: int, limit: int, 
         # It is spent, or another transaction has only just begun it.
         return await _add(tx, key_digest, amount, limit)
     return True
+
+
+async def insert_decoy(tx: Transaction, *, now: int) -> None:
+    """A row that counts nothing and goes with those that are over: written where another row must not be, so that the
+    transaction takes as long.
+    """
+    await tx.execute(_INSERT, key_digest=os.urandom(32), spent=0, expires_at=now)
 
 
 async def take_back(tx: Transaction, *, key_digest: bytes) -> None:

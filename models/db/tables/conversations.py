@@ -15,6 +15,7 @@ from sqlalchemy import (
     Select,
     and_,
     bindparam,
+    case,
     exists,
     func,
     insert,
@@ -30,16 +31,26 @@ from models.db.tables.messages import IS_HIDDEN, SAID_BYTES
 from models.group import GroupId
 from models.message import MessageId
 from models.paging import IdRange
-from models.user import NOBODY, UserId
+from models.user import UserId
 
+UNSEEN = 0
+"""The `last_message_id` of a conversation of which nothing has reached the person: it is in no list."""
 MAX_UNREAD = 1000
 """No more are counted: whoever leaves a million unread makes no list slow."""
 
 _MINE = and_(conversations.c.uid == bindparam("me"), conversations.c.peer_uid == bindparam("peer"))
 _THEIRS = and_(conversations.c.uid == bindparam("peer"), conversations.c.peer_uid == bindparam("me"))
 _AS_MEMBER = and_(group_members.c.group_id == bindparam("of_group"), group_members.c.uid == bindparam("me"))
-_NOTE_OWN = Statement(update(conversations).values(last_message_id=bindparam("message_id")).where(_MINE))
-_NOTE_BOTH = Statement(update(conversations).values(last_message_id=bindparam("message_id")).where(or_(_MINE, _THEIRS)))
+_NOTE = Statement(
+    update(conversations)
+    .values(
+        last_message_id=case(
+            (conversations.c.uid == bindparam("me"), bindparam("message_id")),
+            else_=func.coalesce(bindparam("reached_by"), conversations.c.last_message_id),
+        )
+    )
+    .where(or_(_MINE, _THEIRS))
+)
 _BEGIN = Statement(
     insert(conversations).from_select(
         ["uid", "peer_uid", "last_message_id"],
@@ -161,12 +172,12 @@ async def note_between(
 
     Both are locked by the caller.
     """
-    note, reached = (_NOTE_BOTH, receiver_uid) if reaches else (_NOTE_OWN, NOBODY)
-    sides = {(sender_uid, receiver_uid), (reached, sender_uid)}
-    noted = await tx.execute(note, me=sender_uid, peer=receiver_uid, message_id=message_id)
-    if noted.count < (len(sides) if reaches else 1):
-        for me, peer in sorted(sides):
-            await tx.execute(_BEGIN, me=me, peer=peer, message_id=message_id)
+    reached_by = message_id if reaches else None
+    noted = await tx.execute(_NOTE, me=sender_uid, peer=receiver_uid, message_id=message_id, reached_by=reached_by)
+    sides = {(sender_uid, receiver_uid): message_id, (receiver_uid, sender_uid): reached_by or UNSEEN}
+    if noted.count < len(sides):
+        for (me, peer), last in sorted(sides.items()):
+            await tx.execute(_BEGIN, me=me, peer=peer, message_id=last)
 
 
 async def note_in_group(tx: Transaction, *, message_id: MessageId, group_id: GroupId, uids: Iterable[UserId]) -> None:
@@ -203,7 +214,7 @@ async def list_senders(reader: Reader, *, me: UserId, group_id: GroupId, after: 
 async def find_with(reader: Reader, *, me: UserId, peer: int) -> Mark | None:
     """Where somebody stands with another person; None before the first message between them."""
     rows = await reader.read(_FIND_PAIR, me=me, peer=peer)
-    return Mark(*rows[0]) if rows else None
+    return Mark(*rows[0]) if rows and rows[0][0] != UNSEEN else None
 
 
 async def find_in_group(reader: Reader, *, me: UserId, group_id: int) -> Mark | None:

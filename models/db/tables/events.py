@@ -14,6 +14,7 @@ from sqlalchemy import bindparam, case, delete, func, insert, select, update
 
 from models.db.database import InList, Reader, Statement, Transaction, as_list
 from models.db.schema import events, messages, users
+from models.db.tables import budgets
 from models.db.tables.messages import SAID_BYTES
 from models.message import MessageId
 from models.user import UserId
@@ -21,7 +22,7 @@ from models.user import UserId
 _NEXT = Statement(
     update(users)
     .values(
-        event_seq=users.c.event_seq + 1,
+        event_seq=users.c.event_seq + bindparam("step"),
         pending_count=users.c.pending_count + bindparam("count"),
         pending_bytes=users.c.pending_bytes + bindparam("size"),
     )
@@ -136,13 +137,19 @@ async def append(
     message_id: MessageId | None = None,
     pending_count: int = 0,
     pending_bytes: int = 0,
+    seen: bool = True,
 ) -> None:
     """Add to a person's log, and in the same stroke move the counters of their inbox.
 
-    What a message says is never `data`: an event that is about a message has its `message_id`.
+    What a message says is never `data`: an event that is about a message has its `message_id`. With `seen` false
+    neither changes, and as much is done: the time that it takes must not tell.
     """
-    await tx.execute(_NEXT, of_uid=uid, count=pending_count, size=pending_bytes)
-    await tx.execute(_INSERT, of_uid=uid, type=kind, at=at, data=_text(data), message_id=message_id)
+    shown = int(seen)
+    await tx.execute(_NEXT, of_uid=uid, step=shown, count=shown * pending_count, size=shown * pending_bytes)
+    if seen:
+        await tx.execute(_INSERT, of_uid=uid, type=kind, at=at, data=_text(data), message_id=message_id)
+    else:
+        await budgets.insert_decoy(tx, now=at)
     tx.touched.add(uid)
 
 

@@ -88,6 +88,7 @@ async def lock_recipients(
     *,
     credential_id: int | None,
     family: str | None,
+    for_image: bool,
     now: int,
 ) -> list[Recipient]:
     """Everybody in the group, ascending, as receivers of what this sender sends to it; nobody when there is none.
@@ -96,7 +97,13 @@ async def lock_recipients(
     The group and they are kept as they are until the transaction ends: nobody comes into it or leaves it.
     """
     rows = await tx.read(
-        _LOCK_RECIPIENTS, of_group=group_id, sender=sender_uid, credential_id=credential_id, family=family, now=now
+        _LOCK_RECIPIENTS,
+        of_group=group_id,
+        sender=sender_uid,
+        credential_id=credential_id,
+        family=family,
+        for_image=int(for_image),
+        now=now,
     )
     return [receiver_of(row) for row in rows]
 

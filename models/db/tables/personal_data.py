@@ -147,6 +147,9 @@ SECTIONS = (
         outbox.c.settled_at,
         key=outbox.c.outbox_id,
         joined=devices.c.device_id == outbox.c.device_id,
+        only=~exists().where(
+            deliveries.c.message_id == outbox.c.message_id, deliveries.c.receiver_uid == devices.c.uid, IS_HIDDEN
+        ),
     ),
     _section("sent", messages.c.sender_uid, *_SAID, messages.c.receiver_uid, key=messages.c.message_id),
     _section(
@@ -198,6 +201,7 @@ SECTIONS = (
         conversations.c.peer_uid,
         conversations.c.last_message_id,
         conversations.c.read_up_to,
+        only=conversations.c.last_message_id > 0,
     ),
     _section("blocks", blocks.c.uid, blocks.c.blocked_uid, blocks.c.created_at),
     _section(

@@ -3,10 +3,11 @@
 
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, select
+from sqlalchemy import bindparam, exists, select
 
 from models.db.database import Reader, Statement
-from models.db.schema import devices, outbox
+from models.db.schema import deliveries, devices, outbox
+from models.db.tables.messages import IS_HIDDEN
 from models.user import UserId
 
 
@@ -34,7 +35,13 @@ _LATEST = Statement(
         outbox.c.settled_at,
     )
     .select_from(outbox.join(devices, devices.c.device_id == outbox.c.device_id))
-    .where(outbox.c.device_id == bindparam("device"), devices.c.uid == bindparam("person"))
+    .where(
+        outbox.c.device_id == bindparam("device"),
+        devices.c.uid == bindparam("person"),
+        ~exists().where(
+            deliveries.c.message_id == outbox.c.message_id, deliveries.c.receiver_uid == bindparam("person"), IS_HIDDEN
+        ),
+    )
     .order_by(outbox.c.outbox_id.desc())
     .limit(bindparam("at_most"))
 )

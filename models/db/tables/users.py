@@ -4,7 +4,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from sqlalchemy import ColumnElement, and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, insert, literal, or_, select, update
 
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
 from models.db.schema import blocks, deliveries, friendships, messages, phone_index, users
@@ -12,7 +12,7 @@ from models.db.tables.credentials import LETS_IN
 from models.errors import NotFound
 from models.keys import PhoneDigest
 from models.message import DeliveryState
-from models.user import FriendState, Recipient, Room, User, UserId
+from models.user import FriendState, Recipient, Room, Shares, User, UserId
 
 COLUMNS = (
     users.c.uid,
@@ -68,7 +68,7 @@ _FIND_RECIPIENT = Statement(RECIPIENT.where(_THIS))
 
 
 def _kept_back(total: ColumnElement[int]) -> ColumnElement[int]:
-    """A total over the sender's images that would wait for somebody but for a block."""
+    """A total over the sender's images that would wait for somebody but for a block; 0 unless an image is sent."""
     return (
         select(total)
         .select_from(deliveries)
@@ -77,6 +77,7 @@ def _kept_back(total: ColumnElement[int]) -> ColumnElement[int]:
             deliveries.c.receiver_uid == users.c.uid,
             deliveries.c.sender_uid == bindparam("sender"),
             deliveries.c.state == DeliveryState.BLOCKED.value,
+            bindparam("for_image") == 1,
         )
         .correlate(users)
         .scalar_subquery()
@@ -85,6 +86,40 @@ def _kept_back(total: ColumnElement[int]) -> ColumnElement[int]:
 
 RECEIVER_OR_CALLER = RECIPIENT.add_columns(
     LETS_IN, _kept_back(func.count()), _kept_back(func.coalesce(func.sum(messages.c.size), 0))
+)
+_IS_OWN = deliveries.c.sender_uid == bindparam("sender")
+# By the sender's row of the friendship, as everywhere: a block does not end it.
+_IS_STRANGERS = friendships.c.uid.is_(None)
+
+
+def _total(condition: ColumnElement[bool], amount: ColumnElement[int]) -> ColumnElement[int]:
+    return func.sum(case((condition, amount), else_=0))
+
+
+_LIST_SHARES = Statement(
+    select(
+        deliveries.c.receiver_uid,
+        _total(_IS_OWN, literal(1)),
+        _total(_IS_OWN, messages.c.size),
+        _total(_IS_STRANGERS, literal(1)),
+        _total(_IS_STRANGERS, messages.c.size),
+    )
+    .select_from(
+        deliveries.join(messages, messages.c.message_id == deliveries.c.message_id).outerjoin(
+            friendships,
+            and_(
+                friendships.c.uid == deliveries.c.sender_uid,
+                friendships.c.other_uid == deliveries.c.receiver_uid,
+                friendships.c.state == FriendState.FRIENDS.value,
+            ),
+        )
+    )
+    .where(
+        InList(deliveries.c.receiver_uid, bindparam("uids")),
+        or_(deliveries.c.state == DeliveryState.PENDING.value, deliveries.c.state == DeliveryState.BLOCKED.value),
+        or_(deliveries.c.state == DeliveryState.PENDING.value, _IS_OWN),
+    )
+    .group_by(deliveries.c.receiver_uid)
 )
 _LOCK_BOTH = Statement(
     RECEIVER_OR_CALLER.where(users.c.uid.in_([bindparam("this"), bindparam("sender")]))
@@ -223,13 +258,38 @@ async def find_recipient(reader: Reader, uid: int, sender_uid: UserId) -> Recipi
 
 
 async def lock_both(
-    tx: Transaction, uid: int, sender_uid: UserId, *, credential_id: int | None, family: str | None, now: int
+    tx: Transaction,
+    uid: int,
+    sender_uid: UserId,
+    *,
+    credential_id: int | None,
+    family: str | None,
+    for_image: bool,
+    now: int,
 ) -> dict[UserId, Recipient]:
     """One person as the receiver of what this sender sends, and the sender, who came with this ukey or this family of
     tokens; kept as they are until the transaction ends. Somebody who does not exist is not there.
     """
-    rows = await tx.read(_LOCK_BOTH, this=uid, sender=sender_uid, credential_id=credential_id, family=family, now=now)
+    rows = await tx.read(
+        _LOCK_BOTH,
+        this=uid,
+        sender=sender_uid,
+        credential_id=credential_id,
+        family=family,
+        for_image=int(for_image),
+        now=now,
+    )
     return {UserId(row[0]): receiver_of(row) for row in rows}
+
+
+async def list_shares(tx: Transaction, uids: Iterable[int], sender_uid: UserId) -> dict[UserId, Shares]:
+    """How the inboxes of these people, who are locked, are divided as this sender may know; empty ones are left out."""
+    rows = await tx.read(_LIST_SHARES, uids=as_list(sorted(uids)), sender=sender_uid)
+    found = [(UserId(uid), map(int, totals)) for uid, *totals in rows]
+    return {
+        uid: Shares(Room(own, own_size), Room(strangers, strangers_size))
+        for uid, (own, own_size, strangers, strangers_size) in found
+    }
 
 
 async def lock_recipients(tx: Transaction, uids: Iterable[int], sender_uid: UserId) -> dict[UserId, Recipient]:

@@ -9,7 +9,11 @@ from tests.process.invariants import check_database
 from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, running
 
-SETTINGS = {"limits": {"enabled": False}, "inbox": {"max_pending": 4}, "retention": {"interval_seconds": 1}}
+SETTINGS = {
+    "limits": {"enabled": False},
+    "inbox": {"max_pending": 4, "per_stranger_percent": 100, "strangers_percent": 100},
+    "retention": {"interval_seconds": 1},
+}
 
 
 @pytest.fixture(scope="package")

@@ -27,7 +27,15 @@ from tests.support.pictures import jpeg
 from tests.support.rows import insert
 
 POLICY = SendPolicy(
-    max_pixels=1, ttl_seconds=60, allow_opaque=False, max_pending=9, max_pending_bytes=9, friends_only=False
+    max_pixels=1,
+    ttl_seconds=60,
+    allow_opaque=False,
+    max_pending=9,
+    max_pending_bytes=9,
+    per_friend_percent=100,
+    per_stranger_percent=100,
+    strangers_percent=100,
+    friends_only=False,
 )
 
 
