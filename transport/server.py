@@ -61,6 +61,7 @@ class Server:
         self._per_source: Counter[str] = Counter()
         self._opening: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.TimerHandle | None = None
+        self._overdue: set[Connection] = set()
         self._emptied = asyncio.Event()
 
     # -- listening --
@@ -194,8 +195,13 @@ class Server:
         self._emptied.set()
 
     def _sweep(self) -> None:
+        """Cut who was late at the last sweep and still is: after a turn of the loop that took long, timers come before
+        the bytes that have been waiting meanwhile.
+        """
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for connection in [each for each in self._connections if each.deadline <= now]:
+        overdue = {each for each in self._connections if each.deadline <= now}
+        for connection in overdue & self._overdue:
             connection.expire()
+        self._overdue = overdue
         self._sweeping = loop.call_later(SWEEP_SECONDS, self._sweep)

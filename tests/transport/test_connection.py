@@ -2,6 +2,8 @@
 """Connections on Tornado's own loop: turns, bounds, ends. What goes over the wire as a whole is in `tests.process`."""
 
 import asyncio
+import socket
+import time
 
 import pytest
 from tornado.iostream import StreamClosedError
@@ -10,6 +12,7 @@ from tests.process.hostile_wire import CLOSE, chunked, request
 from tests.transport.world import PIECE, PIECES, Client, serving, turns, until
 from transport.connection import READ_AHEAD_BYTES
 from transport.limits import Limits
+from transport.server import SWEEP_SECONDS
 
 pytestmark = pytest.mark.gen_test(timeout=30)
 GET = request("GET", "/")
@@ -230,6 +233,22 @@ async def test_who_dawdles_is_cut(raw: bytes) -> None:
         began = asyncio.get_running_loop().time()
         await client.rest()
         assert 0.1 < asyncio.get_running_loop().time() - began < 2
+
+
+async def test_whose_bytes_waited_while_the_loop_stood_still_is_not_cut() -> None:
+    async with serving(QUICK) as world:
+        with socket.create_connection(("127.0.0.1", world.port)) as client:
+            client.sendall(LAST)
+            while not world.server._connections:  # noqa: ASYNC110 - it is seen in the turn in which it is accepted
+                await asyncio.sleep(0)
+            stand_still(seconds=2 * QUICK.idle_seconds + 2 * SWEEP_SECONDS)
+            assert (await asyncio.to_thread(client.recv, 65_536)).endswith(b"hello")
+
+
+def stand_still(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
 
 
 async def test_who_does_not_take_a_whole_reply_is_cut() -> None:
