@@ -164,3 +164,25 @@ def test_a_backup_brings_the_preview_back(tmp_path: Path) -> None:
     with running(tmp_path / "after") as server:
         back = replace(ben, server=server)
         assert back.request("GET", f"/v1/images/{key}/thumbnail").content == THUMB
+
+
+@pytest.mark.parametrize("filetype", ["jpeg", "png", "gif", "webp"])
+def test_an_image_is_shown_inline_where_it_is_wished_and_a_browser_can(ann: Person, ben: Person, filetype: str) -> None:
+    pictures = {"jpeg": jpeg(), "png": png(), "gif": gif(), "webp": parts.webp()}
+    key = sent(ann, ben, pictures[filetype], None)
+    named = "attachment; filename="
+    for params, said in (({}, named), ({"disposition": "attachment"}, named), ({"disposition": "inline"}, "inline")):
+        reply = ben.get(key, params={"ack": "manual", **params})
+        assert reply.headers["Content-Disposition"].startswith(said)
+        assert reply.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    phones = {"sender_phone": ann.phone_hash, "receiver_phone": ben.phone_hash}
+    oldest = ben.request("HEAD", "/v1/images", params={**phones, "disposition": "inline"})
+    assert oldest.headers["Content-Disposition"] == "inline"
+
+
+def test_what_a_browser_cannot_show_stays_an_attachment(ann: Person, ben: Person) -> None:
+    key = sent(ann, ben, b"\0secret", None, filetype="opaque")
+    reply = ben.get(key, params={"disposition": "inline", "ack": "manual"})
+    assert reply.headers["Content-Disposition"].startswith("attachment; ")
+    refused = ben.get(key, params={"disposition": "here", "ack": "never"})
+    assert [error["field"] for error in refused.json()["errors"]] == ["ack", "disposition"]
