@@ -25,7 +25,7 @@ from services.discovery import Discovery
 from services.fields import addressed_by, addressee
 from services.idempotency import Request
 from services.limits import Limits
-from services.previews import read_placeholder
+from services.previews import NOTHING, Previews, Shown, read_placeholder
 from services.removal import digest_as_sent, mends_of
 from storage.disk import DiskStore, DiskWriter, Reservation
 from storage.keys import message_key, preview_key
@@ -39,7 +39,7 @@ OPERATION = "image"
 @dataclass(frozen=True, slots=True)
 class ImageDraft:
     """An image as its sender described it, checked but for what only the database knows. `size` is in bytes, `content`
-    what `read_content` reads from the same form, `remover` what cleaned its bytes.
+    what `read_content` reads from the same form, `remover` what cleaned its bytes, `given` what its sender shows of it.
     """
 
     to: Addressee
@@ -49,8 +49,7 @@ class ImageDraft:
     size: int
     content: str
     remover: MetadataRemover | None = None
-    placeholder: str | None = None
-    preview: Preview | None = None
+    given: Shown = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,6 +105,7 @@ class Sending:
     keys: KeyRing
     limits: Limits
     discovery: Discovery
+    previews: Previews
     policy: rules.SendPolicy
     push_give_up_hours: int
     wake_relay: Callable[[], None]
@@ -151,8 +151,8 @@ class Sending:
         if filetype == rules.OPAQUE and remover is not None and remover.changed:
             raise InvalidField(fields=[("filetype", "must come before bytes that look like an image")])
         to = addressee(name, fields[name])
-        placeholder = read_placeholder(fields.get("placeholder"))
-        return ImageDraft(to, filetype, ttl_seconds, caption, size, read_content(fields), remover, placeholder, preview)
+        given = Shown(read_placeholder(fields.get("placeholder")), preview)
+        return ImageDraft(to, filetype, ttl_seconds, caption, size, read_content(fields), remover, given)
 
     async def repeat(self, caller: Caller, key: str, content: str, sha256: bytes) -> SentImage:
         """The first reply to this Idempotency-Key, for what `read_content` reads and the digest of the image's bytes.
@@ -189,7 +189,8 @@ class Sending:
         addressed = to.receiver_uid if isinstance(to, ToPerson) else to.group_id
         name = message_key(caller.uid, addressed, time.time_ns(), os.urandom(16))
         await image.commit(name, rest, mends_of(draft.remover))
-        await self._put_preview(name, draft.preview)
+        shown = await self.previews.complete(draft.given, key=name, filetype=draft.filetype, whose=caller.uid)
+        await self._put_preview(name, shown.preview)
         outgoing = OutgoingImage(
             sender=caller,
             to=to,
@@ -199,8 +200,8 @@ class Sending:
             filetype=draft.filetype,
             caption=draft.caption,
             sha256=image.sha256,
-            placeholder=draft.placeholder,
-            preview=draft.preview,
+            placeholder=shown.placeholder,
+            preview=shown.preview,
         )
         sent_sha256 = digest_as_sent(image.received_sha256, draft.remover)
         request = _request(caller, key, draft.content, sent_sha256)

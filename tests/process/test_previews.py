@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What shows an image before it is opened: the sender's preview and placeholder."""
 
+from base64 import b64decode
 from collections.abc import Iterator
 from dataclasses import replace
+from io import BytesIO
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from ops.backup import backup
 from ops.restore import restore
@@ -186,3 +189,60 @@ def test_what_a_browser_cannot_show_stays_an_attachment(ann: Person, ben: Person
     assert reply.headers["Content-Disposition"].startswith("attachment; ")
     refused = ben.get(key, params={"disposition": "here", "ack": "never"})
     assert [error["field"] for error in refused.json()["errors"]] == ["ack", "disposition"]
+
+
+def photo(size: tuple[int, int] = (900, 600), name: str = "JPEG") -> bytes:
+    out = BytesIO()
+    Image.effect_noise(size, 90).convert("RGB").save(out, name)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    settings = {"limits": {"enabled": False}, "images": {"previews": "make", "allow_opaque": True}}
+    with running(tmp_path_factory.mktemp("maker"), settings) as server:
+        ann, ben = server.register("Ann"), server.register("Ben")
+        # A child is ready soon after the server, and nothing waits for it.
+        wait_until(lambda: is_shown(ben, sent(ann, ben, photo(), None)))
+        yield server
+        assert server.failures() == []
+
+
+def is_shown(ben: Person, key: str) -> bool:
+    return ben.request("GET", f"/v1/images/{key}/thumbnail").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_a_preview_is_made_where_none_is_given(maker: Server, name: str) -> None:
+    ann, ben = maker.register("Ann"), maker.register("Ben")
+    key = sent(ann, ben, photo(name=name), None)
+    [item] = ben.request("GET", "/v1/inbox").json()["items"]
+    assert item["has_thumbnail"]
+    assert 5 <= len(b64decode(item["placeholder"])) <= 25
+    made = ben.request("GET", f"/v1/images/{key}/thumbnail")
+    assert made.headers["Content-Type"] == "image/jpeg"
+    assert Image.open(BytesIO(made.content)).size == (320, 213)
+
+
+def test_what_the_sender_gives_is_kept(maker: Server) -> None:
+    ann, ben = maker.register("Ann"), maker.register("Ben")
+    key = sent(ann, ben, photo(), THUMB)
+    assert ben.request("GET", f"/v1/images/{key}/thumbnail").content == THUMB
+    sent(ann, ben, photo(), None, placeholder=PLACEHOLDER)
+    first, second = ben.request("GET", "/v1/inbox").json()["items"]
+    assert (first["placeholder"], second["placeholder"], second["has_thumbnail"]) == (None, PLACEHOLDER, True)
+
+
+def test_what_cannot_be_decoded_arrives_without_a_preview(maker: Server) -> None:
+    ann, ben = maker.register("Ann"), maker.register("Ben")
+    for image, fields in ((jpeg(), {}), (b"\0secret", {"filetype": "opaque"})):
+        assert not is_shown(ben, sent(ann, ben, image, None, **fields))
+    assert is_shown(ben, sent(ann, ben, photo(), None))
+
+
+def test_no_previews_are_kept_where_they_are_off(tmp_path: Path) -> None:
+    with running(tmp_path, {"images": {"previews": "off"}}) as server:
+        ann, ben = server.register("Ann"), server.register("Ben")
+        assert not is_shown(ben, sent(ann, ben, photo(), placeholder=PLACEHOLDER))
+        [item] = ben.request("GET", "/v1/inbox").json()["items"]
+        assert (item["placeholder"], item["has_thumbnail"]) == (None, False)
