@@ -20,6 +20,7 @@ from models.keys import KeyRing, open_key_ring
 from models.phone import phone_hash
 from models.private_files import KEY_RING
 from models.shared_counters import SharedCounters
+from previewing.maker import PreviewMaker
 from push.relay import Relay
 from push.sms.queue import SmsQueue
 from services.accounts.password_hashing import Hashing
@@ -134,6 +135,7 @@ async def build(
         stack.push_async_callback(lambda: retention.stop(within=ending.left()))
         hashing = Hashing()
         stack.callback(hashing.close)
+        preview_maker = await stack.enter_async_context(making_previews()) if config.images.previews == "make" else None
         tokens = DeviceTokens(providers, default_provider=config.push.default_provider, endpoints=endpoints)
         parts = Parts(
             clock=clock,
@@ -148,6 +150,7 @@ async def build(
             relay=relay,
             relaying=relaying,
             retention=retention,
+            preview_maker=preview_maker,
             counters=counters,
             worker_bus=worker_bus,
         )
@@ -167,6 +170,17 @@ async def watched_clock(db: Database) -> AsyncIterator[SteadyClock]:
         yield clock
     finally:
         watching.cancel()
+
+
+@asynccontextmanager
+async def making_previews() -> AsyncIterator[PreviewMaker]:
+    """For the length of a block a process that decodes images."""
+    maker = PreviewMaker()
+    maker.start()
+    try:
+        yield maker
+    finally:
+        await maker.close()
 
 
 @asynccontextmanager

@@ -21,6 +21,7 @@ from models.metadata import Removal
 from models.origin import normal_origin
 from models.rules import SendPolicy
 from models.shared_counters import SharedCounters
+from previewing.maker import PreviewMaker
 from push.base import Provider
 from push.relay import Relay
 from push.sms.queue import SmsQueue
@@ -49,6 +50,7 @@ from services.limits import Limits
 from services.maintenance.retention import Retention
 from services.messaging import Messaging
 from services.people import People
+from services.previews import Previews
 from services.reading import Reading
 from services.reports import Reports
 from services.rooms import Rooms
@@ -76,6 +78,7 @@ class Parts:
     relay: Relay
     relaying: asyncio.Task[None]
     retention: Retention
+    preview_maker: PreviewMaker | None
     counters: SharedCounters
     worker_bus: WorkerBus
 
@@ -154,6 +157,7 @@ def wire(config: Config, parts: Parts) -> Services:
             keys=keys,
             limits=limits,
             discovery=discovery,
+            previews=Previews(store=store, kept=config.images.previews != "off", maker=parts.preview_maker),
             policy=send_policy(config),
             push_give_up_hours=config.push.give_up_hours,
             wake_relay=parts.wake_relay,

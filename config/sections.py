@@ -285,6 +285,7 @@ class Images(Section):
     ttl_seconds: Lifetime
     allow_opaque: bool
     metadata: Literal["location", "all", "keep"]
+    previews: Literal["sender", "make", "off"]
 
 
 class Uploads(Section):

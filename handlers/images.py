@@ -3,6 +3,7 @@
 
 import logging
 from base64 import b64encode
+from collections.abc import Mapping
 
 from tornado.iostream import StreamClosedError
 
@@ -13,22 +14,37 @@ from handlers.tcp_delivery import TcpDelivery
 from models.errors import AppError, InvalidField, RangeNotSatisfiable
 from models.imagefile import CONTENT_TYPES, EXTENSIONS
 from models.message import Delivery, Message
+from services.fields import check
 from services.reading import OpenImage, opened, report_lost
 from telemetry import metrics
 
 log = logging.getLogger("glimpse.http")
 
 CHUNK_BYTES = 128 * 1024
+WISHES = {"ack": ("auto", "manual"), "disposition": ("attachment", "inline")}
+"""What a client may say of how it is answered; without a word, the first."""
+SHOWN_BY_BROWSERS = frozenset({"jpeg", "png", "gif", "webp", "avif"})
+"""Of anything else a browser would show nothing, or make a download all the same."""
 
 
 class ServesImage(BaseHandler):
     """How an image is answered, whichever way it was asked for."""
 
-    async def serve(self, delivery: Delivery, ack: str) -> None:
-        """Answer with the image, or a part of it, and consume it when the receiver's TCP has all of it."""
-        if ack not in ("auto", "manual"):
-            raise InvalidField(fields=[("ack", "auto or manual")])
+    inline = False
+
+    def wishes(self, *more: str) -> dict[str, str]:
+        """The query's fields, with those that say how the image is to be answered. Raises InvalidField."""
+        query = self.query(*more, *WISHES)
+        check([(name, " or ".join(words)) for name, words in WISHES.items() if query.get(name, words[0]) not in words])
+        return query
+
+    async def serve(self, delivery: Delivery, query: Mapping[str, str]) -> None:
+        """Answer with the image, or a part of it, and consume it when the receiver's TCP has all of it.
+
+        `query` is what `wishes` returned.
+        """
         message = delivery.message
+        self.inline = query.get("disposition") == "inline" and message.filetype in SHOWN_BY_BROWSERS
         if self._is_known(message):
             self._describe(message)
             self.reply(304)
@@ -49,7 +65,7 @@ class ServesImage(BaseHandler):
             if self.request.method == "HEAD":
                 self.finish()
             else:
-                await self._stream(image, start, end, consumes=part is None and ack == "auto")
+                await self._stream(image, start, end, consumes=part is None and query.get("ack") != "manual")
 
     def _is_known(self, message: Message) -> bool:
         """Whether If-None-Match names this image; weak tags compare equal (RFC 9110, section 13.1.2)."""
@@ -113,6 +129,9 @@ class ServesImage(BaseHandler):
     def _etag(self, message: Message) -> str:
         return f'"{message.message_key}"'
 
+    def _attachment(self, message: Message) -> str:
+        return f'attachment; filename="{message.message_key}.{EXTENSIONS[message.filetype]}"'
+
     def _describe(self, message: Message) -> None:
         for name, value in {
             "Content-Type": CONTENT_TYPES[message.filetype],
@@ -121,7 +140,7 @@ class ServesImage(BaseHandler):
             "Message-Id": str(message.message_id),
             "Send-Time": str(message.send_time),
             "Cache-Control": "private, no-store",
-            "Content-Disposition": f'attachment; filename="{message.message_key}.{EXTENSIONS[message.filetype]}"',
+            "Content-Disposition": "inline" if self.inline else self._attachment(message),
             "Content-Security-Policy": "sandbox; default-src 'none'",
             "Accept-Ranges": "bytes",
         }.items():
@@ -134,9 +153,9 @@ class ImageHandler(ServesImage):
     """GET and HEAD /v1/images/{message_key}."""
 
     async def get(self, message_key: str) -> None:
-        query = self.query("ack")
+        query = self.wishes()
         delivery = await self.services.reading.find_image(self.uid, message_key)
-        await self.serve(delivery, query.get("ack", "auto"))
+        await self.serve(delivery, query)
 
     async def head(self, message_key: str) -> None:
         await self.get(message_key)
@@ -146,14 +165,14 @@ class OldestImageHandler(ServesImage):
     """GET and HEAD /v1/images: the oldest image from one sender, as the original clients ask for it."""
 
     async def get(self) -> None:
-        query = self.query("sender_phone", "receiver_phone", "ack")
+        query = self.wishes("sender_phone", "receiver_phone")
         missing = [(name, "missing") for name in ("sender_phone", "receiver_phone") if name not in query]
         if missing:
             raise InvalidField(fields=missing)
         assert self.caller
         reading = self.services.reading
         delivery = await reading.find_oldest(self.caller, query["sender_phone"], query["receiver_phone"])
-        await self.serve(delivery, query.get("ack", "auto"))
+        await self.serve(delivery, query)
 
     async def head(self) -> None:
         await self.get()

@@ -49,6 +49,7 @@ from handlers.system import (
     RootHandler,
     VapidHandler,
 )
+from handlers.thumbnails import ThumbnailHandler
 from handlers.tokens import (
     CredentialsHandler,
     LoginHandler,
@@ -148,6 +149,7 @@ ROUTES = (
     Route("GET", "/v1/images/{message_key}", ImageHandler, PERSON, "default", "fetchImage"),
     Route("HEAD", "/v1/images/{message_key}", ImageHandler, PERSON, "default", "headImage"),
     Route("DELETE", "/v1/images/{message_key}", AcknowledgeHandler, PERSON, "default", "deleteImage"),
+    Route("GET", "/v1/images/{message_key}/thumbnail", ThumbnailHandler, PERSON, "default", "fetchThumbnail"),
     Route("GET", "/v1/images/{message_key}/status", ImageStatusHandler, PERSON, "default", "imageStatus"),
     Route("GET", "/v1/inbox", InboxHandler, PERSON, "default", "inbox"),
     Route("POST", "/v1/messages", MessagesHandler, PERSON, "default", "sendMessage"),

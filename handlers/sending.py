@@ -2,9 +2,10 @@
 """POST /v1/images: an image on its way in. The parsing is in `handlers.uploads`, the use case in `services.sending`."""
 
 from handlers.receiving import ReceivingHandler
-from handlers.uploads import IMAGE_FIELDS, HashOnly, Upload
+from handlers.uploads import IMAGE_FIELDS, OPAQUE, HashOnly, Upload
 from models.errors import AppError, Unauthenticated, Unavailable
 from services.authentication import Caller
+from services.previews import read_preview
 from services.removal import digest_as_sent
 from services.sending import SentImage, read_content
 from storage.disk import DiskWriter
@@ -103,7 +104,9 @@ class SendImageHandler(ReceivingHandler):
         assert self.writer
         if self.content_length is None:
             sending.charge_bytes(caller.uid, upload.image_bytes)
-        draft = sending.draft(upload.fields, upload.header, upload.image_bytes, upload.remover)
+        opaque = upload.fields.get("filetype") == OPAQUE
+        preview = read_preview(upload.thumbnail, opaque=opaque, removal=upload.removal)
+        draft = sending.draft(upload.fields, upload.header, upload.image_bytes, upload.remover, preview)
         return await sending.finish_image(caller, draft, self.writer, rest, self.key, address=self.address)
 
     def release(self) -> None:

@@ -18,23 +18,22 @@ from models.imagefile import HeaderReader
 from models.metadata import MetadataRemover, Removal, Unreadable
 from models.shared_counters import SharedCounter
 from services.fields import check, unknown
+from services.previews import MAX_PREVIEW_BYTES, THUMB_FIELD
 
 IMAGE_FIELD = "img_file"
 OPAQUE = "opaque"
 MAX_FIELD_BYTES = 4096
 """A caption of 500 characters is the longest field of an image, up to 2,000 bytes."""
-IMAGE_FIELDS = dict.fromkeys(
-    ("phone_hash", "ukey", "receiver_uid", "receiver_phone", "group_id", "ttl_seconds", "caption", "filetype"),
-    MAX_FIELD_BYTES,
-)
+_TEXTS = ("phone_hash", "ukey", "receiver_uid", "receiver_phone", "group_id", "ttl_seconds", "caption", "filetype")
+IMAGE_FIELDS = {**dict.fromkeys((*_TEXTS, "placeholder"), MAX_FIELD_BYTES), THUMB_FIELD: MAX_PREVIEW_BYTES}
 MAX_SEGMENTS = 16
 """Parts of a form: an image, and the fields that the operation knows."""
 BATCH_BYTES = 128 * 1024
 """Written in one visit of a thread: a visit costs about as much as writing so much."""
 WHOLE_BYTES = 512 * 1024
 """Most images: written, hashed and synced in one visit."""
-FORM_OVERHEAD_BYTES = 64 * 1024
-"""Boundaries, part headers and fields around the image."""
+FORM_OVERHEAD_BYTES = 64 * 1024 + MAX_PREVIEW_BYTES
+"""Boundaries, part headers and fields around the image, and its preview."""
 
 
 class ImageSink(Protocol):
@@ -124,10 +123,12 @@ class Upload:
         self.sink = sink
         self._limits = {DEFAULT_CHARSET: MAX_FIELD_BYTES, **fields}
         self.fields: dict[str, str] = {}
+        self.thumbnail: bytes | None = None
+        """The preview that the sender gives, unread."""
         self.header = HeaderReader()
         self.remover: MetadataRemover | None = None
         """What cleans the image, from its first byte on; None where nothing is to be removed."""
-        self._removal = removal
+        self.removal = removal
         self._held = 0
         self.image_bytes = 0
         self._images_max_bytes = images_max_bytes
@@ -181,8 +182,8 @@ class Upload:
             raise InvalidField(fields=[(part.name, "given more than once")])
         self._seen.add(part.name)
         self._part = part
-        if part.name == IMAGE_FIELD and self._removal is not None and self.fields.get("filetype") != OPAQUE:
-            self.remover = MetadataRemover(self._removal)
+        if part.name == IMAGE_FIELD and self.removal is not None and self.fields.get("filetype") != OPAQUE:
+            self.remover = MetadataRemover(self.removal)
 
     def _add(self, data: bytes) -> None:
         if self._part and self._part.name == IMAGE_FIELD:
@@ -215,9 +216,12 @@ class Upload:
 
     def _finish_field(self) -> None:
         if self._part and self._part.name != IMAGE_FIELD:
-            text = self._form.text(self._part, self._value)
-            if self._part.name != DEFAULT_CHARSET:
-                self.fields[self._part.name] = text
+            if self._part.name == THUMB_FIELD:
+                self.thumbnail = bytes(self._value)
+            else:
+                text = self._form.text(self._part, self._value)
+                if self._part.name != DEFAULT_CHARSET:
+                    self.fields[self._part.name] = text
         self._value.clear()
         self._part = None
 

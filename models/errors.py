@@ -162,6 +162,10 @@ class CursorExpired(AppError):
     kind, code, message = Kind.GONE, "cursor_expired", "What came after this event is no longer kept."
 
 
+class NoThumbnail(AppError):
+    kind, code, message = Kind.NOT_FOUND, "no_thumbnail", "This image has no preview."
+
+
 class ImageConsumed(AppError):
     kind, code, message = Kind.GONE, "image_consumed", "You already have this image."
 

@@ -42,9 +42,19 @@ class DeliveryState(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Preview:
+    """A small picture that is kept beside an image: its filetype, its bytes and their SHA-256."""
+
+    filetype: str
+    data: bytes
+    sha256: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Message:
     """A row of `messages`, to one receiver or one group. `sha256` is of the stored bytes, `size` their number; times
-    are in milliseconds; `stored` is 0 when the file is gone.
+    are in milliseconds; `stored` is 0 when the file is gone. `placeholder` is a ThumbHash in base64, `preview_type` the
+    filetype of the preview: both None when there is none, and when the file is gone.
     """
 
     message_id: MessageId
@@ -60,6 +70,13 @@ class Message:
     expires_at: int
     recalled_at: int | None
     stored: int
+    placeholder: str | None = None
+    preview_type: str | None = None
+    preview_size: int = 0
+
+    @property
+    def has_preview(self) -> bool:
+        return self.preview_type is not None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from models.db.tables import group_members, history
 from models.db.tables.history import Entry
 from models.errors import NotFound
 from models.group import GroupId
-from models.message import DeliveryState, MeasuredMessage, MessageId, MessageKind
+from models.message import DeliveryState, MeasuredMessage, Message, MessageId, MessageKind
 from models.paging import IdRange
 from models.user import UserId
 
@@ -72,7 +72,12 @@ def shown_as_event(entry: Entry) -> dict[str, Any]:
     message = entry.message
     if entry.kind is not MessageKind.IMAGE:
         return _head(entry) | _said(entry)
-    told = {"message_id": message.message_id, "message_key": message.message_key, "sender_uid": message.sender_uid}
+    told: dict[str, Any] = {
+        "message_id": message.message_id,
+        "message_key": message.message_key,
+        "sender_uid": message.sender_uid,
+    }
+    told |= _seen_before(message)
     return told if message.group_id is None else {**told, "group_id": message.group_id}
 
 
@@ -86,7 +91,13 @@ def _shown(entry: Entry, of_receivers: list[DeliveryState] | None, now: int) -> 
         "size": message.size,
         "caption": message.caption,
         "state": _state(entry, of_receivers, now).value,
+        **_seen_before(message),
     }
+
+
+def _seen_before(message: Message) -> dict[str, Any]:
+    """What shows an image before it is opened."""
+    return {"placeholder": message.placeholder, "has_thumbnail": message.has_preview}
 
 
 def _head(entry: Entry) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from models import fault, rules
 from models.db.database import Database, DatabaseError, Row, Transaction
 from models.db.tables import deliveries, messages
-from models.errors import AppError, ContentLost, NoPendingImage, NotFound
+from models.errors import AppError, ContentLost, NoPendingImage, NotFound, NoThumbnail
 from models.keys import KeyRing
 from models.message import Delivery, DeliveryState, Message
 from models.paging import IdRange, Page, fitting
@@ -20,8 +20,9 @@ from models.user import UserId
 from services import consumption
 from services.authentication import Caller
 from services.consumption import TooLate
+from services.previews import OpenPreview
 from storage.disk import Blob, DiskStore
-from storage.keys import is_message_key
+from storage.keys import is_message_key, preview_key
 from telemetry import metrics
 
 log = logging.getLogger("glimpse.reading")
@@ -30,7 +31,7 @@ INBOX_BYTES = 64 * 1024
 """A page ends there: so much waits in memory until its reader has taken it."""
 INBOX_ROWS = 64
 """Read at once: a usual page in one read, and no page of long captions in one."""
-ITEM_BYTES = 400
+ITEM_BYTES = 500
 """Of an item of the inbox, but for its caption."""
 LOOK_SECONDS = 1.0
 """How soon a recall on another machine stops a download, at one read a second for each."""
@@ -70,6 +71,16 @@ class Reading:
             raise NotFound
         rules.check_can_read(delivery, self.clock())
         return delivery
+
+    async def open_preview(self, delivery: Delivery) -> OpenPreview:
+        """The image's preview. Raises NoThumbnail, or when it ended meanwhile as `find_image`."""
+        message = delivery.message
+        blob = await self.store.open(preview_key(message.message_key)) if message.preview_type else None
+        if message.preview_type is None or blob is None:
+            await self.find_image(delivery.receiver_uid, message.message_key)
+            raise NoThumbnail
+        with closing(blob):
+            return OpenPreview(message.preview_type, await blob.read(0, message.preview_size))
 
     async def find_oldest(self, caller: Caller, sender_phone: str, receiver_phone: str) -> Delivery:
         """The oldest image from a sender that waits for the caller. Raises NotFound, NoPendingImage."""
@@ -190,6 +201,8 @@ class Reading:
             "filetype": message.filetype,
             "size": message.size,
             "caption": message.caption,
+            "placeholder": message.placeholder,
+            "has_thumbnail": message.has_preview,
             "send_time": message.send_time,
             "expires_at": message.expires_at,
         }

@@ -16,7 +16,7 @@ from models.db.tables import messages, users
 from models.errors import AppError, InvalidField, RecipientUnavailable, Unavailable
 from models.imagefile import HeaderReader
 from models.keys import KeyRing
-from models.message import DeliveryState, MessageId
+from models.message import DeliveryState, MessageId, Preview
 from models.metadata import MetadataRemover
 from models.user import NOBODY, UserId
 from services import delivery, idempotency
@@ -25,9 +25,10 @@ from services.discovery import Discovery
 from services.fields import addressed_by, addressee
 from services.idempotency import Request
 from services.limits import Limits
+from services.previews import NOTHING, Previews, Shown, read_placeholder
 from services.removal import digest_as_sent, mends_of
 from storage.disk import DiskStore, DiskWriter, Reservation
-from storage.keys import message_key
+from storage.keys import message_key, preview_key
 from telemetry import metrics
 
 ADDRESSEES = ("receiver_uid", "receiver_phone", "group_id")
@@ -38,7 +39,7 @@ OPERATION = "image"
 @dataclass(frozen=True, slots=True)
 class ImageDraft:
     """An image as its sender described it, checked but for what only the database knows. `size` is in bytes, `content`
-    what `read_content` reads from the same form, `remover` what cleaned its bytes.
+    what `read_content` reads from the same form, `remover` what cleaned its bytes, `given` what its sender shows of it.
     """
 
     to: Addressee
@@ -48,11 +49,12 @@ class ImageDraft:
     size: int
     content: str
     remover: MetadataRemover | None = None
+    given: Shown = NOTHING
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingImage(delivery.Outgoing):
-    """An image whose bytes are durable under `message_key`."""
+    """An image whose bytes are durable under `message_key`, and those of its preview beside them."""
 
     event = "image"
     reached = DeliveryState.PENDING
@@ -62,6 +64,8 @@ class OutgoingImage(delivery.Outgoing):
     filetype: str
     caption: str
     sha256: bytes
+    placeholder: str | None = None
+    preview: Preview | None = None
 
     async def insert(self, tx: Transaction, now: int, states: Collection[DeliveryState]) -> MessageId:
         return await messages.insert_image(
@@ -78,6 +82,8 @@ class OutgoingImage(delivery.Outgoing):
             expires_at=now + self.lifetime_ms,
             exist=DeliveryState.PENDING in states or DeliveryState.BLOCKED in states,
             purge_at=None if DeliveryState.PENDING in states else now,
+            placeholder=self.placeholder,
+            preview=self.preview,
         )
 
 
@@ -99,6 +105,7 @@ class Sending:
     keys: KeyRing
     limits: Limits
     discovery: Discovery
+    previews: Previews
     policy: rules.SendPolicy
     push_give_up_hours: int
     wake_relay: Callable[[], None]
@@ -126,9 +133,17 @@ class Sending:
         return await self.store.create(reservation)
 
     def draft(
-        self, fields: Mapping[str, str], header: HeaderReader, size: int, remover: MetadataRemover | None = None
+        self,
+        fields: Mapping[str, str],
+        header: HeaderReader,
+        size: int,
+        remover: MetadataRemover | None = None,
+        preview: Preview | None = None,
     ) -> ImageDraft:
-        """What the form says, checked. Raises InvalidField, MissingImage, UnsupportedImage, ImageDimensions."""
+        """What the form says, checked; `preview` is what `read_preview` makes of the rest.
+
+        Raises InvalidField, MissingImage, UnsupportedImage, ImageDimensions.
+        """
         name = addressed_by(fields, ADDRESSEES)
         ttl_seconds = rules.check_ttl(fields.get("ttl_seconds"), self.policy)
         caption = rules.check_caption(fields.get("caption"))
@@ -136,7 +151,8 @@ class Sending:
         if filetype == rules.OPAQUE and remover is not None and remover.changed:
             raise InvalidField(fields=[("filetype", "must come before bytes that look like an image")])
         to = addressee(name, fields[name])
-        return ImageDraft(to, filetype, ttl_seconds, caption, size, read_content(fields), remover)
+        given = Shown(read_placeholder(fields.get("placeholder")), preview)
+        return ImageDraft(to, filetype, ttl_seconds, caption, size, read_content(fields), remover, given)
 
     async def repeat(self, caller: Caller, key: str, content: str, sha256: bytes) -> SentImage:
         """The first reply to this Idempotency-Key, for what `read_content` reads and the digest of the image's bytes.
@@ -173,6 +189,8 @@ class Sending:
         addressed = to.receiver_uid if isinstance(to, ToPerson) else to.group_id
         name = message_key(caller.uid, addressed, time.time_ns(), os.urandom(16))
         await image.commit(name, rest, mends_of(draft.remover))
+        shown = await self.previews.complete(draft.given, key=name, filetype=draft.filetype, whose=caller.uid)
+        await self._put_preview(name, shown.preview)
         outgoing = OutgoingImage(
             sender=caller,
             to=to,
@@ -182,6 +200,8 @@ class Sending:
             filetype=draft.filetype,
             caption=draft.caption,
             sha256=image.sha256,
+            placeholder=shown.placeholder,
+            preview=shown.preview,
         )
         sent_sha256 = digest_as_sent(image.received_sha256, draft.remover)
         request = _request(caller, key, draft.content, sent_sha256)
@@ -194,7 +214,7 @@ class Sending:
         except CommitUnknown as error:
             raise Unavailable("The image may have been taken; ask again with the same Idempotency-Key.") from error
         except AppError:
-            await self.store.remove(name)
+            await self._discard(name)
             # The same key may have come twice at once: whoever is second is answered like the first.
             first = await self._first_reply(caller, request)
             if first is None:
@@ -204,6 +224,18 @@ class Sending:
         metrics.image_sent(draft.size)
         self.wake_relay()
         return sent
+
+    async def _put_preview(self, name: str, preview: Preview | None) -> None:
+        """Make the preview durable beside its image; when it cannot be, the image goes too."""
+        if preview is not None:
+            try:
+                await self.store.put(preview_key(name), preview.data)
+            except AppError:
+                await self._discard(name)
+                raise
+
+    async def _discard(self, name: str) -> None:
+        await self.store.remove_many([name, preview_key(name)])
 
     async def _record(self, tx: Transaction, image: OutgoingImage, request: Request | None) -> SentImage:
         now = self.clock()

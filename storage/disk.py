@@ -11,9 +11,10 @@ from pathlib import Path
 from models.errors import AppError
 from models.shared_counters import SharedCounters
 from storage.blob import Blob
+from storage.keys import path_of
 from storage.space import Reservation, Space
 from storage.threads import DiskThreads
-from storage.tree import Taken, Tree
+from storage.tree import Taken, Tree, write_all
 from storage.writer import DiskWriter, Mend
 from telemetry import metrics
 
@@ -88,6 +89,16 @@ class DiskStore:
         self._space.counters.stored.add(size)
         return True
 
+    async def put(self, key: str, data: bytes) -> None:
+        """Store a small file whole. Durable when this returns; raises StorageFull, and StorageError also where the key
+        is taken.
+        """
+        path_of(key)
+        with self.reserve(len(data)) as reservation:
+            await self._threads.run(self._put, key, data)
+            reservation.wrote(len(data))
+            reservation.stored(len(data))
+
     async def remove(self, key: str) -> bool:
         """Remove an image for good; whether it was there."""
         return await self.remove_many([key]) == 1
@@ -136,6 +147,14 @@ class DiskStore:
         """Wait for what runs in the threads and end. Writers and blobs are ended before."""
         self._threads.close()
         self._tree.close()
+
+    def _put(self, key: str, data: bytes) -> None:
+        file = self._tree.open_temporary()
+        try:
+            write_all(file.fd, data)
+            self._tree.publish(file, key)
+        finally:
+            self._tree.discard(file)
 
     def _open(self, key: str) -> tuple[int, int] | None:
         fd = self._tree.open_image(key)

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The key of an image, and the path that follows from it. Nothing here touches the disk."""
+"""The key of an image, that of its preview, and the paths that follow from them. Nothing here touches the disk."""
 
 import hashlib
 import re
 import struct
 
 _IS_KEY = re.compile(r"[0-9a-f]{64}", re.ASCII).fullmatch
+PREVIEW = ".t"
+"""Ends the name of a preview, which lies beside its image."""
 _FACTS = struct.Struct(">QQQ16s")
 
 
@@ -25,8 +27,25 @@ def is_message_key(text: str) -> bool:
     return _IS_KEY(text) is not None
 
 
+def preview_key(key: str) -> str:
+    """The key of the preview of an image."""
+    return key + PREVIEW
+
+
+def image_key(key: str) -> str:
+    """The key of the image that a file belongs to: itself, or the one that it is the preview of."""
+    return key.removesuffix(PREVIEW)
+
+
+def is_file_key(text: str) -> bool:
+    """Whether a file of a store may have this name: a message key, or a preview's."""
+    return is_message_key(image_key(text))
+
+
 def path_of(key: str) -> str:
-    """Where the image with this key lies under the store's root: `ab/cd/abcd…`. Raises ValueError for no key."""
-    if not is_message_key(key):
+    """Where the image or preview with this key lies under the store's root: `ab/cd/abcd…`. Raises ValueError for no
+    key.
+    """
+    if not is_file_key(key):
         raise ValueError("not a message key")
     return f"{key[:2]}/{key[2:4]}/{key}"

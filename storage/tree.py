@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The directory tree of a store. Every call blocks, follows no symbolic link, and raises OSError as it comes.
 
-`ab/cd/abcd…` are images, `.tmp` holds uploads where the filesystem has no nameless files, `corrupt` what an operator
-should look at. Directories are 0700, files 0600.
+`ab/cd/abcd…` are images, `ab/cd/abcd….t` their previews, `.tmp` holds uploads where the filesystem has no nameless
+files, `corrupt` what an operator should look at. Directories are 0700, files 0600.
 """
 
 import errno
@@ -17,7 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from models import fault, private_files
-from storage.keys import is_message_key, path_of
+from storage.keys import is_file_key, path_of
 
 log = logging.getLogger("glimpse.storage")
 
@@ -176,7 +176,7 @@ class Tree:
                     keys += [
                         key
                         for key in _old_files(inner_fd, cutoff)
-                        if is_message_key(key) and path_of(key) == f"{outer}/{inner}/{key}"
+                        if is_file_key(key) and path_of(key) == f"{outer}/{inner}/{key}"
                     ]
         return keys
 

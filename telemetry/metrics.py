@@ -108,6 +108,11 @@ IMAGES_CONSUMED = Counter("glimpse_images_consumed_total", "Images that a receiv
 IMAGES_CONSUMED_BYTES = Counter("glimpse_images_consumed_bytes_total", "Their bytes.")
 IMAGES_PURGED = Counter("glimpse_images_purged_total", "Image files removed from the disk, for whatever reason.")
 IMAGES_PURGED_BYTES = Counter("glimpse_images_purged_bytes_total", "Their bytes.")
+PREVIEWS = Counter(
+    "glimpse_previews_total",
+    "Images of which a preview was to be made, by how that ended.",
+    ["outcome"],
+)
 IMAGES_LOST = Counter("glimpse_images_lost_total", "Fetches that met a file that is missing, too short, or no file.")
 STORED_BYTES = Gauge("glimpse_stored_bytes", "Bytes of all images on the disk.")
 PENDING_BYTES = Gauge("glimpse_pending_bytes", "Those that somebody may still begin to fetch.")
@@ -208,6 +213,11 @@ def image_consumed(size: int) -> None:
 
 def image_lost() -> None:
     IMAGES_LOST.inc()
+
+
+def preview_made(outcome: str) -> None:
+    """`made`, `refused` by the decoder, `killed` with its process, or `skipped` for want of one in time."""
+    PREVIEWS.labels(outcome).inc()
 
 
 def images_purged(files: int, size: int) -> None:

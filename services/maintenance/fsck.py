@@ -20,6 +20,7 @@ from services.maintenance import stored_files
 from services.maintenance.orphans import find_unknown
 from services.maintenance.stored_files import StoredFile
 from storage.disk import DiskStore
+from storage.keys import preview_key
 
 EXAMPLES = 20
 """Shown of each kind; all are counted."""
@@ -72,10 +73,10 @@ class Report:
 class Fsck:
     """One run over one store and its database, which may be in use.
 
-    With `repair`, an image whose file is missing or wrong ends as lost, and a report loses its picture; a wrong file is
-    moved to `corrupt`, a file without a row is removed, counters are recounted, pushes without a message are deleted.
-    Unreadable files stay: the disk may recover. A damaged database is reported and nothing else is checked. `on_step`
-    is told what is checked, and how much of it is done.
+    With `repair`, an image whose file is missing or wrong ends as lost, and an image or a report loses its preview or
+    picture; a wrong file is moved to `corrupt`, a file without a row is removed, counters are recounted, pushes without
+    a message are deleted. Unreadable files stay: the disk may recover. A damaged database is reported and nothing else
+    is checked. `on_step` is told what is checked, and how much of it is done.
     """
 
     db: Database
@@ -112,15 +113,33 @@ class Fsck:
         while kept := await image_files.list_kept(self.db, after=after, limit=BATCH_WAITS):
             self.on_step("images", self._report.images)
             after = kept[-1].message_id
-            sizes = await self.store.sizes(image.message_key for image in kept)
-            judged = [(image, await self._judge(_file_of(image), sizes.get(image.message_key))) for image in kept]
-            confirmed = [(image, kind) for image, kind in judged if kind and await self._is_kept(image.message_id)]
-            for image, kind in confirmed:
-                self._report.found(kind, image.message_id)
+            sizes = await self.store.sizes(file.key for image in kept for file in stored_files.files_of(image))
+            lost = []
+            for image in kept:
+                file, *previews = stored_files.files_of(image)
+                kind = await self._judge(file, sizes.get(file.key))
+                if kind is None:
+                    for preview in previews:
+                        await self._check_preview(image.message_id, preview, sizes.get(preview.key))
+                elif await self._is_kept(image.message_id):
+                    self._report.found(kind, image.message_id)
+                    lost.append((image, kind))
             if self.repair:
-                await self._give_up([(image, kind) for image, kind in confirmed if kind != UNREADABLE])
+                await self._give_up([(image, kind) for image, kind in lost if kind != UNREADABLE])
             self._report.images += len(kept)
             self._report.bytes += sum(image.size for image in kept)
+
+    async def _check_preview(self, message_id: MessageId, file: StoredFile, size: int | None) -> None:
+        """An image whose preview is wrong goes on without it."""
+        kind = await self._judge(file, size)
+        if kind is None or not await self._is_kept(message_id):
+            return
+        self._report.found(kind, f"preview of {message_id}")
+        if self.repair and kind != UNREADABLE:
+            await self.db.write(partial(image_files.forget_preview, message_id=message_id))
+            if kind != MISSING:
+                await self.store.quarantine(file.key)
+            self._report.mended(kind, 1)
 
     async def _check_report_pictures(self) -> None:
         after = 0
@@ -170,6 +189,7 @@ class Fsck:
         for image, kind in lost:
             if kind != MISSING:
                 await self.store.quarantine(image.message_key)
+            await self.store.remove(preview_key(image.message_key))
         while waits := await messages.list_waiting(self.db, ids, BATCH_WAITS):
 
             async def end(tx: Transaction, waits: list[messages.Waiting] = waits) -> int:
@@ -229,7 +249,3 @@ class Fsck:
 
                 await self.db.write(unit)
                 self._report.mended(PUSH_OF_NOTHING, len(rows))
-
-
-def _file_of(image: Kept) -> StoredFile:
-    return StoredFile(image.message_key, image.size, image.sha256)

@@ -29,6 +29,7 @@ from models.db.tables import (
     outbox,
     report_pictures,
 )
+from models.db.tables.image_files import Purgeable
 from models.errors import AppError
 from models.message import MessageId
 from services.accounts.account_deletion import finish_all
@@ -39,6 +40,7 @@ from services.leader import LEASE_SECONDS, Lease
 from services.maintenance.orphans import Orphans
 from services.membership import INVITATION_DAYS
 from storage.disk import DiskStore
+from storage.keys import preview_key
 from telemetry import metrics
 
 log = logging.getLogger("glimpse.retention")
@@ -55,7 +57,7 @@ AHEAD_MS = 5 * MINUTE_MS
 RETRY_MS = 10 * MINUTE_MS
 """When a file that the disk did not let go is tried again: an I/O error seldom ends within a minute."""
 
-Due = Sequence[tuple[MessageId, str]]
+Due = Sequence[Purgeable]
 Steps = Mapping[str, Callable[[], Awaitable[int]]]
 
 
@@ -301,7 +303,7 @@ class Retention:
     async def _remove(self, due: Due) -> int:
         """Remove these files, then mark their rows; those that stay are retried later. Returns how many are gone."""
         stuck = await self._unlink(due)
-        gone = [message_id for message_id, _ in due if message_id not in stuck]
+        gone = [image.message_id for image in due if image.message_id not in stuck]
         fault.point("before_mark_removed")
 
         async def unit(tx: Transaction) -> None:
@@ -315,16 +317,16 @@ class Retention:
     async def _unlink(self, due: Due) -> list[MessageId]:
         """Remove these files; returns the images whose files could not be removed."""
         try:
-            await self._store.remove_many(key for _, key in due)
+            await self._store.remove_many(key for image in due for key in _keys_of(image))
         except (AppError, ValueError):
-            return [message_id for message_id, key in due if not await self._unlink_one(message_id, key)]
+            return [image.message_id for image in due if not await self._unlink_one(image)]
         return []
 
-    async def _unlink_one(self, message_id: MessageId, key: str) -> bool:
+    async def _unlink_one(self, image: Purgeable) -> bool:
         try:
-            await self._store.remove(key)
+            await self._store.remove_many(_keys_of(image))
         except (AppError, ValueError) as error:
-            log.error("a file cannot be removed", extra={"message_id": message_id, "error": type(error).__name__})
+            log.error("a file cannot be removed", extra={"message_id": image.message_id, "error": type(error).__name__})
             return False
         return True
 
@@ -354,6 +356,11 @@ class Retention:
                 break
             total += erased
         return total
+
+
+def _keys_of(image: Purgeable) -> list[str]:
+    key = image.message_key
+    return [key, preview_key(key)] if image.has_preview else [key]
 
 
 async def _wait(sign: asyncio.Event, seconds: float) -> None:

@@ -124,6 +124,10 @@ ACCESS: dict[str, tuple[Access, ...]] = {
         Access({"message_key": "{image}"}, may=("member",)),
         Access({"message_key": "{group_image}"}, may=("admin", "member")),
     ),
+    "fetchThumbnail": (
+        Access({"message_key": "{image}"}, may=("member",)),
+        Access({"message_key": "{group_image}"}, may=("admin", "member")),
+    ),
     "deleteImage": (
         Access({"message_key": "{image}"}, may=("ann", "member"), spent_by_use=True),
         Access({"message_key": "{group_image}"}, may=("ann", "admin", "member"), spent_by_use=True),

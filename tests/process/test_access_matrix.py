@@ -28,6 +28,8 @@ BY_NAME = {route.operation_id: route for route in ROUTES}
 VARYING = {"x-request-id", "date", "connection"}
 """The last: a body that need not be read any more is refused with a close."""
 
+SMALL = jpeg(600, width=64, height=48)
+
 
 @dataclass(frozen=True)
 class World:
@@ -124,11 +126,11 @@ def world(new_folder: NewFolder) -> Iterator[World]:
         members = f"/v1/groups/{group_id}/members"
         ann.request("PUT", f"{members}/{people['admin'].uid}", json={"role": "admin"})
         group_image = ann.request(
-            "POST", "/v1/images", data={"group_id": group["group_id"]}, files={"img_file": jpeg()}
+            "POST", "/v1/images", data={"group_id": group["group_id"]}, files={"img_file": jpeg(), "thumb_file": SMALL}
         ).headers["Message-Key"]
         left = people["ex_member"].request("DELETE", f"{members}/{people['ex_member'].uid}")
         assert left.status_code == 204
-        image = ann.send(member, jpeg()).headers
+        image = ann.send(member, jpeg(), thumbnail=SMALL).headers
         ann.request("PUT", f"/v1/blocks/{people['blocked'].uid}")
         said = ann.request("POST", "/v1/messages", json={"receiver_uid": member.uid, "kind": "text", "text": "hello"})
         values = {

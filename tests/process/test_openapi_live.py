@@ -116,7 +116,8 @@ def use_tokens(person: Person) -> None:
 
 
 def use_images(ann: Person, ben: Person) -> None:
-    key = ann.send(ben, jpeg(), caption="hello").headers["Message-Key"]
+    key = ann.send(ben, jpeg(), thumbnail=jpeg(width=64, height=48), caption="hello").headers["Message-Key"]
+    ben.request("GET", f"/v1/images/{key}/thumbnail")
     ben.request("GET", "/v1/inbox", params={"limit": 1, "after": 0})
     ben.request("HEAD", f"/v1/images/{key}")
     ben.get(key, params={"ack": "manual"})

@@ -29,6 +29,7 @@ from services.limits import Limits
 from services.maintenance.retention import Lifetimes, Retention
 from services.messaging import Messaging, read_draft
 from services.people import People
+from services.previews import Previews
 from services.reading import Reading
 from services.sending import ADDRESSEES, ImageDraft, Sending, SentImage, read_content
 from storage.disk import DiskStore
@@ -95,6 +96,7 @@ class Town:
             keys=self.keys,
             limits=self.limits,
             discovery=self.discovery,
+            previews=Previews(store=self.store),
             policy=self.policy,
             push_give_up_hours=72,
             wake_relay=lambda: None,

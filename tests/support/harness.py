@@ -55,14 +55,22 @@ class Person:
         return self.server.client.request(method, path, auth=self.auth, **kwargs)
 
     def send(
-        self, to: "Person", image: bytes, headers: Mapping[str, str] | None = None, **fields: str
+        self,
+        to: "Person",
+        image: bytes,
+        headers: Mapping[str, str] | None = None,
+        thumbnail: bytes | None = None,
+        **fields: str,
     ) -> httpx.Response:
         """POST /v1/images to one person."""
+        files = {"img_file": ("x.jpg", image, "image/jpeg")}
+        if thumbnail is not None:
+            files["thumb_file"] = ("t.jpg", thumbnail, "image/jpeg")
         return self.request(
             "POST",
             "/v1/images",
             data={"receiver_uid": str(to.uid), **fields},
-            files={"img_file": ("x.jpg", image, "image/jpeg")},
+            files=files,
             headers=headers,
         )
 

@@ -74,6 +74,7 @@ def _message_forgotten(column: Column[int], other: Column[int]) -> Rule:
         column,
         caption=case((is_nobodys, ""), else_=messages.c.caption),
         body=case((is_nobodys, null()), else_=messages.c.body),
+        placeholder=case((is_nobodys, null()), else_=messages.c.placeholder),
     )
 
 

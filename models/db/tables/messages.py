@@ -9,7 +9,7 @@ from sqlalchemy import and_, bindparam, case, delete, exists, func, insert, not_
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
 from models.db.schema import deliveries, messages, outbox
 from models.group import GroupId
-from models.message import DeliveryState, Message, MessageId, MessageKind
+from models.message import DeliveryState, Message, MessageId, MessageKind, Preview
 from models.user import UserId
 
 COLUMNS = (
@@ -26,6 +26,9 @@ COLUMNS = (
     messages.c.expires_at,
     messages.c.recalled_at,
     messages.c.stored,
+    messages.c.placeholder,
+    messages.c.preview_type,
+    messages.c.preview_size,
 )
 SAID_BYTES = func.octet_length(messages.c.caption) + func.coalesce(func.octet_length(messages.c.body), 0)
 """What a message says, in bytes, told without reading it."""
@@ -47,6 +50,10 @@ _INSERT = Statement(
         expires_at=bindparam("expires_at"),
         purge_at=bindparam("purge_at"),
         stored=1,
+        placeholder=bindparam("placeholder"),
+        preview_type=bindparam("preview_type"),
+        preview_size=bindparam("preview_size"),
+        preview_sha256=bindparam("preview_sha256"),
     )
 )
 _INSERT_TEXT = Statement(
@@ -166,9 +173,11 @@ async def insert_image(
     expires_at: int,
     exist: bool = True,
     purge_at: int | None = None,
+    placeholder: str | None = None,
+    preview: Preview | None = None,
 ) -> MessageId:
     """A new image, to one receiver or to one group. `exist` is false when it is over for everybody from the first, and
-    `purge_at` is when its file may go.
+    `purge_at` is when its files may go.
     """
     changed = await tx.execute(
         _INSERT,
@@ -184,6 +193,10 @@ async def insert_image(
         expires_at=expires_at,
         exist=int(exist),
         purge_at=purge_at,
+        placeholder=placeholder,
+        preview_type=preview.filetype if preview else None,
+        preview_size=len(preview.data) if preview else 0,
+        preview_sha256=preview.sha256 if preview else None,
     )
     return MessageId(changed.last_id)
 

@@ -93,6 +93,10 @@ _SAID = (
     messages.c.body,
     messages.c.expires_at,
     messages.c.recalled_at,
+    messages.c.placeholder,
+    messages.c.preview_type,
+    messages.c.preview_size,
+    messages.c.preview_sha256,
 )
 
 PROFILE = (

@@ -1,0 +1,248 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What shows an image before it is opened: the sender's preview and placeholder."""
+
+from base64 import b64decode
+from collections.abc import Iterator
+from dataclasses import replace
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ops.backup import backup
+from ops.restore import restore
+from services.previews import MAX_PREVIEW_BYTES
+from tests.models.imagefile.forms import webp_chunk
+from tests.models.metadata import parts
+from tests.models.metadata.parts import EXIF_SEGMENT, PLACE, exif, png_chunk
+from tests.ops.commands import asked
+from tests.support.engines import ON_SQLITE
+from tests.support.harness import Person, Server, running, wait_until
+from tests.support.pictures import gif, jpeg, png
+
+THUMB = jpeg(600, width=64, height=48)
+PLACEHOLDER = "1QcSHQRnh493V4dIh4eXh1h4kJUI"
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    settings = {"limits": {"enabled": False}, "images": {"allow_opaque": True}, "delivery": {"grace_seconds": 0}}
+    with running(tmp_path_factory.mktemp("server"), settings) as server:
+        yield server
+        assert server.failures() == []
+
+
+def sent(ann: Person, ben: Person, image: bytes | None = None, thumbnail: bytes | None = THUMB, **fields: str) -> str:
+    reply = ann.send(ben, image or jpeg(), None, thumbnail, **fields)
+    assert reply.status_code == 201, reply.text
+    return reply.headers["Message-Key"]
+
+
+def file_of(server: Server, key: str) -> Path:
+    return server.data_dir / "images" / key[:2] / key[2:4] / f"{key}.t"
+
+
+def test_a_preview_is_shown_without_consuming_and_gone_with_its_image(server: Server, ann: Person, ben: Person) -> None:
+    key = sent(ann, ben, placeholder=PLACEHOLDER)
+    for _ in range(2):
+        reply = ben.request("GET", f"/v1/images/{key}/thumbnail")
+        assert (reply.status_code, reply.content) == (200, THUMB)
+        assert reply.headers["Content-Type"] == "image/jpeg"
+    assert ann.status(key)["state"] == "pending"
+    assert file_of(server, key).exists()
+    assert ben.request("DELETE", f"/v1/images/{key}").status_code == 204
+    gone = ben.request("GET", f"/v1/images/{key}/thumbnail")
+    assert (gone.status_code, gone.json()["code"]) == (410, "image_consumed")
+    wait_until(lambda: not file_of(server, key).exists())
+
+
+def test_lists_say_what_there_is_to_see(ann: Person, ben: Person) -> None:
+    with_both, plain = sent(ann, ben, placeholder=PLACEHOLDER), sent(ann, ben, thumbnail=None)
+    said = {with_both: (PLACEHOLDER, True), plain: (None, False)}
+    inbox = ben.request("GET", "/v1/inbox").json()["items"]
+    history = ben.request("GET", "/v1/messages", params={"with_uid": ann.uid}).json()["items"]
+    own = ann.request("GET", "/v1/messages", params={"with_uid": ben.uid}).json()["items"]
+    events = [event["data"] for event in ben.request("GET", "/v1/events", params={"after": 0}).json()["items"]]
+    for told in (inbox, history, own, events):
+        assert {each["message_key"]: (each["placeholder"], each["has_thumbnail"]) for each in told} == said
+    ben.request("DELETE", f"/v1/images/{with_both}")
+
+    def is_silent() -> bool:
+        entries = ann.request("GET", "/v1/messages", params={"with_uid": ben.uid}).json()["items"]
+        return [(each["placeholder"], each["has_thumbnail"]) for each in entries] == [(None, False)] * 2
+
+    wait_until(is_silent)
+
+
+def test_an_image_without_a_preview_says_so(ann: Person, ben: Person) -> None:
+    reply = ben.request("GET", f"/v1/images/{sent(ann, ben, thumbnail=None)}/thumbnail")
+    assert (reply.status_code, reply.json()["code"]) == (404, "no_thumbnail")
+
+
+@pytest.mark.parametrize(
+    "thumbnail",
+    {
+        "jpeg": parts.jpeg(EXIF_SEGMENT),
+        "png": parts.png(png_chunk(b"eXIf", exif())),
+        "webp": parts.webp(webp_chunk(b"EXIF", exif())),
+    }.values(),
+    ids=["jpeg", "png", "webp"],
+)
+def test_no_place_is_left_in_a_preview(server: Server, ann: Person, ben: Person, thumbnail: bytes) -> None:
+    assert PLACE in thumbnail
+    key = sent(ann, ben, thumbnail=thumbnail)
+    shown = ben.request("GET", f"/v1/images/{key}/thumbnail").content
+    assert len(shown) == len(thumbnail)
+    assert PLACE not in shown
+    assert PLACE not in file_of(server, key).read_bytes()
+
+
+def test_the_preview_of_an_opaque_image_is_opaque_and_left_alone(ann: Person, ben: Person) -> None:
+    thumbnail = parts.jpeg(EXIF_SEGMENT)
+    key = sent(ann, ben, b"\0secret", thumbnail, filetype="opaque")
+    reply = ben.request("GET", f"/v1/images/{key}/thumbnail")
+    assert reply.content == thumbnail
+    assert reply.headers["Content-Type"] == "application/octet-stream"
+    assert reply.headers["Content-Disposition"] == "attachment"
+
+
+@pytest.mark.parametrize(
+    ("thumbnail", "fields", "status", "code"),
+    [
+        (b"no picture", {}, 422, "invalid_field"),
+        (b"", {}, 422, "invalid_field"),
+        (gif(), {}, 422, "invalid_field"),
+        (jpeg(width=513, height=10), {}, 422, "invalid_field"),
+        (png(4, 513), {}, 422, "invalid_field"),
+        (jpeg(MAX_PREVIEW_BYTES + 1, width=64, height=48), {}, 413, "too_large"),
+        (THUMB, {"placeholder": "not base64"}, 422, "invalid_field"),
+        (THUMB, {"placeholder": ""}, 422, "invalid_field"),
+        (THUMB, {"placeholder": "A" * 68}, 422, "invalid_field"),
+    ],
+)
+def test_what_is_no_preview_is_refused_and_leaves_nothing(
+    server: Server, ann: Person, ben: Person, thumbnail: bytes, fields: dict[str, str], status: int, code: str
+) -> None:
+    before = server.stored_files()
+    reply = ann.send(ben, jpeg(), None, thumbnail, **fields)
+    assert (reply.status_code, reply.json()["code"]) == (status, code)
+    if code == "invalid_field":
+        [error] = reply.json()["errors"]
+        assert error["field"] == ("placeholder" if fields else "thumb_file")
+    assert ben.request("GET", "/v1/inbox").json()["items"] == []
+    assert server.stored_files() == before
+
+
+def test_the_largest_preview_beside_the_largest_form_is_taken(ann: Person, ben: Person) -> None:
+    largest = jpeg(MAX_PREVIEW_BYTES, width=512, height=512)
+    assert ben.request("GET", f"/v1/images/{sent(ann, ben, thumbnail=largest)}/thumbnail").content == largest
+
+
+def test_a_refused_image_leaves_no_preview(server: Server, ann: Person) -> None:
+    before = server.stored_files()
+    nobody = Person(server, 10**9, "", "")
+    assert ann.send(nobody, jpeg(), thumbnail=THUMB).json()["code"] == "recipient_unavailable"
+    assert server.stored_files() == before
+
+
+def test_a_repeat_keeps_the_first_preview(ann: Person, ben: Person) -> None:
+    image, headers = jpeg(), {"Idempotency-Key": "once"}
+    first = ann.send(ben, image, headers, THUMB)
+    again = ann.send(ben, image, headers, jpeg(700, width=32, height=32))
+    assert (first.status_code, again.headers["Message-Key"]) == (201, first.headers["Message-Key"])
+    assert ben.request("GET", f"/v1/images/{first.headers['Message-Key']}/thumbnail").content == THUMB
+
+
+@ON_SQLITE
+def test_a_backup_brings_the_preview_back(tmp_path: Path) -> None:
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    with running(tmp_path / "before") as server:
+        ann, ben = server.register("Ann"), server.register("Ben")
+        key = sent(ann, ben)
+        asked(backup, server.data_dir, tmp_path / "backup", "--with-images")
+    (tmp_path / "after" / "data").mkdir()
+    asked(restore, tmp_path / "after" / "data", tmp_path / "backup")
+    with running(tmp_path / "after") as server:
+        back = replace(ben, server=server)
+        assert back.request("GET", f"/v1/images/{key}/thumbnail").content == THUMB
+
+
+@pytest.mark.parametrize("filetype", ["jpeg", "png", "gif", "webp"])
+def test_an_image_is_shown_inline_where_it_is_wished_and_a_browser_can(ann: Person, ben: Person, filetype: str) -> None:
+    pictures = {"jpeg": jpeg(), "png": png(), "gif": gif(), "webp": parts.webp()}
+    key = sent(ann, ben, pictures[filetype], None)
+    named = "attachment; filename="
+    for params, said in (({}, named), ({"disposition": "attachment"}, named), ({"disposition": "inline"}, "inline")):
+        reply = ben.get(key, params={"ack": "manual", **params})
+        assert reply.headers["Content-Disposition"].startswith(said)
+        assert reply.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
+    phones = {"sender_phone": ann.phone_hash, "receiver_phone": ben.phone_hash}
+    oldest = ben.request("HEAD", "/v1/images", params={**phones, "disposition": "inline"})
+    assert oldest.headers["Content-Disposition"] == "inline"
+
+
+def test_what_a_browser_cannot_show_stays_an_attachment(ann: Person, ben: Person) -> None:
+    key = sent(ann, ben, b"\0secret", None, filetype="opaque")
+    reply = ben.get(key, params={"disposition": "inline", "ack": "manual"})
+    assert reply.headers["Content-Disposition"].startswith("attachment; ")
+    refused = ben.get(key, params={"disposition": "here", "ack": "never"})
+    assert [error["field"] for error in refused.json()["errors"]] == ["ack", "disposition"]
+
+
+def photo(size: tuple[int, int] = (900, 600), name: str = "JPEG") -> bytes:
+    out = BytesIO()
+    Image.effect_noise(size, 90).convert("RGB").save(out, name)
+    return out.getvalue()
+
+
+@pytest.fixture(scope="module")
+def maker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    settings = {"limits": {"enabled": False}, "images": {"previews": "make", "allow_opaque": True}}
+    with running(tmp_path_factory.mktemp("maker"), settings) as server:
+        ann, ben = server.register("Ann"), server.register("Ben")
+        # A child is ready soon after the server, and nothing waits for it.
+        wait_until(lambda: is_shown(ben, sent(ann, ben, photo(), None)))
+        yield server
+        assert server.failures() == []
+
+
+def is_shown(ben: Person, key: str) -> bool:
+    return ben.request("GET", f"/v1/images/{key}/thumbnail").status_code == 200
+
+
+@pytest.mark.parametrize("name", ["JPEG", "PNG", "GIF", "WEBP"])
+def test_a_preview_is_made_where_none_is_given(maker: Server, name: str) -> None:
+    ann, ben = maker.register("Ann"), maker.register("Ben")
+    key = sent(ann, ben, photo(name=name), None)
+    [item] = ben.request("GET", "/v1/inbox").json()["items"]
+    assert item["has_thumbnail"]
+    assert 5 <= len(b64decode(item["placeholder"])) <= 25
+    made = ben.request("GET", f"/v1/images/{key}/thumbnail")
+    assert made.headers["Content-Type"] == "image/jpeg"
+    assert Image.open(BytesIO(made.content)).size == (320, 213)
+
+
+def test_what_the_sender_gives_is_kept(maker: Server) -> None:
+    ann, ben = maker.register("Ann"), maker.register("Ben")
+    key = sent(ann, ben, photo(), THUMB)
+    assert ben.request("GET", f"/v1/images/{key}/thumbnail").content == THUMB
+    sent(ann, ben, photo(), None, placeholder=PLACEHOLDER)
+    first, second = ben.request("GET", "/v1/inbox").json()["items"]
+    assert (first["placeholder"], second["placeholder"], second["has_thumbnail"]) == (None, PLACEHOLDER, True)
+
+
+def test_what_cannot_be_decoded_arrives_without_a_preview(maker: Server) -> None:
+    ann, ben = maker.register("Ann"), maker.register("Ben")
+    for image, fields in ((jpeg(), {}), (b"\0secret", {"filetype": "opaque"})):
+        assert not is_shown(ben, sent(ann, ben, image, None, **fields))
+    assert is_shown(ben, sent(ann, ben, photo(), None))
+
+
+def test_no_previews_are_kept_where_they_are_off(tmp_path: Path) -> None:
+    with running(tmp_path, {"images": {"previews": "off"}}) as server:
+        ann, ben = server.register("Ann"), server.register("Ben")
+        assert not is_shown(ben, sent(ann, ben, photo(), placeholder=PLACEHOLDER))
+        [item] = ben.request("GET", "/v1/inbox").json()["items"]
+        assert (item["placeholder"], item["has_thumbnail"]) == (None, False)
