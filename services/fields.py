@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading the fields of a request: raw values in, checked values out. Nothing is decided or stored here.
 
-A reader adds what is wrong to `problems` and goes on, so that a caller is told of everything at once: `check` ends the
-reading.
+A reader adds what is wrong to `problems` and goes on, so that a caller is told of everything at once: `raise_if_any`
+ends the reading.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -27,7 +27,7 @@ Problems = list[tuple[str, str]]
 """What is wrong: a field's name and what it must be."""
 
 
-def check(problems: Problems) -> None:
+def raise_if_any(problems: Problems) -> None:
     """Raises InvalidField with all of the problems, by field, when there are any."""
     if problems:
         raise InvalidField(fields=sorted(problems))
