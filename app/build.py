@@ -41,9 +41,11 @@ class DrainDeadline:
         self._until: float | None = None
 
     def begin(self) -> None:
+        """Count from now."""
         self._until = monotonic() + self._seconds
 
     def left(self) -> float:
+        """Seconds; all of them before `begin`."""
         return self._seconds if self._until is None else max(0.0, self._until - monotonic())
 
 
@@ -215,10 +217,9 @@ def hearing(parts: Parts, events: Events) -> Iterator[None]:
 
 
 def lifetimes(config: Config) -> Lifetimes:
-    return Lifetimes(
-        interval_seconds=config.retention.interval_seconds,
+    return config.fill(
+        Lifetimes,
+        *("retention", "messages", "events"),
         orphan_seconds=config.orphan_seconds,
         grace_seconds=max(config.delivery.grace_seconds, config.delivery.proxy_grace_seconds),
-        messages_retention_days=config.messages.retention_days,
-        events_retention_days=config.events.retention_days,
     )

@@ -34,7 +34,7 @@ from models.errors import (
 from models.origin import normal_origin
 from models.user import UserId
 from services.authentication import Caller
-from services.fields import check, unknown
+from services.fields import raise_if_any, unknown
 from telemetry import logs, metrics
 from transport.tornado_names import body_has_ended
 
@@ -216,7 +216,7 @@ class BaseHandler(RefusingHandler):
         """The query's fields. Raises InvalidField for one that is not allowed, given twice, or no text."""
         found: dict[str, str] = {}
         given = self.request.query_arguments
-        check(unknown(given, allowed))
+        raise_if_any(unknown(given, allowed))
         for name, values in given.items():
             if len(values) > 1:
                 raise InvalidField(fields=[(name, "given more than once")])

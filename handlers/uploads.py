@@ -17,7 +17,7 @@ from models.errors import ImageTooLarge, InvalidField, TooLarge, UnsupportedImag
 from models.imagefile import HeaderReader
 from models.metadata import MetadataRemover, Removal, Unreadable
 from models.shared_counters import SharedCounter
-from services.fields import check, unknown
+from services.fields import raise_if_any, unknown
 from services.previews import MAX_PREVIEW_BYTES, THUMB_FIELD
 
 IMAGE_FIELD = "img_file"
@@ -177,7 +177,7 @@ class Upload:
         await self.sink.abort()
 
     def _start(self, part: Part) -> None:
-        check(unknown([part.name], {IMAGE_FIELD, *self._limits}))
+        raise_if_any(unknown([part.name], {IMAGE_FIELD, *self._limits}))
         if part.name in self._seen:
             raise InvalidField(fields=[(part.name, "given more than once")])
         self._seen.add(part.name)

@@ -13,7 +13,7 @@ from models.db.tables import chat_accounts, users
 from models.db.tables.chat_accounts import ChatAccount
 from models.errors import ProviderNotConfigured, Unavailable
 from models.user import UserId
-from services.fields import check, unknown
+from services.fields import raise_if_any, unknown
 
 PROVIDERS = ("agora", "sendbird")
 USERNAME_BYTES = 12
@@ -43,7 +43,7 @@ def read_wanted(fields: Mapping[str, Any]) -> Wanted:
         problems.append(("channel", f"must be 1 to {MAX_CHANNEL_BYTES} visible ASCII characters"))
     if not isinstance(publisher, bool):
         problems.append(("publisher", "must be true or false"))
-    check(problems)
+    raise_if_any(problems)
     assert isinstance(provider, str)
     return Wanted(provider, channel, publisher)
 

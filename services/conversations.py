@@ -14,7 +14,7 @@ from models.group import GroupId
 from models.ids import MAX_ID
 from models.paging import IdRange, Page, fitting
 from models.user import NOBODY, UserId
-from services.fields import check, unknown
+from services.fields import raise_if_any, unknown
 from services.history import Conversation, History
 
 PAGE_BYTES = 128 * 1024
@@ -120,7 +120,7 @@ class Conversations:
 
 def read_mark(fields: Mapping[str, Any]) -> int:
     """How far somebody has read. Raises InvalidField."""
-    check(unknown(fields, ("up_to",)))
+    raise_if_any(unknown(fields, ("up_to",)))
     up_to = fields.get("up_to")
     if type(up_to) is not int or not 1 <= up_to <= MAX_ID:
         raise InvalidField(fields=[("up_to", "a positive integer")])

@@ -18,7 +18,7 @@ from models.user import UserId
 from push.base import Delivered, Gone, Outcome, Provider, Push, Rejected, Retry
 from services.accounts.registration import DEVICE_TYPES
 from services.device_tokens import DeviceTokens
-from services.fields import Problems, check, read_one_of, unknown
+from services.fields import Problems, raise_if_any, read_one_of, unknown
 from services.limits import Limits
 
 MAX_DEVICES = 20
@@ -63,7 +63,7 @@ class Devices:
         provider, app = self.tokens.read_place(fields.get("provider"), fields.get("app"), problems)
         name, value = _read_token(fields, problems)
         device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, "", problems)
-        check(problems)
+        raise_if_any(problems)
         token = await self.tokens.check(provider, value, field=name)
 
         async def unit(tx: Transaction) -> DeviceId:
@@ -86,7 +86,7 @@ class Devices:
         problems = unknown(fields, {"token", "cid", "device_type"})
         name, value = _read_token(fields, problems)
         device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, address.device_type, problems)
-        check(problems)
+        raise_if_any(problems)
         token = await self.tokens.check(address.provider, value, field=name)
 
         async def unit(tx: Transaction) -> bool:

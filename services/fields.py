@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reading the fields of a request: raw values in, checked values out. Nothing is decided or stored here.
 
-A reader adds what is wrong to `problems` and goes on, so that a caller is told of everything at once: `check` ends the
-reading.
+A reader adds what is wrong to `problems` and goes on, so that a caller is told of everything at once: `raise_if_any`
+ends the reading.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -15,7 +15,7 @@ from models.group import GroupId
 from models.ids import read_id
 from models.phone import is_phone_hash
 from models.user import UserId
-from push.tokens import PROVIDERS
+from push.registry import VENDORS
 
 MAX_NAME_CHARACTERS = 64
 """Of people and groups: the column."""
@@ -27,7 +27,7 @@ Problems = list[tuple[str, str]]
 """What is wrong: a field's name and what it must be."""
 
 
-def check(problems: Problems) -> None:
+def raise_if_any(problems: Problems) -> None:
     """Raises InvalidField with all of the problems, by field, when there are any."""
     if problems:
         raise InvalidField(fields=sorted(problems))
@@ -63,7 +63,7 @@ def read_one_of(name: str, value: object, allowed: Collection[str], default: str
 
 def read_provider(name: str, value: object, configured: Collection[str], default: str, problems: Problems) -> str:
     """The push provider that a request names, or the usual one."""
-    if isinstance(value, str) and value in PROVIDERS and value not in configured:
+    if isinstance(value, str) and value in VENDORS and value not in configured:
         problems.append((name, f"{value} is not configured on this server"))
         return default
     return read_one_of(name, value, configured, default, problems)

@@ -20,7 +20,7 @@ from models.ids import read_id
 from models.paging import IdRange, Page, page_of
 from models.user import UserId
 from services import membership
-from services.fields import Problems, check, read_name, read_one_of, unknown
+from services.fields import Problems, raise_if_any, read_name, read_one_of, unknown
 from services.membership import MAX_MEMBERS
 
 ROOM_LETTERS = string.ascii_letters + string.digits
@@ -265,7 +265,7 @@ def read_new_group(fields: Mapping[str, Any], uid: UserId) -> NewGroup:
     others = [read_id(member) for member in named] if isinstance(named, list) else [None]
     if None in others:
         problems.append(("members", "must be a list of positive integers"))
-    check(problems)
+    raise_if_any(problems)
     wanted = frozenset(other for other in others if other is not None) - {uid}
     if len(wanted) >= MAX_MEMBERS:
         raise GroupTooLarge(fields=[("members", f"at most {MAX_MEMBERS - 1} beside the owner")])
@@ -277,7 +277,7 @@ def read_changes(fields: Mapping[str, Any]) -> GroupChanges:
     problems = unknown(fields, ("name", "join"))
     name = read_name("name", fields["name"], problems) if "name" in fields else None
     join = _read_policy(fields["join"], problems) if "join" in fields else None
-    check(problems)
+    raise_if_any(problems)
     return GroupChanges(name, join)
 
 
@@ -285,7 +285,7 @@ def read_role(fields: Mapping[str, Any]) -> Role | None:
     """The role to give, if one is named. Raises InvalidField."""
     problems = unknown(fields, ("role",))
     role = read_one_of("role", fields.get("role"), ROLES, "", problems)
-    check(problems)
+    raise_if_any(problems)
     return Role(role) if role else None
 
 
@@ -295,7 +295,7 @@ def read_room_gid(fields: Mapping[str, Any]) -> str:
     room_gid = fields.get("room_gid")
     if not isinstance(room_gid, str):
         problems.append(("room_gid", f"must be {ROOM_CHARACTERS} letters and digits"))
-    check(problems)
+    raise_if_any(problems)
     return str(room_gid)
 
 

@@ -19,7 +19,7 @@ from models.user import UserId
 from services import delivery, idempotency
 from services.authentication import Caller
 from services.discovery import Discovery
-from services.fields import Problems, check, read_addressee, unknown
+from services.fields import Problems, raise_if_any, read_addressee, unknown
 from services.history import deleted
 from services.idempotency import Request
 from services.limits import Limits
@@ -196,7 +196,7 @@ def read_draft(fields: Mapping[str, Any]) -> TextDraft:
     except InvalidField as error:
         problems.extend(error.fields)
     body = read_body(MessageKind(kind), fields, problems)
-    check(problems)
+    raise_if_any(problems)
     assert to is not None
     assert not isinstance(to, ToPhone)
     return TextDraft(to, MessageKind(kind), body)

@@ -17,7 +17,7 @@ from models.ids import read_id
 from models.imagefile import HeaderReader
 from models.metadata import MetadataRemover
 from models.user import UserId
-from services.fields import check, unknown
+from services.fields import raise_if_any, unknown
 from services.limits import Limits
 from services.removal import mends_of
 from storage.disk import DiskStore, DiskWriter, Reservation
@@ -184,7 +184,7 @@ def _read_report(fields: Mapping[str, Any]) -> tuple[str, int, str]:
     reason = fields.get("reason")
     if not isinstance(reason, str) or not 1 <= len(reason.strip()) <= MAX_REASON_CHARACTERS or "\0" in reason:
         problems.append(("reason", f"1 to {MAX_REASON_CHARACTERS} characters, no NUL"))
-    check(problems)
+    raise_if_any(problems)
     assert thing is not None
     assert isinstance(reason, str)
     return named[0], thing, reason.strip()

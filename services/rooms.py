@@ -25,7 +25,7 @@ from models.paging import fitting
 from models.user import UserId
 from services.authentication import Caller
 from services.events import CONFIRM_SECONDS, Events, Reader
-from services.fields import Problems, check
+from services.fields import Problems, raise_if_any
 from services.groups import Groups, NewGroup
 from services.limits import Limits
 from services.messaging import Body, Messaging, TextDraft, read_body
@@ -51,6 +51,7 @@ class RoomReader:
 
     @property
     def caller(self) -> Caller:
+        """Who follows the room, and by which credential."""
         return self.events.caller
 
     async def next(self) -> list[dict[str, Any]]:
@@ -165,5 +166,5 @@ def read_said(msg: object) -> Body:
     """What somebody says in a room. Raises InvalidField."""
     problems: Problems = []
     body = read_body(MessageKind.TEXT, {"text": msg}, problems)
-    check(problems)
+    raise_if_any(problems)
     return body

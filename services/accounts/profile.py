@@ -19,7 +19,7 @@ from services.accounts.registration import Newcomer, read_newcomer
 from services.accounts.sessions import end_others
 from services.authentication import Caller, is_live
 from services.device_tokens import DeviceTokens
-from services.fields import check, read_name, unknown
+from services.fields import raise_if_any, read_name, unknown
 from services.idempotency import Request
 from services.limits import Limits
 
@@ -174,5 +174,5 @@ def _read_changes(fields: Mapping[str, Any]) -> dict[str, Any]:
         changes[name] = fields[name]
         if not isinstance(fields[name], bool):
             problems.append((name, "must be true or false"))
-    check(problems)
+    raise_if_any(problems)
     return changes

@@ -10,7 +10,7 @@ from models.errors import InvalidField
 from models.group import GroupId
 from models.user import UserId
 from services.chat import read_wanted
-from services.fields import addressed_by, check, read_addressee, unknown
+from services.fields import addressed_by, raise_if_any, read_addressee, unknown
 from services.groups import read_new_group
 from services.messaging import read_draft
 
@@ -27,7 +27,7 @@ def test_a_strangers_name_is_cut_and_has_no_half_of_a_character() -> None:
 
 
 def test_nothing_wrong_is_no_refusal() -> None:
-    check([])
+    raise_if_any([])
 
 
 @pytest.mark.parametrize(
