@@ -74,7 +74,7 @@ class House(Protocol):
 
     def refusal(self, error: AppError) -> bytes: ...
 
-    def busy(self, connection: "Connection") -> None: ...
+    def busy(self, connection: "Connection", forwarded_for: str | None) -> None: ...
 
     def idle(self, connection: "Connection") -> None: ...
 
@@ -82,14 +82,18 @@ class House(Protocol):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Made for each accepted socket. `deadline` is of the loop's clock; the server's sweep calls `expire` after it."""
+    """Made for each accepted socket. `deadline` is of the loop's clock; the server's sweep calls `expire` after it.
+
+    `source` is whom it is counted with, empty for nobody; a `shared` one is so with each of its requests anew.
+    """
 
     transport: asyncio.Transport | TlsTransport | None = None
 
-    def __init__(self, house: House, peer: Peer, source: str) -> None:
+    def __init__(self, house: House, peer: Peer, *, shared: bool) -> None:
         self.house = house
         self.peer = peer
-        self.source = source
+        self.shared = shared
+        self.source = ""
         self.served = 0
         self.phase = Phase.HEAD
         self._loop = asyncio.get_running_loop()
@@ -374,7 +378,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _start(self, raw: bytes) -> None:
         head = parse(raw)
-        self.house.busy(self)
+        self.house.busy(self, head.headers.get("X-Forwarded-For"))
         self.served += 1
         exchange = self._exchange = Exchange(self, head)
         if self._eof and not self._unread and head.length == 0:
