@@ -2,18 +2,17 @@
 """Requests whose framing or head is wrong: refused or cut, and never taken for two."""
 
 import json
-import socket
 from collections.abc import Iterator
 
 import pytest
 
 from tests.process.hostile_watch import unharmed
-from tests.process.hostile_wire import CLOSE, JSON, Answer, chunked, provoke, read_all, read_answer, request
-from tests.process.hostile_wire import answers as answers_in
+from tests.process.hostile_wire import CLOSE, JSON, Answer, chunked, provoke, read_answer, request
+from tests.process.wires import BOTH_WIRES
 from tests.support.engines import ON_SQLITE
 from tests.support.harness import Server
 
-pytestmark = ON_SQLITE
+pytestmark = [ON_SQLITE, BOTH_WIRES]
 
 SMUGGLED = request("GET", "/readyz")
 CHUNKED = "Transfer-Encoding: chunked"
@@ -230,28 +229,3 @@ def test_a_body_that_waits_to_be_asked_for_is_asked_for(server: Server, word: st
         answer = read_answer(connection)
     assert answer
     assert answer.status == 422
-
-
-@pytest.mark.parametrize(
-    "raw",
-    [
-        request("POST", "/v1/register", JSON, body=b"{}"),
-        request("GET", "/healthz") * 3,
-        post(CHUNKED, rest=b"2\r\n{}\r\n0\r\n\r\n"),
-    ],
-    ids=["one", "three", "chunks"],
-)
-def test_a_client_that_ends_its_side_is_answered(server: Server, raw: bytes) -> None:
-    with server.connect() as connection:
-        connection.sendall(raw)
-        connection.shutdown(socket.SHUT_WR)
-        found = answers_in(read_all(connection))
-    assert [answer.status for answer in found] == ([200] * 3 if b"healthz" in raw else [422])
-
-
-@pytest.mark.parametrize("raw", [b"GET /healthz HT", request("POST", "/v1/register", "Content-Length: 5") + b"12"])
-def test_a_client_that_ends_its_side_in_the_middle_is_closed(server: Server, raw: bytes) -> None:
-    with server.connect() as connection:
-        connection.sendall(raw)
-        connection.shutdown(socket.SHUT_WR)
-        assert read_all(connection) == b""
