@@ -15,6 +15,7 @@ A machine of phases that runs as bytes come, replies end and readers take; it ha
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable
 from enum import Enum, auto
@@ -228,6 +229,24 @@ class Connection(asyncio.BufferedProtocol):
         sock = self.transport.get_extra_info("socket") if self.transport else None
         found: int = sock.fileno() if sock is not None and self.phase is not Phase.GONE else -1
         return found
+
+    @property
+    def sends_files(self) -> bool:
+        return not isinstance(self.transport, TlsTransport)
+
+    def cork(self, *, held: bool) -> None:
+        sock = self.transport.get_extra_info("socket") if self.transport else None
+        if sock is not None and self.phase is not Phase.GONE:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, held)
+
+    def send_file(self, file: int, offset: int, count: int) -> int:
+        if self._writing_paused:
+            return 0
+        try:
+            return os.sendfile(self.descriptor(), file, offset, count)
+        except OSError:
+            # What has broken is met by the write that follows: the connection's end, or the file's in a read.
+            return 0
 
     def set_body_timeout(self, seconds: float) -> None:
         if self.phase is Phase.BODY:
