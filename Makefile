@@ -43,7 +43,7 @@ prove: prove-transport prove-timing ## what takes too long for every run of the 
 prove-timing: .venv/.installed-dev ## no answer's time tells what the answer does not: five questions, 200 pairs each
 	$(BIN)/python -m tests.process.timing
 
-prove-transport: .venv/.installed-dev ## a million odd requests by three parsers, 2,000 slow heads, 100,000 cut connections
+prove-transport: .venv/.installed-dev ## a million odd requests by three parsers; 2,000 slow heads, bodies and readers, 100,000 cut connections, plain and with TLS
 	$(BIN)/python -m tests.transport.differential 1000000
 	$(BIN)/python -m tests.process.crowds
 

@@ -8,12 +8,14 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from functools import partial
 
 from tornado.netutil import bind_sockets
 
 from app.open_files import FILES_PER_CONNECTION, connections_at_most, own_files
 from app.services import MEGABYTE, sample_settings
 from config.load import Config
+from handlers.address import Proxies
 from handlers.application import application
 from handlers.base import refused_unread
 from handlers.samples import room_socket
@@ -103,12 +105,18 @@ def serve_http(config: Config, services: Services, sockets: Sockets, connections
             max_unsent_bytes=wanted.max_unsent_bytes // wanted.workers,
         ),
         refusal=refused_unread,
-        source=lambda peer: None if services.proxies.trusts(peer) else network(peer),
+        source=partial(_counted_with, services.proxies),
         tls=tls(config),
         counter=connections,
     )
     server.listen(sockets.public, shared=wanted.workers > 1)
     return server
+
+
+def _counted_with(proxies: Proxies, peer: str, forwarded_for: str | None) -> str | None:
+    """Whom a connection is counted with; None for a proxy's that names no client."""
+    client = proxies.client(peer, forwarded_for)
+    return None if proxies.trusts(client) else network(client)
 
 
 def serve_rooms(

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images on their way out: fetching with an exact hand-over, acknowledging, recalling, status and inbox."""
 
+import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import Mapping
@@ -14,13 +15,18 @@ from handlers.tcp_delivery import TcpDelivery
 from models.errors import AppError, InvalidField, RangeNotSatisfiable
 from models.imagefile import CONTENT_TYPES, EXTENSIONS
 from models.message import Delivery, Message
-from services.fields import check
+from services.fields import raise_if_any
 from services.reading import OpenImage, opened, report_lost
 from telemetry import metrics
 
 log = logging.getLogger("glimpse.http")
 
-CHUNK_BYTES = 128 * 1024
+AT_ONCE_BYTES = 1024 * 1024
+"""By the kernel, of what is in memory; then others have their turn, and a recall is looked for."""
+COPIED_BYTES = 128 * 1024
+"""Where the kernel cannot copy by itself, as under TLS."""
+PIECE_BYTES = 16 * 1024
+"""Written while the kernel takes nothing more: so much waits in memory for a client that is slow."""
 WISHES = {"ack": ("auto", "manual"), "disposition": ("attachment", "inline")}
 """What a client may say of how it is answered; without a word, the first."""
 SHOWN_BY_BROWSERS = frozenset({"jpeg", "png", "gif", "webp", "avif"})
@@ -35,7 +41,9 @@ class ServesImage(BaseHandler):
     def wishes(self, *more: str) -> dict[str, str]:
         """The query's fields, with those that say how the image is to be answered. Raises InvalidField."""
         query = self.query(*more, *WISHES)
-        check([(name, " or ".join(words)) for name, words in WISHES.items() if query.get(name, words[0]) not in words])
+        raise_if_any(
+            [(name, " or ".join(words)) for name, words in WISHES.items() if query.get(name, words[0]) not in words]
+        )
         return query
 
     async def serve(self, delivery: Delivery, query: Mapping[str, str]) -> None:
@@ -79,35 +87,63 @@ class ServesImage(BaseHandler):
         self.finish()
 
     async def _stream(self, image: OpenImage, start: int, end: int, *, consumes: bool) -> None:
-        stall_seconds = self.services.settings.stall_seconds
         if self.connection.closed:
             return  # while the file was opened; there is no socket to ask any more
-        delivery = TcpDelivery(self.connection.descriptor())
+        delivery = TcpDelivery(self.connection.descriptor()) if consumes else None
         try:
-            while start < end:
-                data = await image.blob.read(start, min(CHUNK_BYTES, end - start))
-                if not data or await self.services.reading.is_recalled(image):
-                    if not data:
-                        report_lost(image.message)
-                    self.connection.close()
-                    return
-                self.write(data)
-                await self.flush_within(stall_seconds)
-                start += len(data)
-            if consumes:
-                if not await delivery.completed(stall_seconds):
-                    self.connection.close()
-                    return
+            if not await self._send(image, start, end):
+                self.connection.close()
+                return
+            if delivery is None:
+                await self.services.reading.restart_grace(image, self._grace_ms())
+            elif await delivery.completed(self.services.settings.stall_seconds):
                 await self._consume(image)
             else:
-                await self.services.reading.restart_grace(image, self._grace_ms())
+                self.connection.close()
+                return
             if self.get_status() == 200:
                 metrics.image_fetched(image.message.size)
             self.finish()
         except StreamClosedError:
             self.connection.close()
         finally:
-            delivery.close()
+            if delivery is not None:
+                delivery.close()
+
+    async def _send(self, image: OpenImage, start: int, end: int) -> bool:
+        """Head and bytes, as fast as they are taken; False where the image has ended meanwhile.
+
+        Raises StreamClosedError, StorageError.
+        """
+        by_kernel = self.connection.sends_files
+        if by_kernel:
+            self.connection.cork(held=True)  # the head goes with the first bytes
+            await self.flush_within(self.services.settings.stall_seconds)
+        while start < end:
+            if await self.services.reading.is_recalled(image):
+                return False
+            sent = 0
+            if by_kernel and await image.blob.cache(start, min(AT_ONCE_BYTES, end - start)):
+                sent = self.connection.send_file(image.blob.file, start, min(AT_ONCE_BYTES, end - start))
+            if not sent:
+                most = PIECE_BYTES if by_kernel else COPIED_BYTES
+                sent = await self._copy(image, start, min(most, end - start))
+            if not sent:
+                report_lost(image.message)
+                return False
+            start += sent
+            if start < end:
+                await asyncio.sleep(0)
+        if by_kernel:
+            self.connection.cork(held=False)
+        return True
+
+    async def _copy(self, image: OpenImage, start: int, count: int) -> int:
+        """Write a piece, and return when it is taken. Raises StreamClosedError, StorageError."""
+        data = await image.blob.read(start, count)
+        self.write(data)
+        await self.flush_within(self.services.settings.stall_seconds)
+        return len(data)
 
     async def _consume(self, image: OpenImage) -> None:
         try:

@@ -5,7 +5,10 @@ import asyncio
 import os
 
 from models.errors import StorageError
+from storage.cached import is_cached
 from storage.threads import DiskThreads
+
+STEP_BYTES = 128 * 1024
 
 
 class Blob:
@@ -14,8 +17,27 @@ class Blob:
     def __init__(self, fd: int, size: int, threads: DiskThreads) -> None:
         self._fd = fd
         self._threads = threads
-        self._reading: asyncio.Future[bytes] | None = None
+        self._reading: asyncio.Future[bytes] | asyncio.Future[None] | None = None
         self.size = size
+
+    @property
+    def file(self) -> int:
+        """The descriptor, for who has the kernel copy from it; -1 after `close`."""
+        return self._fd
+
+    async def cache(self, offset: int, n: int) -> bool:
+        """Have `n` bytes from `offset` in the page cache, so that whoever copies them need not wait for the disk; a
+        thread reads what is not. False where the kernel cannot tell: `read` them then.
+
+        One call at a time, of this or `read`. Raises StorageError.
+        """
+        wanted = min(n, self.size - offset)
+        cached = is_cached(self._fd, offset, wanted) if wanted > 0 else False
+        if cached is False and wanted > 0:
+            reading = self._reading = self._threads.start(_read_through, self._fd, offset, wanted)
+            await asyncio.shield(reading)
+            return True
+        return bool(cached)
 
     async def read(self, offset: int, n: int) -> bytes:
         """`n` bytes from `offset`, fewer only at the end, none behind it; one call at a time.
@@ -31,9 +53,9 @@ class Blob:
         cached = self._read_cached(offset, wanted)
         if cached is not None:
             return cached
-        self._reading = self._threads.start(_read, self._fd, offset, wanted)
+        reading = self._reading = self._threads.start(_read, self._fd, offset, wanted)
         # Shielded, so that `close` knows of a read that goes on after its caller was cancelled.
-        return await asyncio.shield(self._reading)
+        return await asyncio.shield(reading)
 
     def close(self) -> None:
         """May be called again."""
@@ -52,6 +74,15 @@ class Blob:
         except OSError:
             return None
         return bytes(buffer) if got == wanted else None
+
+
+def _read_through(fd: int, offset: int, wanted: int) -> None:
+    end = offset + wanted
+    while offset < end:
+        got = len(os.pread(fd, min(STEP_BYTES, end - offset), offset))
+        if not got:
+            raise StorageError
+        offset += got
 
 
 def _read(fd: int, offset: int, wanted: int) -> bytes:

@@ -69,7 +69,12 @@ class DiskStore:
         return DiskWriter(self._tree, self._threads, reservation)
 
     async def open(self, key: str) -> Blob | None:
-        """The image, or None. Its first bytes are in the page cache then, so that reading them takes no thread."""
+        """The image, or None. What the kernel remembers is opened at once; for anything else a thread looks, and reads
+        the first bytes into the page cache.
+        """
+        fd = self._tree.open_cached(key)
+        if fd is not None:
+            return Blob(fd, os.fstat(fd).st_size, self._threads)
         opening = self._threads.start(self._open, key)
         try:
             found = await asyncio.shield(opening)

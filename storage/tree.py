@@ -17,6 +17,7 @@ from itertools import groupby
 from pathlib import Path
 
 from models import fault, private_files
+from storage import cached
 from storage.keys import is_file_key, path_of
 
 log = logging.getLogger("glimpse.storage")
@@ -114,6 +115,14 @@ class Tree:
         if file.name is not None:
             with suppress(OSError):
                 os.unlink(file.name, dir_fd=self._temporary)
+
+    def open_cached(self, key: str) -> int | None:
+        """A descriptor of the image's file, if there is one and the disk is not needed to find it. Never blocks."""
+        fd = cached.open_cached(self._root, path_of(key), READ)
+        if fd is None or stat.S_ISREG(os.fstat(fd).st_mode):
+            return fd
+        os.close(fd)
+        return None
 
     def open_image(self, key: str) -> int | None:
         """A descriptor of the image's file, None when there is none or something planted in its place."""

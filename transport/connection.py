@@ -15,6 +15,7 @@ A machine of phases that runs as bytes come, replies end and readers take; it ha
 
 import asyncio
 import logging
+import os
 import socket
 from collections.abc import Callable
 from enum import Enum, auto
@@ -74,7 +75,7 @@ class House(Protocol):
 
     def refusal(self, error: AppError) -> bytes: ...
 
-    def busy(self, connection: "Connection") -> None: ...
+    def busy(self, connection: "Connection", forwarded_for: str | None) -> None: ...
 
     def idle(self, connection: "Connection") -> None: ...
 
@@ -82,14 +83,18 @@ class House(Protocol):
 
 
 class Connection(asyncio.BufferedProtocol):
-    """Made for each accepted socket. `deadline` is of the loop's clock; the server's sweep calls `expire` after it."""
+    """Made for each accepted socket. `deadline` is of the loop's clock; the server's sweep calls `expire` after it.
+
+    `source` is whom it is counted with, empty for nobody; a `shared` one is so with each of its requests anew.
+    """
 
     transport: asyncio.Transport | TlsTransport | None = None
 
-    def __init__(self, house: House, peer: Peer, source: str) -> None:
+    def __init__(self, house: House, peer: Peer, *, shared: bool) -> None:
         self.house = house
         self.peer = peer
-        self.source = source
+        self.shared = shared
+        self.source = ""
         self.served = 0
         self.phase = Phase.HEAD
         self._loop = asyncio.get_running_loop()
@@ -224,6 +229,24 @@ class Connection(asyncio.BufferedProtocol):
         sock = self.transport.get_extra_info("socket") if self.transport else None
         found: int = sock.fileno() if sock is not None and self.phase is not Phase.GONE else -1
         return found
+
+    @property
+    def sends_files(self) -> bool:
+        return not isinstance(self.transport, TlsTransport)
+
+    def cork(self, *, held: bool) -> None:
+        sock = self.transport.get_extra_info("socket") if self.transport else None
+        if sock is not None and self.phase is not Phase.GONE:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, held)
+
+    def send_file(self, file: int, offset: int, count: int) -> int:
+        if self._writing_paused:
+            return 0
+        try:
+            return os.sendfile(self.descriptor(), file, offset, count)
+        except OSError:
+            # What has broken is met by the write that follows: the connection's end, or the file's in a read.
+            return 0
 
     def set_body_timeout(self, seconds: float) -> None:
         if self.phase is Phase.BODY:
@@ -374,7 +397,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _start(self, raw: bytes) -> None:
         head = parse(raw)
-        self.house.busy(self)
+        self.house.busy(self, head.headers.get("X-Forwarded-For"))
         self.served += 1
         exchange = self._exchange = Exchange(self, head)
         if self._eof and not self._unread and head.length == 0:

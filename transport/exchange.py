@@ -62,6 +62,13 @@ class Carrier(Protocol):
 
     def descriptor(self) -> int: ...
 
+    @property
+    def sends_files(self) -> bool: ...
+
+    def cork(self, *, held: bool) -> None: ...
+
+    def send_file(self, file: int, offset: int, count: int) -> int: ...
+
 
 class Exchange(HTTPConnection):
     """Frames the reply: by its Content-Length, in chunks (HTTP/1.1), or by the connection's end (HTTP/1.0).
@@ -129,6 +136,30 @@ class Exchange(HTTPConnection):
     def pace(self) -> None:
         """For a reply without measure: what waits for its client is not to wait in the kernel."""
         self.carrier.pace()
+
+    @property
+    def sends_files(self) -> bool:
+        """Whether the kernel can copy from a file to this connection."""
+        return self.carrier.sends_files and not self._chunked
+
+    def cork(self, *, held: bool) -> None:
+        """Let the kernel wait for what follows before it sends a segment that is not full, or no more."""
+        self.carrier.cork(held=held)
+
+    def send_file(self, file: int, offset: int, count: int) -> int:
+        """Write so many bytes of a file, as many as the kernel takes at once; how many.
+
+        0 where it takes none now, or cannot read the file: `write` the next piece then, and go on when that is taken.
+        Call it when all that was written is taken, and the pages are in memory. Raises StreamClosedError, ValueError.
+        """
+        if self.lost:
+            raise StreamClosedError
+        if self._left is not None and count > self._left:
+            raise ValueError("more content than the Content-Length says")
+        sent = self.carrier.send_file(file, offset, count)
+        if self._left is not None:
+            self._left -= sent
+        return sent
 
     def taken(self) -> asyncio.Future[None]:
         """Done when all that was written is with the kernel. Raises StreamClosedError."""

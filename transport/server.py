@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 
 from tornado.httputil import HTTPServerConnectionDelegate
 
-from models.errors import AppError
+from models.errors import AppError, RateLimited
 from models.shared_counters import SharedCounter
 from transport.connection import Connection
 from transport.exchange import Peer
@@ -24,6 +24,7 @@ SWEEP_SECONDS = 0.25
 ACCEPTED_AT_ONCE = 32
 FULL_PAUSE_SECONDS = 0.2
 """After the last descriptor: a listening socket that stays readable would keep the event loop spinning."""
+BUSY_RETRY_SECONDS = 1
 NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 log = logging.getLogger("glimpse.http")
@@ -32,8 +33,9 @@ log = logging.getLogger("glimpse.http")
 class Server:
     """The connections of this process.
 
-    `refusal` makes the whole reply to what is no request. `source` tells whom a peer's connections are counted with,
-    or None where they are nobody's own, as a proxy's. `counter` counts with other processes.
+    `refusal` makes the whole reply to what is no request. `source` tells whom a connection is counted with, from its
+    peer and the X-Forwarded-For of the request that it carries, if any; None where it is nobody's own, as a proxy's
+    without a request. `counter` counts with other processes.
     """
 
     def __init__(
@@ -42,7 +44,7 @@ class Server:
         limits: Limits,
         *,
         refusal: Callable[[AppError], bytes],
-        source: Callable[[str], str | None] = str,
+        source: Callable[[str, str | None], str | None] = lambda peer, _: peer,
         tls: ssl.SSLContext | None = None,
         counter: SharedCounter | None = None,
     ) -> None:
@@ -132,13 +134,17 @@ class Server:
     def _admits(self, host: str) -> bool:
         """Above half use nobody may have more than a quarter; when full, somebody without a request has to go."""
         limits, total, own = self.limits, self.counter.total, self.counter.own
-        source = self._source(host)
-        crowded = 2 * total >= limits.max_connections or 2 * own >= limits.max_own
-        if crowded and source is not None and self._per_source[source] >= max(1, limits.max_own // 4):
+        source = self._source(host, None)
+        if source is not None and self._has_its_share(source):
             return self._make_room(source)
         if total < limits.max_connections and own < limits.max_own:
             return True
         return self._make_room(None)
+
+    def _has_its_share(self, source: str) -> bool:
+        limits = self.limits
+        crowded = 2 * self.counter.total >= limits.max_connections or 2 * self.counter.own >= limits.max_own
+        return crowded and self._per_source[source] >= max(1, limits.max_own // 4)
 
     def _make_room(self, source: str | None) -> bool:
         """Close the connection that has been without a request longest, of this source if one is named; who has
@@ -150,23 +156,43 @@ class Server:
         min(candidates, key=lambda each: each.served > 0).drop()
         return True
 
-    def busy(self, connection: Connection) -> None:
-        """It has a request now."""
+    def busy(self, connection: Connection, forwarded_for: str | None) -> None:
+        """It has a request now. A proxy's connection is that of the client who asks by it, and only so long.
+
+        Raises RateLimited where that client has their share already.
+        """
         self._idle.pop(connection, None)
+        if not connection.shared:
+            return
+        self._count_with(connection, None)
+        source = self._source(connection.peer.remote_ip, forwarded_for)
+        if source is not None and self._has_its_share(source):
+            raise RateLimited("Too many requests from your network are under way.", retry_after=BUSY_RETRY_SECONDS)
+        self._count_with(connection, source)
 
     def idle(self, connection: Connection) -> None:
         """It has none."""
         self._idle[connection] = None
+        if connection.shared:
+            self._count_with(connection, None)
+
+    def _count_with(self, connection: Connection, source: str | None) -> None:
+        if connection.source:
+            self._per_source[connection.source] -= 1
+            if not self._per_source[connection.source]:
+                del self._per_source[connection.source]
+        connection.source = source or ""
+        if source:
+            self._per_source[source] += 1
 
     # -- their lives --
 
     def _open(self, accepted: socket.socket, host: str) -> None:
-        source = self._source(host)
-        connection = Connection(self, Peer(host, "https" if self._tls else "http"), source or "")
+        source = self._source(host, None)
+        connection = Connection(self, Peer(host, "https" if self._tls else "http"), shared=source is None)
         self._connections[connection] = self._idle[connection] = None
         self.counter.add(1)
-        if source is not None:
-            self._per_source[source] += 1
+        self._count_with(connection, source)
         task = asyncio.get_running_loop().create_task(self._connect(accepted, connection))
         self._opening.add(task)
         task.add_done_callback(self._opening.discard)
@@ -188,10 +214,7 @@ class Server:
         self.unsent.let_go(connection)
         self._idle.pop(connection, None)
         self.counter.add(-1)
-        if connection.source in self._per_source:
-            self._per_source[connection.source] -= 1
-            if not self._per_source[connection.source]:
-                del self._per_source[connection.source]
+        self._count_with(connection, None)
         self._emptied.set()
 
     def _sweep(self) -> None:

@@ -20,6 +20,9 @@ class Secured(Protocol):
 
     transport: Any
 
+    @property
+    def gone(self) -> bool: ...
+
     def connection_made(self, transport: "TlsTransport") -> None: ...
 
     def get_buffer(self, sizehint: int) -> memoryview: ...
@@ -53,6 +56,8 @@ class TlsTransport(asyncio.BufferedProtocol):
         self._plain = cast(asyncio.Transport, transport)
         self._plain.set_write_buffer_limits(high=0)
         self._protocol.transport = self
+        if self._protocol.gone:  # its place was given away before it had a transport
+            self._plain.abort()
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's name
         return _received

@@ -4,6 +4,7 @@
 import contextlib
 import json
 import socket
+import ssl
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -131,6 +132,8 @@ def provoke(server: Server, raw: bytes) -> list[Answer]:
 
 
 def reset(connection: socket.socket) -> None:
-    """Close with a reset instead of an orderly end."""
+    """Close with a reset instead of an orderly end, also of TLS."""
+    if isinstance(connection, ssl.SSLSocket):
+        connection = socket.socket(fileno=connection.detach())
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Whose request it is counted as: behind a declared proxy, beside it, and for a number and a device."""
 
+import contextlib
 from collections.abc import Iterator
 from ipaddress import ip_address
+from pathlib import Path
 
 import httpx
 import pytest
@@ -10,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from handlers.address import Proxies
+from tests.process.hostile_wire import CLOSE, JSON, provoke, request
 from tests.support.engines import NewFolder
 from tests.support.harness import Server, phone_number, running
 
@@ -131,3 +134,21 @@ def test_a_device_is_tested_so_often_and_another_of_the_account_for_itself(serve
     assert bob.request("POST", path).status_code == 404, "a stranger's try is not counted"
     assert [refusal(ann.request("POST", path)) for _ in range(3)] == [200, 200, "rate_limited"]
     assert refusal(ann.request("POST", f"/v1/devices/{second}/test-push")) == 200
+
+
+def test_who_asks_through_the_proxy_has_a_share_of_its_connections_and_others_have_theirs(tmp_path: Path) -> None:
+    proxied = {"behind_proxy": True, "trusted_proxies": ["127.0.0.1"], "max_connections": 16}
+
+    def ask(client: str, *headers: str) -> bytes:
+        return request("POST", "/v1/register", JSON, f"X-Forwarded-For: {client}", "Content-Length: 2", *headers)
+
+    with running(tmp_path, {"server": proxied}) as server, contextlib.ExitStack() as stack:
+        for client in ["203.0.113.1"] * 4 + [f"203.0.113.{last}" for last in range(2, 6)]:
+            connection = stack.enter_context(server.connect())
+            connection.sendall(ask(client, "Expect: 100-continue"))
+            assert connection.recv(1000).startswith(b"HTTP/1.1 100")
+        (refused,) = provoke(server, ask("203.0.113.1", CLOSE))
+        assert refused.refusal == (429, "rate_limited")
+        (other,) = provoke(server, ask("203.0.113.9", CLOSE) + b"{}")
+        assert other.status == 422
+        assert server.failures() == []

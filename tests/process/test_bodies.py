@@ -7,7 +7,10 @@ import pytest
 
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import CLOSE, JSON, by, form, part, provoke, request
+from tests.process.wires import BOTH_WIRES
 from tests.support.harness import Person, Server
+
+pytestmark = BOTH_WIRES
 
 WWW_FORM = "Content-Type: application/x-www-form-urlencoded"
 MULTIPART = "Content-Type: multipart/form-data; boundary=frontier"

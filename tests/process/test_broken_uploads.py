@@ -20,16 +20,19 @@ from tests.process.hostile_wire import (
     request,
     reset,
 )
-from tests.support.harness import Person, Server, running, wait_until
+from tests.process.wires import BOTH_WIRES, running_on
+from tests.support.harness import Person, Server, wait_until
 from tests.support.pictures import jpeg
+
+pytestmark = BOTH_WIRES
 
 IMAGE_BYTES = 1_000_000
 ROOM = {"limits": {"enabled": False}, "storage": {"max_bytes": 2_000_000}}
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("server"), ROOM) as server:
+def server(tmp_path_factory: pytest.TempPathFactory, wire: str) -> Iterator[Server]:
+    with running_on(wire, tmp_path_factory.mktemp("server"), ROOM) as server:
         yield server
         assert server.failures() == []
 

@@ -5,20 +5,24 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.process.crowds import SETTINGS, cut_connections, slow_heads
+from tests.process.crowds import SETTINGS, SLOW, cut_connections
 from tests.process.test_slow_clients import memory_bytes
-from tests.support.harness import Server, running, wait_until
+from tests.process.wires import BOTH_WIRES, running_on
+from tests.support.harness import Server, wait_until
+
+pytestmark = BOTH_WIRES
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("server"), SETTINGS) as server:
+def server(tmp_path_factory: pytest.TempPathFactory, wire: str) -> Iterator[Server]:
+    with running_on(wire, tmp_path_factory.mktemp("server"), SETTINGS) as server:
         yield server
         assert server.failures() == []
 
 
-def test_slow_heads_keep_nobody_waiting(server: Server) -> None:
-    assert slow_heads(server, 200, 3) < 250  # milliseconds on a busy machine
+@pytest.mark.parametrize("kind", SLOW)
+def test_who_is_slow_keeps_nobody_waiting(server: Server, kind: str) -> None:
+    assert SLOW[kind](server, 200, 3) < 250  # milliseconds on a busy machine
 
 
 def test_nothing_is_left_of_connections_that_were_cut(server: Server) -> None:

@@ -3,20 +3,19 @@
 
 import contextlib
 import socket
-import ssl
-import struct
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 
+from tests.process.hostile_wire import reset
 from tests.process.invariants import check_database, consumptions
-from tests.support import PATIENCE
-from tests.support.certificates import own_certificate
+from tests.process.wires import BOTH_WIRES, reply_begins, running_on
 from tests.support.engines import NewFolder
-from tests.support.harness import Person, Server, running, wait_until
+from tests.support.harness import Person, Server, wait_until
 from tests.support.pictures import jpeg
+
+pytestmark = BOTH_WIRES
 
 SETTINGS = {"limits": {"enabled": False}}
 TRIES = 100
@@ -27,17 +26,17 @@ WITHIN_THE_KERNEL = 300_000
 
 
 @pytest.fixture(scope="module")
-def server(new_folder: NewFolder) -> Iterator[Server]:
-    with running(new_folder("hand-over"), SETTINGS) as server:
+def server(new_folder: NewFolder, wire: str) -> Iterator[Server]:
+    with running_on(wire, new_folder("hand-over"), SETTINGS) as server:
         yield server
         assert server.failures() == []
         check_database(server.data_dir)
 
 
 @pytest.fixture(scope="module")
-def impatient(new_folder: NewFolder) -> Iterator[Server]:
+def impatient(new_folder: NewFolder, wire: str) -> Iterator[Server]:
     """A server that cuts a download which takes nothing for a second."""
-    with running(new_folder("impatient"), {**SETTINGS, "delivery": {"stall_seconds": 1}}) as server:
+    with running_on(wire, new_folder("impatient"), {**SETTINGS, "delivery": {"stall_seconds": 1}}) as server:
         yield server
         assert server.failures() == []
 
@@ -55,11 +54,7 @@ def request(person: Person, key: str, *, version: str = "1.1", connection: str =
 
 def dial(server: Server) -> socket.socket:
     """A connection whose kernel takes little: what its owner does not read stays with the server."""
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, SMALL_RECEIVE_BUFFER)
-    connection.settimeout(PATIENCE)
-    connection.connect(("127.0.0.1", server.port))
-    return connection
+    return server.connect(SMALL_RECEIVE_BUFFER)
 
 
 def head_of(connection: socket.socket) -> tuple[int, bytes]:
@@ -85,12 +80,6 @@ def read_body(connection: socket.socket, least: int | None = None) -> bytes:
     return b"".join(pieces)
 
 
-def reset(connection: socket.socket) -> None:
-    """End a connection with an RST."""
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    connection.close()
-
-
 def in_parallel(act: Callable[[int], None], times: int = TRIES) -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         for _ in pool.map(act, range(times)):
@@ -98,7 +87,7 @@ def in_parallel(act: Callable[[int], None], times: int = TRIES) -> None:
 
 
 def never_read(connection: socket.socket) -> None:
-    connection.recv(16, socket.MSG_PEEK)
+    reply_begins(connection)
     reset(connection)
 
 
@@ -144,6 +133,7 @@ def test_a_receiver_that_reads_all_and_goes_at_once_consumes(
         connection = dial(server)
         connection.sendall(request(ben, keys[number], connection="keep-alive" if keep_alive else "close"))
         assert read_body(connection) == picture
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)  # a reset would take a late word with it
         end(connection)
 
     in_parallel(act, len(keys))
@@ -173,7 +163,7 @@ def test_a_receiver_that_stalls_is_cut_and_consumes_nothing(impatient: Server, s
         for _ in range(10):
             connection = stack.enter_context(dial(server))
             connection.sendall(request(ben, key, connection="keep-alive"))
-            connection.recv(16, socket.MSG_PEEK)
+            assert reply_begins(connection)
         wait_until(lambda: server.open_files() > before, what="the downloads")
         wait_until(lambda: server.open_files() <= before, what="the cut")
         assert ann.status(key)["state"] == "pending"
@@ -235,26 +225,3 @@ def test_racing_receivers_consume_once_and_all_read_the_whole_image(server: Serv
 
     in_parallel(act, 40)
     wait_until(lambda: consumptions(server.data_dir, key) == 1, what="the consumption")
-
-
-@pytest.mark.parametrize("goes", ["having read all", "in the middle"])
-def test_with_tls_the_last_byte_counts_too(tmp_path: Path, goes: str) -> None:
-    certificate = own_certificate(tmp_path)
-    with running(tmp_path, {**SETTINGS, "server": {"tls": certificate.settings}}, trust=certificate.trust) as server:
-        ann, ben = server.register("Ann"), server.register("Ben")
-        picture = jpeg(BEYOND_THE_KERNEL)
-        key = stored(ann, ben, picture)
-        with certificate.trust.wrap_socket(dial(server), server_hostname="127.0.0.1") as connection:
-            connection.sendall(request(ben, key))
-            if goes == "in the middle":
-                read_body(connection, BEYOND_THE_KERNEL // 2)
-                plain = socket.socket(fileno=connection.detach())
-                reset(plain)
-            else:
-                assert read_body(connection) == picture
-                with contextlib.suppress(ssl.SSLError, OSError):
-                    connection.unwrap()
-        if goes == "in the middle":
-            assert ben.get(key, params={"ack": "manual"}).content == picture
-            assert ann.status(key)["state"] == "pending"
-        wait_until(lambda: consumptions(server.data_dir, key) == (goes != "in the middle"), what="the consumption")

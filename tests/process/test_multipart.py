@@ -25,17 +25,20 @@ from tests.process.hostile_wire import (
     read_answer,
     request,
 )
-from tests.support.harness import Person, Server, running
+from tests.process.wires import BOTH_WIRES, running_on
+from tests.support.harness import Person, Server
 from tests.support.pictures import gif, jpeg, png
+
+pytestmark = BOTH_WIRES
 
 END = f"--{BOUNDARY}--\r\n".encode()
 PICTURE = jpeg(3000)
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(tmp_path_factory: pytest.TempPathFactory, wire: str) -> Iterator[Server]:
     settings_ = {"limits": {"enabled": False}, "inbox": {"max_pending": 1_000_000}, "images": {"metadata": "keep"}}
-    with running(tmp_path_factory.mktemp("server"), settings_) as server:
+    with running_on(wire, tmp_path_factory.mktemp("server"), settings_) as server:
         yield server
         assert server.failures() == []
 

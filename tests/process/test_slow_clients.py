@@ -6,6 +6,7 @@ import itertools
 import os
 import resource
 import socket
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -15,8 +16,11 @@ import pytest
 
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import CLOSE, FORM, JSON, by, form, image_part, part, read_answer, request
-from tests.support.harness import Person, Server, running, wait_until
+from tests.process.wires import BOTH_WIRES, reply_begins, running_on
+from tests.support.harness import Person, Server, wait_until
 from tests.support.pictures import jpeg
+
+pytestmark = BOTH_WIRES
 
 SETTINGS = {
     "limits": {"enabled": False},
@@ -31,8 +35,8 @@ CUT_SECONDS = 15
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with running(tmp_path_factory.mktemp("server"), SETTINGS) as server:
+def server(tmp_path_factory: pytest.TempPathFactory, wire: str) -> Iterator[Server]:
+    with running_on(wire, tmp_path_factory.mktemp("server"), SETTINGS) as server:
         yield server
         assert server.failures() == []
 
@@ -57,7 +61,7 @@ def seconds_until_cut(connection: socket.socket, drip: bytes = b"") -> float:
                 break
         except TimeoutError:
             continue
-        except ConnectionError:
+        except (ConnectionError, ssl.SSLError):
             break
     connection.close()
     return time.monotonic() - began
@@ -145,21 +149,15 @@ def test_an_upload_that_is_slow_but_steady_is_taken(server: Server) -> None:
 
 def reader(server: Server, person: Person, key: str) -> socket.socket:
     """A connection with a small window that has asked for an image and read nothing of it."""
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
-    connection.connect(("127.0.0.1", server.port))
-    connection.settimeout(30)
+    connection = server.connect(window=16_384)
     connection.sendall(request("GET", f"/v1/images/{key}", by(person)))
     return connection
 
 
-STARTED = b"HTTP/1.1 200"
-
-
 @pytest.fixture
-def patient(tmp_path: Path) -> Iterator[Server]:
+def patient(tmp_path: Path, wire: str) -> Iterator[Server]:
     """A server whose patience outlasts the start of many downloads on a busy machine."""
-    with running(tmp_path, SETTINGS | {"delivery": {"stall_seconds": 5}}) as server:
+    with running_on(wire, tmp_path, SETTINGS | {"delivery": {"stall_seconds": 5}}) as server:
         yield server
         assert server.failures() == []
 
@@ -172,7 +170,7 @@ def test_readers_that_stall_are_cut_and_the_image_waits(patient: Server) -> None
     before = memory_bytes(server)
     few = server.open_files() + 1  # the bystander's
     with unharmed(server), crowd_of(20, lambda: reader(server, ben, key)) as readers:
-        assert {connection.recv(len(STARTED), socket.MSG_PEEK) for connection in readers} == {STARTED}
+        assert all(map(reply_begins, readers))
         assert server.open_files() > few + 20  # more than a socket each: all twenty at once
         wait_until(lambda: server.open_files() <= few, seconds=40, what="the end of the patience with them")
         assert memory_bytes(server) - before < 20_000_000
@@ -202,19 +200,19 @@ def is_closed(connection: socket.socket) -> bool:
 
 def test_a_flood_of_idle_connections_is_bounded_and_passes(server: Server) -> None:
     began = cpu_seconds(server)
-    with unharmed(server), crowd_of(300, server.connect) as crowd:
+    with unharmed(server), crowd_of(300, server.dial) as crowd:
         wait_until(lambda: sum(map(is_closed, crowd)) >= 200, what="the refusal of those who are too many")
         wait_until(lambda: all(map(is_closed, crowd)), what="the end of the rest")
     assert cpu_seconds(server) - began < 1
     assert server.client.get("/healthz").status_code == 200
 
 
-def test_a_server_out_of_descriptors_recovers(tmp_path: Path) -> None:
-    with running(tmp_path, SETTINGS) as server:
+def test_a_server_out_of_descriptors_recovers(tmp_path: Path, wire: str) -> None:
+    with running_on(wire, tmp_path, SETTINGS) as server:
         assert server.process
         _, hard = resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (50, hard))
-        with crowd_of(90, server.connect):
+        with crowd_of(90, server.dial):
             wait_until(lambda: server.open_files() >= 50, what="the last descriptor")
         assert server.client.get("/healthz").status_code == 200
         assert server.client.get("/readyz").json()["status"] == "ready"

@@ -11,7 +11,7 @@ import pytest
 
 from models.clock import now_ms
 from tests.process.samples.world import Listener, Talker, hello, settle, talker
-from tests.support import PATIENCE
+from tests.process.wires import BOTH_WIRES, reply_begins, running_on
 from tests.support.engines import ON_SQLITE
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.rows import insert
@@ -41,10 +41,7 @@ def resident_bytes(server: Server) -> int:
 
 def silent(server: Server, path: str, credential: str) -> socket.socket:
     """A client with a small buffer that asks and never reads."""
-    connection = socket.socket()
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.settimeout(PATIENCE)
-    connection.connect(("127.0.0.1", server.port))
+    connection = server.connect(window=4096)
     connection.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\n{credential}\r\n\r\n".encode())
     return connection
 
@@ -55,7 +52,7 @@ def many_silent(server: Server, path: str, credential: str, count: int = READERS
     with contextlib.ExitStack() as stack:
         asking = [stack.enter_context(silent(server, path, credential)) for _ in range(count)]
         for connection in asking:
-            assert connection.recv(1, socket.MSG_PEEK)
+            assert reply_begins(connection)
         yield asking
 
 
@@ -91,11 +88,12 @@ def room_of(server: Server) -> tuple[Talker, int, str]:
     return ann, group, room
 
 
+@BOTH_WIRES
 @pytest.mark.parametrize("longest", [pair, by_cursor, export, room_history])
 def test_readers_that_take_nothing_of_the_longest_list_cost_little(
-    tmp_path: Path, longest: Callable[[Server], tuple[str, str]]
+    tmp_path: Path, wire: str, longest: Callable[[Server], tuple[str, str]]
 ) -> None:
-    with running(tmp_path, SETTINGS) as server:
+    with running_on(wire, tmp_path, SETTINGS) as server:
         path, credential = longest(server)
         before = resident_bytes(server)
         with many_silent(server, path, credential):
@@ -127,9 +125,10 @@ def test_followers_of_a_room_that_take_nothing_cost_little(tmp_path: Path) -> No
         assert server.failures() == []
 
 
-def test_over_the_budget_who_takes_nothing_is_cut_and_who_reads_has_everything(tmp_path: Path) -> None:
+@BOTH_WIRES
+def test_over_the_budget_who_takes_nothing_is_cut_and_who_reads_has_everything(tmp_path: Path, wire: str) -> None:
     settings = {**SETTINGS, "server": {"max_unsent_bytes": 1 << 20}, "delivery": {"stall_seconds": 600}}
-    with running(tmp_path, settings) as server:
+    with running_on(wire, tmp_path, settings) as server:
         path, credential = pair(server)
         with many_silent(server, path, credential, 100):
             name, _, value = credential.partition(": ")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from models.errors import StorageError
+from storage import cached
 from storage.disk import DiskStore
 from storage.keys import path_of
 from tests.support import PATIENCE
@@ -21,6 +22,8 @@ pytestmark = pytest.mark.anyio
 Put = Callable[[bytes], Awaitable[str]]
 
 IMAGE = os.urandom(300_000)
+NO_SUCH_CALL = 9999
+"""As on a kernel without it: ENOSYS."""
 
 
 def count_thread_reads(monkeypatch: pytest.MonkeyPatch) -> list[int]:
@@ -78,13 +81,64 @@ async def test_bytes_that_are_not_cached_come_from_a_thread(
     blob.close()
 
 
-async def test_the_first_bytes_are_cached_when_an_image_is_open(
+def drop_from_memory(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    os.close(fd)
+
+
+async def test_what_the_kernel_remembers_is_opened_without_a_thread(
+    store: DiskStore, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await put(IMAGE)
+    monkeypatch.setattr(store._threads, "start", None)
+    blob = await store.open(key)
+    assert blob is not None
+    assert blob.size == len(IMAGE)
+    assert await blob.cache(0, len(IMAGE))
+    assert os.pread(blob.file, 1000, 5000) == IMAGE[5000:6000]
+    assert not await blob.cache(len(IMAGE), 10)
+    blob.close()
+    assert not await blob.cache(0, 10)
+
+
+@pytest.mark.parametrize("offset", [0, 4095, 150_000])
+async def test_what_is_not_in_memory_is_read_by_a_thread_before_it_is_copied(
+    store: DiskStore, root: Path, put: Put, offset: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = await put(IMAGE)
+    blob = await store.open(key)
+    assert blob is not None
+    drop_from_memory(root / path_of(key))
+    offsets = count_thread_reads(monkeypatch)
+    assert await blob.cache(offset, 140_000)
+    assert offsets == [offset, offset + 131_072]
+    assert await blob.cache(offset, 140_000)
+    assert len(offsets) == 2
+    os.truncate(root / path_of(key), 1000)
+    drop_from_memory(root / path_of(key))
+    with pytest.raises(StorageError):
+        await blob.cache(offset, 140_000)
+    blob.close()
+
+
+async def test_a_kernel_that_cannot_tell_what_is_in_memory_says_nothing_of_it(
+    store: DiskStore, put: Put, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blob = await store.open(await put(IMAGE))
+    assert blob is not None
+    monkeypatch.setattr(cached, "CACHESTAT", NO_SUCH_CALL)
+    assert not await blob.cache(0, 10)
+    assert await blob.read(0, 10) == IMAGE[:10]
+    blob.close()
+
+
+async def test_the_first_bytes_are_in_memory_when_a_thread_has_opened_an_image(
     store: DiskStore, root: Path, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = await put(IMAGE)
-    fd = os.open(root / path_of(key), os.O_RDONLY)
-    os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
-    os.close(fd)
+    drop_from_memory(root / path_of(key))
+    monkeypatch.setattr(cached, "OPENAT2", NO_SUCH_CALL)
     blob = await store.open(key)
     assert blob is not None
     offsets = count_thread_reads(monkeypatch)
@@ -189,6 +243,7 @@ async def test_a_cancelled_opening_leaves_no_descriptor(
     store: DiskStore, root: Path, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     key = await put(IMAGE)
+    monkeypatch.setattr(cached, "OPENAT2", NO_SUCH_CALL)
     begun, go_on = hold_pread(monkeypatch)
     await cancel(asyncio.create_task(store.open(key)), begun)
     assert descriptors_of(root / path_of(key)) == 1

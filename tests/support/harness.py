@@ -173,9 +173,21 @@ class Server:
         assert reply.status_code == 201, reply.text
         return Person(self, **reply.json())
 
-    def connect(self) -> socket.socket:
-        """A raw connection."""
-        return socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+    def connect(self, window: int = 0) -> socket.socket:
+        """A raw connection, under TLS where the server has it. `window`: how much its kernel may hold unread, if less
+        than usual.
+        """
+        connection = self.dial(window)
+        return self.trust.wrap_socket(connection, server_hostname="127.0.0.1") if self.trust else connection
+
+    def dial(self, window: int = 0) -> socket.socket:
+        """As `connect`, without a word of TLS."""
+        connection = socket.socket()
+        if window:
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        connection.settimeout(PATIENCE)
+        connection.connect(("127.0.0.1", self.port))
+        return connection
 
     def raw(self, request: bytes) -> bytes:
         """Send these bytes, and read until the server closes."""

@@ -2,14 +2,16 @@
 """Connections on Tornado's own loop: turns, bounds, ends. What goes over the wire as a whole is in `tests.process`."""
 
 import asyncio
+import os
 import socket
 import time
+from pathlib import Path
 
 import pytest
 from tornado.iostream import StreamClosedError
 
 from tests.process.hostile_wire import CLOSE, chunked, request
-from tests.transport.world import PIECE, PIECES, Client, serving, turns, until
+from tests.transport.world import PIECE, PIECES, Client, FromFile, serving, turns, until
 from transport.connection import READ_AHEAD_BYTES
 from transport.limits import Limits
 from transport.server import SWEEP_SECONDS
@@ -17,6 +19,7 @@ from transport.server import SWEEP_SECONDS
 pytestmark = pytest.mark.gen_test(timeout=30)
 GET = request("GET", "/")
 LAST = request("GET", "/", CLOSE)
+CONTENT = os.urandom(12_000_000)
 QUICK = Limits(idle_seconds=0.2, body_seconds=0.2, stall_seconds=0.2, discard_seconds=0.2, min_bytes_per_second=10**9)
 
 
@@ -270,3 +273,65 @@ async def test_an_early_end_of_the_server_leaves_no_connection() -> None:
         await world.server.close_all_connections()
         assert world.log.events == ["asked", "lost"]
         assert await client.rest() == b""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "file"
+    path.write_bytes(CONTENT)
+    return path
+
+
+async def test_the_kernel_copies_from_a_file_what_it_takes_and_what_follows_is_written(file: Path) -> None:
+    handler = type("Handler", (FromFile,), {"path": str(file)})
+    async with serving(extra={"/file": handler}) as world:
+        client = await world.connect(window=4096)
+        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+        client.send(request("GET", "/file"))
+        await until(lambda: world.log.events[-1:] == ["by hand"])
+        client.writer.transport.resume_reading()  # type: ignore[attr-defined]
+        assert (await client.answer()).body == CONTENT
+        assert "by kernel" in world.log.events
+        client.send(request("GET", "/"))
+        assert (await client.answer()).body == b"hello"
+
+
+async def test_of_a_file_that_is_shorter_than_was_said_the_reply_is_cut(file: Path) -> None:
+    class Shrinking(FromFile):
+        path = str(file)
+
+        async def get(self) -> None:
+            self.set_header("Content-Length", "12000000")
+            await self.flush()
+            os.truncate(self.path, 5)
+            opened = os.open(self.path, os.O_RDONLY)
+            assert self.exchange.send_file(opened, 0, 100) == 5
+            assert self.exchange.send_file(opened, 5, 100) == 0
+            with pytest.raises(ValueError, match="Content-Length"):
+                self.exchange.send_file(opened, 0, 12_000_001)
+            os.close(opened)
+
+    async with serving(extra={"/file": Shrinking}) as world:
+        client = await world.connect()
+        client.send(request("GET", "/file"))
+        head, _, body = (await client.rest()).partition(b"\r\n\r\n")
+        assert (head[:12], len(body)) == (b"HTTP/1.1 200", 5)
+
+
+async def test_to_a_client_that_has_gone_the_kernel_copies_nothing() -> None:
+    class Late(FromFile):
+        async def get(self) -> None:
+            await self.log.go_on.wait()
+            with pytest.raises(StreamClosedError):
+                self.exchange.send_file(0, 0, 100)
+            self.log.events.append("told")
+
+    async with serving(extra={"/file": Late}) as world:
+        client = await world.connect()
+        client.send(request("GET", "/file"))
+        await until(lambda: world.server._connections)
+        await turns()
+        client.reset()
+        await until(lambda: "lost" in world.log.events)
+        world.log.go_on.set()
+        await until(lambda: "told" in world.log.events)

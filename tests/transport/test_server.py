@@ -93,7 +93,7 @@ async def test_one_address_has_a_quarter_once_half_is_used_and_others_go_on() ->
             client.send(request("GET", "/wait"))
         await until(lambda: len(world.log.events) == 8)
         assert await (await world.connect()).rest() == b""
-        world.server._source = lambda _: "another"
+        world.server._source = lambda _, __: "another"
         client = await world.connect()
         client.send(GET)
         assert (await client.answer()).status == 200
@@ -103,12 +103,55 @@ async def test_one_address_has_a_quarter_once_half_is_used_and_others_go_on() ->
 
 async def test_a_proxys_connections_are_nobodys_share() -> None:
     async with serving(Limits(max_connections=16, max_own=16)) as world:
-        world.server._source = lambda _: None
+        world.server._source = lambda _, __: None
         clients = [await world.connect() for _ in range(14)]
         for client in clients:
             client.send(request("GET", "/wait"))
         await until(lambda: len(world.log.events) == 14)
         world.log.go_on.set()
+
+
+def by(client: str, path: str = "/") -> bytes:
+    return request("GET", path, f"X-Forwarded-For: {client}")
+
+
+async def test_behind_a_proxy_it_is_the_client_of_a_request_who_has_a_quarter() -> None:
+    async with serving(Limits(max_connections=16, max_own=16)) as world:
+        world.server._source = lambda _, forwarded_for: forwarded_for
+        greedy = [await world.connect() for _ in range(8)]
+        for client in greedy[:4]:
+            client.send(by("greedy", "/wait"))
+        for number, client in enumerate(greedy[4:]):
+            client.send(by(f"other {number}", "/wait"))
+        await until(lambda: len(world.log.events) == 8)
+        late = await world.connect()
+        late.send(by("greedy"))
+        answer = await late.answer()
+        assert (answer.refusal, answer.headers["retry-after"]) == ((429, "rate_limited"), "1")
+        assert await late.rest() == b""
+        other = await world.connect()
+        other.send(by("somebody"))
+        assert (await other.answer()).status == 200
+        world.log.go_on.set()
+        for client in greedy:
+            assert (await client.answer()).body == b"at last"
+
+
+async def test_a_proxys_connection_is_another_clients_with_each_request_and_nobodys_between_them() -> None:
+    async with serving(Limits(max_connections=16, max_own=16)) as world:
+        world.server._source = lambda _, forwarded_for: forwarded_for
+        shared = [await world.connect() for _ in range(10)]
+        for name in ("one", "two"):
+            for client in shared:
+                client.send(by(name))
+                assert (await client.answer()).status == 200
+            assert not world.server._per_source
+        shared[0].send(by("one", "/wait") + by("two", "/wait"))
+        await until(lambda: world.server._per_source == {"one": 1})
+        world.log.go_on.set()
+        for _ in range(2):
+            assert (await shared[0].answer()).body == b"at last"
+        assert not world.server._per_source
 
 
 async def test_a_descriptor_that_cannot_be_had_does_not_keep_the_event_loop_busy(

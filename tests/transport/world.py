@@ -2,6 +2,7 @@
 """A server on the test's own event loop, with handlers that do one thing each, and clients that write bytes."""
 
 import asyncio
+import os
 import socket
 import ssl
 import struct
@@ -135,6 +136,27 @@ class Big(Base):
 
     async def get(self) -> None:
         self.finish(bytes(8_000_000))
+
+
+class FromFile(Base):
+    """A file of which the kernel copies what it takes, and pieces are written where it takes none."""
+
+    path = ""
+
+    async def get(self) -> None:
+        size = os.stat(self.path).st_size
+        self.set_header("Content-Length", str(size))
+        await self.flush()
+        at, file = 0, os.open(self.path, os.O_RDONLY)
+        while at < size:
+            sent = self.exchange.send_file(file, at, size - at)
+            self.log.events.append("by kernel" if sent else "by hand")
+            if not sent:
+                self.write(data := os.pread(file, 16_384, at))
+                await self.flush()
+                sent = len(data)
+            at += sent
+        os.close(file)
 
 
 class Short(Base):
