@@ -122,7 +122,9 @@ def wire(config: Config, parts: Parts) -> Services:
         tell_workers=parts.worker_bus.tell_of_events,
         clock=parts.clock,
     )
-    groups = Groups(db=db, policy=send_policy(config), wake_retention=parts.wake_retention, clock=parts.clock)
+    groups = Groups(
+        db=db, limits=limits, policy=send_policy(config), wake_retention=parts.wake_retention, clock=parts.clock
+    )
     messaging = Messaging(
         db=db,
         limits=limits,
