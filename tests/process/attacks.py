@@ -205,7 +205,7 @@ def _hear(ours: Connection) -> str:
 
 
 COLUMNS = (("healthz", 99), ("send", 50), ("send", 99), ("inbox", 99), ("text", 99), ("push", 50), ("push", 99))
-HEAD = f"| attack | {' | '.join(f'{what} p{percent}, ms' for what, percent in COLUMNS)} | refused | memory | disk | ready | it got |"
+TITLES = ["attack", *(f"{what} p{each}" for what, each in COLUMNS), "refused", "memory", "disk", "ready", "it got"]
 
 
 def main(arguments: list[str], say: Callable[[str], object]) -> int:
@@ -213,7 +213,7 @@ def main(arguments: list[str], say: Callable[[str], object]) -> int:
         engines.use("mariadb")
     wanted = [each for each in arguments if not each.startswith("-")] or [each.__name__ for each in ATTACKS]
     hurt = 0
-    say(f"{HEAD}\n{'|---' * HEAD.count(' | ')}|---|\n")
+    say(f"| {' | '.join(TITLES)} |\n{'|---' * len(TITLES)}|\n")
     for name in wanted:
         row, refused, slow = attacked(name)
         say(f"{row}\n")
