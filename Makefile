@@ -6,7 +6,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy faketime
 TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy faketime
 
-.PHONY: help setup run test test-deps test-sdks check bench prove prove-transport prove-timing lock
+.PHONY: help setup run test test-deps test-sdks check bench prove prove-transport prove-timing prove-attacks lock
 .DEFAULT_GOAL := help
 
 help: ## say what each target does
@@ -38,10 +38,15 @@ bench: .venv/.installed-bench ## measure an image's life beside nginx and Tornad
 	$(BIN)/python -m bench.image_life
 	for part in authentication discovery group_image messages listeners relay round_trips engines growth transport; do $(BIN)/python -m bench.$$part || exit 1; done
 
-prove: prove-transport prove-timing ## what takes too long for every run of the tests
+prove: prove-transport prove-timing prove-attacks ## what takes too long for every run of the tests
 
 prove-timing: .venv/.installed-dev ## no answer's time tells what the answer does not: five questions, 200 pairs each
 	$(BIN)/python -m tests.process.timing
+
+prove-attacks: .venv/.installed-dev ## how others fare while one account, address, network, host, friend or group abuses the server, and while old rows go
+	$(BIN)/python -m tests.process.attacks
+	$(BIN)/python -m tests.process.erasing
+	$(BIN)/python -m tests.process.erasing --mariadb
 
 prove-transport: .venv/.installed-dev ## a million odd requests by three parsers; 2,000 slow heads, bodies and readers, 100,000 cut connections, plain and with TLS
 	$(BIN)/python -m tests.transport.differential 1000000

@@ -11,7 +11,7 @@ from config.addresses import is_loopback
 from config.load import Config
 from handlers.address import Proxies
 from handlers.origins import Origins
-from handlers.shared import Activity, HttpSettings, SampleSettings, Services
+from handlers.shared import Activity, HttpSettings, SampleSettings, Services, Turns
 from handlers.uploads import BufferBudget
 from models.access_token import AccessTokens
 from models.clock import SteadyClock
@@ -125,7 +125,9 @@ def wire(config: Config, parts: Parts) -> Services:
         tell_workers=parts.worker_bus.tell_of_events,
         clock=parts.clock,
     )
-    groups = Groups(db=db, policy=send_policy(config), wake_retention=parts.wake_retention, clock=parts.clock)
+    groups = Groups(
+        db=db, limits=limits, policy=send_policy(config), wake_retention=parts.wake_retention, clock=parts.clock
+    )
     messaging = Messaging(
         db=db,
         limits=limits,
@@ -183,6 +185,7 @@ def wire(config: Config, parts: Parts) -> Services:
         proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
         origins=Origins(frozenset(config.server.cors_origins), normal_origin(config.server.public_url)),
         activity=Activity(),
+        turns=Turns(),
         buffers=BufferBudget(config.uploads.buffer_bytes, parts.counters.buffers),
         unknown_callers=BufferBudget(config.uploads.unknown_caller_max_bytes, parts.counters.unknown_callers),
         settings=http_settings(config),

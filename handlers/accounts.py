@@ -12,6 +12,8 @@ from services.fields import read_flag
 
 MIN_KEY_CHARACTERS = 22
 """128 bits in base64: a repeat with the key gets a ukey, so that a key must not be guessed."""
+LEAST_BYTES = 8 * 1024
+"""Less of an export waits for more: most of its lists are short."""
 
 
 class RegisterHandler(BaseHandler):
@@ -62,13 +64,17 @@ class ExportHandler(BaseHandler):
 
     async def get(self) -> None:
         async with aclosing(self.services.export.pieces(self.uid)) as pieces:
-            piece = await anext(pieces)
+            self.write(await anext(pieces))
             self.connection.pace()
             self.set_header("Content-Disposition", f'attachment; filename="glimpse-{self.uid}.json"')
-            while piece:
+            waiting = 0
+            async for piece in pieces:
                 self.write(piece)
-                await self.flush_within(self.services.settings.stall_seconds)
-                piece = await anext(pieces, "")
+                waiting += len(piece)
+                if waiting >= LEAST_BYTES:
+                    waiting = 0
+                    await self.flush_within(self.services.settings.stall_seconds)
+                    await self.services.turns.take()
         self.finish()
 
 

@@ -288,6 +288,7 @@ class BaseHandler(RefusingHandler):
         self.write(f'{{"{name}": [')
         comma = ""
         for piece in pieces:
+            await self.services.turns.take()
             items = await read(piece)
             if items:
                 self.write(comma + json.dumps(items, ensure_ascii=False)[1:-1])

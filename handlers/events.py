@@ -5,7 +5,7 @@ WebSocket is in `handlers.socket`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from handlers.base import BaseHandler
@@ -47,6 +47,11 @@ class FollowingHandler(BaseHandler):
             self.reader.close()
         return self.reader
 
+    async def after_some(self, found: Sequence[Event]) -> None:
+        """Who is catching up takes turns with others, who hears of what happens now does not wait."""
+        if len(found) > 1:
+            await self.services.turns.take()
+
     def release(self) -> None:
         if self.reader is not None:
             self.reader.close()
@@ -78,6 +83,7 @@ class EventStreamHandler(FollowingHandler):
             while not reader.closed:
                 found = await reader.next(HEARTBEAT_SECONDS)
                 await self._send("".join(map(_message, found)) or ":\n\n")
+                await self.after_some(found)
         except AppError as error:
             await self._send(f"event: end\ndata: {json.dumps({'code': error.code})}\n\n")
         self.finish()

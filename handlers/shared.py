@@ -81,6 +81,21 @@ class Activity:
             await self._ended.wait()
 
 
+class Turns:
+    """Where long replies wait before each piece: the event loop makes one for each of its turns, of all replies.
+
+    Clients that take each piece at once would otherwise have theirs made one after the other, before others' requests.
+    """
+
+    def __init__(self) -> None:
+        self._next = asyncio.Lock()
+
+    async def take(self) -> None:
+        """Return in a later turn of the event loop, one caller in each, in the order in which they came."""
+        async with self._next:
+            await asyncio.sleep(0)
+
+
 @dataclass(frozen=True, slots=True)
 class Services:
     """The use cases that handlers may call, and what all requests share.
@@ -116,6 +131,7 @@ class Services:
     proxies: Proxies
     origins: Origins
     activity: Activity
+    turns: Turns
     buffers: BufferBudget
     unknown_callers: BufferBudget
     settings: HttpSettings

@@ -116,6 +116,7 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
             for event in found:
                 await self._send(entry(event))
                 await reader.confirm()
+            await self.after_some(found)
             if not found and not reader.closed:
                 self._ping()
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Groups of people who send each other images.
 
-Whoever is not in a group is told that there is none.
+Whoever is not in a group is told that there is none. Who changes a group pays for the events of those who are told, as
+for messages; who comes in or asks somebody pays for the way out too, so that leaving is never refused.
 """
 
 import secrets
@@ -21,6 +22,7 @@ from models.paging import IdRange, Page, page_of
 from models.user import UserId
 from services import membership
 from services.fields import Problems, raise_if_any, read_name, read_one_of, unknown
+from services.limits import Limits
 from services.membership import MAX_MEMBERS
 
 ROOM_LETTERS = string.ascii_letters + string.digits
@@ -54,6 +56,7 @@ class Groups:
     """What people do with groups. `clock` gives milliseconds; `wake_retention` is called when images may have ended."""
 
     db: Database
+    limits: Limits
     policy: rules.SendPolicy
     wake_retention: Callable[[], None]
     clock: Callable[[], int]
@@ -62,8 +65,9 @@ class Groups:
         """A group that the caller owns, and into which the others are asked.
 
         With `shared_history`, rooms show newcomers what was said before them. Raises InvalidField when somebody named
-        is unknown or disabled, or no friend where that is required.
+        is unknown or disabled, or no friend where that is required; RateLimited.
         """
+        self._charge(uid, len(wanted.others))
 
         async def unit(tx: Transaction) -> Group:
             now = self.clock()
@@ -114,15 +118,16 @@ class Groups:
         return {**_shown(group), "members": people, "invited": invited}
 
     async def update(self, uid: UserId, group_id: int, changes: GroupChanges) -> dict[str, Any]:
-        """Change what is named and leave the rest; the group as it is then. Raises NotFound, Forbidden."""
+        """Change what is named and leave the rest; the group as it is then. Raises NotFound, Forbidden, RateLimited."""
 
         async def unit(tx: Transaction) -> None:
             group, role = await _enter(tx, group_id, uid)
             rules.check_may_manage(role)
             changed = (changes.name or group.name, changes.join or group.join)
             if changed != (group.name, group.join):
-                await groups.update_group(tx, group.group_id, name=changed[0], join=changed[1])
                 everybody = await group_members.list_uids(tx, group_id)
+                self._charge(uid, len(everybody))
+                await groups.update_group(tx, group.group_id, name=changed[0], join=changed[1])
                 await membership.tell(tx, everybody, group.group_id, "updated", now=self.clock(), by=uid)
 
         await self.db.write(unit)
@@ -144,7 +149,7 @@ class Groups:
         """Ask somebody into the group, give a member or somebody who was asked another role; or come in oneself.
 
         Without a role a member stays as they are, and new people are asked as plain members. Raises Forbidden,
-        GroupTooLarge; NotFound also for somebody who cannot be asked.
+        GroupTooLarge, RateLimited; NotFound also for somebody who cannot be asked.
         """
 
         async def unit(tx: Transaction) -> None:
@@ -160,6 +165,7 @@ class Groups:
             after = role or before
             rules.check_may_set_role(actor, before, after)
             if before is not after:
+                self._charge(uid, 1 + await group_members.count_others(tx, group_id, uid))
                 await membership.set_role(tx, group.group_id, UserId(other), after, by=uid, now=self.clock())
 
         await self.db.write(unit)
@@ -187,7 +193,7 @@ class Groups:
     async def join(self, uid: UserId, room_gid: str) -> dict[str, Any]:
         """Come into an open group by its room_gid; the group as it is then. Members may repeat it.
 
-        Raises GroupTooLarge; NotFound for no such group and for one that is not open.
+        Raises GroupTooLarge, RateLimited; NotFound for no such group and for one that is not open.
         """
 
         async def unit(tx: Transaction) -> GroupId:
@@ -201,10 +207,15 @@ class Groups:
                 role = await invitations.find_role(tx, group.group_id, uid)
                 if role is None:
                     await membership.check_room(tx, group.group_id, members)
+                self._charge(uid, 2 * len(members))
                 await membership.add(tx, group.group_id, members, uid, role or Role.MEMBER, now=self.clock())
             return group.group_id
 
         return await self.get(uid, await self.db.write(unit))
+
+    def _charge(self, uid: UserId, told: int) -> None:
+        """Count so many who are told of a change against who causes it. Raises RateLimited."""
+        self.limits.charge("delivery", uid, membership.deliveries(told))
 
     async def _accept(self, tx: Transaction, uid: UserId, group_id: int) -> bool:
         """Come into a group that one has been asked into; False for who has not been, as far as they may know."""
@@ -213,6 +224,7 @@ class Groups:
         if group is None or role is None:
             return False
         members = await group_members.list_uids(tx, group_id)
+        self._charge(uid, 2 * len(members))
         await membership.add(tx, group.group_id, members, uid, role, now=self.clock())
         return True
 
@@ -233,6 +245,7 @@ class Groups:
             if not await self._invitable(tx, uid, [other], members):
                 raise NotFound
             await membership.check_room(tx, group_id, members)
+            self._charge(uid, 1 + 2 * len(members))
             await membership.invite(tx, group_id, [UserId(other)], after, by=uid, now=self.clock(), members=members)
         elif before is not after:
             await invitations.set_role(tx, group_id, UserId(other), after)

@@ -5,6 +5,7 @@ All but `leave_all` is part of a caller's transaction that has locked the group;
 """
 
 from collections.abc import Callable, Collection
+from math import ceil
 
 from models import rules
 from models.db.database import Database, Transaction
@@ -20,6 +21,14 @@ INVITATION_DAYS = 30
 """An invitation that nobody has answered for so long ends."""
 BATCH_RELEASES = 500
 """Images that wait for the members of a group which ends are released about this many to a transaction."""
+
+TOLD_PER_DELIVERY = 4
+"""A delivery is four rows and pushes, an event is one row; so who fills a large group one by one meets no rate."""
+
+
+def deliveries(told: int) -> int:
+    """As how many deliveries it counts that so many people are told of a change."""
+    return ceil(told / TOLD_PER_DELIVERY)
 
 
 async def tell(

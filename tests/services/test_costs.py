@@ -8,11 +8,14 @@ from pathlib import Path
 import pytest
 
 from models.errors import RateLimited
+from models.group import Role
 from models.user import UserId
+from services.groups import GroupChanges
 from services.limits import Limits
+from services.membership import MAX_MEMBERS
 from tests.services.town import Town, open_town
 from tests.support import shipped
-from tests.support.engines import Engine, NewFolder
+from tests.support.engines import ON_SQLITE, Engine, NewFolder
 from tests.support.harness import Person, Server, running
 from tests.support.pictures import jpeg
 
@@ -52,7 +55,7 @@ async def refused(town: Town, sender: UserId, *, picture: bool = False, **said: 
 async def test_a_message_to_a_group_counts_for_each_who_gets_it(
     engine: Engine, tmp_path: Path, *, picture: bool
 ) -> None:
-    async with strict(engine, tmp_path, delivery="10/hour") as town:
+    async with strict(engine, tmp_path, delivery="12/hour") as town:  # the two groups cost one each
         ann, *others = await town.newcomers(5)
         group, small = await town.group(ann, *others), await town.group(ann, others[0])
         for addressee in ({"group_id": group}, {"group_id": group}, {"receiver_uid": others[0]}):
@@ -92,6 +95,52 @@ async def test_a_family_of_twenty_that_sends_thirty_pictures_meets_nothing(engin
         for _ in range(30):
             await town.sending.admit(UserId(1), LONGEST_IMAGE)
             town.limits.charge("delivery", 1, 19)
+
+
+@pytest.mark.anyio
+async def test_a_change_of_a_group_counts_for_all_who_are_told_and_leaving_is_never_refused(
+    engine: Engine, tmp_path: Path
+) -> None:
+    async with strict(engine, tmp_path, delivery="4/hour") as town:
+        people = await town.newcomers(9)
+        ann, *others, zoe = people
+        group = await town.group(ann, *others)
+        for number in range(10):
+            told = len(town.told(others[0]))
+            renaming = town.groups.update(ann, group, GroupChanges(f"group {number}", None))
+            if number == 0:  # an invitation of seven people is two, a change that eight people see another two
+                await renaming
+                assert len(town.told(others[0])) == told + 1
+            else:
+                with pytest.raises(RateLimited):
+                    await renaming
+                assert len(town.told(others[0])) == told
+        with pytest.raises(RateLimited):
+            await town.groups.put_member(ann, group, zoe, None)
+        with pytest.raises(RateLimited):
+            await town.groups.put_member(ann, group, others[0], Role.ADMIN)
+        assert town.members(group)[others[0]] == "member"
+        await town.groups.update(ann, group, GroupChanges("group 0", None))  # which changes nothing
+        room = await town.room_gid(group)
+        await town.groups.join(zoe, room)
+        await town.groups.remove_member(zoe, group, zoe)
+        with pytest.raises(RateLimited):
+            await town.groups.join(zoe, room)
+        for other in others:
+            await town.groups.remove_member(other, group, other)
+        await town.groups.delete(ann, group)
+
+
+@ON_SQLITE
+@pytest.mark.anyio
+async def test_whoever_fills_a_group_one_by_one_meets_nothing(engine: Engine, tmp_path: Path) -> None:
+    async with strict(engine, tmp_path) as town:
+        ann, *others = await town.newcomers(MAX_MEMBERS)
+        group = await town.group(ann)
+        for other in others:
+            await town.put(ann, group, other)
+        for _ in range(50):
+            await town.say(ann, group_id=group)
 
 
 @pytest.fixture(scope="module")

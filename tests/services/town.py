@@ -117,7 +117,7 @@ class Town:
 
     @cached_property
     def groups(self) -> Groups:
-        return Groups(db=self.db, policy=self.policy, wake_retention=lambda: None, clock=self.clock)
+        return Groups(db=self.db, limits=self.limits, policy=self.policy, wake_retention=lambda: None, clock=self.clock)
 
     @cached_property
     def people(self) -> People:

@@ -149,7 +149,9 @@ async def test_a_big_account_goes_in_short_steps_of_which_the_first_lets_nobody_
 @pytest.mark.anyio
 async def test_a_group_begun_by_a_last_request_while_its_owner_leaves_ends_with_the_account(world: World) -> None:
     ann, ben = await world.register(), await world.register(phone_num="13900139000")
-    groups = Groups(db=world.db, policy=send_policy(), wake_retention=lambda: None, clock=world.clock)
+    groups = Groups(
+        db=world.db, limits=world.limits, policy=send_policy(), wake_retention=lambda: None, clock=world.clock
+    )
     late: list[asyncio.Task[Group]] = []
     late_group = NewGroup("Late", JoinPolicy.INVITE, frozenset({ben.uid}))
 
