@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 from app.open_files import too_few_files
-from app.providers import chat_services, host_shares, sms_provider, vendors
+from app.providers import chat_services, push_settings, push_tools, sms_provider
 from config.exposure import guard
 from config.load import Config, ConfigError, unrelated
 from httpclient.endpoints import Endpoints
@@ -132,7 +132,7 @@ async def _sealed_number(location: Path | MysqlLocation) -> bytes | None:
 def _vapid_key(config: Config) -> Iterator[str]:
     """Whether the key that browsers subscribe with can be read, where there is one."""
     try:
-        vendors(config, may_make=False)
+        push_settings(config, may_make=False)
     except (OSError, ValueError) as error:
         yield f"push.webpush.private_key: {error}"
 
@@ -141,7 +141,7 @@ async def _unmade_vendors(config: Config) -> list[str]:
     """Whether everything that speaks to vendors can be made."""
     endpoints = Endpoints(config.push.allow_endpoints)
     try:
-        providers = build(vendors(config, may_make=False), endpoints, host_shares(config))
+        providers = build(push_settings(config, may_make=False), push_tools(config, endpoints))
         sms = sms_provider(config)
         hosted = chat_services(config)
     except (OSError, ValueError) as error:  # that settings which were found good make nothing is a fault of ours

@@ -2,35 +2,40 @@
 """What speaks to vendors, made from the configuration: push providers, SMS gateways, hosted chat services."""
 
 from pathlib import Path
+from typing import Any
 
 from chat.agora import Agora, AgoraCredentials
 from chat.base import ChatService
 from chat.sendbird import Sendbird, SendbirdCredentials
 from config.exposure import is_public
 from config.load import Config
-from config.sections import ApnsApp, FcmApp, GetuiApp, begun
 from httpclient.endpoints import Endpoints
 from httpclient.http1 import HttpClient
 from models.clock import now_ms
 from models.private_files import OUTBOX_LOG, VAPID_KEY
 from push.base import Provider, VisibleText
-from push.providers.apns_auth import ApnsCredentials
-from push.providers.fcm_auth import FcmCredentials, read_service_account
-from push.providers.getui_auth import GetuiCredentials
 from push.providers.host_shares import PerOrigin, PerPerson, Shares
 from push.providers.webpush_vapid import VapidKey, parse_key
-from push.registry import Vendors, build
+from push.registry import build
 from push.sms.aliyun import AliyunCredentials, AliyunSms
 from push.sms.base import SmsProvider
 from push.sms.log import LogSms
 from push.sms.twilio import TwilioCredentials, TwilioSms
 from push.sms.webhook import WebhookSms
 from push.vapid_file import open_vapid_key
+from push.vendor import Tools
+
+WEBPUSH = ("webpush", "")
 
 
 def push_providers(config: Config, endpoints: Endpoints) -> dict[tuple[str, str], Provider]:
     """By name and app. `endpoints` judges the URLs that devices name. Makes the VAPID key where there is none."""
-    return build(vendors(config), endpoints, host_shares(config), text=VisibleText(config.push.title, config.push.body))
+    return build(push_settings(config), push_tools(config, endpoints))
+
+
+def push_tools(config: Config, endpoints: Endpoints) -> Tools:
+    """What push providers are built with. `endpoints` judges the URLs that devices name."""
+    return Tools(endpoints, host_shares(config), VisibleText(config.push.title, config.push.body))
 
 
 def host_shares(config: Config) -> Shares:
@@ -46,30 +51,27 @@ def host_shares(config: Config) -> Shares:
     )
 
 
-def vendors(config: Config, *, may_make: bool = True, webpush: bool = True) -> Vendors:
-    """What the configuration has keys for, without Web Push if so asked.
+def push_settings(
+    config: Config, *, may_make: bool = True, webpush: bool = True
+) -> dict[tuple[str, str], dict[str, Any]]:
+    """What the push providers of this configuration are built from, by name and app; without Web Push if so asked.
 
     Unless it `may_make` the VAPID key, there is no Web Push before the key is there. Raises OSError, VapidFileError.
     """
-    push = config.push
-    return Vendors(
-        outbox_log=None if is_public(config) else outbox_log(config),
-        getui={name: _getui(app) for name, app in begun(push.getui, push.getui.apps).items()},
-        fcm={name: _fcm(app) for name, app in begun(push.fcm, push.fcm.apps).items()},
-        apns={name: _apns(app) for name, app in begun(push.apns, push.apns.apps).items()},
-        webpush=vapid_key(config) if webpush and push.webpush.enabled and (may_make or _has_key(config)) else None,
-        webpush_subject=push.webpush.subject,
-        ntfy=push.ntfy.enabled,
-        webhook=push.webhook.secret.get_secret_value(),
-    )
+    found = {lane: section.plain for lane, section in config.push.configured.items()}
+    if not is_public(config):
+        found["log", ""] = {"path": outbox_log(config)}
+    if WEBPUSH in found:
+        if webpush and (may_make or _has_key(config)):
+            found[WEBPUSH]["private_key"] = vapid_key(config).pem
+        else:
+            del found[WEBPUSH]
+    return found
 
 
 def lane_names(config: Config) -> set[tuple[str, str]]:
     """Name and app of every push provider that there is; nothing is made."""
-    push = config.push
-    found = {(vendor, app) for vendor, apps in push.apps.items() for app in apps}
-    plain = {"log": not is_public(config), "webpush": push.webpush.enabled, "ntfy": push.ntfy.enabled}
-    return found | {(name, "") for name, is_there in plain.items() if is_there}
+    return config.push.configured.keys() | (set() if is_public(config) else {("log", "")})
 
 
 def vapid_key(config: Config) -> VapidKey:
@@ -120,26 +122,3 @@ def chat_services(config: Config) -> dict[str, ChatService]:
         token = sendbird.api_token.get_secret_value()
         found.append(Sendbird(SendbirdCredentials(sendbird.base_url, token), HttpClient(), clock=now_ms))
     return {service.name: service for service in found}
-
-
-def _getui(app: GetuiApp) -> GetuiCredentials:
-    secret = app.master_secret.get_secret_value()
-    return GetuiCredentials(app.base_url, app.app_id, app.app_key, secret, vendor_options=app.vendor_options)
-
-
-def _fcm(app: FcmApp) -> FcmCredentials:
-    text = app.service_account.get_secret_value()
-    return read_service_account(text, base_url=app.base_url, token_url=app.token_url)
-
-
-def _apns(app: ApnsApp) -> ApnsCredentials:
-    return ApnsCredentials(
-        team_id=app.team_id,
-        key_id=app.key_id,
-        private_key=app.private_key.get_secret_value(),
-        topic=app.topic,
-        sandbox=app.sandbox,
-        base_url=app.base_url,
-        ca_file=Path(app.ca_file) if app.ca_file else None,
-        background=app.background,
-    )

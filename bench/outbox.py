@@ -3,13 +3,13 @@
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import bindparam, insert
 
-from app.providers import host_shares, vendors
+from app.providers import push_settings, push_tools
 from config.load import Config
 from httpclient.endpoints import Endpoints
 from models.clock import DAY_MS, now_ms
@@ -22,7 +22,7 @@ from models.db.tables.outbox import Kind, LaneKey
 from models.keys import open_key_ring
 from models.phone import phone_hash
 from models.user import UserId
-from push.base import Provider, VisibleText
+from push.base import Provider
 from push.registry import build
 from push.relay import Relay
 
@@ -132,9 +132,10 @@ async def relay_over(config: Config, *, http_seconds: float | None = None, **opt
     db = SqliteDatabase(path_of(config))
     keys = open_key_ring(config.data_dir / "keys.json", sealed=None)
     endpoints = Endpoints(config.push.allow_endpoints)
-    text = VisibleText(config.push.title, config.push.body)
-    seconds = {} if http_seconds is None else {"answer_seconds": http_seconds}
-    providers: dict[LaneKey, Provider] = build(vendors(config), endpoints, host_shares(config), text=text, **seconds)
+    tools = push_tools(config, endpoints)
+    if http_seconds is not None:
+        tools = replace(tools, answer_seconds=http_seconds)
+    providers: dict[LaneKey, Provider] = build(push_settings(config), tools)
     only_batch = options.pop("batch_size", None)
     for provider in providers.values():
         provider.batch_size = only_batch or provider.batch_size

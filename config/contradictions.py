@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from config.files import check_pair
-from config.sections import Chat, Config, Ntfy, Push, Section, Sms, Tls, Webpush
+from config.sections import Chat, Config, Push, Section, Sms, Switch, Tls
 
 HIGHEST_PORT = 65_535
 
@@ -48,15 +48,14 @@ def _of_sms(sms: Sms) -> Iterator[str]:
 
 def _of_push(push: Push) -> Iterator[str]:
     chosen = push.default_provider
-    for name in push.apps:
-        vendor: Section = getattr(push, name)
+    for name, vendor in push.sections.items():
         named = {f"push.{name}.apps.{app}": keys for app, keys in getattr(vendor, "apps", {}).items()}
         plain = {f"push.{name}": vendor} if vendor.is_begun or chosen == name else {}
         for path, app in {**plain, **named}.items():
             if app.missing:
                 yield f"{path}: {', '.join(app.missing)} must be given too"
-    switch = getattr(push, chosen, None)
-    if isinstance(switch, Webpush | Ntfy) and not switch.enabled:
+    switch = push.sections.get(chosen)
+    if isinstance(switch, Switch) and not switch.enabled:
         yield f"push.{chosen}.enabled: must be true, since push.default_provider is {chosen}"
 
 

@@ -7,9 +7,9 @@ What each key means, and its default, stands in config.yaml and nowhere else.
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, ClassVar, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
 from config.addresses import holds_password
 from config.sources import Values, flat, keys_of
@@ -41,6 +41,7 @@ from config.types import (
     PrivateKeyFile,
     Proxies,
     PublicUrl,
+    PushProvider,
     Rate,
     ReadableFile,
     Regions,
@@ -87,6 +88,30 @@ class Section(BaseModel):
     def missing(self) -> list[str]:
         """The needed keys that are not given."""
         return [key for key in self.NEEDED if not getattr(self, key)]
+
+    @property
+    def sections(self) -> dict[str, "Section"]:
+        """The sections within this one, by key."""
+        return {key: value for key, value in self if isinstance(value, Section)}
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """Its values by key, a secret as text; without `apps`, and without the `…_file` of a secret."""
+        return {
+            key: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for key, value in self
+            if key != "apps" and not (key.endswith("_file") and hasattr(self, key.removesuffix("_file")))
+        }
+
+
+class Switch(Section):
+    """A section that has effect where it is `enabled`."""
+
+    enabled: bool
+
+    @property
+    def is_begun(self) -> bool:
+        return self.enabled
 
 
 class Tls(Section):
@@ -216,15 +241,14 @@ class Apns(ApnsApp):
     apps: Apps[ApnsApp]
 
 
-class Webpush(Section):
-    enabled: bool
+class Webpush(Switch):
     subject: VapidSubject
     private_key_file: ReadableFile
     private_key: VapidPrivateKey
 
 
-class Ntfy(Section):
-    enabled: bool
+class Ntfy(Switch):
+    pass
 
 
 class Webhook(Section):
@@ -246,7 +270,7 @@ class PushPerPerson(Section):
 
 
 class Push(Section):
-    default_provider: Literal["log", "getui", "fcm", "apns", "webpush", "ntfy", "webhook"]
+    default_provider: PushProvider
     give_up_hours: Hours
     title: Text
     body: Text
@@ -261,22 +285,14 @@ class Push(Section):
     webhook: Webhook
 
     @property
-    def apps(self) -> dict[str, Mapping[str, Section]]:
-        """By vendor, the apps that there are keys for; the one of the vendor's own keys is ""."""
+    def configured(self) -> dict[tuple[str, str], Section]:
+        """What there are keys for, or is enabled, by vendor and app; the app of the vendor's own keys is ""."""
         return {
-            "getui": begun(self.getui, self.getui.apps),
-            "fcm": begun(self.fcm, self.fcm.apps),
-            "apns": begun(self.apns, self.apns.apps),
-            "webhook": begun(self.webhook, {}),
+            (name, app): keys
+            for name, vendor in self.sections.items()
+            for app, keys in {"": vendor, **getattr(vendor, "apps", {})}.items()
+            if keys.is_begun
         }
-
-
-App = TypeVar("App", bound=Section)
-
-
-def begun(plain: App, named: Mapping[str, App]) -> dict[str, App]:
-    """A vendor's apps that there are keys for; the one of the vendor's own keys is ""."""
-    return {name: app for name, app in {"": plain, **named}.items() if app.is_begun}
 
 
 class Images(Section):

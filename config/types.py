@@ -8,7 +8,7 @@ from typing import Annotated, Any, TypeVar
 
 import phonenumbers
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from config import addresses, files
 from httpclient.endpoints import parse_origin
@@ -17,6 +17,7 @@ from models.rates import parse as parse_rate
 from push.providers.apns_auth import p256_key
 from push.providers.fcm_auth import read_service_account, rsa_key
 from push.providers.webpush_vapid import check_subject, parse_key
+from push.registry import VENDORS
 from push.webhook_signature import signing_key
 
 REGION = re.compile(r"[1-9][0-9]{0,2}|[A-Z]{2}")
@@ -115,6 +116,13 @@ def _one_of(*keys: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _push_provider(name: str) -> str:
+    if name not in VENDORS:
+        *others, last = map(repr, VENDORS)
+        raise PydanticKnownError("literal_error", {"expected": f"{', '.join(others)} or {last}"})
+    return name
+
+
 def _rate(text: str) -> str:
     parse_rate(text)
     return text
@@ -210,6 +218,7 @@ PasswordBytes = Annotated[int, Field(ge=1, le=1024)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 Word = Annotated[str, AfterValidator(_word)]
 Rate = Annotated[str, AfterValidator(_rate)]
+PushProvider = Annotated[str, AfterValidator(_push_provider)]
 AddressRates = dict[Annotated[str, _one_of(*names("address"))], Rate]
 AccountRates = dict[Annotated[str, _one_of(*names("account"))], Rate]
 PhoneRates = dict[Annotated[str, _one_of(*names("phone"))], Rate]

@@ -20,6 +20,7 @@ from handlers.routes import ROUTES, Route
 from handlers.shared import Who
 from models import errors as catalogue
 from models.errors import AppError
+from push.registry import VENDORS
 
 OPERATIONS = Path(__file__).with_name("operations")
 SHARED = "shared.yaml"
@@ -63,6 +64,8 @@ def document() -> dict[str, Any]:
             route = BY_ID[operation_id]
             operations = found["paths"].setdefault(route.path, {})
             operations[route.method.lower()] = _operation(route, described, found["security"])
+    kinds = "; ".join(f"`{vendor.name}`: {vendor.token}" for vendor in VENDORS.values())
+    components["schemas"]["PushToken"]["description"] += f" {kinds}."
     return found
 
 

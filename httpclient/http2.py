@@ -40,7 +40,7 @@ class Http2Client:
         *,
         connect_seconds: float = CONNECT_SECONDS,
         answer_seconds: float = ANSWER_SECONDS,
-        ca_file: Path | None = None,
+        ca_file: Path | str | None = None,
     ) -> None:
         try:
             url = httpx.URL(base_url)
@@ -116,7 +116,7 @@ class Http2Client:
         return connection
 
 
-def _tls(ca_file: Path | None) -> ssl.SSLContext:
+def _tls(ca_file: Path | str | None) -> ssl.SSLContext:
     context = ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
     context.set_alpn_protocols(["h2"])
     return context

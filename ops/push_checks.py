@@ -4,71 +4,66 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 
-from app.providers import host_shares, vendors
+from app.providers import push_settings, push_tools
 from config.load import Config
 from httpclient.endpoints import Endpoints
-from httpclient.http1 import HttpClient
-from models.clock import now_ms
 from ops.checks import FAIL, OK, WARN, Check
 from ops.opening import when
-from push.base import Delivered, Gone, Outcome, Provider, Push, Rejected, Retry, VisibleText
-from push.providers.fcm_auth import FcmAuth
+from push.base import Delivered, Gone, Outcome, Provider, Push, Rejected, Retry, SignsIn
 from push.providers.getui import GetuiProvider, Presence
-from push.providers.getui_auth import GetuiAuth
-from push.registry import Vendors, build
+from push.registry import VENDORS, build
 from services.devices import TEST_PAYLOAD, TEST_TTL_SECONDS
 
 TEST_SECONDS = 30.0
 """Longer than the server gives a test: the operator is to see the vendor's own answer."""
-# No device has such a token: a vendor that says so has taken our keys first.
-MADE_UP = {"getui": "0" * 32, "fcm": "made-up", "apns": "0" * 64}
 WAY_OUT = ("cannot connect", "timed out", "connection broken", "no answer")
 KEYS = ("auth", "401", "403", "refused", "token", "topic", "blacklisted", "right")
 
 
 async def sign_ins(config: Config) -> AsyncIterator[Check]:
-    """Whether GeTui and FCM take each app's keys: one real sign-in, no push. The others know no sign-in."""
-    configured, broken = _vendors(config)
-    for check in broken:
-        yield check
-    http = HttpClient()
-    try:
-        for app, getui in configured.getui.items():
-            yield _signed_in("getui", app, await GetuiAuth(getui, http, now_ms).token())
-        for app, fcm in configured.fcm.items():
-            yield _signed_in("fcm", app, await FcmAuth(fcm, http, now_ms).token())
-    finally:
-        await http.close()
+    """Whether the vendors that one signs in to take each app's keys; no push is sent. Other vendors are left out."""
+    async with _built(config) as (providers, broken):
+        for check in broken:
+            yield check
+        for (name, app), each in providers.items():
+            if isinstance(each, SignsIn):
+                yield _signed_in(name, app, await each.sign_in())
 
 
 async def tests(config: Config, *, provider: str | None, app: str | None, token: str | None) -> AsyncIterator[Check]:
     """What each provider, or the one named, says to a test to this token, or to one that no device has."""
-    configured, broken = _vendors(config)
-    for check in broken:
-        yield check
-    endpoints = Endpoints(config.push.allow_endpoints)
-    text = VisibleText(config.push.title, config.push.body)
-    providers = build(configured, endpoints, host_shares(config), text=text)
-    try:
+    async with _built(config) as (providers, broken):
+        for check in broken:
+            yield check
         chosen = _chosen(providers, provider, app)
         if not chosen:
             yield Check(provider or "push", FAIL, "is not configured", f"there are {_names(providers)}")
         for (name, its_app), each in chosen.items():
             yield await _test(name_of(name, its_app), each, token)
+
+
+Built = tuple[dict[tuple[str, str], Provider], list[Check]]
+"""The providers that there are, and what is wrong with a key's file: its provider is left out."""
+
+
+@asynccontextmanager
+async def _built(config: Config) -> AsyncIterator[Built]:
+    broken: list[Check] = []
+    try:
+        settings = push_settings(config, may_make=False)
+    except OSError as error:
+        broken.append(Check("webpush", FAIL, str(error), "until then the server does not start"))
+        settings = push_settings(config, may_make=False, webpush=False)
+    endpoints = Endpoints(config.push.allow_endpoints)
+    providers = build(settings, push_tools(config, endpoints))
+    try:
+        yield providers, broken
     finally:
         for each in providers.values():
             await each.close()
         endpoints.close()
-
-
-def _vendors(config: Config) -> tuple[Vendors, list[Check]]:
-    """What there are keys for, and what is wrong with a key's file: that one is left out."""
-    try:
-        return vendors(config, may_make=False), []
-    except OSError as error:
-        found = Check("webpush", FAIL, str(error), "until then the server does not start")
-        return vendors(config, may_make=False, webpush=False), [found]
 
 
 def name_of(provider: str, app: str) -> str:
@@ -91,7 +86,7 @@ def _names(providers: Mapping[tuple[str, str], Provider]) -> str:
 
 
 async def _test(name: str, provider: Provider, token: str | None) -> Check:
-    to = token or MADE_UP.get(provider.name)
+    to = token or VENDORS[provider.name].made_up_token
     if to is None:
         return Check(name, OK, "is configured, and has no keys to try", "name a device's token with --token")
     push = Push(to, TEST_PAYLOAD, secrets.token_hex(16), TEST_TTL_SECONDS)
@@ -135,11 +130,11 @@ def _judged_made_up(name: str, outcome: Outcome) -> Check:
     return Check(name, OK, "takes the keys, and knows no device of a made-up token, as it should")
 
 
-def _signed_in(vendor: str, app: str, answer: str | Retry) -> Check:
+def _signed_in(vendor: str, app: str, refusal: Retry | None) -> Check:
     name = name_of(vendor, app)
-    if isinstance(answer, str):
+    if refusal is None:
         return Check(name, OK, "takes the keys")
-    return Check(name, FAIL, answer.reason, _advice(name, answer.reason))
+    return Check(name, FAIL, refusal.reason, _advice(name, refusal.reason))
 
 
 def _advice(name: str, reason: str) -> str:

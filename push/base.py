@@ -3,7 +3,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 CALLS_AT_ONCE = 32
 """Calls at once to a vendor: with batches of a hundred enough for thousands of pushes a second."""
@@ -90,3 +90,11 @@ class Provider(Protocol):
         """
 
     async def close(self) -> None: ...
+
+
+@runtime_checkable
+class SignsIn(Protocol):
+    """A provider whose vendor gives a token for our keys."""
+
+    async def sign_in(self) -> Retry | None:
+        """Sign in, or go by the token at hand. None if the vendor takes the keys, else why not. Nothing is sent."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from httpclient.endpoints import Endpoints, NotAllowed
 from models.errors import EndpointNotAllowed, InvalidField
-from push.tokens import read_token
+from push.registry import read_token
 from services.fields import Problems, read_provider
 
 RESOLVING_SECONDS = 3.0

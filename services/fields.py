@@ -15,7 +15,7 @@ from models.group import GroupId
 from models.ids import read_id
 from models.phone import is_phone_hash
 from models.user import UserId
-from push.tokens import PROVIDERS
+from push.registry import VENDORS
 
 MAX_NAME_CHARACTERS = 64
 """Of people and groups: the column."""
@@ -63,7 +63,7 @@ def read_one_of(name: str, value: object, allowed: Collection[str], default: str
 
 def read_provider(name: str, value: object, configured: Collection[str], default: str, problems: Problems) -> str:
     """The push provider that a request names, or the usual one."""
-    if isinstance(value, str) and value in PROVIDERS and value not in configured:
+    if isinstance(value, str) and value in VENDORS and value not in configured:
         problems.append((name, f"{value} is not configured on this server"))
         return default
     return read_one_of(name, value, configured, default, problems)

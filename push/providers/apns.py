@@ -6,6 +6,7 @@ https://developer.apple.com/documentation/usernotifications/sending-notification
 
 import asyncio
 import json
+import re
 import time
 import uuid
 from collections.abc import Callable, Sequence
@@ -17,6 +18,8 @@ from httpclient.http2 import Http2Client
 from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Rejected, Retry, VisibleText
 from push.providers.apns_auth import ApnsAuth, ApnsCredentials
 from push.providers.apns_codes import Doubt, Failure, outcome_of, read_answer
+from push.tokens import Token
+from push.vendor import Settings, Tools, Vendor
 
 LONGEST_PAYLOAD_BYTES = 4096
 # Below the time that the relay gives a call, which would else judge the whole batch by its slowest push.
@@ -109,3 +112,18 @@ class ApnsProvider:
             alert = {"title": self._text.title, "body": self._text.body}
             aps = {"alert": alert, "mutable-content": 1, "sound": "default"}
         return json.dumps({"aps": aps, **json.loads(push.payload)}, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _read_token(value: Any) -> Token:
+    if not isinstance(value, str) or not re.fullmatch("[0-9A-Fa-f]{64,200}", value):
+        raise ValueError("must be 64 to 200 hex digits")
+    return Token(value.lower())
+
+
+def _build(settings: Settings, tools: Tools) -> ApnsProvider:
+    credentials = ApnsCredentials(**settings)
+    http = Http2Client(credentials.url, ca_file=credentials.ca_file, answer_seconds=tools.answer_seconds)
+    return ApnsProvider(credentials, http, text=tools.text)
+
+
+VENDOR = Vendor("apns", "the device token in hex", _read_token, _build, made_up_token="0" * 64)

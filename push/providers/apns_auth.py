@@ -33,7 +33,7 @@ class ApnsCredentials:
     topic: str
     sandbox: bool = False
     base_url: str = ""
-    ca_file: Path | None = None
+    ca_file: Path | str | None = None
     background: bool = False
 
     @property

@@ -13,8 +13,10 @@ from typing import Any
 from httpclient.http1 import HttpClient, NoAnswer
 from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Rejected, Retry, VisibleText
 from push.providers.blame import Blame, Limited
-from push.providers.fcm_auth import FcmAuth, FcmCredentials
+from push.providers.fcm_auth import FcmAuth, FcmCredentials, read_service_account
 from push.providers.fcm_codes import Failure, outcome_of, read_answer
+from push.tokens import visible
+from push.vendor import Settings, Tools, Vendor
 
 LONGEST_DATA_BYTES = 4096
 LONGEST_TTL_SECONDS = 2_419_200
@@ -58,6 +60,10 @@ class FcmProvider:
         # All are built before any is sent: one that cannot be built fails the batch while nothing has left yet.
         bodies = [self._body(push) for push in pushes]
         return await asyncio.gather(*(self._send(push, body) for push, body in zip(pushes, bodies, strict=True)))
+
+    async def sign_in(self) -> Retry | None:
+        token = await self._auth.token()
+        return token if isinstance(token, Retry) else None
 
     async def close(self) -> None:
         await self._http.close()
@@ -136,3 +142,10 @@ def _data(payload: str) -> dict[str, str]:
         for name, value in fields.items()
         if value is not None
     }
+
+
+def _build(settings: Settings, tools: Tools) -> FcmProvider:
+    return FcmProvider(read_service_account(**settings), tools.client_to_vendor(), text=tools.text)
+
+
+VENDOR = Vendor("fcm", "the registration token", visible(4096), _build, made_up_token="0" * 32)

@@ -40,13 +40,13 @@ class FcmCredentials:
     token_url: str = TOKEN_URL
 
 
-def read_service_account(text: str, *, base_url: str = BASE_URL, token_url: str = "") -> FcmCredentials:
+def read_service_account(service_account: str, *, base_url: str = BASE_URL, token_url: str = "") -> FcmCredentials:
     """The credentials in the JSON file that Firebase's console hands out.
 
     `token_url` stands in place of the file's own `token_uri`. Raises ValueError.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(service_account)
     except (ValueError, RecursionError):
         raise ValueError("the service account is no JSON") from None
     names = ("project_id", "client_email", "private_key")

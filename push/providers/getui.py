@@ -18,6 +18,8 @@ from httpclient.http1 import HttpClient, NoAnswer
 from push.base import CALLS_AT_ONCE, Delivered, Gone, Outcome, Push, Rejected, Retry, VisibleText
 from push.providers.getui_auth import Envelope, GetuiAuth, GetuiCredentials, milliseconds, read_envelope
 from push.providers.getui_codes import OK, TOKEN_REFUSED, outcome_of, target_is_dead
+from push.tokens import visible
+from push.vendor import Settings, Tools, Vendor
 
 LONGEST_TTL_MS = 259_200_000
 LONGEST_TRANSMISSION = 3072
@@ -67,6 +69,10 @@ class GetuiProvider:
         outcomes = iter(await self._send(fitting) if fitting else [])
         too_long = Rejected(f"payload over {LONGEST_TRANSMISSION} characters")
         return [next(outcomes) if len(push.payload) <= LONGEST_TRANSMISSION else too_long for push in pushes]
+
+    async def sign_in(self) -> Retry | None:
+        token = await self._auth.token()
+        return token if isinstance(token, Retry) else None
 
     async def presence(self, target: str) -> Presence | Outcome:
         """Whether this target is connected; as an outcome, why that cannot be told.
@@ -183,3 +189,10 @@ def _without_tokens(message: str, pushes: Sequence[Push]) -> str:
     for push in pushes:
         message = message.replace(push.token, "…")
     return message
+
+
+def _build(settings: Settings, tools: Tools) -> GetuiProvider:
+    return GetuiProvider(GetuiCredentials(**settings), tools.client_to_vendor(), text=tools.text)
+
+
+VENDOR = Vendor("getui", "the client id", visible(64), _build, made_up_token="0" * 32)

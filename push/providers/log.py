@@ -2,12 +2,19 @@
 """The `log` push provider: writes what would be pushed to a file. For development."""
 
 import json
+import re
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from push import outbox_log
 from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Retry
+from push.tokens import Token
+from push.vendor import Settings, Tools, Vendor
+
+LONGEST_TOKEN = 4096
+UNPRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 
 class LogProvider:
@@ -34,3 +41,16 @@ class LogProvider:
 
     async def close(self) -> None:
         pass
+
+
+def _read_token(value: Any) -> Token:
+    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_TOKEN or UNPRINTABLE.search(value):
+        raise ValueError(f"must be text of 1 to {LONGEST_TOKEN} characters, none of them a control character")
+    return Token(value)
+
+
+def _build(settings: Settings, _: Tools) -> LogProvider:
+    return LogProvider(settings["path"])
+
+
+VENDOR = Vendor("log", "any text", _read_token, _build)

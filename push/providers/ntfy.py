@@ -12,6 +12,8 @@ from httpclient.http1 import HttpClient
 from push.base import Delivered, Outcome, Push, Rejected, Retry
 from push.providers.host_shares import Shares
 from push.providers.per_host_breaker import SEATS, PerHostBreaker
+from push.tokens import read_url
+from push.vendor import Settings, Tools, Vendor
 
 LONGEST_MESSAGE = 4096
 LONGEST_TTL = 2_592_000
@@ -60,3 +62,10 @@ class NtfyProvider:
         if status in {401, 403}:
             return Retry(f"HTTP {status}: the topic is not open to us", provider_fault=False)
         return self._hosts.judge_missing(url, status) or Rejected(f"HTTP {status}")
+
+
+def _build(_: Settings, tools: Tools) -> NtfyProvider:
+    return NtfyProvider(tools.client_to_devices(), tools.shares)
+
+
+VENDOR = Vendor("ntfy", "the topic's https URL", read_url, _build)

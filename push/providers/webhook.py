@@ -12,6 +12,8 @@ from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from push.providers.host_shares import Shares
 from push.providers.per_host_breaker import SEATS, PerHostBreaker
+from push.tokens import read_url
+from push.vendor import Settings, Tools, Vendor
 from push.webhook_signature import signed_headers, signing_key
 
 BAD_MESSAGE = {400, 413, 422}
@@ -62,3 +64,10 @@ def outcome_of(status: int) -> Outcome:
     if status == 410:
         return Gone("HTTP 410")
     return Rejected(f"HTTP {status}") if status in BAD_MESSAGE else Retry(f"HTTP {status}", provider_fault=False)
+
+
+def _build(settings: Settings, tools: Tools) -> WebhookProvider:
+    return WebhookProvider(settings["secret"], tools.client_to_devices(), tools.shares)
+
+
+VENDOR = Vendor("webhook", "an https URL", read_url, _build)

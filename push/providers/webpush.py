@@ -5,8 +5,12 @@ The token is the subscription object as JSON. Only its owner can read the payloa
 """
 
 import asyncio
+import json
 import time
 from collections.abc import Callable, Sequence
+from typing import Any
+
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from httpclient.endpoints import origin_of
 from httpclient.http1 import HttpClient
@@ -15,7 +19,9 @@ from push.providers.blame import Blame
 from push.providers.host_shares import Shares
 from push.providers.per_host_breaker import SEATS, PerHostBreaker
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, encrypt, parse_subscription
-from push.providers.webpush_vapid import Vapid, VapidKey
+from push.providers.webpush_vapid import Vapid, VapidKey, encode, parse_key
+from push.tokens import Token, as_sent
+from push.vendor import Settings, Tools, Vendor
 
 LONGEST_TTL = 2_592_000
 
@@ -78,3 +84,25 @@ class WebpushProvider:
         if status in {401, 403}:
             return Retry(f"HTTP {status}: our key was refused", provider_fault=self._refusals.note(push.token))
         return self._hosts.judge_missing(origin, status) or Rejected(f"HTTP {status}")
+
+
+def _read_token(value: Any) -> Token:
+    """A browser's subscription, given as an object or as its text, in one canonical form."""
+    try:
+        subscription = parse_subscription(value if isinstance(value, str) else json.dumps(value))
+    except (ValueError, RecursionError):
+        raise ValueError(
+            "must be a push subscription: endpoint, and keys with p256dh, on the curve P-256, and 16 bytes of auth"
+        ) from None
+    point = subscription.public.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)
+    keys = {"auth": encode(subscription.auth), "p256dh": encode(point)}
+    text = json.dumps({"endpoint": as_sent(subscription.endpoint), "keys": keys}, separators=(",", ":"))
+    return Token(text, endpoint=subscription.endpoint)
+
+
+def _build(settings: Settings, tools: Tools) -> WebpushProvider:
+    key = parse_key(settings["private_key"])
+    return WebpushProvider(key, tools.client_to_devices(), tools.shares, subject=settings["subject"])
+
+
+VENDOR = Vendor("webpush", "the browser's subscription, as the object or as its JSON text", _read_token, _build)

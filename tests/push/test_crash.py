@@ -20,13 +20,15 @@ import asyncio, sys
 from pathlib import Path
 from models.db.engine import open_database, parse_url
 from httpclient.endpoints import Endpoints
-from push.registry import Vendors, build
+from push.registry import build
 from tests.support.scripted import SHARES
 from push.relay import Relay
+from push.vendor import Tools
 
 async def main(database, log, now):
     db = open_database(parse_url(database))
-    relay = Relay(db, build(Vendors(outbox_log=Path(log)), Endpoints(), SHARES), bytes.decode, clock=lambda: int(now))
+    providers = build({("log", ""): {"path": Path(log)}}, Tools(Endpoints(), SHARES))
+    relay = Relay(db, providers, bytes.decode, clock=lambda: int(now))
     print(await relay.run_once())
     await db.close()
 

@@ -15,9 +15,9 @@ from chat.base import ChatFailed, ChatUser
 from httpclient.endpoints import NotAllowed, check_form, origin_of, parse_origin
 from httpclient.http1 import Answer
 from push.providers import apns_codes, fcm_codes, getui_auth
+from push.registry import read_token
 from push.sms import aliyun, twilio
 from push.sms.base import SmsMessage, SmsNotSent
-from push.tokens import read_token
 from tests.support.scripted import FixedHost
 
 pytestmark = pytest.mark.anyio

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from push.providers.webpush_crypto import parse_subscription
-from push.tokens import read_token
+from push.registry import read_token
 
 PROVIDERS = ("getui", "fcm", "apns", "webpush", "ntfy", "webhook", "log")
 ENDPOINT = "https://push.example/wpush/v2/gAAA"
