@@ -215,10 +215,9 @@ def hearing(parts: Parts, events: Events) -> Iterator[None]:
 
 
 def lifetimes(config: Config) -> Lifetimes:
-    return Lifetimes(
-        interval_seconds=config.retention.interval_seconds,
+    return config.fill(
+        Lifetimes,
+        *("retention", "messages", "events"),
         orphan_seconds=config.orphan_seconds,
         grace_seconds=max(config.delivery.grace_seconds, config.delivery.proxy_grace_seconds),
-        messages_retention_days=config.messages.retention_days,
-        events_retention_days=config.events.retention_days,
     )

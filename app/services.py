@@ -112,7 +112,7 @@ def wire(config: Config, parts: Parts) -> Services:
     discovery = Discovery(
         db=db,
         keys=keys,
-        budgets=DiscoveryBudgets(**config.discovery.model_dump()),
+        budgets=config.fill(DiscoveryBudgets, "discovery"),
         limits_enabled=config.limits.enabled,
         clock=parts.clock,
     )
@@ -250,14 +250,10 @@ def sessions(config: Config, parts: Parts, limits: Limits, access_tokens: Access
 
 
 def http_settings(config: Config) -> HttpSettings:
-    return HttpSettings(
-        images_max_bytes=config.images.max_bytes,
+    return config.fill(
+        HttpSettings,
+        *("server", "images", "uploads", "delivery"),
         images_metadata=None if config.images.metadata == "keep" else Removal(config.images.metadata),
-        min_bytes_per_second=config.uploads.min_bytes_per_second,
-        stall_seconds=config.delivery.stall_seconds,
-        grace_seconds=config.delivery.grace_seconds,
-        proxy_grace_seconds=config.delivery.proxy_grace_seconds,
-        body_timeout_seconds=config.server.body_timeout_seconds,
         vapid_public_key=vapid_key(config).public if config.push.webpush.enabled else "",
         samples=sample_settings(config),
     )
@@ -274,14 +270,4 @@ def sample_settings(config: Config) -> SampleSettings:
 
 
 def send_policy(config: Config) -> SendPolicy:
-    return SendPolicy(
-        max_pixels=config.images.max_pixels,
-        ttl_seconds=config.images.ttl_seconds,
-        allow_opaque=config.images.allow_opaque,
-        max_pending=config.inbox.max_pending,
-        max_pending_bytes=config.inbox.max_pending_bytes,
-        per_friend_percent=config.inbox.per_friend_percent,
-        per_stranger_percent=config.inbox.per_stranger_percent,
-        strangers_percent=config.inbox.strangers_percent,
-        friends_only=config.messaging.friends_only,
-    )
+    return config.fill(SendPolicy, "images", "inbox", "messaging")

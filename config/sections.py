@@ -4,10 +4,11 @@
 What each key means, and its default, stands in config.yaml and nowhere else.
 """
 
+from collections import Counter
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr
 
@@ -403,6 +404,9 @@ class Log(Section):
     format: Literal["auto", "json", "console"]
 
 
+Of = TypeVar("Of")
+
+
 class Config(Section):
     """Every setting of a server. Secrets are SecretStr; sizes are in bytes, times in the unit that the name ends in."""
 
@@ -443,6 +447,19 @@ class Config(Section):
             for file, said in files.items()
             if any(flat(said).get(key) for key in secrets) or holds_password(flat(said).get("database.url"))
         )
+
+    def fill(self, kind: type[Of], *names: str, **more: Any) -> Of:
+        """A dataclass of settings, which a part below is handed: each field is the key of its name in one of the
+        sections `names`, or has the section's name in front (`images_max_bytes`), unless `more` gives its value.
+
+        Raises TypeError for a field that none of them has, or several have.
+        """
+        sections = {name: self.sections[name].plain for name in names}
+        times = Counter(key for values in sections.values() for key in values)
+        known = {f"{name}_{key}": value for name, values in sections.items() for key, value in values.items()}
+        known |= {key: value for values in sections.values() for key, value in values.items() if times[key] == 1}
+        given = {field.name: known[field.name] for field in fields(kind) if field.name in known}  # type: ignore[arg-type]
+        return kind(**given | more)
 
     @property
     def longest_upload_seconds(self) -> int:

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The HTTP interface described: one OpenAPI 3.1 document (https://spec.openapis.org/oas/v3.1.1.html).
 
-Method, path, operation id and who may call an operation come from the route table; what it takes and answers stands
-under its id in `operations/*.yaml`. Added here is what all operations have in common: the refusals of the catalogue and
-the headers of every reply. `refused_with` of an operation refers to the schema of its refusals where those are no
-problem documents.
+Method, path, operation id and who may call an operation come from the route table, the lists of an export and the kinds
+of push tokens from where they are made; what an operation takes and answers stands under its id in `operations/*.yaml`.
+Added here is what all operations have in common: the refusals of the catalogue and the headers of every reply.
+`refused_with` of an operation refers to the schema of its refusals where those are no problem documents.
 """
 
 import json
@@ -21,6 +21,7 @@ from handlers.shared import Who
 from models import errors as catalogue
 from models.errors import AppError
 from push.registry import VENDORS
+from services.accounts.export import LISTS
 
 OPERATIONS = Path(__file__).with_name("operations")
 SHARED = "shared.yaml"
@@ -64,6 +65,10 @@ def document() -> dict[str, Any]:
             route = BY_ID[operation_id]
             operations = found["paths"].setdefault(route.path, {})
             operations[route.method.lower()] = _operation(route, described, found["security"])
+    export = components["schemas"]["Export"]
+    for name, about in LISTS.items():
+        export["required"].append(name)
+        export["properties"][name] = {"$ref": "#/components/schemas/ExportedRows", "description": about}
     kinds = "; ".join(f"`{vendor.name}`: {vendor.token}" for vendor in VENDORS.values())
     components["schemas"]["PushToken"]["description"] += f" {kinds}."
     return found

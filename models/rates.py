@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Every class of requests that has a rate of its own, and how a rate is written.
 
-One row says for whom a class is counted and where. Configuration keys, counters and the checks of docs/limits.md derive
-from it; how much is allowed stands in config.yaml.
+One row says for whom a class is counted and where. Configuration keys and counters derive from it; how much is allowed,
+and of what, stands in config.yaml.
 """
 
 import re

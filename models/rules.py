@@ -31,8 +31,8 @@ HIDDEN = (DeliveryState.WITHHELD, DeliveryState.BLOCKED)
 
 @dataclass(frozen=True, slots=True)
 class SendPolicy:
-    """What the operator allows. Sizes in bytes, times in seconds; shares of an inbox in percent: of a friend, of
-    somebody else, and of all who are no friends together.
+    """What the operator allows people to send: the keys of these names in the sections `images`, `inbox` and
+    `messaging` of config.yaml, which says what each means.
     """
 
     max_pixels: int

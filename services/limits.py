@@ -2,7 +2,7 @@
 """How often an address, an account, a number and a device may do what.
 
 `models.rates` has the classes, and which of them are counted in the database. All else is counted in this process, each
-of several having its share: it cannot be away, and costs no statement. docs/limits.md has them all.
+of several having its share: it cannot be away, and costs no statement. config.yaml says what each counts.
 """
 
 from collections import OrderedDict

@@ -68,4 +68,4 @@ def _build(_: Settings, tools: Tools) -> NtfyProvider:
     return NtfyProvider(tools.client_to_devices(), tools.shares)
 
 
-VENDOR = Vendor("ntfy", "the topic's https URL", read_url, _build)
+VENDOR = Vendor("ntfy", "an https URL", read_url, _build)

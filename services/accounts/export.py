@@ -16,6 +16,9 @@ from models.paging import pieces
 from models.phone import phone_hash
 from models.user import UserId
 
+LISTS = {section.name: section.about for section in (*SECTIONS, ACTIVATIONS)}
+"""The lists of the document by name, and what each is about."""
+
 PAGE_BYTES = 24 * 1024
 """A page waits in memory until the client has taken it."""
 

@@ -7,6 +7,7 @@ The typed form has no default of its own, and a setting keeps its name to the pl
 import ast
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -64,10 +65,38 @@ def settings_handed_on(file: Path) -> Iterator[tuple[str, list[str]]]:
 
 def test_a_setting_keeps_its_name_to_the_place_where_it_is_used() -> None:
     handed = [each for file in (ROOT / "app").glob("*.py") for each in settings_handed_on(file)]
-    assert ("max_pixels", ["images", "max_pixels"]) in handed
-    assert ("images_max_bytes", ["images", "max_bytes"]) in handed
+    assert ("max_readers", ["events", "max_readers"]) in handed
+    assert ("push_give_up_hours", ["push", "give_up_hours"]) in handed
     renamed = [(name, path) for name, path in handed if name not in (path[-1], "_".join(path[-2:]))]
     assert renamed == []
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a part below asks for by name."""
+
+    max_pending: int
+    images_max_bytes: int
+    stall_seconds: float
+
+
+def test_a_part_is_handed_the_keys_of_its_fields_names() -> None:
+    config = load()
+    found = config.fill(Wanted, "images", "inbox", "storage", stall_seconds=0.5)
+    assert found == Wanted(config.inbox.max_pending, config.images.max_bytes, 0.5)
+
+
+@dataclass(frozen=True)
+class Unclear:
+    """Two sections have such a key."""
+
+    max_bytes: int
+
+
+@pytest.mark.parametrize("sections", [("images", "storage"), ("inbox",)])
+def test_a_field_that_no_section_or_more_than_one_has_is_a_mistake(sections: tuple[str, ...]) -> None:
+    with pytest.raises(TypeError, match="max_bytes"):
+        load().fill(Unclear, *sections)
 
 
 @pytest.mark.parametrize("line", [line for line in LINES if re.match(r"\s*\w+: +[^#\s]", line)])

@@ -9,7 +9,6 @@ from models.errors import Forbidden
 from models.group import Member, Role
 from models.message import DeliveryState, Message, MessageId
 from models.rules import (
-    SendPolicy,
     can_be_invited,
     check_may_remove,
     check_may_set_role,
@@ -19,23 +18,14 @@ from models.rules import (
     state_of_all,
 )
 from models.user import Recipient, Room, UserId
+from tests.support.shipped import send_policy
 
 OWNER, ADMIN, MEMBER = Role.OWNER, Role.ADMIN, Role.MEMBER
 PENDING, CONSUMED, EXPIRED, RECALLED = (DeliveryState(s) for s in ("pending", "consumed", "expired", "recalled"))
 LOST, WITHHELD, RELEASED = DeliveryState.LOST, DeliveryState.WITHHELD, DeliveryState.RELEASED
 BLOCKED = DeliveryState.BLOCKED
 
-POLICY = SendPolicy(
-    max_pixels=1,
-    ttl_seconds=60,
-    allow_opaque=False,
-    max_pending=3,
-    max_pending_bytes=100,
-    per_friend_percent=100,
-    per_stranger_percent=100,
-    strangers_percent=100,
-    friends_only=False,
-)
+POLICY = send_policy(max_pending=3, max_pending_bytes=100)
 SOMEBODY = Recipient(
     UserId(1),
     has_way_in=True,

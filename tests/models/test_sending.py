@@ -9,20 +9,11 @@ from models.errors import AppError, InboxFull, RecipientUnavailable
 from models.message import DeliveryState
 from models.rules import SendPolicy, check_can_send, check_has_room, first_state, first_state_in_group
 from models.user import Recipient, Room, Shares, UserId
+from tests.support.shipped import send_policy
 
 PENDING, SENT, WITHHELD = DeliveryState.PENDING, DeliveryState.SENT, DeliveryState.WITHHELD
 
-POLICY = SendPolicy(
-    max_pixels=1,
-    ttl_seconds=60,
-    allow_opaque=False,
-    max_pending=3,
-    max_pending_bytes=100,
-    per_friend_percent=100,
-    per_stranger_percent=100,
-    strangers_percent=100,
-    friends_only=False,
-)
+POLICY = send_policy(max_pending=3, max_pending_bytes=100)
 FRIENDS_ONLY = replace(POLICY, friends_only=True)
 SOMEBODY = Recipient(
     UserId(1),

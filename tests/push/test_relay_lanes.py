@@ -17,7 +17,6 @@ from models.db.database import Statement, Transaction
 from models.db.schema import outbox as outbox_table
 from models.db.tables import credentials, outbox
 from models.db.tables.outbox import CLAIMED_PER_PERSON
-from models.rules import SendPolicy
 from models.user import UserId
 from push.base import Delivered, Outcome, Push, Retry
 from push.breaker import BreakerState
@@ -29,6 +28,7 @@ from tests.push.conftest import World
 from tests.support import PATIENCE
 from tests.support.engines import ON_SQLITE
 from tests.support.scripted import ScriptedProvider
+from tests.support.shipped import send_policy
 
 pytestmark = pytest.mark.anyio
 OTHER = ("other", "")
@@ -283,17 +283,7 @@ async def send(world: World, sender: Caller, receiver: UserId, number: int) -> i
         caption="",
         sha256=bytes(32),
     )
-    policy = SendPolicy(
-        max_pixels=1,
-        ttl_seconds=1,
-        allow_opaque=False,
-        max_pending=999,
-        max_pending_bytes=999,
-        per_friend_percent=100,
-        per_stranger_percent=100,
-        strangers_percent=100,
-        friends_only=False,
-    )
+    policy = send_policy(max_pending=999)
     now = world.clock()
     return await world.db.write(partial(record, message=image, policy=policy, now=now, push_give_up_hours=72))
 

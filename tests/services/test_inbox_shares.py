@@ -9,8 +9,9 @@ import pytest
 from config.load import load
 from models.errors import InboxFull
 from models.user import UserId
-from tests.services.town import SHARES, Town, open_town
+from tests.services.town import Town, open_town
 from tests.support.engines import Engine
+from tests.support.shipped import SHARES
 
 pytestmark = pytest.mark.anyio
 

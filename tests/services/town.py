@@ -37,6 +37,7 @@ from tests.support import shipped
 from tests.support.clock import Clock
 from tests.support.engines import Engine
 from tests.support.people import add_caller, add_device
+from tests.support.shipped import send_policy
 
 T = TypeVar("T")
 
@@ -49,7 +50,6 @@ LIFETIMES = Lifetimes(
     messages_retention_days=365,
     events_retention_days=7,
 )
-SHARES = ("per_friend_percent", "per_stranger_percent", "strangers_percent")
 LANE = ("log", "")
 BUDGETS = DiscoveryBudgets(per_day=1000, per_network_per_day=100_000, total_per_day=100_000)
 ADDRESS = "192.0.2.1"
@@ -65,20 +65,13 @@ class Town:
     keys: KeyRing
     max_pending: int = MAX_PENDING
     max_pending_bytes: int = 10**9
-    shares: dict[str, int] = field(default_factory=lambda: dict.fromkeys(SHARES, 100))
+    shares: dict[str, int] = field(default_factory=dict)
     callers: dict[UserId, Caller] = field(default_factory=dict)
 
     @cached_property
     def policy(self) -> SendPolicy:
-        return SendPolicy(
-            max_pixels=1000,
-            ttl_seconds=30 * 24 * 3600,
-            allow_opaque=True,
-            max_pending=self.max_pending,
-            max_pending_bytes=self.max_pending_bytes,
-            friends_only=False,
-            **self.shares,
-        )
+        rooms = {"max_pending": self.max_pending, "max_pending_bytes": self.max_pending_bytes}
+        return send_policy(max_pixels=1000, allow_opaque=True, **rooms, **self.shares)
 
     @cached_property
     def limits(self) -> Limits:

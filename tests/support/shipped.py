@@ -2,11 +2,14 @@
 """What config.yaml allows, for tests that make a part by hand."""
 
 from collections.abc import Mapping
-from typing import TypedDict
+from dataclasses import replace
+from typing import Any, TypedDict
 
 from config.load import load
+from models.rules import SendPolicy
 
 CONFIG = load()
+SHARES = ("per_friend_percent", "per_stranger_percent", "strangers_percent")
 SMS_BUDGETS: dict[str, str] = CONFIG.activation.budgets.model_dump()
 
 
@@ -28,3 +31,8 @@ def rates(*, per_address: Mapping[str, str] | None = None, per_account: Mapping[
         "per_phone": allowed.per_phone,
         "per_device": allowed.per_device,
     }
+
+
+def send_policy(**changed: Any) -> SendPolicy:
+    """What people may send, where nobody's share of an inbox is bounded, with what is changed here."""
+    return replace(CONFIG.fill(SendPolicy, "images", "inbox", "messaging"), **dict.fromkeys(SHARES, 100) | changed)

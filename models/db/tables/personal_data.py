@@ -46,9 +46,12 @@ ELSEWHERE = "is shown by another section"
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """Rows of one table that speak of a person. `keys` lists them where they are many; `rows` then takes a page."""
+    """Rows of one table that speak of a person, under this `name` in their export, whose description says what they are
+    `about`. `keys` lists them where they are many; `rows` then takes a page.
+    """
 
     name: str
+    about: str
     whose: Column[Any]
     columns: tuple[Column[Any], ...]
     keys: Statement | None
@@ -57,6 +60,7 @@ class Section:
 
 def _section(
     name: str,
+    about: str,
     whose: Column[Any],
     *columns: Column[Any],
     key: Column[int] | None = None,
@@ -73,11 +77,11 @@ def _section(
         if condition is not None:
             found = found.where(condition)
     if key is None:
-        return Section(name, whose, columns, None, Statement(found.order_by(*table.primary_key), bulk=True))
+        return Section(name, about, whose, columns, None, Statement(found.order_by(*table.primary_key), bulk=True))
     size = SAID_BYTES if messages in {column.table for column in columns} else literal_column(str(USUAL_BYTES))
     keys = Statement(found.with_only_columns(key, size).order_by(key), bulk=True)
     rows = Statement(found.where(InList(key, bindparam("page"))).order_by(key))
-    return Section(name, whose, columns, keys, rows)
+    return Section(name, about, whose, columns, keys, rows)
 
 
 _SAID = (
@@ -116,9 +120,17 @@ PROFILE = (
 )
 
 SECTIONS = (
-    _section("ukeys", credentials.c.uid, credentials.c.kind, credentials.c.created_at, credentials.c.expires_at),
+    _section(
+        "ukeys",
+        "The account's keys, by their times.",
+        credentials.c.uid,
+        credentials.c.kind,
+        credentials.c.created_at,
+        credentials.c.expires_at,
+    ),
     _section(
         "sessions",
+        "Refresh tokens, by their times.",
         refresh_tokens.c.uid,
         refresh_tokens.c.created_at,
         refresh_tokens.c.expires_at,
@@ -126,6 +138,7 @@ SECTIONS = (
     ),
     _section(
         "devices",
+        "Devices, without their tokens.",
         devices.c.uid,
         devices.c.device_id,
         devices.c.provider,
@@ -137,6 +150,7 @@ SECTIONS = (
     ),
     _section(
         "pushes",
+        "Notifications to these devices.",
         devices.c.uid,
         outbox.c.outbox_id,
         outbox.c.kind,
@@ -155,9 +169,17 @@ SECTIONS = (
             deliveries.c.message_id == outbox.c.message_id, deliveries.c.receiver_uid == devices.c.uid, IS_HIDDEN
         ),
     ),
-    _section("sent", messages.c.sender_uid, *_SAID, messages.c.receiver_uid, key=messages.c.message_id),
+    _section(
+        "sent",
+        "Messages that the person sent.",
+        messages.c.sender_uid,
+        *_SAID,
+        messages.c.receiver_uid,
+        key=messages.c.message_id,
+    ),
     _section(
         "received",
+        "Messages to the person alone.",
         messages.c.receiver_uid,
         *_SAID,
         messages.c.sender_uid,
@@ -170,6 +192,7 @@ SECTIONS = (
     ),
     _section(
         "deliveries",
+        "Where the person stands with each image that was for them, also in groups.",
         deliveries.c.receiver_uid,
         deliveries.c.message_id,
         deliveries.c.sender_uid,
@@ -190,6 +213,7 @@ SECTIONS = (
     ),
     _section(
         "events",
+        "The event log as far as it is kept.",
         events.c.uid,
         events.c.event_id,
         events.c.type,
@@ -198,18 +222,27 @@ SECTIONS = (
         events.c.message_id,
         key=events.c.event_id,
     ),
-    _section("friends", friendships.c.uid, friendships.c.other_uid, friendships.c.state, friendships.c.since),
+    _section(
+        "friends",
+        "Friends, and requests both ways.",
+        friendships.c.uid,
+        friendships.c.other_uid,
+        friendships.c.state,
+        friendships.c.since,
+    ),
     _section(
         "conversations",
+        "With whom, and how far they are read.",
         conversations.c.uid,
         conversations.c.peer_uid,
         conversations.c.last_message_id,
         conversations.c.read_up_to,
         only=conversations.c.last_message_id > 0,
     ),
-    _section("blocks", blocks.c.uid, blocks.c.blocked_uid, blocks.c.created_at),
+    _section("blocks", "Whom the person blocks.", blocks.c.uid, blocks.c.blocked_uid, blocks.c.created_at),
     _section(
         "groups",
+        "Groups that the person is in.",
         group_members.c.uid,
         group_members.c.group_id,
         group_members.c.role,
@@ -222,6 +255,7 @@ SECTIONS = (
     ),
     _section(
         "invitations",
+        "Groups that the person was asked into.",
         invitations.c.uid,
         invitations.c.group_id,
         invitations.c.role,
@@ -231,6 +265,7 @@ SECTIONS = (
     ),
     _section(
         "reports",
+        "Reports that the person made.",
         reports.c.reporter_uid,
         reports.c.report_id,
         reports.c.reported_uid,
@@ -241,16 +276,24 @@ SECTIONS = (
     ),
     _section(
         "chat_accounts",
+        "Accounts at hosted chat services.",
         chat_accounts.c.uid,
         chat_accounts.c.provider,
         chat_accounts.c.username,
         chat_accounts.c.created_at,
     ),
-    _section("requests", idempotency.c.uid, idempotency.c.created_at, idempotency.c.expires_at),
+    _section(
+        "requests",
+        "When an `Idempotency-Key` was used.",
+        idempotency.c.uid,
+        idempotency.c.created_at,
+        idempotency.c.expires_at,
+    ),
 )
 
 ACTIVATIONS = _section(
     "activations",
+    "Codes that went to the number.",
     activations.c.phone_digest,
     activations.c.nickname,
     activations.c.push_provider,

@@ -16,7 +16,6 @@ from models.db.schema import metadata, outbox, users
 from models.db.tables import erasure, personal_data
 from models.errors import NotFound, Unauthenticated
 from models.group import Group, JoinPolicy
-from models.rules import SendPolicy
 from services.accounts.account_deletion import AccountDeletion, finish_all
 from services.groups import Groups, NewGroup
 from tests.services.accounts.mentions import LEAVER, OTHER, fill, left_of, mentions
@@ -25,18 +24,7 @@ from tests.support.engines import NewFolder
 from tests.support.harness import BROKEN, Person, Server, phone_number, running, wait_until
 from tests.support.pictures import jpeg
 from tests.support.rows import insert
-
-POLICY = SendPolicy(
-    max_pixels=1,
-    ttl_seconds=60,
-    allow_opaque=False,
-    max_pending=9,
-    max_pending_bytes=9,
-    per_friend_percent=100,
-    per_stranger_percent=100,
-    strangers_percent=100,
-    friends_only=False,
-)
+from tests.support.shipped import send_policy
 
 
 def test_every_column_that_names_people_has_a_rule_for_who_leaves() -> None:
@@ -161,7 +149,7 @@ async def test_a_big_account_goes_in_short_steps_of_which_the_first_lets_nobody_
 @pytest.mark.anyio
 async def test_a_group_begun_by_a_last_request_while_its_owner_leaves_ends_with_the_account(world: World) -> None:
     ann, ben = await world.register(), await world.register(phone_num="13900139000")
-    groups = Groups(db=world.db, policy=POLICY, wake_retention=lambda: None, clock=world.clock)
+    groups = Groups(db=world.db, policy=send_policy(), wake_retention=lambda: None, clock=world.clock)
     late: list[asyncio.Task[Group]] = []
     late_group = NewGroup("Late", JoinPolicy.INVITE, frozenset({ben.uid}))
 
