@@ -8,7 +8,7 @@ import click
 from emulators import agora, aliyun, apns, fcm, getui, ntfy, sendbird, twilio, webhook, webpush
 from emulators.starting import Starter, serve
 
-# Each command, and what starts it beside the others: in this order they have the ports of docs/emulators.md.
+# Each command, and what starts it beside the others: in this order they have the ports of docs/emulators/.
 EMULATORS: tuple[tuple[click.Command, Starter], ...] = (
     (getui.command, getui.start),
     (fcm.command, fcm.start),

@@ -11,7 +11,7 @@ NODE = ROOT / "tests/sdks/node"
 
 def documented() -> dict[tuple[str, str], str]:
     """Version by language and name."""
-    page = (ROOT / "docs/emulators.md").read_text()
+    page = (ROOT / "docs/emulators/clients.md").read_text()
     rows = re.findall(r"^\| `([^`]+)`(?: \((Python|Node)\))? \| ([0-9.]+) \|", page, re.MULTILINE)
     node = {name for name, language, _ in rows if language != "Python"} & set(installed_by_npm())
     return {(language or ("Node" if name in node else "Python"), name): version for name, language, version in rows}

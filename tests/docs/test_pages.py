@@ -97,10 +97,11 @@ def test_each_module_that_is_to_be_run_exists(page: Path) -> None:
     ] == []
 
 
-def test_the_index_leads_to_every_page() -> None:
-    index = ROOT / "docs" / "README.md"
+@pytest.mark.parametrize(("name", "folder"), [("README.md", "docs"), ("emulators.md", "docs/emulators")])
+def test_an_index_leads_to_every_page(name: str, folder: str) -> None:
+    index = ROOT / "docs" / name
     led_to = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
-    pages = {page for page in index.parent.glob("*.md") if page != index}
+    pages = {page for page in (ROOT / folder).glob("*.md") if page != index}
     assert sorted(page.name for page in pages - led_to) == []
 
 

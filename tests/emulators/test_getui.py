@@ -253,7 +253,7 @@ async def test_control_plane_says_what_there_is_to_read(caller: Caller) -> None:
 
 
 async def test_walk_of_the_page_goes_as_it_says(caller: Caller) -> None:
-    page = (ROOT / "docs/emulators.md").read_text()
+    page = (ROOT / "docs/emulators/getui.md").read_text()
     blocks = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if "sign_in\n" in block]
     script = "".join(blocks).replace("http://127.0.0.1:9101", caller.vendor.url)
     walk = await asyncio.create_subprocess_exec(

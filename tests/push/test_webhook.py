@@ -129,9 +129,10 @@ async def test_emulator_checks_what_the_specifications_library_signs(vendor: Run
 
 
 async def test_walks_of_the_page_go_as_they_say(vendor: Running) -> None:
-    page = (ROOT / "docs/emulators.md").read_text()
     async with ntfy.running() as topics:
-        for emulator, port, shown in ((vendor, 9107, "$E/hook/phone1"), (topics, 9106, "$E/phone1/json")):
+        walks = (("webhook", vendor, 9107, "$E/hook/phone1"), ("ntfy", topics, 9106, "$E/phone1/json"))
+        for name, emulator, port, shown in walks:
+            page = (ROOT / f"docs/emulators/{name}.md").read_text()
             [script] = [block for block in re.findall(r"```sh\n(.*?)```", page, re.DOTALL) if shown in block]
             walk = await asyncio.create_subprocess_exec(
                 "bash",
