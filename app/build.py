@@ -41,9 +41,11 @@ class DrainDeadline:
         self._until: float | None = None
 
     def begin(self) -> None:
+        """Count from now."""
         self._until = monotonic() + self._seconds
 
     def left(self) -> float:
+        """Seconds; all of them before `begin`."""
         return self._seconds if self._until is None else max(0.0, self._until - monotonic())
 
 

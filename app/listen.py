@@ -139,6 +139,7 @@ def without_brackets(host: str) -> str:
 
 
 def tls(config: Config) -> ssl.SSLContext | None:
+    """TLS of our own; None without a certificate. Raises OSError for a file that cannot be used."""
     if not config.server.tls.cert:
         return None
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)

@@ -40,9 +40,11 @@ class WorkerHandle:
     reports: int
 
     def say_serving(self) -> None:
+        """Tell the supervisor that requests are answered from now on."""
         self._say(self.number | SERVING)
 
     def say_alive(self) -> None:
+        """Tell the supervisor that the loop still turns."""
         self._say(self.number)
 
     def _say(self, what: int) -> None:

@@ -83,7 +83,11 @@ class Activity:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """The use cases that handlers may call, and what all requests share."""
+    """The use cases that handlers may call, and what all requests share.
+
+    `buffers` bounds what all uploads hold in memory, `unknown_callers` the bytes of those whose sender is known only
+    when the body has come (`uploads.unknown_caller_max_bytes`).
+    """
 
     authentication: Authentication
     accounts: Accounts

@@ -45,7 +45,8 @@ class SharedCounter:
 class SharedCounters:
     """All counters, as seen by one process. Without arguments: those of a process that is alone.
 
-    `reserved`, `unwritten`, `uploads` and `stored` belong to `storage.space`; the budgets are bytes in memory.
+    `reserved`, `unwritten`, `uploads` and `stored` belong to `storage.space`. `buffers` counts bytes that uploads hold
+    in memory, `unknown_callers` bytes of uploads whose sender is not known yet.
     """
 
     number: int = 0

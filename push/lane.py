@@ -94,6 +94,7 @@ class Lane:
         self._reserved += rows
 
     def release(self, rows: int) -> None:
+        """Give back the room of rows that were delivered, or put back."""
         self._reserved -= rows
 
     def batches(self, rows: Sequence[Claimed]) -> list[Sequence[Claimed]]:

@@ -32,6 +32,7 @@ class Tools:
     answer_seconds: float = ANSWER_SECONDS
 
     def client_to_vendor(self) -> HttpClient:
+        """Asks whatever address the configuration names."""
         return HttpClient(tls=_tls(), answer_seconds=self.answer_seconds)
 
     def client_to_devices(self) -> HttpClient:

@@ -95,6 +95,7 @@ async def remove(tx: Transaction, group_id: GroupId, uid: UserId, *, by: UserId,
 
 
 async def set_role(tx: Transaction, group_id: GroupId, uid: UserId, role: Role, *, by: UserId, now: int) -> None:
+    """Give a member of the group this role, and tell everybody in it."""
     await group_members.set_role(tx, group_id, uid, role)
     everybody = await group_members.list_uids(tx, group_id)
     await tell(tx, everybody, group_id, "role_changed", now=now, uid=uid, by=by, role=role.value)

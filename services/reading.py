@@ -48,6 +48,7 @@ class OpenImage:
 
     @property
     def message(self) -> Message:
+        """The message that the image came with."""
         return self.delivery.message
 
 

@@ -51,6 +51,7 @@ class RoomReader:
 
     @property
     def caller(self) -> Caller:
+        """Who follows the room, and by which credential."""
         return self.events.caller
 
     async def next(self) -> list[dict[str, Any]]:

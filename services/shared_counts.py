@@ -99,6 +99,7 @@ class SharedWindow:
         self._amount, self._seconds = parse(rate)
 
     def slot(self, key: str | int) -> Slot:
+        """Where this key is counted in the window that runs now."""
         return self._counts.slot(self._name, key, amount=self._amount, seconds=self._seconds)
 
     async def hit(self, key: str | int) -> int:

@@ -59,6 +59,7 @@ class Failure:
 
     @property
     def reason(self) -> str:
+        """What is kept of it beside the push: `HTTP 404 UNREGISTERED`."""
         return f"HTTP {self.status} {self.code}".strip()
 
 

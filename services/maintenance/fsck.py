@@ -60,12 +60,14 @@ class Report:
         return sum(self.problems.values()) - sum(self.repaired.values())
 
     def found(self, kind: str, example: int | str) -> None:
+        """Count a problem of this kind, and keep the first few examples."""
         self.problems[kind] += 1
         examples = self.examples.setdefault(kind, [])
         if len(examples) < EXAMPLES:
             examples.append(example)
 
     def mended(self, kind: str, count: int) -> None:
+        """Count so many problems of this kind as repaired."""
         self.repaired[kind] = self.repaired.get(kind, 0) + count
 
 

@@ -57,6 +57,7 @@ _DELETE_FOR_PHONE = Statement(delete(activations).where(activations.c.phone_dige
 
 
 async def find(reader: Reader, *, activation_id: str) -> Pending | None:
+    """The activation, used and expired ones too."""
     rows = await reader.read(_FIND, this=activation_id)
     return Pending(*rows[0]) if rows else None
 

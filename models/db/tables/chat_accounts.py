@@ -36,4 +36,5 @@ async def insert_account(tx: Transaction, *, uid: UserId, provider: str, usernam
 
 
 async def mark_created(tx: Transaction, *, uid: UserId, provider: str, now: int) -> None:
+    """Note that the service has said that the account is there."""
     await tx.execute(_MARK_CREATED, person=uid, at_provider=provider, now=now)

@@ -93,6 +93,7 @@ async def is_live(reader: Reader, *, uid: UserId, credential_id: int | None, fam
 
 
 async def find_newest(reader: Reader, *, uid: int) -> int | None:
+    """The credential_id of the person's newest ukey, expired ones too."""
     rows = await reader.read(_NEWEST, this=uid)
     return rows[0][0] if rows else None
 
@@ -120,6 +121,7 @@ async def expire_all(tx: Transaction, *, uid: int, expires_at: int) -> None:
 
 
 async def delete_all(tx: Transaction, *, uid: int) -> None:
+    """End every ukey of the person."""
     await tx.execute(_DELETE, this=uid)
 
 

@@ -251,6 +251,7 @@ async def find_oldest_from(reader: Reader, *, sender: PhoneDigest, receiver_uid:
 
 
 async def list_of_message(reader: Reader, message_id: MessageId) -> list[Receipt]:
+    """How each receiver stands with a message."""
     rows = await reader.read(_OF_MESSAGE, message_id=message_id)
     return [Receipt(uid, DeliveryState(state), consumed_at) for uid, state, consumed_at in rows]
 

@@ -70,6 +70,7 @@ async def lock_by_room(tx: Transaction, room_gid: str) -> Group | None:
 
 
 async def find_by_room(reader: Reader, room_gid: str) -> GroupId | None:
+    """The group with this room_gid, which is for sharing."""
     rows = await reader.read(_FIND_BY_ROOM, room=room_gid)
     return GroupId(rows[0][0]) if rows else None
 

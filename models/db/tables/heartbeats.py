@@ -45,6 +45,7 @@ async def remove_others(tx: Transaction, *, alive: Collection[str]) -> None:
 
 
 async def leave(tx: Transaction, *, server_id: str) -> None:
+    """Remove the row of a process that has ended or is taken for dead."""
     await tx.execute(_DELETE, this=server_id)
 
 

@@ -127,6 +127,7 @@ async def list_with(reader: Reader, *, me: UserId, other: int, wanted: IdRange) 
 
 
 async def count_with(reader: Reader, *, me: UserId, other: int) -> int:
+    """How many messages `list_with` has in all."""
     return int((await reader.read(_COUNT_PAIR, me=me, other=other))[0][0])
 
 
@@ -145,6 +146,7 @@ async def list_of_group(reader: Reader, *, me: UserId, group_id: GroupId, wanted
 
 
 async def count_of_group(reader: Reader, *, me: UserId, group_id: GroupId) -> int:
+    """How many messages `list_of_group` has in all."""
     return int((await reader.read(_COUNT_GROUP, me=me, of_group=group_id))[0][0])
 
 

@@ -39,6 +39,7 @@ def key_digest(operation: str, caller: str, key: str) -> bytes:
 
 
 async def find(reader: Reader, key_digest: bytes, now: int) -> Earlier | None:
+    """What was answered to this key, as long as that is kept."""
     rows = await reader.read(_FIND, key=key_digest, now=now)
     return Earlier(*rows[0]) if rows else None
 

@@ -79,6 +79,7 @@ async def list_invited(reader: Reader, group_id: int) -> list[Invited]:
 
 
 async def count(reader: Reader, group_id: GroupId) -> int:
+    """How many people have been asked into the group."""
     [(number,)] = await reader.read(_COUNT, of_group=group_id)
     return int(number)
 

@@ -55,6 +55,7 @@ async def find(reader: Reader, name: Name) -> Password | None:
 
 
 async def find_of(reader: Reader, *, uid: UserId) -> Password | None:
+    """The password of this person; None for an account that is not there."""
     rows = await reader.read(_GET, this=uid)
     return Password(*rows[0]) if rows else None
 

@@ -366,6 +366,7 @@ class Profile:
 
 
 async def find_profile(reader: Reader, *, uid: UserId) -> Profile | None:
+    """The person's own row; None when they are leaving or gone."""
     rows = await reader.read(_FIND_PROFILE, person=uid)
     if not rows:
         return None

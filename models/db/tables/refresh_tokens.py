@@ -93,6 +93,7 @@ class Holder:
 
 
 async def insert_token(tx: Transaction, *, uid: UserId, family: str, digest: bytes, now: int, expires_at: int) -> None:
+    """Add a token to a family. `digest` is of the token, which is not stored."""
     await tx.execute(_INSERT, person=uid, of_family=family, new_digest=digest, now=now, end=expires_at)
 
 
@@ -126,6 +127,7 @@ async def mark_used(tx: Transaction, *, token_id: int, now: int) -> bool:
 
 
 async def prolong(tx: Transaction, *, token_id: int, expires_at: int) -> None:
+    """Have the token end at `expires_at` instead."""
     await tx.execute(_PROLONG, this=token_id, end=expires_at)
 
 
@@ -134,6 +136,7 @@ async def remove(tx: Transaction, *, token_id: int) -> None:
 
 
 async def end_family(tx: Transaction, *, uid: UserId, family: str) -> None:
+    """End a session: every token that came of one login."""
     await tx.execute(_DELETE_FAMILY, person=uid, of_family=family)
 
 

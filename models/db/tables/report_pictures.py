@@ -86,6 +86,7 @@ async def list_purgeable(reader: Reader, now: int, limit: int) -> list[tuple[int
 
 
 async def count_purgeable(reader: Reader, *, now: int) -> int:
+    """How many pictures `list_purgeable` has in all."""
     [(count,)] = await reader.read(_COUNT_PURGEABLE, now=now)
     return int(count)
 
