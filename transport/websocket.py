@@ -160,7 +160,11 @@ class WebSocket:
         except UnicodeDecodeError:
             self._fail(INVALID_DATA, "a text is not UTF-8")
             return
-        pending = begin(self._listener.on_message(message))
+        try:
+            pending = begin(self._listener.on_message(message))
+        except Exception as error:  # noqa: BLE001 - whatever the listener's first step raises
+            self._failed(error)
+            return
         if pending is not None:
             self._handling = True
             pending.add_done_callback(self._handled)
@@ -168,11 +172,16 @@ class WebSocket:
     def _handled(self, future: asyncio.Future[Any]) -> None:
         self._handling = False
         if not future.cancelled() and (error := future.exception()):
-            log.error("a WebSocket's message failed", exc_info=error)
-            self._connection.abort()
-            return
+            self._failed(error)
         self._handle()
         self._regulate()
+
+    def _failed(self, error: BaseException) -> None:
+        """A listener that met the end with its answer has done nothing wrong: the end goes on."""
+        if not isinstance(error, WebSocketClosed):
+            log.error("a WebSocket's message failed", exc_info=error)
+            self._frames.clear()
+            self._connection.abort()
 
     def _fail(self, code: int, reason: str) -> None:
         self._frames.clear()

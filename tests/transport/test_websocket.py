@@ -23,7 +23,7 @@ CONT, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 
 class Chat(Base, WebSocketHandler):
-    """Says back what it hears; `slow` waits until it may go on, `bye` ends it, `flood` says much."""
+    """Says back what it hears; `slow` waits until it may go on, `bye` ends it, `fail` fails, `flood` says much."""
 
     max_message_bytes = 1000
 
@@ -40,6 +40,8 @@ class Chat(Base, WebSocketHandler):
         self.log.events.append(f"{type(message).__name__} {len(message)}")
         if message == "slow":
             await self.log.go_on.wait()
+        elif message == "fail":
+            raise RuntimeError
         elif message == "bye":
             self.websocket.close(4001, "bye")
         elif message == "flood":
@@ -348,7 +350,28 @@ async def told_to_go(socket: Socket) -> None:
     assert await socket.client.rest() == b""
 
 
-async def test_bytes_without_sense_harm_nobody() -> None:
+async def test_a_message_that_came_with_the_end_is_no_failure(caplog: pytest.LogCaptureFixture) -> None:
+    async with chatting() as world:
+        socket = await opened(world)
+        socket.send(text("one") + text("two") + close(1000))
+        assert await socket.end() == 1000
+        await until(lambda: world.log.events[-1:] == ["closed"])
+        assert world.log.events == ["str 3", "str 3", "closed"]
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("after", [b"", close(1000)])
+async def test_a_message_that_its_handler_cannot_take_is_logged_and_ends_it(
+    caplog: pytest.LogCaptureFixture, after: bytes
+) -> None:
+    async with chatting() as world:
+        socket = await opened(world)
+        socket.send(text("fail") + after)
+        await until(lambda: world.log.events[-1:] == ["closed"])
+    assert [record.getMessage() for record in caplog.records] == ["a WebSocket's message failed"]
+
+
+async def test_bytes_without_sense_harm_nobody(caplog: pytest.LogCaptureFixture) -> None:
     chance = random.Random(6455)
     async with chatting() as world:
         for _ in range(150):
@@ -363,3 +386,4 @@ async def test_bytes_without_sense_harm_nobody() -> None:
             await socket.end()
         await until(lambda: not world.server._connections)
         assert world.log.events.count("closed") == 150
+    assert caplog.records == []
