@@ -41,6 +41,7 @@ from transport.tornado_names import body_has_ended
 log = logging.getLogger("glimpse.http")
 PIECE_BYTES = 24 * 1024
 """Of this size are the pieces of a long reply, or one text: so much waits in memory for a client that takes nothing."""
+_to_json = json.JSONEncoder(ensure_ascii=False).encode
 P = TypeVar("P")
 """What stands for one piece of a long list until it is read."""
 
@@ -142,9 +143,13 @@ class BaseHandler(RefusingHandler):
         """Refuse what cannot be taken from anybody. Raises UnsupportedType, CrossSite, TooLarge."""
         if self.request.headers.get("Content-Encoding", "identity").lower() != "identity":
             raise UnsupportedType("Send the body without a Content-Encoding.")
-        if self.services.origins.is_cross_site(self.request.method or "", self.request.headers, self.reached_as):
+        if self._is_cross_site():
             raise CrossSite
         self.check_length()
+
+    def _is_cross_site(self) -> bool:
+        method, headers = self.request.method or "", self.request.headers
+        return self.services.origins.is_cross_site(method, headers, lambda: self.reached_as)
 
     async def check_rate(self) -> None:
         """Raises RateLimited, DatabaseError."""
@@ -244,7 +249,7 @@ class BaseHandler(RefusingHandler):
             self.clear_header("Content-Type")
             self.finish()
         else:
-            self.finish(json.dumps(body, ensure_ascii=False).encode())
+            self.finish(_to_json(body).encode())
 
     def send_error(self, status_code: int = 500, **kwargs: Any) -> None:
         if not self._headers_written:

@@ -5,7 +5,7 @@ What a browser says of itself is believed (a page cannot forge it), and nothing 
 browser sends neither header. Sources: the Fetch standard (CORS protocol) and the W3C's Fetch Metadata.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from models.origin import normal_origin
@@ -43,17 +43,20 @@ class Origins:
         found = normal_origin(origin)
         return found is not None and (found in self.listed or found == (self.own or reached_as))
 
-    def is_cross_site(self, method: str, headers: Mapping[str, str], reached_as: str | None) -> bool:
-        """Whether another site's page wants something changed in the name of whoever looks at it.
+    def is_cross_site(self, method: str, headers: Mapping[str, str], reached_as: Callable[[], str | None]) -> bool:
+        """Whether another site's page wants something changed in the name of whoever looks at it. `reached_as` tells
+        what the client called us by.
 
         A call with an Authorization header is none: a page can only send a credential that it was given.
         """
+        if method in READING or "Authorization" in headers:
+            return False
         origin, site = headers.get("Origin"), headers.get("Sec-Fetch-Site")
-        if method in READING or "Authorization" in headers or (origin is None and site is None):
+        if origin is None and site is None:
             return False
         if site in ("same-origin", "none"):
             return False
-        return origin is None or not self.is_welcome(origin, reached_as)
+        return origin is None or not self.is_welcome(origin, reached_as())
 
     def reply_headers(self, origin: str | None) -> dict[str, str]:
         """What tells a browser that a listed page may read the reply. Caches keep replies apart by origin."""

@@ -89,6 +89,8 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     transport: asyncio.Transport | TlsTransport | None = None
+    sock: socket.socket
+    """The transport's own; to be used only while that is not closing."""
 
     def __init__(self, house: House, peer: Peer, *, shared: bool) -> None:
         self.house = house
@@ -235,15 +237,14 @@ class Connection(asyncio.BufferedProtocol):
         return not isinstance(self.transport, TlsTransport)
 
     def cork(self, *, held: bool) -> None:
-        sock = self.transport.get_extra_info("socket") if self.transport else None
-        if sock is not None and self.phase is not Phase.GONE:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, held)
+        if not self._is_broken():
+            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, held)
 
     def send_file(self, file: int, offset: int, count: int) -> int:
-        if self._writing_paused:
+        if self._writing_paused or self._is_broken():
             return 0
         try:
-            return os.sendfile(self.descriptor(), file, offset, count)
+            return os.sendfile(self.sock.fileno(), file, offset, count)
         except OSError:
             # What has broken is met by the write that follows: the connection's end, or the file's in a read.
             return 0

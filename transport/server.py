@@ -201,6 +201,7 @@ class Server:
         protocol = TlsTransport(self._tls, connection) if self._tls else connection
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            connection.sock = accepted
             await asyncio.get_running_loop().connect_accepted_socket(lambda: protocol, accepted)
         except OSError:
             accepted.close()

@@ -25,6 +25,7 @@ from tornado.web import Application, RequestHandler
 
 from models.errors import MalformedRequest
 from transport.exchange import Exchange
+from transport.fields import headers_of
 from transport.first_step import begin
 
 MAX_QUERY_FIELDS = 1000
@@ -79,12 +80,18 @@ class LeanHandler(RequestHandler):
         self.initialize(**kwargs)
 
     def clear(self) -> None:
-        self._headers = HTTPHeaders()
-        self._headers._as_list = {name: [value] for name, value in self.constant_headers.items()}  # noqa: SLF001
-        self._headers._as_list["Date"] = [_date(int(time()))]  # noqa: SLF001
+        self._headers = headers_of({name: [value] for name, value in self.constant_headers.items()})
+        self._headers["Date"] = _date(int(time()))
         self._write_buffer: list[bytes] = []
         self._status_code, self._reason = 200, "OK"
         self.set_default_headers()
+
+    def set_header(self, name: str, value: Any) -> None:
+        """As Tornado's; that no value breaks its line is looked at when all are written."""
+        if type(value) is str:
+            self._headers[name] = value
+        else:
+            super().set_header(name, value)
 
     def _log(self) -> None:
         """The access line is the handler's own."""
