@@ -20,7 +20,9 @@ from models.keys import KeyRing, open_key_ring
 from models.phone import phone_hash
 from models.private_files import KEY_RING
 from models.shared_counters import SharedCounters
+from models.thumbnail_token import ThumbnailTokens
 from previewing.maker import PreviewMaker
+from push.payload import Pictures
 from push.relay import Relay
 from push.sms.queue import SmsQueue
 from services.accounts.password_hashing import Hashing
@@ -112,6 +114,9 @@ async def build(
             db,
             providers,
             lambda cipher: phone_hash(keys.decrypt_phone(cipher)),
+            pictures=Pictures(
+                picture=config.push.picture, public_url=config.server.public_url, sign=ThumbnailTokens(keys).sign
+            ),
             server_id=server_id,
             clock=clock,
             ages=clock.ages,

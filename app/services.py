@@ -21,6 +21,7 @@ from models.metadata import Removal
 from models.origin import normal_origin
 from models.rules import SendPolicy
 from models.shared_counters import SharedCounters
+from models.thumbnail_token import ThumbnailTokens
 from previewing.maker import PreviewMaker
 from push.base import Provider
 from push.relay import Relay
@@ -55,6 +56,7 @@ from services.reading import Reading
 from services.reports import Reports
 from services.rooms import Rooms
 from services.sending import Sending
+from services.thumbnails import Thumbnails
 from services.worker_bus import WorkerBus
 from storage.disk import DiskStore
 from storage.space import Floor
@@ -138,6 +140,14 @@ def wire(config: Config, parts: Parts) -> Services:
         wake_relay=parts.wake_relay,
         clock=parts.clock,
     )
+    reading = Reading(
+        db=db,
+        store=store,
+        keys=keys,
+        wake_retention=parts.wake_retention,
+        clock=parts.clock,
+        ages=parts.clock.ages,
+    )
     history = History(db=db, clock=parts.clock)
     return Services(
         authentication=authentication,
@@ -165,14 +175,8 @@ def wire(config: Config, parts: Parts) -> Services:
             wake_relay=parts.wake_relay,
             clock=parts.clock,
         ),
-        reading=Reading(
-            db=db,
-            store=store,
-            keys=keys,
-            wake_retention=parts.wake_retention,
-            clock=parts.clock,
-            ages=parts.clock.ages,
-        ),
+        reading=reading,
+        thumbnails=Thumbnails(db=db, tokens=ThumbnailTokens(keys), reading=reading, limits=limits, clock=parts.clock),
         messaging=messaging,
         history=history,
         conversations=Conversations(db=db, history=history, clock=parts.clock),

@@ -275,6 +275,7 @@ class Push(Section):
     give_up_hours: Hours
     title: Text
     body: Text
+    picture: Literal["none", "placeholder", "preview"] | None
     allow_endpoints: Origins
     per_origin: PushPerOrigin
     per_person: PushPerPerson

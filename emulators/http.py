@@ -11,12 +11,14 @@ import random
 import socket
 import struct
 import time
+from base64 import b64encode
 from collections import deque
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from tornado.httpclient import AsyncHTTPClient, HTTPClientError
 from tornado.httpserver import HTTPServer
 from tornado.iostream import IOStream
 from tornado.netutil import bind_sockets
@@ -240,29 +242,52 @@ class PageHandler(RequestHandler):
         self.state = state
         self.title = title
 
-    def get(self) -> None:
-        write_page(self, self.state, self.title)
+    async def get(self) -> None:
+        await write_page(self, self.state, self.title)
 
 
-def write_page(handler: RequestHandler, state: State, title: str) -> None:
-    """Answer with a page of what each target received, newest first."""
+async def write_page(handler: RequestHandler, state: State, title: str) -> None:
+    """Answer with a page of what each target received, newest first, with the pictures that a phone would show."""
     received = [(item.get("at", 0), target, item) for target, items in state.inbox.items() for item in items]
-    rows = "".join(_row(at, target, item) for at, target, item in sorted(received, key=lambda one: -one[0]))
+    received.sort(key=lambda one: -one[0])
+    pictures = await asyncio.gather(*(_picture(item) for _, _, item in received[:PICTURES]))
+    shown = [*pictures, *([""] * len(received[PICTURES:]))]
+    rows = "".join(_row(*one, picture) for one, picture in zip(received, shown, strict=True))
     head = f"<!doctype html><meta charset=utf-8><title>{html.escape(title)} emulator</title>{STYLE}"
     count = f"<p>{len(received)} in all, newest first. <a href=/__inbox>As JSON</a>"
     handler.finish(f"{head}<h1>{html.escape(title)}: received</h1>{count}<table><tr><th>at<th>to<th>what{rows}</table>")
 
 
+PICTURES = 20
+"""So many notifications are shown with their pictures: each is fetched again when the page is."""
+PICTURE_SECONDS = 5.0
 STYLE = (
     "<style>body{font-family:sans-serif}td,th{text-align:left;vertical-align:top;padding:.2em 1em .2em 0}"
     "pre{margin:0;white-space:pre-wrap;word-break:break-all}</style>"
 )
 
 
-def _row(at: int, target: str, item: dict[str, Any]) -> str:
+async def _picture(item: dict[str, Any]) -> str:
+    """The preview that a notification names, fetched as an app does that was woken by it; nothing where it names none.
+
+    APNs' fields stand in `payload`, FCM's in `data`.
+    """
+    fields = item.get("payload") or item.get("data")
+    url = fields.get("thumbnail_url") if isinstance(fields, dict) else None
+    if not isinstance(url, str):
+        return ""
+    try:
+        reply = await AsyncHTTPClient().fetch(url, request_timeout=PICTURE_SECONDS, follow_redirects=False)
+    except (HTTPClientError, OSError, ValueError) as error:
+        return f"<p>no picture: {html.escape(str(error))}"
+    kind = html.escape(reply.headers.get("Content-Type", ""))
+    return f'<p><img alt="preview" src="data:{kind};base64,{b64encode(reply.body).decode()}">'
+
+
+def _row(at: int, target: str, item: dict[str, Any], picture: str) -> str:
     when = time.strftime("%H:%M:%S", time.localtime(at / 1000))
     what = json.dumps({name: value for name, value in item.items() if name != "at"}, ensure_ascii=False, indent=1)
-    return f"<tr><td>{when}<td><pre>{html.escape(target)}</pre><td><pre>{html.escape(what)}</pre>"
+    return f"<tr><td>{when}<td><pre>{html.escape(target)}</pre><td><pre>{html.escape(what)}</pre>{picture}"
 
 
 def listen(application: Application, host: str, port: int) -> tuple[HTTPServer, str]:

@@ -96,7 +96,7 @@ class RootHandler(TopicHandler):
         self.title = title
 
     async def get(self, *_: str) -> None:
-        write_page(self, self.state, self.title)
+        await write_page(self, self.state, self.title)
 
     def _publish(self, authorization: str) -> dict[str, Any]:
         return self.state.publish_json(self.request.body, authorization, self._read)

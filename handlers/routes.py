@@ -49,7 +49,7 @@ from handlers.system import (
     RootHandler,
     VapidHandler,
 )
-from handlers.thumbnails import ThumbnailHandler
+from handlers.thumbnails import ThumbnailHandler, TokenThumbnailHandler
 from handlers.tokens import (
     CredentialsHandler,
     LoginHandler,
@@ -150,6 +150,7 @@ ROUTES = (
     Route("HEAD", "/v1/images/{message_key}", ImageHandler, PERSON, "default", "headImage"),
     Route("DELETE", "/v1/images/{message_key}", AcknowledgeHandler, PERSON, "default", "deleteImage"),
     Route("GET", "/v1/images/{message_key}/thumbnail", ThumbnailHandler, PERSON, "default", "fetchThumbnail"),
+    Route("GET", "/v1/thumbnails/{token}", TokenThumbnailHandler, ANYBODY, "thumbnail", "showThumbnail"),
     Route("GET", "/v1/images/{message_key}/status", ImageStatusHandler, PERSON, "default", "imageStatus"),
     Route("GET", "/v1/inbox", InboxHandler, PERSON, "default", "inbox"),
     Route("POST", "/v1/messages", MessagesHandler, PERSON, "default", "sendMessage"),

@@ -33,6 +33,7 @@ from services.reading import Reading
 from services.reports import Reports
 from services.rooms import Rooms
 from services.sending import Sending
+from services.thumbnails import Thumbnails
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class Services:
     reports: Reports
     groups: Groups
     sending: Sending
+    thumbnails: Thumbnails
     reading: Reading
     messaging: Messaging
     history: History

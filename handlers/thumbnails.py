@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Previews of images on their way out. Showing one never consumes."""
+"""Previews of images on their way out, to people and to devices. Showing one never consumes."""
 
 from handlers.base import BaseHandler
 from handlers.uploads import OPAQUE
@@ -29,3 +29,11 @@ class ThumbnailHandler(ServesPreview):
         self.query()
         delivery = await self.services.reading.find_image(self.uid, message_key)
         self.serve(await self.services.reading.open_preview(delivery))
+
+
+class TokenThumbnailHandler(ServesPreview):
+    """GET /v1/thumbnails/{token}, for the device whose notification names it."""
+
+    async def get(self, token: str) -> None:
+        self.query()
+        self.serve(await self.services.thumbnails.open(token))

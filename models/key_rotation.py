@@ -21,6 +21,8 @@ class Kind(StrEnum):
     TOKENS = "tokens"
 
 
+RETIRED = 4
+"""Of so many token keys something is left: enough, unless keys change more often than images end."""
 NUMBERS = frozenset({Kind.PHONES, Kind.PEPPER})
 
 
@@ -68,10 +70,15 @@ def numbers_reencrypted(ring: KeyRing) -> KeyRing:
     )
 
 
-def tokens_ended(ring: KeyRing) -> KeyRing:
-    """The ring without the token keys that no longer sign."""
+def tokens_ended(ring: KeyRing, *, at_once: bool = False) -> KeyRing:
+    """The ring without the token keys that no longer sign. What is left of them is good for previews, unless they end
+    `at_once`: then somebody else may have them.
+    """
+    retired = {number: ring.picture_key(number) for number in ring.token_keys if number != ring.token_key}
+    newest = sorted({**ring.picture_keys, **retired}.items())[-RETIRED:]
     return replace(
         ring,
+        picture_keys={} if at_once else dict(newest),
         token_keys={ring.token_key: ring.token_keys[ring.token_key]},
         token_since=0,
         generation=ring.generation + 1,

@@ -29,6 +29,7 @@ NONCE_BYTES = 12  # what GCM is made for: NIST SP 800-38D, section 8.2
 ID_BYTES = 2  # 65,535 rotations
 SEALED_AT = ID_BYTES + NONCE_BYTES
 PURPOSE = b"glimpse phone number"
+PICTURES = b"glimpse preview of an image"
 
 
 class KeyRingError(Exception):
@@ -49,6 +50,7 @@ class KeyRing:
     `data_key` encrypts and `token_key` signs what is new, `pepper` is the version that numbers are looked up by; what
     the other keys have encrypted or signed is accepted as long as they are in the ring. `generation` counts the changes
     of the file. `token_since` (milliseconds): since then no server has signed with another token key; 0 while unknown.
+    `picture_keys`: what is left of token keys that have left the ring, good for the previews of older notifications.
     """
 
     data_keys: Mapping[int, bytes] = field(repr=False)
@@ -60,6 +62,7 @@ class KeyRing:
     token_key: int
     generation: int = 1
     token_since: int = 0
+    picture_keys: Mapping[int, bytes] = field(default_factory=dict, repr=False)
 
     def adopt(self, newer: "KeyRing") -> None:
         """Become that ring, but keep the old data keys: a number may have been read before its key was dropped.
@@ -113,6 +116,16 @@ class KeyRing:
     def public_id(self, uid: int) -> UUID:
         """A person's public id in rooms: stable, and reveals nothing, not even the uid. Has the form of a UUIDv5."""
         return UUID(bytes=self._mac("public id", str(uid))[:16], version=5)
+
+    def picture_key(self, version: int) -> bytes:
+        """What signs tokens for previews: made of the token key of that version, which nobody can make of it.
+
+        Of a version that the ring has not, random bytes.
+        """
+        token_key = self.token_keys.get(version)
+        if token_key is not None:
+            return hmac.digest(token_key, PICTURES, "sha256")
+        return self.picture_keys.get(version) or secrets.token_bytes(KEY_BYTES)
 
     def _mac(self, *parts: str) -> bytes:
         return hmac.digest(self.code_key, json.dumps(parts).encode(), "sha256")
@@ -182,6 +195,7 @@ def parse_key_ring(text: str, *, name: str) -> KeyRing:
             token_key=document["token_key"],
             generation=document["generation"],
             token_since=document["token_since"],
+            picture_keys={_number(name): _key(value) for name, value in document.get("picture_keys", {}).items()},
         )
         if not all(type(number) is int for number in (ring.generation, ring.token_since)):
             raise ValueError
@@ -207,6 +221,7 @@ def dump_key_ring(ring: KeyRing) -> str:
         "token_key": ring.token_key,
         "generation": ring.generation,
         "token_since": ring.token_since,
+        "picture_keys": {str(number): _text(key) for number, key in ring.picture_keys.items()},
     }
     return json.dumps(document, indent=2) + "\n"
 

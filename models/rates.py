@@ -35,6 +35,7 @@ CLASSES = (
     RateClass("export", ("account",), in_database=True),
     RateClass("test_number", ("phone",), in_database=True),
     RateClass("test_push", ("account", "device"), in_database=True),
+    RateClass("thumbnail", ("address", "device")),
     RateClass("send", ("account",)),
     RateClass("message", ("account",)),
     RateClass("delivery", ("account",)),

@@ -16,7 +16,7 @@ from models.db.tables.outbox import Claimed, LaneKey
 from push import settlement
 from push.base import Provider, Push, Retry
 from push.breaker import Breaker, BreakerState
-from push.payload import PhoneHashOf, push_for
+from push.payload import PhoneHashOf, Pictures, push_for
 from push.settlement import Answer, Raised, Verdict
 from telemetry import metrics
 
@@ -55,6 +55,7 @@ class Lane:
         key: LaneKey,
         provider: Provider,
         phone_hash_of: PhoneHashOf,
+        pictures: Pictures,
         *,
         calls_at_once: int | None,
         claim_limit: int,
@@ -67,6 +68,7 @@ class Lane:
         self.breaker = Breaker()
         self._provider = provider
         self._phone_hash_of = phone_hash_of
+        self._pictures = pictures
         calls = min(calls_at_once or provider.calls_at_once, max(ROWS_IN_FLIGHT // size, 1))
         self._turn = asyncio.Semaphore(calls)
         self._full = calls * size
@@ -137,7 +139,7 @@ class Lane:
 
     def _build(self, row: Claimed, now: int) -> Push | Raised:
         try:
-            return push_for(row, self._phone_hash_of, now)
+            return push_for(row, self._phone_hash_of, now, self._pictures)
         except Exception as error:  # noqa: BLE001 - one row's fault must not stop its batch
             log.error("a push cannot be made", extra={"outbox_id": row.outbox_id, "error": type(error).__name__})
             return Raised(type(error).__name__)

@@ -24,7 +24,7 @@ from push import backoff, settlement
 from push.base import Provider
 from push.breaker import PROBE_MS, BreakerState
 from push.lane import Lane
-from push.payload import PhoneHashOf
+from push.payload import NO_PICTURES, PhoneHashOf, Pictures
 from push.settlement import Verdict
 from telemetry import metrics
 
@@ -55,8 +55,9 @@ log = logging.getLogger(__name__)
 class Relay:
     """Everything between the outbox and the providers.
 
-    `providers` goes by a device's provider and app. `phone_hash_of` decrypts a sender's phone. `lease_seconds` must
-    outlast a delivery: the lane puts back what waited for a quarter of it, and cuts a call off after half of it.
+    `providers` goes by a device's provider and app. `phone_hash_of` decrypts a sender's phone, `pictures` says what is
+    shown of images. `lease_seconds` must outlast a delivery: the lane puts back what waited for a quarter of it, and
+    cuts a call off after half of it.
     `server_id`, 16 characters, is what this process is called in `servers`, by which others know that it has died.
     `calls_at_once` stands in for each provider's own. `clock` is in milliseconds, and so is `ages`, by
     which rows end, `clock` itself if not given; `monotonic` is in seconds.
@@ -68,6 +69,7 @@ class Relay:
         providers: Mapping[LaneKey, Provider],
         phone_hash_of: PhoneHashOf,
         *,
+        pictures: Pictures = NO_PICTURES,
         server_id: str | None = None,
         clock: Callable[[], int] = now_ms,
         ages: Callable[[], int] | None = None,
@@ -95,6 +97,7 @@ class Relay:
                 key,
                 provider,
                 phone_hash_of,
+                pictures,
                 calls_at_once=calls_at_once,
                 claim_limit=claim_limit,
                 lease_ms=self._lease_ms,

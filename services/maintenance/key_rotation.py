@@ -205,7 +205,7 @@ class Rotation:
         with held(self._path, to_change=True):
             ring = read_key_ring(self._path)
             if Kind.TOKENS in key_rotation.under_way(ring):
-                ring = self._change(key_rotation.tokens_ended(ring))
+                ring = self._change(key_rotation.tokens_ended(ring, at_once=self._at_once))
             await self._confirmed(ring)
 
     def _tokens_left_ms(self) -> int:

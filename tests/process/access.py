@@ -49,6 +49,7 @@ OWN = Access()
 
 ACCESS: dict[str, tuple[Access, ...]] = {
     **dict.fromkeys(("root", "healthz", "headHealthz", "readyz", "headReadyz", "openapi", "docs", "vapidKey"), (OPEN,)),
+    "showThumbnail": (Access({"token": "A" * 56}, may=()),),
     **dict.fromkeys(("register", "activate", "resendCode", "signUp", "logIn", "refreshTokens"), (OPEN,)),
     **dict.fromkeys(
         ("sendbirdSignUp", "agoraRegister", "agoraLogIn", "agoraToken", "roomRegister", "roomLogIn"), (OPEN,)

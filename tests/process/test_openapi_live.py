@@ -30,6 +30,7 @@ ELSEWHERE = {
     "createRoom",
     "sendRoomMessage",
     "roomHistory",
+    "showThumbnail",  # needs a token out of a notification: test_previews.py
     "vapidKey",  # Web Push is off: test_webpush_key.py
 }
 

@@ -1,11 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What shows an image before it is opened: the sender's preview and placeholder."""
 
+import json
 from base64 import b64decode
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -246,3 +249,88 @@ def test_no_previews_are_kept_where_they_are_off(tmp_path: Path) -> None:
         assert not is_shown(ben, sent(ann, ben, photo(), placeholder=PLACEHOLDER))
         [item] = ben.request("GET", "/v1/inbox").json()["items"]
         assert (item["placeholder"], item["has_thumbnail"]) == (None, False)
+
+
+@contextmanager
+def notifying(folder: Path, picture: str | None, public_url: str = "https://x.example") -> Iterator[Server]:
+    """A server whose notifications say this much of an image."""
+    settings = {
+        "server": {"public_url": public_url},
+        "push": {"picture": picture},
+        "limits": {"enabled": False},
+        "delivery": {"grace_seconds": 0},
+    }
+    with running(folder, settings) as server:
+        yield server
+
+
+def notification(server: Server, key: str) -> dict[str, Any]:
+    def found() -> list[dict[str, Any]]:
+        log = server.data_dir / "outbox.log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        payloads = [json.loads(line).get("payload", {}) for line in lines]
+        return [payload for payload in payloads if payload.get("message_key") == key]
+
+    wait_until(lambda: bool(found()))
+    payload: dict[str, Any] = found()[0]
+    return payload
+
+
+@pytest.mark.parametrize(
+    ("picture", "public_url", "told"),
+    [
+        (None, "https://x.example", set()),
+        ("none", "https://x.example", set()),
+        ("placeholder", "https://x.example", {"placeholder"}),
+        ("preview", "", {"placeholder"}),
+        ("preview", "https://x.example", {"placeholder", "thumbnail_url"}),
+        ("preview", "https://" + "x" * 60 + ".example", {"placeholder", "thumbnail_url"}),
+    ],
+)
+def test_a_notification_says_as_much_as_the_operator_decides(
+    tmp_path: Path, picture: str | None, public_url: str, told: set[str]
+) -> None:
+    with notifying(tmp_path, picture, public_url) as server:
+        ann, ben = server.register("Ann"), server.register("Ben", cid="cid-ben")
+        payload = notification(server, sent(ann, ben, placeholder=PLACEHOLDER))
+        assert payload.keys() & {"placeholder", "thumbnail_url"} == told
+        if "thumbnail_url" in told:
+            assert payload["thumbnail_url"].startswith(f"{public_url}/v1/thumbnails/")
+        plain = notification(server, sent(ann, ben, thumbnail=None))
+        assert plain.keys() & {"placeholder", "thumbnail_url"} == set()
+
+
+def test_a_token_shows_the_preview_to_its_device_until_the_image_ends(tmp_path: Path) -> None:
+    with notifying(tmp_path, "preview") as server:
+        ann, ben = server.register("Ann"), server.register("Ben", cid="cid-ben")
+        key = sent(ann, ben)
+        path = notification(server, key)["thumbnail_url"].removeprefix("https://x.example")
+        for _ in range(2):
+            shown = server.client.get(path)
+            assert (shown.status_code, shown.content) == (200, THUMB)
+        assert ann.status(key)["state"] == "pending"
+        assert server.client.get(path[:-1] + ("A" if path[-1] != "A" else "B")).status_code == 404
+        assert ben.request("DELETE", f"/v1/images/{key}").status_code == 204
+        gone = server.client.get(path)
+        assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
+        token = path.rpartition("/")[2]
+        log = server.log.read_text()
+        assert "/v1/thumbnails/{token}" in log
+        assert token not in log
+
+
+@pytest.mark.parametrize("how", ["recalled", "device gone", "blocked"])
+def test_a_token_of_what_has_ended_shows_nothing(tmp_path: Path, how: str) -> None:
+    with notifying(tmp_path, "preview") as server:
+        ann, ben = server.register("Ann"), server.register("Ben", cid="cid-ben")
+        key = sent(ann, ben)
+        path = notification(server, key)["thumbnail_url"].removeprefix("https://x.example")
+        assert server.client.get(path).status_code == 200
+        if how == "recalled":
+            ann.request("DELETE", f"/v1/images/{key}")
+        elif how == "blocked":
+            ben.request("PUT", f"/v1/blocks/{ann.uid}")
+        else:
+            [device] = ben.request("GET", "/v1/devices").json()["items"]
+            ben.request("DELETE", f"/v1/devices/{device['device_id']}")
+        assert server.client.get(path).status_code == 404

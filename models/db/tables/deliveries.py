@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from sqlalchemy import Select, bindparam, case, exists, insert, or_, select, update
 
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
-from models.db.schema import deliveries, group_members, messages, phone_index, users
+from models.db.schema import deliveries, devices, group_members, messages, phone_index, users
 from models.db.tables.messages import COLUMNS, IS_IMAGE, message_of
 from models.group import GroupId
 from models.keys import PhoneDigest
@@ -57,6 +57,18 @@ _INSERT_FOR_MEMBERS = Statement(
 _FIND = Statement(
     _delivery().where(
         messages.c.message_key == bindparam("message_key"), deliveries.c.receiver_uid == bindparam("receiver_uid")
+    )
+)
+_FIND_OF_DEVICE = Statement(
+    _delivery()
+    .join(devices, devices.c.uid == deliveries.c.receiver_uid)
+    .join(users, users.c.uid == devices.c.uid)
+    .where(
+        messages.c.message_id == bindparam("message_id"),
+        devices.c.device_id == bindparam("device_id"),
+        devices.c.ended_at.is_(None),
+        users.c.disabled_at.is_(None),
+        users.c.leaving_at.is_(None),
     )
 )
 _WHOSE_PHONE = (
@@ -239,6 +251,12 @@ async def insert_for_members(
 async def find(reader: Reader, message_key: str, receiver_uid: UserId) -> Delivery | None:
     """This person's part of the image with this key."""
     rows = await reader.read(_FIND, message_key=message_key, receiver_uid=receiver_uid)
+    return _delivery_of(rows[0]) if rows else None
+
+
+async def find_of_device(reader: Reader, *, message_id: int, device_id: int) -> Delivery | None:
+    """The part of a message of whoever has this device, as long as both are here."""
+    rows = await reader.read(_FIND_OF_DEVICE, message_id=message_id, device_id=device_id)
     return _delivery_of(rows[0]) if rows else None
 
 

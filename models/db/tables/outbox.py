@@ -88,6 +88,8 @@ class Claimed:
     sender_phone: bytes | None
     group_id: int | None
     message_kind: str | None
+    placeholder: str | None
+    preview_type: str | None
     delivery_state: str | None
 
 
@@ -168,6 +170,8 @@ _CLAIMED = Statement(
         users.c.phone_cipher,
         messages.c.group_id,
         messages.c.kind,
+        messages.c.placeholder,
+        messages.c.preview_type,
         deliveries.c.state,
     )
     .select_from(
