@@ -255,6 +255,7 @@ def http_settings(config: Config) -> HttpSettings:
         proxy_grace_seconds=config.delivery.proxy_grace_seconds,
         body_timeout_seconds=config.server.body_timeout_seconds,
         vapid_public_key=vapid_key(config).public if config.push.webpush.enabled else "",
+        web_enabled=config.web.enabled,
         samples=sample_settings(config),
     )
 

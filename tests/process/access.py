@@ -58,6 +58,7 @@ ACCESS: dict[str, tuple[Access, ...]] = {
     **dict.fromkeys(
         (
             "getMe",
+            "qrCode",
             "inbox",
             "listFriends",
             "listBlocks",
