@@ -1,10 +1,11 @@
 PYTHON ?= python3
 BIN := .venv/bin
 NODE := tests/sdks/node
+WEB := tests/web/node
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy faketime
-TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy faketime
+TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy faketime chromium npm
+TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy faketime chromium fonts-noto-cjk fonts-noto-color-emoji fonts-inter $(if $(shell command -v npm),,npm)
 
 .PHONY: help setup run test test-deps test-sdks check bench prove prove-transport prove-timing prove-attacks lock
 .DEFAULT_GOAL := help
@@ -17,13 +18,13 @@ setup: .venv/.installed ## make .venv with what the server needs
 run: setup ## start the server on 127.0.0.1:8080
 	@exec $(BIN)/python server.py
 
-test: .venv/.installed-dev .venv-sdks/.installed ## run every test, on SQLite and on MariaDB where mariadbd is installed
+test: .venv/.installed-dev .venv-sdks/.installed $(WEB)/node_modules/.installed ## run every test, on SQLite and on MariaDB where mariadbd is installed
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 test-sdks: .venv/.installed-dev .venv-sdks/.installed $(NODE)/node_modules/.installed ## try the emulators with the vendors' own clients, Python's (which make test has too) and Node's
 	$(BIN)/python -m pytest -n 2 tests/sdks
 
-test-deps: ## install what the tests start and ask (Debian, Ubuntu): MariaDB, rsync, encoders and judges of image files, proxies, a clock that jumps
+test-deps: ## install what the tests start and ask (Debian, Ubuntu): MariaDB, rsync, encoders and judges of image files, proxies, a clock that jumps, a browser
 	@export PATH="$$PATH:/usr/sbin"; (for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || exit 1; done) || \
 	{ $(SUDO) apt-get update --quiet && $(SUDO) apt-get install --yes --no-install-recommends $(TEST_PACKAGES); }
 
@@ -55,7 +56,7 @@ prove-transport: .venv/.installed-dev ## a million odd requests by three parsers
 lock: .venv/.installed-dev ## renew the lock files (authors; needs uv)
 	for file in requirements requirements-dev requirements-bench requirements-sdks; do \
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate $$file.in -o $$file.lock || exit 1; done
-	npm --prefix $(NODE) install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund
+	for folder in $(NODE) $(WEB); do npm --prefix $$folder install --package-lock-only --omit-lockfile-registry-resolved --ignore-scripts --no-audit --no-fund || exit 1; done
 
 .venv/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Glimpse needs Python 3.11 or newer; name one with: make PYTHON=python3.12 ...")'
@@ -79,6 +80,6 @@ lock: .venv/.installed-dev ## renew the lock files (authors; needs uv)
 	.venv-sdks/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-sdks.lock
 	@touch $@
 
-$(NODE)/node_modules/.installed: $(NODE)/package-lock.json
-	npm --prefix $(NODE) ci --ignore-scripts --no-audit --no-fund
+%/node_modules/.installed: %/package-lock.json
+	npm --prefix $* ci --ignore-scripts --no-audit --no-fund
 	@touch $@

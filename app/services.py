@@ -262,6 +262,7 @@ def http_settings(config: Config) -> HttpSettings:
         *("server", "images", "uploads", "delivery"),
         images_metadata=None if config.images.metadata == "keep" else Removal(config.images.metadata),
         vapid_public_key=vapid_key(config).public if config.push.webpush.enabled else "",
+        web_enabled=config.web.enabled,
         samples=sample_settings(config),
     )
 

@@ -400,6 +400,10 @@ class Metrics(Section):
     port: Port
 
 
+class Web(Section):
+    enabled: bool
+
+
 class Log(Section):
     level: Literal["debug", "info", "warning", "error"]
     format: Literal["auto", "json", "console"]
@@ -429,6 +433,7 @@ class Config(Section):
     retention: Retention
     limits: Limits
     chat: Chat
+    web: Web
     samples: Samples
     metrics: Metrics
     log: Log

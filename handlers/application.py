@@ -14,6 +14,7 @@ from handlers.openapi import document_bytes
 from handlers.routes import ROUTES, Route
 from handlers.shared import Rule, Services, Who
 from handlers.system import NothingHereHandler
+from handlers.web import AssetHandler, WebApp, load
 from transport.exchange import Exchange
 from transport.tornado_names import Found, HandlerDelegate
 
@@ -29,8 +30,8 @@ class Branch:
 class Table(Application):
     """The table: a path without variables is found at once, any other among those of its method and depth."""
 
-    def __init__(self, routes: Iterable[Route], services: Services) -> None:
-        super().__init__(openapi_document=document_bytes(), docs_page=page())
+    def __init__(self, routes: Iterable[Route], services: Services, web_app: WebApp) -> None:
+        super().__init__(openapi_document=document_bytes(), docs_page=page(), web_app=web_app)
         routes = list(routes)
         self._plain: dict[tuple[str, str], Found] = {}
         self._branches: dict[tuple[str, int], list[Branch]] = {}
@@ -42,9 +43,18 @@ class Table(Application):
                 self._branches.setdefault(at, []).append(Branch(route.pattern, found))
             else:
                 self._plain[route.method, route.path] = found
+        if services.settings.web_enabled:
+            self._add_assets(web_app, services)
         patterns = [(route.method, route.pattern) for route in routes]
         nowhere = {"services": services, "rule": Rule("", Who.ANYBODY, "default"), "patterns": patterns}
         self._nowhere = Found(NothingHereHandler, nowhere, {})
+
+    def _add_assets(self, web_app: WebApp, services: Services) -> None:
+        """Files are no operations: they all are counted and logged as one."""
+        rule = Rule("/assets/{path}", Who.ANYBODY, "default")
+        for path, asset in web_app.by_path.items():
+            found = Found(AssetHandler, {"services": services, "rule": rule, "asset": asset}, {})
+            self._plain["GET", path] = self._plain["HEAD", path] = found
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HandlerDelegate:  # noqa: ARG002
         assert isinstance(request_conn, Exchange)
@@ -66,4 +76,4 @@ class Table(Application):
 
 def application(services: Services) -> Application:
     """The table, ready to be listened on."""
-    return Table([route for route in ROUTES if services.settings.samples.enabled or not route.sample], services)
+    return Table([route for route in ROUTES if services.settings.samples.enabled or not route.sample], services, load())

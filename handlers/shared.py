@@ -57,6 +57,7 @@ class HttpSettings:
     proxy_grace_seconds: float
     body_timeout_seconds: float
     vapid_public_key: str
+    web_enabled: bool
     samples: SampleSettings
 
 

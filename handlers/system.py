@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a stranger or an operator asks first: what is this, does it live, is it ready; and where nothing is."""
 
+import io
 import re
 
+import segno
+
+from handlers import web
 from handlers.base import BaseHandler
-from models.errors import MethodNotAllowed, NotFound
+from models.errors import InvalidField, MethodNotAllowed, NotFound
 from models.version import VERSION
 
+MAX_QR_LETTERS = 300
+"""An invitation's link; more makes a code that no phone reads from a screen."""
 UNKNOWN_METHOD = "UNKNOWN"
 DOCS_POLICY = (
     "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -15,9 +21,13 @@ DOCS_POLICY = (
 
 
 class RootHandler(BaseHandler):
-    """GET /: what this server is."""
+    """GET /: the web app to a browser, to anybody else what this server is."""
 
     async def get(self) -> None:
+        self.add_header("Vary", "Accept")
+        if self.services.settings.web_enabled and "text/html" in self.request.headers.get("Accept", ""):
+            web.send(self, self.settings["web_app"].page)
+            return
         self.reply(
             200,
             {
@@ -80,6 +90,20 @@ class VapidHandler(BaseHandler):
         if not key:
             raise NotFound
         self.reply(200, {"public_key": key})
+
+
+class QrHandler(BaseHandler):
+    """GET /v1/qr: a text, such as the link of an invitation, as a QR code (ISO/IEC 18004) in SVG."""
+
+    async def get(self) -> None:
+        text = self.query("text").get("text", "")
+        if not 1 <= len(text) <= MAX_QR_LETTERS:
+            raise InvalidField(fields=[("text", f"must be 1 to {MAX_QR_LETTERS} characters")])
+        drawn = io.BytesIO()
+        segno.make(text, error="m", micro=False).save(drawn, kind="svg", border=2, dark="#000", light="#fff", scale=4)
+        self.set_header("Content-Type", "image/svg+xml")
+        self.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
+        self.finish(drawn.getvalue())
 
 
 class NothingHereHandler(BaseHandler):

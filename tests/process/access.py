@@ -59,6 +59,7 @@ ACCESS: dict[str, tuple[Access, ...]] = {
     **dict.fromkeys(
         (
             "getMe",
+            "qrCode",
             "inbox",
             "listFriends",
             "listBlocks",

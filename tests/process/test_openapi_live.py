@@ -101,6 +101,7 @@ def use_account(person: Person) -> None:
     person.request("PATCH", "/v1/me", json={"nickname": "Ann B.", "discoverable": False})
     person.request("GET", f"/v1/users/{person.uid}")
     person.request("GET", "/v1/me/export")
+    person.request("GET", "/v1/qr", params={"text": "http://127.0.0.1/#/u/1"})
     person.request("POST", "/v1/me/ukey")
 
 

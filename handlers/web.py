@@ -1,0 +1,138 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The web app's files: read once, compressed once, and named by what is in them, so that browsers keep them for good.
+
+Paths mirror the repository (`/assets/{version}/web/…`, `/assets/{version}/clients/js/src/…`), so that a module imports
+another by the same relative name here, in Node and for a type checker.
+"""
+
+import gzip
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from tornado.template import Template
+
+from handlers.base import BaseHandler
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("web", "clients/js/src")
+MEDIA = {
+    ".js": "text/javascript; charset=utf-8",
+    ".css": "text/css; charset=utf-8",
+    ".svg": "image/svg+xml",
+    ".png": "image/png",
+    ".webmanifest": "application/manifest+json",
+}
+COMPRESSED = {".js", ".css", ".svg", ".webmanifest"}
+PAGE, WORKER = "web/index.html", "web/sw.js"
+POLICY = (
+    "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types glimpse"
+)
+"""Nothing inline and nothing from elsewhere; the one trusted type is the address of the service worker."""
+FOREVER = "public, max-age=31536000, immutable"
+PAGE_HEADERS = {
+    "Content-Type": "text/html; charset=utf-8",
+    "Content-Security-Policy": POLICY,
+    "Cache-Control": "no-cache",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Asset:
+    """One file as it is sent. `gzipped` is empty where compressing it gains nothing."""
+
+    headers: Mapping[str, str]
+    body: bytes
+    gzipped: bytes
+
+    @classmethod
+    def of(cls, headers: Mapping[str, str], body: bytes, *, compress: bool) -> "Asset":
+        return cls(headers, body, gzip.compress(body, 9, mtime=0) if compress else b"")
+
+
+@dataclass(frozen=True, slots=True)
+class WebApp:
+    """The page, its service worker, and everything else by its path."""
+
+    version: str
+    page: Asset
+    worker: Asset
+    assets: Mapping[str, Asset]
+
+    @property
+    def by_path(self) -> Mapping[str, Asset]:
+        """What is served beside the page."""
+        return {f"/assets/{self.version}/{name}": asset for name, asset in self.assets.items()} | {
+            "/sw.js": self.worker
+        }
+
+
+@cache
+def load() -> WebApp:
+    """All of it, from the files as they are now."""
+    files = dict(_files())
+    digest = hashlib.sha256()
+    for name, body in sorted(files.items()):
+        digest.update(f"{name}\0{len(body)}\0".encode() + body)
+    version = digest.hexdigest()[:16]
+    page, worker = files.pop(PAGE), files.pop(WORKER)
+    names = sorted(files)
+    rendered = Template(page.decode(), name=PAGE, whitespace="all").generate(
+        root=f"/assets/{version}",
+        styles=[name for name in names if name.endswith(".css") and "/docs/" not in name],
+        modules=[name for name in names if name.endswith(".js") and "/docs/" not in name],
+    )
+    worker_headers = {"Content-Type": MEDIA[".js"], "Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
+    return WebApp(
+        version,
+        Asset.of(PAGE_HEADERS | {"ETag": f'"{version}"'}, rendered, compress=True),
+        Asset.of(worker_headers, worker.replace(b"VERSION", version.encode()), compress=True),
+        {name: _asset(name, body) for name, body in files.items()},
+    )
+
+
+def _files() -> Iterator[tuple[str, bytes]]:
+    for folder in FOLDERS:
+        for file in (ROOT / folder).rglob("*"):
+            if file.suffix in (*MEDIA, ".html"):
+                yield file.relative_to(ROOT).as_posix(), file.read_bytes()
+
+
+def _asset(name: str, body: bytes) -> Asset:
+    suffix = Path(name).suffix
+    return Asset.of({"Content-Type": MEDIA[suffix], "Cache-Control": FOREVER}, body, compress=suffix in COMPRESSED)
+
+
+class AssetHandler(BaseHandler):
+    """GET of one file of the web app."""
+
+    def initialize(self, asset: Asset, **kwargs: object) -> None:  # type: ignore[override]
+        super().initialize(**kwargs)  # type: ignore[arg-type]
+        self.asset = asset
+
+    async def get(self) -> None:
+        send(self, self.asset)
+
+    async def head(self) -> None:
+        send(self, self.asset)
+
+
+def send(handler: BaseHandler, asset: Asset) -> None:
+    """Answer with a file, compressed for whoever takes that; with 304 for a browser that has it."""
+    for name, value in asset.headers.items():
+        handler.set_header(name, value)
+    handler.add_header("Vary", "Accept-Encoding")
+    if "ETag" in asset.headers and handler.request.headers.get("If-None-Match", "") == asset.headers["ETag"]:
+        handler.clear_header("Content-Type")
+        handler.set_status(304)
+        handler.finish()
+        return
+    zipped = bool(asset.gzipped) and "gzip" in handler.request.headers.get("Accept-Encoding", "")
+    if zipped:
+        handler.set_header("Content-Encoding", "gzip")
+    handler.finish(asset.gzipped if zipped else asset.body)

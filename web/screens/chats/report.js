@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+/** Telling the operator of a person or a message. */
+
+import {t} from '../../app/i18n.js';
+import {inWords} from '../../app/refusals.js';
+import {server} from '../../app/server.js';
+import {openDialog} from '../../ui/dialog.js';
+import {complaint, field} from '../../ui/parts.js';
+import {h} from '../../ui/render.js';
+import {say} from '../../ui/toast.js';
+
+/** @param {{uid: number} | {message_id: number}} what */
+export async function report(what) {
+  let refusal = '';
+  const sent = await openDialog(t.report, ({close, again}) => h('form', {onsubmit: async (/** @type {SubmitEvent} */ event) => {
+    event.preventDefault();
+    const given = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
+    const reason = [given.get('kind'), given.get('words')].filter(Boolean).join(': ');
+    try {
+      await server.call('POST', '/v1/reports', {json: {...what, reason}});
+      close(true);
+    } catch (error) {
+      refusal = inWords(error);
+      again();
+    }
+  }},
+  h('p', null, t.reportHint),
+  field(t.reason, h('select', {name: 'kind', autofocus: true},
+    Object.entries(t.reasons).map(([kind, label]) => h('option', {value: kind, key: kind}, label)))),
+  field(t.reasonWords, h('textarea', {name: 'words', rows: 3, maxlength: 1900})),
+  complaint(refusal),
+  h('div', {class: 'actions'},
+    h('button', {type: 'button', class: 'quiet', onclick: () => close()}, t.cancel),
+    h('button', {class: 'danger'}, t.report))), 'small');
+  if (sent) say(t.reported);
+}
