@@ -41,7 +41,7 @@ def test_the_floors_are_those_of_the_page(page: str) -> None:
 def test_the_readme_has_every_room() -> None:
     tree = next(block for block in blocks(README) if block[0].startswith("server.py  "))
     named = [line.split()[0] for line in tree]
-    assert sorted(named) == sorted(["server.py", *(f"{room}/" for room in ROOMS | {"docs", "tests"})])
+    assert sorted(named) == sorted(["server.py", *(f"{room}/" for room in ROOMS | {"clients", "docs", "tests"})])
 
 
 def test_every_room_has_its_folder_of_tests() -> None:
