@@ -32,7 +32,9 @@ check: .venv/.installed-dev ## formatting, lint, types, import rules, documents
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file clients/python/pyproject.toml
 	$(BIN)/lint-imports
+	cd clients/python/src && ../../../$(BIN)/lint-imports --config ../pyproject.toml
 	$(BIN)/python -m pytest tests/docs
 
 bench: .venv/.installed-bench ## measure an image's life beside nginx and Tornado (writes docs/benchmarks.md and its plots), then the rest

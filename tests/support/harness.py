@@ -161,8 +161,9 @@ class Server:
     def wait(self) -> int:
         """The exit code, once there is one."""
         assert self.process
-        self.client.close()
         code = self.process.wait(PATIENCE)
+        # Not before: who still asks in another thread would go on to wait at a descriptor that is somebody else's by then.
+        self.client.close()
         if self.process.stdout:
             self.process.stdout.close()
         return code

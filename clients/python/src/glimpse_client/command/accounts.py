@@ -1,0 +1,85 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the command keeps who one is: the system's keyring where the package `keyring` is, else a file of mode 0600."""
+
+import importlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Protocol
+
+from glimpse_client.data import Credentials, read
+from glimpse_client.files import sync_folder
+
+SERVICE = "glimpse"
+
+
+class AccountStore(Protocol):
+    """Credentials by the server's address and a name for the account."""
+
+    def get(self, url: str, account: str) -> Credentials | None: ...
+
+    def put(self, url: str, account: str, credentials: Credentials) -> None: ...
+
+
+def account_store() -> AccountStore:
+    """`GLIMPSE_CREDENTIALS` names a file, and then the keyring is not asked."""
+    named = os.environ.get("GLIMPSE_CREDENTIALS")
+    keyring = None if named else _usable_keyring()
+    if keyring is not None:
+        return KeyringStore(keyring)
+    folder = Path(os.environ.get("XDG_CONFIG_HOME") or Path.home() / ".config")
+    return FileStore(Path(named) if named else folder / "glimpse" / "credentials.json")
+
+
+def _usable_keyring() -> Any:
+    """The package, where it is installed and has a keyring that works here."""
+    try:
+        keyring = importlib.import_module("keyring")
+    except ImportError:
+        return None
+    return keyring if keyring.get_keyring().priority > 0 else None
+
+
+class KeyringStore:
+    """The system's keyring."""
+
+    def __init__(self, keyring: Any) -> None:
+        self._keyring = keyring
+
+    def get(self, url: str, account: str) -> Credentials | None:
+        found = self._keyring.get_password(SERVICE, f"{account} at {url}")
+        return None if found is None else read(Credentials, json.loads(found))
+
+    def put(self, url: str, account: str, credentials: Credentials) -> None:
+        self._keyring.set_password(SERVICE, f"{account} at {url}", json.dumps(asdict(credentials)))
+
+
+class FileStore:
+    """A JSON file that only its owner can read. Replaced whole, so that a power cut leaves the old one or the new."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def get(self, url: str, account: str) -> Credentials | None:
+        found = self._all().get(url, {}).get(account)
+        return None if found is None else read(Credentials, found)
+
+    def put(self, url: str, account: str, credentials: Credentials) -> None:
+        known = self._all()
+        known.setdefault(url, {})[account] = asdict(credentials)
+        self.path.parent.mkdir(0o700, parents=True, exist_ok=True)
+        fresh = self.path.with_suffix(f".{os.getpid()}")
+        with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            json.dump(known, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(fresh, self.path)
+        sync_folder(self.path.parent)
+
+    def _all(self) -> dict[str, Any]:
+        if not self.path.exists():
+            return {}
+        found: Mapping[str, Any] = json.loads(self.path.read_text("utf-8"))
+        return dict(found)

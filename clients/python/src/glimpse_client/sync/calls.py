@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+# Made by generate_sync.py of the module of this name in glimpse_client.aio: change that one.
+"""Requests that are repeated until there is an answer, and credentials that are renewed meanwhile."""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+
+from glimpse_client.data import Credentials, Session, read
+from glimpse_client.errors import CredentialsMissing, Refused
+from glimpse_client.platform_sync import Lock, sleep
+from glimpse_client.protocol import Tries, as_json, authorization, refusal
+
+TIMEOUT = httpx.Timeout(30, connect=10)
+"""Seconds without a byte. Streams of events have their own."""
+USER_AGENT = "glimpse-client-python"
+
+Body = Callable[[], dict[str, Any]]
+"""Makes the arguments of httpx that hold a body; called anew for each try."""
+
+
+class Calls:
+    """The way to one server, as one person. `keep` is told each new session before it is used."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        credentials: Credentials | Session | None,
+        keep: Callable[[Session], object] | None,
+        patience: float,
+        transport: httpx.BaseTransport | None,
+    ) -> None:
+        self.http = httpx.Client(base_url=url, timeout=TIMEOUT, transport=transport, headers={"User-Agent": USER_AGENT})
+        self.credentials = credentials
+        self.keep = keep
+        self.patience = patience
+        self._renewing = Lock()
+
+    def ask(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Body = dict,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        repeatable: bool = True,
+        anonymous: bool = False,
+    ) -> httpx.Response:
+        """The first answer below 400. Raises Refused, Unreachable, CredentialsMissing."""
+        tries = Tries(self.patience, repeatable)
+        while True:
+            try:
+                sent = {**(headers or {}), **({} if anonymous else self.who())}
+                reply = self.http.request(method, path, headers=sent, params=params, **body())
+            except httpx.TransportError as error:
+                pause = tries.pause_after_break(error)
+            else:
+                if reply.status_code < 400:
+                    return reply
+                refused = refusal(reply.status_code, reply.headers, reply.content)
+                if not anonymous and not tries.renewed and self.renew(refused, sent):
+                    tries.renewed = True
+                    continue
+                pause = tries.pause_after_refusal(refused)
+            sleep(pause)
+
+    def ask_json(self, method: str, path: str, document: Any = None, **options: Any) -> Any:
+        """What the answer's JSON says, None where it has none."""
+        body: Body = dict if document is None else lambda: {"json": document}
+        return as_json((self.ask(method, path, body=body, **options)).content)
+
+    @contextmanager
+    def open(
+        self, path: str, *, headers: Mapping[str, str], params: Mapping[str, Any], silence: float | None = None
+    ) -> Iterator[httpx.Response]:
+        """One try of a GET whose answer is read piece by piece; `silence` is the longest wait for a piece, in seconds.
+
+        Raises Refused, httpx.TransportError.
+        """
+        timeout = TIMEOUT if silence is None else httpx.Timeout(silence, connect=10)
+        sent = {**headers, **self.who()}
+        with self.http.stream("GET", path, headers=sent, params=params, timeout=timeout) as reply:
+            if reply.status_code >= 400 and reply.status_code != 416:
+                raise refusal(reply.status_code, reply.headers, reply.read())
+            yield reply
+
+    def who(self) -> dict[str, str]:
+        """The header that says who is calling. Raises CredentialsMissing."""
+        if self.credentials is None:
+            raise CredentialsMissing("register, activate or log in first")
+        return {"Authorization": authorization(self.credentials)}
+
+    def renew(self, refused: Refused, sent: Mapping[str, str]) -> bool:
+        """Whether this was refused because a session had run out, and there is a fresh one now. Raises Refused."""
+        if not isinstance(self.credentials, Session) or (refused.status, refused.code) != (401, "unauthenticated"):
+            return False
+        with self._renewing:
+            if sent["Authorization"] == authorization(self.credentials):  # nobody else has renewed it meanwhile
+                document = {"refresh_token": self.credentials.refresh_token}
+                found = self.ask_json("POST", "/v1/tokens/refresh", document, anonymous=True)
+                self.begin(read(Session, found))
+        return True
+
+    def begin(self, session: Session) -> None:
+        """Go by this session from now on."""
+        if self.keep is not None:
+            self.keep(session)
+        self.credentials = session

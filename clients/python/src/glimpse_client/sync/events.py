@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+# Made by generate_sync.py of the module of this name in glimpse_client.aio: change that one.
+"""A person's log, followed without a gap: by Server-Sent Events, by long poll where a proxy holds streams back."""
+
+from collections.abc import Generator
+from dataclasses import dataclass
+
+import httpx
+
+from glimpse_client.data import Event, read
+from glimpse_client.errors import Refused
+from glimpse_client.platform_sync import sleep
+from glimpse_client.protocol import EventStream, Tries
+from glimpse_client.sync.calls import Calls
+
+POLL_SECONDS = 25
+"""Shorter than the half minute after which some proxies cut a request."""
+POLL_SLACK = 15
+
+
+@dataclass
+class Following:
+    """Who follows, the last event that they have, and how: `silence` is how long a living stream may be quiet."""
+
+    calls: Calls
+    cursor: int
+    silence: float
+    tries: Tries
+    streams: bool = True
+
+    def events(self) -> Generator[Event, None, None]:
+        """Every event behind the cursor, once, for ever. Raises Refused, Unreachable."""
+        tries = self.tries
+        while True:
+            try:
+                for event in self._streamed() if self.streams else self._polled():
+                    self.cursor = event.id
+                    yield event
+                pause = tries.pause_after_break(httpx.ReadError("the stream has ended"))
+            except httpx.TransportError as error:
+                pause = tries.pause_after_break(error)
+            except Refused as refused:
+                if not tries.renewed and self.calls.renew(refused, self.calls.who()):
+                    tries.renewed, pause = True, 0
+                else:
+                    pause = tries.pause_after_refusal(refused)
+            sleep(pause)
+
+    def _streamed(self) -> Generator[Event, None, None]:
+        stream, heard = EventStream(), False
+        headers = {"Accept": "text/event-stream"}
+        try:
+            with self.calls.open(
+                "/v1/events/stream", headers=headers, params={"after": self.cursor}, silence=self.silence
+            ) as reply:
+                for piece in reply.iter_bytes():
+                    heard = True
+                    self._lives()
+                    for event in stream.feed(piece):
+                        yield event
+        except httpx.ReadTimeout:
+            self.streams = heard  # a living stream says something at once
+            raise
+        if stream.ended is not None:
+            status = 401 if stream.ended == "unauthenticated" else 410 if stream.ended == "cursor_expired" else 503
+            raise Refused(status=status, code=stream.ended, detail="The stream has ended.")
+
+    def _polled(self) -> Generator[Event, None, None]:
+        while True:
+            params = {"after": self.cursor, "wait": POLL_SECONDS}
+            with self.calls.open("/v1/events", headers={}, params=params, silence=POLL_SECONDS + POLL_SLACK) as reply:
+                reply.read()
+                self._lives()
+                for document in reply.json()["items"]:
+                    yield read(Event, document)
+
+    def _lives(self) -> None:
+        self.tries.progress()
+        self.tries.renewed = False

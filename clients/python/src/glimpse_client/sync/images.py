@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+# Made by generate_sync.py of the module of this name in glimpse_client.aio: change that one.
+"""Images out and in: sent once however often it is tried, acknowledged when the bytes are safe on the disk."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import httpx
+
+from glimpse_client.data import Sent
+from glimpse_client.errors import DamagedImage, Refused
+from glimpse_client.files import Outgoing, PartFile, Progress
+from glimpse_client.platform_sync import on_disk, sleep
+from glimpse_client.protocol import Tries, Whole, start_of_range, whole_image
+from glimpse_client.sync.calls import Calls
+
+
+def send(
+    calls: Calls,
+    picture: bytes | str | Path,
+    fields: Mapping[str, str],
+    *,
+    idempotency_key: str | None,
+    progress: Progress | None,
+) -> Sent:
+    """POST /v1/images, with one Idempotency-Key for all tries."""
+    key = idempotency_key or uuid4().hex
+
+    def body() -> dict[str, Any]:
+        outgoing.seek(0)
+        return {"data": dict(fields), "files": {"img_file": ("image", outgoing, "application/octet-stream")}}
+
+    outgoing = on_disk(lambda: Outgoing(picture, progress))
+    try:
+        reply = calls.ask("POST", "/v1/images", body=body, headers={"Idempotency-Key": key})
+    finally:
+        outgoing.close()
+    return Sent(
+        message_id=int(reply.headers["message-id"]),
+        message_key=reply.headers["message-key"],
+        send_time=int(reply.headers["send-time"]),
+        metadata_removed=reply.headers.get("metadata-removed"),
+    )
+
+
+def receive(calls: Calls, message_key: str, *, folder: Path, path: Path | None, progress: Progress | None) -> Path:
+    """Fetch an image into a file, make that safe on the disk, and only then tell the server."""
+    part = on_disk(lambda: PartFile(path.with_name(f"{path.name}.part") if path else folder / f"{message_key}.part"))
+    try:
+        name = _fetch(calls, message_key, part, progress)
+        target = path or folder / name
+        on_disk(lambda: part.publish(target))
+    except Refused as refused:
+        part.end(keep=refused.status not in (404, 410))
+        raise
+    finally:
+        part.end(keep=True)
+    _acknowledge(calls, message_key, target)
+    return target
+
+
+def _acknowledge(calls: Calls, message_key: str, target: Path) -> None:
+    """Raises Refused for an image that its sender has taken back, of which nothing is kept."""
+    try:
+        calls.ask("DELETE", f"/v1/images/{message_key}")
+    except Refused as refused:
+        if refused.code == "image_recalled":
+            on_disk(partial(target.unlink, missing_ok=True))
+            raise
+        if refused.status != 410:  # its time was over, or another device of the person was first: the bytes are here
+            raise
+
+
+def _fetch(calls: Calls, message_key: str, part: PartFile, progress: Progress | None) -> str:
+    """All bytes into `part`, from where an earlier try stopped; the name for them. Raises DamagedImage."""
+    tries = Tries(calls.patience)
+    damaged = False
+    while True:
+        before = part.size
+        try:
+            whole = _fetch_once(calls, message_key, part, progress)
+        except (httpx.TransportError, Refused) as error:
+            if part.size > before:
+                tries.progress()
+            sleep(_pause(calls, tries, error))
+            continue
+        if whole is None:
+            continue
+        if part.is_whole(whole.size, whole.digest):
+            return whole.name
+        if damaged:
+            part.end(keep=False)
+            raise DamagedImage(message_key)
+        damaged = True
+        part.restart()
+
+
+def _pause(calls: Calls, tries: Tries, error: httpx.TransportError | Refused) -> float:
+    if isinstance(error, httpx.TransportError):
+        return tries.pause_after_break(error)
+    if not tries.renewed and calls.renew(error, calls.who()):
+        tries.renewed = True
+        return 0
+    return tries.pause_after_refusal(error)
+
+
+def _fetch_once(calls: Calls, message_key: str, part: PartFile, progress: Progress | None) -> Whole | None:
+    """One try, from the first byte that is missing. None where `part` held as much as there is: it begins anew."""
+    wanted = {"Accept-Encoding": "identity", **({"Range": f"bytes={part.size}-"} if part.size else {})}
+    with calls.open(f"/v1/images/{message_key}", headers=wanted, params={"ack": "manual"}) as reply:
+        resumed = reply.status_code == 206 and start_of_range(reply.headers) == part.size
+        if not resumed:
+            part.restart()
+        if reply.status_code == 416:
+            return None
+        whole = whole_image(reply.headers, message_key)
+        for piece in reply.iter_raw():
+            on_disk(partial(part.write, piece))
+            if progress is not None:
+                progress(part.size, whole.size)
+        return whole

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A whole life by the command `glimpse`, as it is installed, against a running server."""
+
+import json
+import os
+import pty
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.clients.conftest import run
+from tests.support import PATIENCE
+from tests.support.engines import NewFolder
+from tests.support.harness import Person, Server, phone_number, running
+from tests.support.pictures import jpeg, png
+
+CODE = "123456"
+
+
+@dataclass
+class Desk:
+    """A terminal on which people use one server."""
+
+    glimpse: Path
+    server: Server
+    folder: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            "GLIMPSE_URL": f"http://127.0.0.1:{self.server.port}",
+            "XDG_CONFIG_HOME": str(self.folder / "config"),
+            "HOME": str(self.folder),
+        }
+
+    @property
+    def credentials(self) -> Path:
+        return self.folder / "config" / "glimpse" / "credentials.json"
+
+    def call(self, account: str, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return run(self.glimpse, "--account", account, *words, environment={**self.environment, **environment})
+
+    def says(self, account: str, *words: str) -> str:
+        """What it prints when it succeeds."""
+        done = self.call(account, *words)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.strip()
+
+    def register(self, account: str) -> str:
+        number = f"+86{phone_number()}"
+        self.says(account, "register", number, "--nickname", account.title())
+        return number
+
+    def uid(self, account: str) -> int:
+        [known] = json.loads(self.credentials.read_text()).values()
+        return int(known[account]["uid"])
+
+
+@pytest.fixture(scope="module")
+def server(new_folder: NewFolder) -> Iterator[Server]:
+    number = f"+86{phone_number()}"
+    with running(new_folder("command"), {"activation": {"test_numbers": {number: CODE}}}) as server:
+        yield server
+        assert server.failures() == []
+
+
+@pytest.fixture
+def desk(environment: Path, server: Server, tmp_path: Path) -> Desk:
+    return Desk(environment / "bin" / "glimpse", server, tmp_path)
+
+
+def test_a_whole_life(desk: Desk, tmp_path: Path) -> None:
+    desk.register("ann")
+    bens_number = desk.register("ben")
+    assert desk.credentials.stat().st_mode & 0o777 == 0o600
+    picture = tmp_path / "photo.jpg"
+    picture.write_bytes(jpeg(200_000))
+
+    key = desk.says("ann", "send", str(picture), "--to", bens_number, "--caption", "two\x1b[31m words")
+    assert key in desk.says("ben", "inbox")
+    assert "\x1b" not in desk.says("ben", "inbox")
+    path = Path(desk.says("ben", "get", key, "--folder", str(tmp_path / "got")))
+    assert path.read_bytes() == picture.read_bytes()
+    assert key not in desk.says("ben", "inbox")
+
+    again = desk.says("ann", "send", str(picture), "--to", str(desk.uid("ben")), "--key", "mine")
+    assert desk.says("ann", "send", str(picture), "--to", str(desk.uid("ben")), "--key", "mine") == again
+    watched = Path(desk.says("ben", "watch", "--count", "1", "--folder", str(tmp_path / "watched")))
+    assert watched.name == f"{again}.jpg"
+
+    assert desk.says("ann", "text", "hello", "--to", str(desk.uid("ben"))).isdecimal()
+    assert "Ben" in desk.says("ann", "friends", "--find", bens_number)
+    desk.says("ann", "friends", "--add", str(desk.uid("ben")))
+    assert "incoming" in desk.says("ben", "friends")
+    assert "friends" in desk.says("ben", "friends", "--add", str(desk.uid("ann")))
+    assert "climbing" in desk.says("ann", "groups", "--create", "climbing", "--member", str(desk.uid("ben")))
+    assert "invited" in desk.says("ben", "groups")
+
+    exported = Path(desk.says("ben", "export", str(tmp_path / "all.json")))
+    assert json.loads(exported.read_text())["profile"]["uid"] == desk.uid("ben")
+    assert exported.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_number_that_needs_a_code(desk: Desk) -> None:
+    number = next(iter(json.loads(desk.server.config.read_text())["activation"]["test_numbers"]))
+    desk.says("cleo", "register", number)
+    desk.says("cleo", "register", number, "--code", CODE)
+    wrong = desk.call("cleo", "register", number, "--code", "000000")
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "code_incorrect" in wrong.stderr
+
+
+def test_who_is_nobody_is_told_what_to_do(desk: Desk) -> None:
+    done = desk.call("nobody", "inbox")
+    assert done.returncode == 3
+    assert "glimpse --account nobody register" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_refusal_is_a_line_and_a_code(desk: Desk, tmp_path: Path) -> None:
+    desk.register("ann")
+    (tmp_path / "words.txt").write_text("words")
+    done = desk.call("ann", "send", str(tmp_path / "words.txt"), "--to", "1")
+    assert done.returncode == 1
+    assert done.stderr.startswith("glimpse: unsupported_image: ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_credentials_go_into_a_keyring_where_there_is_one(desk: Desk, tmp_path: Path) -> None:
+    (tmp_path / "file_keyring.py").write_text(FILE_KEYRING)
+    keyring = {"PYTHONPATH": str(tmp_path), "PYTHON_KEYRING_BACKEND": "file_keyring.FileKeyring"}
+    keyring["KEYRING_FILE"] = str(tmp_path / "keyring.json")
+    assert desk.call("ann", "register", f"+86{phone_number()}", **keyring).returncode == 0
+    assert desk.call("ann", "inbox", **keyring).returncode == 0
+    assert "ukey" in (tmp_path / "keyring.json").read_text()
+    assert not desk.credentials.exists()
+
+
+def test_a_terminal_of_kitty_is_shown_the_picture_and_a_bar(desk: Desk, tmp_path: Path) -> None:
+    desk.register("ben")
+    ann, ben = desk.server.register("Ann"), desk.uid("ben")
+    key = ann.send(Person(desk.server, ben, "", ""), png()).headers["Message-Key"]
+    seen = on_a_terminal(desk, tmp_path, "--account", "ben", "get", key, TERM="xterm-kitty")
+    assert b"\x1b_Ga=T,f=100" in seen
+    assert f"{key}.png".encode() in seen
+
+
+def on_a_terminal(desk: Desk, folder: Path, *words: str, **environment: str) -> bytes:
+    """What the command writes to a terminal."""
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [desk.glimpse, *words],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        cwd=folder,
+        env={"PATH": os.environ["PATH"], **desk.environment, **environment},
+    )
+    os.close(theirs)
+    seen = b""
+    try:
+        while piece := os.read(ours, 65536):
+            seen += piece
+    except OSError:  # the other side is closed
+        pass
+    finally:
+        os.close(ours)
+    assert process.wait(PATIENCE) == 0, seen
+    return seen
+
+
+FILE_KEYRING = '''
+import json, os, pathlib
+from keyring.backend import KeyringBackend
+
+class FileKeyring(KeyringBackend):
+    """A keyring of a package of its own, as systems have them."""
+    priority = 1
+    file = pathlib.Path(os.environ["KEYRING_FILE"])
+
+    def _known(self):
+        return json.loads(self.file.read_text()) if self.file.exists() else {}
+
+    def get_password(self, service, username):
+        return self._known().get(f"{service} {username}")
+
+    def set_password(self, service, username, password):
+        self.file.write_text(json.dumps({**self._known(), f"{service} {username}": password}))
+'''
