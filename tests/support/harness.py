@@ -162,7 +162,7 @@ class Server:
         """The exit code, once there is one."""
         assert self.process
         code = self.process.wait(PATIENCE)
-        # Not before: who still asks in another thread would go on to wait at a descriptor that is somebody else's by then.
+        # Not before: who asks in another thread could wait at a descriptor that is somebody else's by then.
         self.client.close()
         if self.process.stdout:
             self.process.stdout.close()
