@@ -28,6 +28,7 @@ from push.providers.apns_auth import PRODUCTION_URL, SANDBOX_URL, ApnsCredential
 from push.providers.apns_codes import DOUBTED_IN_A_ROW, outcome_of, read_answer
 from push.providers.blame import FEW
 from tests.push.conftest import World
+from tests.push.crowd import outcomes_beside_one_that_hangs
 from tests.support import PATIENCE
 
 pytestmark = pytest.mark.anyio
@@ -246,19 +247,13 @@ async def test_error_of_one_push_is_not_shared_between_parallel_sends(vendor: Ru
     await apns.send([a_push(0)])
     for kind in ("hang_before", "InternalServerError", "BadPriority", "502", "huge"):
         meet(vendor, kind, after=3)
-    sends = [asyncio.create_task(apns.send([a_push(n), a_push(100 + n)])) for n in range(1, 17)]
-    while sum(send.done() for send in sends) < 15:
-        await asyncio.wait([send for send in sends if not send.done()], return_when=asyncio.FIRST_COMPLETED)
-    assert Counter(outcome for send in sends if send.done() for outcome in send.result()) == {
+    assert await outcomes_beside_one_that_hangs(apns, a_push) == {
         Delivered(): 26,
         Retry("HTTP 500 InternalServerError"): 1,
         Rejected("HTTP 400 BadPriority"): 1,
         Retry("HTTP 502"): 1,
         Retry("answer too large"): 1,
     }
-    [hung] = [send for send in sends if not send.done()]
-    hung.cancel()
-    await asyncio.wait([hung])
     assert await apns.send([a_push(200)]) == [Delivered()]
     assert vendor.state.connections == 1
 

@@ -4,7 +4,6 @@
 import asyncio
 import json
 import time
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -22,6 +21,7 @@ from push.providers.blame import FEW
 from push.providers.fcm import FcmProvider
 from push.providers.fcm_auth import GRANT, TOKEN_URL, FcmCredentials, read_service_account
 from push.providers.fcm_codes import outcome_of, read_answer
+from tests.push.crowd import outcomes_beside_one_that_hangs
 from tests.support import PATIENCE
 
 pytestmark = pytest.mark.anyio
@@ -211,19 +211,13 @@ async def test_error_of_one_push_is_not_shared_between_parallel_sends(vendor: Ru
     await fcm.send([a_push(0)])
     for kind in ("hang_before", "reset_before", "INTERNAL", "INVALID_ARGUMENT", "502"):
         meet(vendor, kind, after=3)
-    sends = [asyncio.create_task(fcm.send([a_push(n), a_push(100 + n)])) for n in range(1, 17)]
-    while sum(send.done() for send in sends) < 15:
-        await asyncio.wait([send for send in sends if not send.done()], return_when=asyncio.FIRST_COMPLETED)
-    assert Counter(outcome for send in sends if send.done() for outcome in send.result()) == {
+    assert await outcomes_beside_one_that_hangs(fcm, a_push) == {
         Delivered(): 26,
         Retry("connection broken"): 1,
         Retry("HTTP 500 INTERNAL"): 1,
         Rejected("HTTP 400 INVALID_ARGUMENT message.android.ttl"): 1,
         Retry("HTTP 502"): 1,
     }
-    [hung] = [send for send in sends if not send.done()]
-    hung.cancel()
-    await asyncio.wait([hung])
 
 
 @pytest.mark.parametrize(
