@@ -83,11 +83,10 @@ def _urlencoded(body: bytes) -> list[tuple[str, str]]:
 def _multipart(boundary: str, body: bytes) -> list[tuple[str, str]]:
     reader = FormReader(boundary, max_parts=MAX_FIELDS)
     parts: list[tuple[Part, bytearray]] = []
-    for event in reader.feed(body):
+    for event in reader.whole(body):
         if isinstance(event, Part):
             parts.append((event, bytearray()))
         elif event:
             parts[-1][1].extend(event)
-    reader.end()
     texts = [(part.name, reader.text(part, value)) for part, value in parts]
     return [(name, text) for name, text in texts if name != DEFAULT_CHARSET]

@@ -2,12 +2,15 @@
 """multipart/form-data, read the same wherever it comes: all that RFC 2046 and RFC 7578 allow.
 
 `multipart` reads the parts. What it refuses and the RFCs do not is taken out before it sees it: text before the form,
-and blanks behind a boundary. Nothing about what fields there are.
+and blanks behind a boundary. A form that is there as a whole, and written as browsers and libraries write them, is read
+at once; a test holds the two to the same answer. Nothing about what fields there are.
 """
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cached_property
 
 from multipart import MultipartError, MultipartSegment, PushMultipartParser
 
@@ -26,20 +29,32 @@ _BLANKS = b" \t"
 _NAME = re.compile(r";\s*name\s*=", re.IGNORECASE)
 
 
+_PLAIN_HEAD = re.compile(
+    rb'\r\nContent-Disposition: form-data; name="([A-Za-z0-9_]{1,64})"(?:; filename="[\w .()+=@,-]{0,255}")?\r\n'
+    rb"(?:Content-Type: [\w.+-]{1,64}/[\w.+-]{1,64}\r\n)?\r\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
 class Part:
     """The beginning of one part. Its bytes follow it, and None follows those."""
 
-    __slots__ = ("charset", "name")
+    name: str
+    charset: str | None = None
 
-    def __init__(self, segment: MultipartSegment) -> None:
+    @classmethod
+    def of(cls, segment: MultipartSegment) -> "Part":
         """Raises MalformedRequest when it has no name, or one that is no UTF-8: nobody needs its other words."""
         if not segment.name and not _NAME.search(segment.header("Content-Disposition", "")):
             raise MalformedRequest("A part of the form has no name.")
         try:
-            self.name = str(segment.name).encode("latin-1").decode()
+            name = str(segment.name).encode("latin-1").decode()
         except UnicodeDecodeError as error:
             raise MalformedRequest("The name of a part of the form is not UTF-8.") from error
-        self.charset: str | None = segment.charset
+        return cls(name, segment.charset)
+
+
+Event = Part | bytes | None
 
 
 class FormReader:
@@ -55,13 +70,43 @@ class FormReader:
             self._delimiter = b"\r\n--" + boundary.encode()
         except (MultipartError, UnicodeEncodeError) as error:
             raise MalformedRequest("The boundary cannot be used.") from error
-        self._padded = re.compile(b"(" + re.escape(self._delimiter) + b")[ \t]+")
+        self._max_parts = max_parts
         self._begun = False
         # The last bytes that were given to the parser; before the form, a line break that nobody sent.
         self._last = b"\r\n"
         self._charset: str | None = None
 
-    def feed(self, piece: bytes) -> Iterator[Part | bytes | None]:
+    def whole(self, body: bytes | bytearray) -> Iterable[Event]:
+        """All of a form: what `feed` gives for it, and `end`. Raises MalformedRequest, at once or while it is read."""
+        plain = self._plain_parts(body)
+        return self._whole(bytes(body)) if plain is None else plain
+
+    def _whole(self, body: bytes) -> Iterator[Event]:
+        yield from self.feed(body)
+        self.end()
+
+    def _plain_parts(self, body: bytes | bytearray) -> list[Event] | None:
+        """The parts of a form without anything odd; None for any other."""
+        found: list[Event] = []
+        at = len(self._delimiter) - 2
+        if not body.startswith(self._delimiter[2:]):
+            return None
+        for _ in range(self._max_parts):
+            head = _PLAIN_HEAD.match(body, at)
+            # From the end of the header's last line on: what looks like a boundary there is odd, too.
+            end = body.find(self._delimiter, head.end() - 2) if head else -1
+            if not head or end < head.end():
+                break
+            content = bytes(memoryview(body)[head.end() : end])
+            found += [Part(head[1].decode()), content, None] if content else [Part(head[1].decode()), None]
+            at = end + len(self._delimiter)
+        return found if body[at : at + 5] in (b"--", b"--\r\n") else None
+
+    @cached_property
+    def _padded(self) -> re.Pattern[bytes]:
+        return re.compile(b"(" + re.escape(self._delimiter) + b")[ \t]+")
+
+    def feed(self, piece: bytes) -> Iterator[Event]:
         """A part, some of its bytes, or None at its end. What follows the last boundary is ignored.
 
         Raises MalformedRequest.
@@ -71,7 +116,7 @@ class FormReader:
             return
         try:
             for event in self._parser.parse(piece):
-                yield Part(event) if isinstance(event, MultipartSegment) else event
+                yield Part.of(event) if isinstance(event, MultipartSegment) else event
         except MultipartError as error:
             raise MalformedRequest("The form cannot be read.") from error
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from multipart import parse_options_header
 
 from handlers.base import BaseHandler
-from handlers.uploads import FORM_OVERHEAD_BYTES, ImageSink, Upload
+from handlers.uploads import FORM_OVERHEAD_BYTES, WHOLE_BYTES, ImageSink, Upload
 from models.errors import ImageTooLarge, MalformedRequest, UnsupportedType
 from storage.disk import Reservation
 
@@ -50,6 +50,7 @@ class ReceivingHandler(BaseHandler):
             images_max_bytes=self.services.settings.images_max_bytes,
             budget=self.services.buffers,
             removal=self.services.settings.images_metadata,
+            gathered=self.caller is not None and 0 < (self.content_length or 0) <= WHOLE_BYTES,
         )
         self.connection.set_body_timeout(LONGEST_UPLOAD_SECONDS)
         self._watch_rate()

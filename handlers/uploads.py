@@ -1,18 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The streaming receiver of an image: Tornado's chunks in, form fields and stored bytes out.
 
-Pieces are gathered to batches that the storage writes and hashes in a thread: a small image in one visit to it, a large
-one never whole in memory.
+A small form is gathered and read at its end, and its image written, hashed and synced in one visit to a thread. Of a
+large one pieces are gathered to batches for the storage: it is never whole in memory.
 Nothing about accounts or rules here.
 """
 
 import asyncio
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from handlers.forms import DEFAULT_CHARSET, FormReader, Part
+from handlers.forms import DEFAULT_CHARSET, Event, FormReader, Part
 from models.errors import ImageTooLarge, InvalidField, TooLarge, UnsupportedImage
 from models.imagefile import HeaderReader
 from models.metadata import MetadataRemover, Removal, Unreadable
@@ -106,7 +106,7 @@ class BufferBudget:
 class Upload:
     """One multipart/form-data body on its way: an image and these `fields`, each with the bytes that it may have.
 
-    `feed` each chunk, then `end`; `abort` at any time.
+    `feed` each chunk, then `end`; `abort` at any time. What is `gathered` is read at the end, if the budget lets it be.
     """
 
     def __init__(
@@ -118,7 +118,9 @@ class Upload:
         images_max_bytes: int,
         budget: BufferBudget,
         removal: Removal | None = None,
+        gathered: bool = False,
     ) -> None:
+        self._gathered = bytearray() if gathered else None
         self._form = FormReader(boundary, max_parts=MAX_SEGMENTS)
         self.sink = sink
         self._limits = {DEFAULT_CHARSET: MAX_FIELD_BYTES, **fields}
@@ -150,13 +152,13 @@ class Upload:
         Raises MalformedRequest, InvalidField (unknown or repeated field), TooLarge (a field), ImageTooLarge,
         UnsupportedImage (metadata that cannot be found in bounded work), and what the storage raises.
         """
-        for event in self._form.feed(chunk):
-            if isinstance(event, Part):
-                self._start(event)
-            elif event is None:
-                self._finish_field()
-            else:
-                self._add(event)
+        if self._gathered is not None:
+            if len(self._gathered) + len(chunk) <= self._budget.batch_bytes and not self._budget.spent:
+                self._gathered += chunk
+                self._budget.add(len(chunk))
+                return
+            chunk = bytes(self._take_gathered()) + chunk
+        self._take(self._form.feed(chunk))
         if self._batch_bytes >= self._budget.batch_bytes or (self._batch and self._budget.spent):
             await self._write_batch()
 
@@ -164,17 +166,35 @@ class Upload:
         """The body has ended: what of the image is not yet written. Raises MalformedRequest for a cut form,
         UnsupportedImage.
         """
-        self._form.end()
+        if self._gathered is None:
+            self._form.end()
+        else:
+            self._take(self._form.whole(self._take_gathered()))
         if self.remover is not None:
             self._keep(self._cleaned(self.remover.end))
         return b"".join(self._take_batch())
 
     async def abort(self) -> None:
         """Drop everything. May be called again."""
+        self._take_gathered()
         self._take_batch()
         self._budget.add(-self._held)
         self._held = 0
         await self.sink.abort()
+
+    def _take_gathered(self) -> bytearray:
+        gathered, self._gathered = self._gathered or bytearray(), None
+        self._budget.add(-len(gathered))
+        return gathered
+
+    def _take(self, events: Iterable[Event]) -> None:
+        for event in events:
+            if isinstance(event, Part):
+                self._start(event)
+            elif event is None:
+                self._finish_field()
+            else:
+                self._add(event)
 
     def _start(self, part: Part) -> None:
         raise_if_any(unknown([part.name], {IMAGE_FIELD, *self._limits}))

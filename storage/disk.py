@@ -12,6 +12,7 @@ from models.errors import AppError
 from models.shared_counters import SharedCounters
 from storage.blob import Blob
 from storage.keys import path_of
+from storage.publishing import Publisher
 from storage.space import Reservation, Space
 from storage.threads import DiskThreads
 from storage.tree import Taken, Tree, write_all
@@ -40,6 +41,7 @@ class DiskStore:
         self._tree = Tree(root)
         self._space = Space(root, min_free_bytes=min_free_bytes, max_bytes=max_bytes, counters=counters)
         self._threads = DiskThreads()
+        self._publisher = Publisher(self._tree, self._threads)
 
     @property
     def healthy(self) -> bool:
@@ -66,7 +68,7 @@ class DiskStore:
 
     async def create(self, reservation: Reservation) -> DiskWriter:
         """A writer for one image, using this reservation. Opens no file yet."""
-        return DiskWriter(self._tree, self._threads, reservation)
+        return DiskWriter(self._tree, self._threads, self._publisher, reservation)
 
     async def open(self, key: str) -> Blob | None:
         """The image, or None. What the kernel remembers is opened at once; for anything else a thread looks, and reads

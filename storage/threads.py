@@ -50,9 +50,10 @@ class DiskThreads:
         try:
             return call(*args)
         except OSError as error:
-            raise self._refusal(error) from error
+            raise self.refused(error) from error
 
-    def _refusal(self, error: OSError) -> AppError:
+    def refused(self, error: OSError) -> AppError:
+        """What to raise for it. Any thread may call."""
         name = errno.errorcode.get(error.errno or 0, "unknown")
         metrics.storage_refused(full=error.errno in FULL)
         if error.errno in FULL:

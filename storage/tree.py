@@ -10,8 +10,8 @@ import logging
 import os
 import secrets
 import stat
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -47,6 +47,40 @@ class Taken:
     size: int
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class NewImage:
+    """A file that is to be an image under this key."""
+
+    file: TemporaryFile
+    key: str
+
+
+class _Publication:
+    """How far each of some images has come: `left` are those that have not failed."""
+
+    def __init__(self, images: Sequence[NewImage]) -> None:
+        self._images = images
+        self._failed: dict[NewImage, OSError] = {}
+
+    @property
+    def left(self) -> list[NewImage]:
+        return [image for image in self._images if image not in self._failed]
+
+    @property
+    def errors(self) -> list[OSError | None]:
+        return [self._failed.get(image) for image in self._images]
+
+    def fail(self, image: NewImage, error: OSError) -> None:
+        self._failed[image] = error
+
+    def each(self, step: Callable[[NewImage], None]) -> None:
+        for image in self.left:
+            try:
+                step(image)
+            except OSError as error:
+                self.fail(image, error)
+
+
 class Tree:
     """One store's directories. Any thread may call, several at once."""
 
@@ -77,18 +111,43 @@ class Tree:
 
         Raises FileExistsError, and leaves alone what is there, when the key is taken.
         """
-        os.fsync(file.fd)
-        with self._shard(key, self._make_directory) as shard:
-            fault.point("before_link")
-            self._link(file, shard, key)
-            fault.point("after_link")
-            try:
-                os.fsync(shard)
-            except OSError:
+        (error,) = self.publish_all([NewImage(file, key)])
+        if error is not None:
+            raise error
+
+    def publish_all(self, images: Sequence[NewImage]) -> list[OSError | None]:
+        """As `publish`, of all at once; what each failed by, which is nothing to the others."""
+        publication = _Publication(images)
+        publication.each(lambda image: os.fsync(image.file.fd))
+        with ExitStack() as opened:
+            shards: dict[str, int] = {}
+
+            def link(image: NewImage) -> None:
+                place = image.key[:4]
+                if place not in shards:
+                    shards[place] = opened.enter_context(self._shard(image.key, self._make_directory))
+                fault.point("before_link")
+                self._link(image.file, shards[place], image.key)
+                fault.point("after_link")
+
+            publication.each(link)
+            for place, shard in shards.items():
+                linked = [image for image in publication.left if image.key[:4] == place]
+                if linked:
+                    self._sync_linked(shard, linked, publication)
+        return publication.errors
+
+    def _sync_linked(self, shard: int, linked: Sequence[NewImage], publication: "_Publication") -> None:
+        try:
+            os.fsync(shard)
+        except OSError as error:
+            for image in linked:
                 with suppress(OSError):
-                    os.unlink(key, dir_fd=shard)
-                raise
-            fault.point("after_dirsync")
+                    os.unlink(image.key, dir_fd=shard)
+                publication.fail(image, error)
+        else:
+            for _ in linked:
+                fault.point("after_dirsync")
 
     def link(self, key: str, name: str) -> int | None:
         """Give an image a second key, durably; its size, None when there is no image.

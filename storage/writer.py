@@ -9,9 +9,10 @@ from dataclasses import dataclass
 
 from models.errors import StorageError
 from storage.keys import path_of
+from storage.publishing import Publisher
 from storage.space import Reservation
 from storage.threads import DiskThreads
-from storage.tree import TemporaryFile, Tree, write_all
+from storage.tree import NewImage, TemporaryFile, Tree, write_all
 
 READ_BYTES = 128 * 1024
 
@@ -34,9 +35,10 @@ class DiskWriter:
     Callers must call `abort` at the end in every case; after a `commit` that returned it does nothing.
     """
 
-    def __init__(self, tree: Tree, threads: DiskThreads, reservation: Reservation) -> None:
+    def __init__(self, tree: Tree, threads: DiskThreads, publisher: Publisher, reservation: Reservation) -> None:
         self._tree = tree
         self._threads = threads
+        self._publisher = publisher
         self._reservation = reservation
         self._hash = hashlib.sha256()
         self._file: TemporaryFile | None = None
@@ -76,8 +78,12 @@ class DiskWriter:
         """
         path_of(key)
         self._reservation.cover(len(rest))
-        self._begun = True
-        await self._threads.run(self._commit, key, rest, mends)
+        commit = _Commit(self, key, rest, mends)
+        whole, self._begun = not self._begun, True
+        if whole:
+            await self._publisher.publish(commit)
+        else:  # a large one would keep the small ones waiting
+            await self._threads.run(commit.run, self._tree)
         self._begun, self._linked = False, None
         self._reservation.wrote(len(rest))
         self._reservation.stored(self.size)
@@ -96,19 +102,26 @@ class DiskWriter:
                 self._end()
                 raise
 
-    def _commit(self, key: str, rest: bytes, mends: Sequence[Mend]) -> None:
-        with self._working:
-            try:
-                file = self._append(rest)
-                self.received_sha256 = self._hash.digest()
-                if mends:
-                    for mend in mends:
-                        _mend(file.fd, mend)
-                    self._hash = _digest_of(file.fd)
-                self._tree.publish(file, key)
-                self._linked = key
-            finally:
-                self._end()
+    def prepare(self, rest: bytes, mends: Sequence[Mend]) -> TemporaryFile:
+        """Write the rest and mend, in a thread: nothing else is done with the file until `settle`."""
+        self._working.acquire()
+        try:
+            file = self._append(rest)
+            self.received_sha256 = self._hash.digest()
+            if mends:
+                for mend in mends:
+                    _mend(file.fd, mend)
+                self._hash = _digest_of(file.fd)
+        except BaseException:
+            self.settle(None)
+            raise
+        return file
+
+    def settle(self, linked: str | None) -> None:
+        """The file has become the image with this key, or is to be forgotten."""
+        self._linked = linked
+        self._end()
+        self._working.release()
 
     def _abort(self) -> None:
         with self._working:
@@ -132,6 +145,32 @@ class DiskWriter:
         if self._file is not None:
             self._tree.discard(self._file)
             self._file = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """The last of a writer's bytes, on their way to be an image."""
+
+    writer: DiskWriter
+    key: str
+    rest: bytes
+    mends: Sequence[Mend]
+
+    def prepare(self) -> NewImage:
+        return NewImage(self.writer.prepare(self.rest, self.mends), self.key)
+
+    def settle(self, *, published: bool) -> None:
+        self.writer.settle(self.key if published else None)
+
+    def run(self, tree: Tree) -> None:
+        """All of it, alone."""
+        published = False
+        image = self.prepare()
+        try:
+            tree.publish(image.file, image.key)
+            published = True
+        finally:
+            self.settle(published=published)
 
 
 def _mend(fd: int, mend: Mend) -> None:

@@ -17,7 +17,7 @@ from tests.process.hostile_wire import BOUNDARY
 NAMELESS = VALID[: VALID.rindex(b"--frontier--")] + f"--{BOUNDARY}\r\nContent-Disposition: form-data\r\n\r\n".encode()
 
 
-async def taken_for(pieces: Sequence[bytes]) -> tuple[object, ...]:
+async def taken_for(pieces: Sequence[bytes], *, gathered: bool = False) -> tuple[object, ...]:
     """The code of the refusal, or what was understood."""
     budget = BufferBudget(limit=1 << 20)
     upload = Upload(
@@ -27,6 +27,7 @@ async def taken_for(pieces: Sequence[bytes]) -> tuple[object, ...]:
         images_max_bytes=10_000,
         budget=budget,
         removal=Removal.LOCATION,
+        gathered=gathered,
     )
     try:
         for piece in pieces:
@@ -59,6 +60,7 @@ def test_a_form_is_taken_for_the_same_in_any_pieces(body: bytes, cuts: Sequence[
     pieces = [piece for start, end in pairwise(edges) if (piece := body[start:end])]
     bytewise = [body[at : at + 1] for at in range(len(body))]
     whole, in_pieces, in_bytes = asyncio.run(each_taken_for([body], pieces, bytewise))
+    assert asyncio.run(taken_for(pieces, gathered=True)) == whole
     assert in_pieces == whole
     assert in_bytes == whole
 
