@@ -13,11 +13,26 @@ from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, errors, wait_until
 from tests.support.pictures import png
 
-SETTINGS: dict[str, Any] = {"retention": {"interval_seconds": 1}, "limits": {"enabled": False}}
+NUMBER, CODE = "13800138000", "123456"
+SETTINGS: dict[str, Any] = {
+    "retention": {"interval_seconds": 1},
+    "limits": {"enabled": False},
+    "activation": {"test_numbers": {f"+86{NUMBER}": CODE}},
+}
 JUMPS = ("+1h", "-1h", "+1d", "+1y", "-1y")
 RIGHT = "+0"
 PICTURE = png(3, 3)
-TABLES = ("messages", "deliveries", "events", "credentials", "refresh_tokens", "devices", "outbox", "idempotency")
+TABLES = (
+    "activations",
+    "messages",
+    "deliveries",
+    "events",
+    "credentials",
+    "refresh_tokens",
+    "devices",
+    "outbox",
+    "idempotency",
+)
 
 pytestmark = pytest.mark.skipif(FAKETIME is None, reason="no libfaketime is installed (make test-deps)")
 
@@ -73,6 +88,20 @@ def look_around(ann: Person, ben: Person) -> None:
     wait_until(lambda: not any(path.name == key for path in ann.server.stored_files()), what="a removal")
 
 
+def begin_retrieval(server: Server) -> str:
+    """Of an account that is new, from another phone; where its code goes."""
+    server.register("Cat", phone_num=NUMBER)
+    body = {"region_num": "86", "phone_num": NUMBER, "nickname": "Cat"}
+    reply = server.client.post("/v1/register", json=body)
+    assert reply.status_code == 202, reply.text
+    return f"/v1/activations/{reply.json()['activation_id']}"
+
+
+def retrieves(server: Server, activation: str) -> bool:
+    reply = server.client.post(activation, json={"code": CODE})
+    return reply.status_code == 201 and reply.json()["retrieved"]
+
+
 def jumps(server: Server) -> list[int]:
     found = [json.loads(line) for line in errors(server.log.read_text())]
     return [line["seconds"] for line in found if "clock has jumped" in line["event"]]
@@ -81,7 +110,7 @@ def jumps(server: Server) -> list[int]:
 def test_while_it_runs_nothing_ends_by_a_clock_that_jumps(server: Server, clock: Set) -> None:
     ann, ben = server.register("Ann"), server.register("Ben", cid="ben")
     keys = [ann.send(ben, PICTURE, ttl_seconds="1800").headers["message-key"]]
-    tokens = ben.request("POST", "/v1/tokens").json()
+    tokens, activation = ben.request("POST", "/v1/tokens").json(), begin_retrieval(server)
     for number, jump in enumerate(JUMPS, 1):
         clock(jump)
         wait_until(lambda: len(jumps(server)) == number, what="a line that says so")  # noqa: B023 - called here
@@ -93,6 +122,7 @@ def test_while_it_runs_nothing_ends_by_a_clock_that_jumps(server: Server, clock:
     assert server.client.get("/readyz").status_code == 200
     fresh = server.client.post("/v1/tokens/refresh", json={"refresh_token": tokens["refresh_token"]})
     assert fresh.status_code == 200, fresh.text
+    assert retrieves(server, activation)
     assert [ben.get(key).status_code for key in keys] == [200] * len(keys)
 
 
@@ -101,6 +131,7 @@ def test_a_start_with_a_wrong_clock_ends_nothing(folder: Path, clock: Set, jump:
     server = Server(folder, SETTINGS).start(**clock.environment)
     ann, ben = server.register("Ann"), server.register("Ben", cid="ben")
     key = ann.send(ben, PICTURE, ttl_seconds="1800", headers={"Idempotency-Key": "one"}).headers["message-key"]
+    activation = begin_retrieval(server)
     before = counts(server)
     server.stop()
     clock(jump)
@@ -114,4 +145,5 @@ def test_a_start_with_a_wrong_clock_ends_nothing(folder: Path, clock: Set, jump:
     ann, ben = (Person(server, each.uid, each.ukey, each.phone_hash) for each in (ann, ben))
     assert all(count >= before[table] for table, count in counts(server).items())
     assert ben.get(key).status_code == 200
+    assert retrieves(server, activation)
     server.stop()
