@@ -15,6 +15,7 @@ from storage.keys import path_of
 from storage.space import Reservation, Space
 from storage.threads import DiskThreads
 from storage.tree import Taken, Tree, write_all
+from storage.upload_files import UploadFiles
 from storage.writer import DiskWriter, Mend
 from telemetry import metrics
 
@@ -40,6 +41,7 @@ class DiskStore:
         self._tree = Tree(root)
         self._space = Space(root, min_free_bytes=min_free_bytes, max_bytes=max_bytes, counters=counters)
         self._threads = DiskThreads()
+        self.uploads = UploadFiles(self._tree, self._space, self._threads)
 
     @property
     def healthy(self) -> bool:
