@@ -3,8 +3,8 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from time import monotonic
 
 from app.providers import chat_services, push_providers, sms_provider, vapid_key
@@ -27,7 +27,6 @@ from push.relay import Relay
 from push.sms.queue import SmsQueue
 from services.accounts.password_hashing import Hashing
 from services.device_tokens import DeviceTokens
-from services.events import Events
 from services.maintenance.clock_watch import ClockWatch
 from services.maintenance.keyring_sync import KeyringSync
 from services.maintenance.retention import Lifetimes, Retention
@@ -162,7 +161,7 @@ async def build(
             worker_bus=worker_bus,
         )
         services = wire(config, parts)
-        stack.enter_context(hearing(parts, services.events))
+        await stack.enter_async_context(hearing(parts, services))
         yield services
 
 
@@ -208,9 +207,12 @@ async def followed_keys(config: Config, db: Database, server_id: str, clock: Ste
         await watch.leave()
 
 
-@contextmanager
-def hearing(parts: Parts, events: Events) -> Iterator[None]:
-    """For the length of a block be woken by what the processes beside this one and other machines commit."""
+@asynccontextmanager
+async def hearing(parts: Parts, services: Services) -> AsyncIterator[None]:
+    """For the length of a block be woken by what the processes beside this one and other machines commit; at its end
+    save what has come of uploads.
+    """
+    events = services.events
     parts.worker_bus.listen(wake_readers=events.wake, wake_relay=parts.relay.wake, wake_retention=parts.retention.wake)
     following = asyncio.create_task(events.follow_elsewhere()) if parts.db.shared else None
     try:
@@ -219,12 +221,13 @@ def hearing(parts: Parts, events: Events) -> Iterator[None]:
         parts.worker_bus.close()
         if following is not None:
             following.cancel()
+        await services.uploads.close()
 
 
 def lifetimes(config: Config) -> Lifetimes:
     return config.fill(
         Lifetimes,
-        *("retention", "messages", "events"),
+        *("retention", "messages", "events", "uploads"),
         orphan_seconds=config.orphan_seconds,
         grace_seconds=max(config.delivery.grace_seconds, config.delivery.proxy_grace_seconds),
     )

@@ -57,6 +57,7 @@ from services.reports import Reports
 from services.rooms import Rooms
 from services.sending import Sending
 from services.thumbnails import Thumbnails
+from services.uploads import Uploads
 from services.worker_bus import WorkerBus
 from storage.disk import DiskStore
 from storage.space import Floor
@@ -149,6 +150,18 @@ def wire(config: Config, parts: Parts) -> Services:
         ages=parts.clock.ages,
     )
     history = History(db=db, clock=parts.clock)
+    sending = Sending(
+        db=db,
+        store=store,
+        keys=keys,
+        limits=limits,
+        discovery=discovery,
+        previews=Previews(store=store, kept=config.images.previews != "off", maker=parts.preview_maker),
+        policy=send_policy(config),
+        push_give_up_hours=config.push.give_up_hours,
+        wake_relay=parts.wake_relay,
+        clock=parts.clock,
+    )
     return Services(
         authentication=authentication,
         accounts=accounts,
@@ -163,16 +176,15 @@ def wire(config: Config, parts: Parts) -> Services:
         people=People(db=db, clock=parts.clock),
         reports=Reports(db=db, store=store, limits=limits, policy=send_policy(config), clock=parts.clock),
         groups=groups,
-        sending=Sending(
+        sending=sending,
+        uploads=Uploads(
             db=db,
             store=store,
             keys=keys,
-            limits=limits,
-            discovery=discovery,
-            previews=Previews(store=store, kept=config.images.previews != "off", maker=parts.preview_maker),
-            policy=send_policy(config),
-            push_give_up_hours=config.push.give_up_hours,
-            wake_relay=parts.wake_relay,
+            sending=sending,
+            removal=images_metadata(config),
+            images_max_bytes=config.images.max_bytes,
+            expire_hours=config.uploads.expire_hours,
             clock=parts.clock,
         ),
         reading=reading,
@@ -260,11 +272,15 @@ def http_settings(config: Config) -> HttpSettings:
     return config.fill(
         HttpSettings,
         *("server", "images", "uploads", "delivery"),
-        images_metadata=None if config.images.metadata == "keep" else Removal(config.images.metadata),
+        images_metadata=images_metadata(config),
         vapid_public_key=vapid_key(config).public if config.push.webpush.enabled else "",
         web_enabled=config.web.enabled,
         samples=sample_settings(config),
     )
+
+
+def images_metadata(config: Config) -> Removal | None:
+    return None if config.images.metadata == "keep" else Removal(config.images.metadata)
 
 
 def sample_settings(config: Config) -> SampleSettings:

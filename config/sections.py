@@ -310,6 +310,8 @@ class Uploads(Section):
     min_bytes_per_second: Size
     unknown_caller_max_bytes: Size
     buffer_bytes: BufferBytes
+    expire_hours: Hours
+    interim_responses: bool
 
 
 class Delivery(Section):

@@ -10,7 +10,7 @@ from tornado.web import HTTPError
 
 from models.errors import AppError, InternalError, Kind, MalformedRequest, MethodNotAllowed, NotFound
 
-STATUS = {
+STATUS: dict[Kind, int] = {
     Kind.MALFORMED: HTTPStatus.BAD_REQUEST,
     Kind.UNAUTHENTICATED: HTTPStatus.UNAUTHORIZED,
     Kind.FORBIDDEN: HTTPStatus.FORBIDDEN,
@@ -22,6 +22,8 @@ STATUS = {
     Kind.UNSUPPORTED: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     Kind.HEADERS_TOO_LARGE: HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE,
     Kind.RANGE: HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE,
+    Kind.PRECONDITION: HTTPStatus.PRECONDITION_FAILED,
+    Kind.CHECKSUM: 460,  # tus 1.0.0, checksum
     Kind.INVALID: HTTPStatus.UNPROCESSABLE_ENTITY,
     Kind.RATE_LIMITED: HTTPStatus.TOO_MANY_REQUESTS,
     Kind.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -65,7 +67,7 @@ def body(error: AppError, request_id: str) -> bytes:
 
 def whole_reply(error: AppError, request_id: str) -> bytes:
     """The HTTP response to what is no request, after which its connection ends."""
-    content, status = body(error, request_id), STATUS[error.kind]
+    content, status = body(error, request_id), HTTPStatus(STATUS[error.kind])
     fields = {
         **headers(error, browser=False),
         "X-Request-Id": request_id,

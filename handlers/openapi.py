@@ -41,7 +41,7 @@ ALWAYS = (
 )
 WITH_CALLER = ("unauthenticated",)
 WRITING = ("cross_site", "storage_full")
-READING = {"GET", "HEAD"}
+READING = {"GET", "HEAD", "OPTIONS"}
 
 ERRORS: dict[str, type[AppError]] = {
     error.code: error for error in vars(catalogue).values() if isinstance(error, type) and issubclass(error, AppError)

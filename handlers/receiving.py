@@ -53,7 +53,7 @@ class ReceivingHandler(BaseHandler):
             gathered=self.caller is not None and 0 < (self.content_length or 0) <= WHOLE_BYTES,
         )
         self.connection.set_body_timeout(LONGEST_UPLOAD_SECONDS)
-        self._watch_rate()
+        self.watch_rate()
 
     def take_over(self) -> tuple[Upload, Reservation | None]:
         """The whole body is there: from here on the upload ends with the use case, not with the connection."""
@@ -74,8 +74,8 @@ class ReceivingHandler(BaseHandler):
             _ending.add(ending)
             ending.add_done_callback(_ending.discard)
 
-    def _watch_rate(self) -> None:
-        """Cut an upload that crawls: it holds room on the disk that others need."""
+    def watch_rate(self) -> None:
+        """From now on cut an upload that crawls: it holds room on the disk that others need."""
         loop = asyncio.get_running_loop()
         self.watched_bytes = self.body_bytes
         self.watch = loop.call_later(self.services.settings.body_timeout_seconds, self._check_rate_of_bytes)
@@ -85,7 +85,7 @@ class ReceivingHandler(BaseHandler):
         if self.body_bytes - self.watched_bytes < least:
             self.connection.close()
         else:
-            self._watch_rate()
+            self.watch_rate()
 
     def stop_watch(self) -> None:
         if self.watch is not None:

@@ -60,6 +60,7 @@ from handlers.tokens import (
     SignupHandler,
     TokensHandler,
 )
+from handlers.uploading import UploadHandler, UploadOptionsHandler, UploadsHandler, UploadThumbnailHandler
 
 ANYBODY, PERSON, FORM, FRAME, SESSION = Who
 
@@ -154,6 +155,13 @@ ROUTES = (
     Route("GET", "/v1/images/{message_key}/thumbnail", ThumbnailHandler, PERSON, "default", "fetchThumbnail"),
     Route("GET", "/v1/thumbnails/{token}", TokenThumbnailHandler, ANYBODY, "thumbnail", "showThumbnail"),
     Route("GET", "/v1/images/{message_key}/status", ImageStatusHandler, PERSON, "default", "imageStatus"),
+    Route("OPTIONS", "/v1/uploads", UploadOptionsHandler, ANYBODY, "default", "uploadsOptions"),
+    Route("POST", "/v1/uploads", UploadsHandler, PERSON, "default", "beginUpload"),
+    Route("OPTIONS", "/v1/uploads/{upload_id}", UploadOptionsHandler, ANYBODY, "default", "uploadOptions"),
+    Route("HEAD", "/v1/uploads/{upload_id}", UploadHandler, PERSON, "default", "headUpload"),
+    Route("PATCH", "/v1/uploads/{upload_id}", UploadHandler, PERSON, "default", "continueUpload"),
+    Route("DELETE", "/v1/uploads/{upload_id}", UploadHandler, PERSON, "default", "dropUpload"),
+    Route("PUT", "/v1/uploads/{upload_id}/thumbnail", UploadThumbnailHandler, PERSON, "default", "putUploadThumbnail"),
     Route("GET", "/v1/inbox", InboxHandler, PERSON, "default", "inbox"),
     Route("POST", "/v1/messages", MessagesHandler, PERSON, "default", "sendMessage"),
     Route("GET", "/v1/messages", MessagesHandler, PERSON, "default", "listMessages"),

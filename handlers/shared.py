@@ -34,6 +34,7 @@ from services.reports import Reports
 from services.rooms import Rooms
 from services.sending import Sending
 from services.thumbnails import Thumbnails
+from services.uploads import Uploads
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class HttpSettings:
 
     images_max_bytes: int
     images_metadata: Removal | None
+    interim_responses: bool
     min_bytes_per_second: int
     stall_seconds: float
     grace_seconds: float
@@ -121,6 +123,7 @@ class Services:
     groups: Groups
     sending: Sending
     thumbnails: Thumbnails
+    uploads: Uploads
     reading: Reading
     messaging: Messaging
     history: History

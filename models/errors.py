@@ -25,6 +25,8 @@ class Kind(Enum):
     HEADERS_TOO_LARGE = auto()
     UNSUPPORTED = auto()
     RANGE = auto()
+    PRECONDITION = auto()
+    CHECKSUM = auto()
     INVALID = auto()
     RATE_LIMITED = auto()
     INTERNAL = auto()
@@ -144,6 +146,22 @@ class IdempotencyConflict(AppError):
 
 class Taken(AppError):
     kind, code, message = Kind.CONFLICT, "taken", "This email or login is somebody's already."
+
+
+class OffsetMismatch(AppError):
+    kind, code, message = Kind.CONFLICT, "offset_mismatch", "The upload does not go on at this offset."
+
+
+class UploadComplete(AppError):
+    kind, code, message = Kind.MALFORMED, "upload_complete", "This upload has ended, and its image is sent."
+
+
+class UnsupportedVersion(AppError):
+    kind, code, message = Kind.PRECONDITION, "unsupported_version", "This version of tus is not spoken here."
+
+
+class ChecksumMismatch(AppError):
+    kind, code, message = Kind.CHECKSUM, "checksum_mismatch", "The bytes are not those of the checksum."
 
 
 class Gone(AppError):

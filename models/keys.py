@@ -127,6 +127,19 @@ class KeyRing:
             return hmac.digest(token_key, PICTURES, "sha256")
         return self.picture_keys.get(version) or secrets.token_bytes(KEY_BYTES)
 
+    def seal(self, upload_id: str, data: bytes) -> bytes:
+        """Nonce (12 bytes) and AES-256-GCM of what cannot be cleaned yet, under a key of this upload alone."""
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        return nonce + AESGCM(self._mac("upload", upload_id)).encrypt(nonce, data, None)
+
+    def unseal(self, upload_id: str, sealed: bytes) -> bytes:
+        """What was sealed. Raises KeyRingError where this is not the ring that sealed it."""
+        nonce, cipher = sealed[:NONCE_BYTES], sealed[NONCE_BYTES:]
+        try:
+            return AESGCM(self._mac("upload", upload_id)).decrypt(nonce, cipher, None)
+        except InvalidTag:
+            raise KeyRingError("The beginning of an upload does not open.") from None
+
     def _mac(self, *parts: str) -> bytes:
         return hmac.digest(self.code_key, json.dumps(parts).encode(), "sha256")
 

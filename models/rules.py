@@ -136,15 +136,20 @@ def check_image(size: int, header: HeaderReader, wanted: str | None, policy: Sen
     """The filetype of an image. Raises MissingImage, UnsupportedImage, ImageDimensions, InvalidField."""
     if size == 0:
         raise MissingImage
+    check_filetype(wanted, policy)
     if wanted is not None:
-        if wanted != OPAQUE or not policy.allow_opaque:
-            raise InvalidField(fields=[("filetype", "only opaque, where the server allows it")])
-        return OPAQUE
+        return wanted
     if header.filetype is None or not header.width or not header.height:
         raise UnsupportedImage
     if header.width * header.height > policy.max_pixels:
         raise ImageDimensions(f"An image has at most {policy.max_pixels} pixels.")
     return header.filetype
+
+
+def check_filetype(wanted: str | None, policy: SendPolicy) -> None:
+    """What a sender may say of an image's type. Raises InvalidField."""
+    if wanted is not None and (wanted != OPAQUE or not policy.allow_opaque):
+        raise InvalidField(fields=[("filetype", "only opaque, where the server allows it")])
 
 
 def check_ttl(text: str | None, policy: SendPolicy) -> int:

@@ -15,6 +15,7 @@ from ops.outbox import outbox
 from ops.purge import purge
 from ops.reports import reports
 from ops.restore import restore
+from ops.uploads import uploads
 from ops.users import users
 from telemetry import logs
 
@@ -26,7 +27,7 @@ def main() -> None:
     logs.configure("warning", "auto")
 
 
-for command in (backup, clock, config, doctor, fsck, keys, migrate, outbox, purge, reports, restore, users):
+for command in (backup, clock, config, doctor, fsck, keys, migrate, outbox, purge, reports, restore, uploads, users):
     main.add_command(command)
 
 if __name__ == "__main__":

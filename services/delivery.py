@@ -80,6 +80,16 @@ async def record(
     return await _to_group(tx, message, message.to, terms)
 
 
+async def check(tx: Transaction, message: Outgoing, policy: rules.SendPolicy, *, now: int) -> None:
+    """What would be said against a message if it were sent now. Raises as `record` does, and writes nothing."""
+    if not isinstance(message.to, ToPerson):
+        await _others_in(tx, message, message.to, now)
+        return
+    available = rules.check_can_send(await _receiver(tx, message, message.to.receiver_uid, now), policy)
+    [receiver] = await _with_shares(tx, message, [available], policy)
+    rules.check_has_room(receiver, message.size, policy)
+
+
 async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Terms) -> MessageId:
     now, sender = terms.now, message.sender
     available = rules.check_can_send(await _receiver(tx, message, uid, now), terms.policy)

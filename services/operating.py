@@ -5,10 +5,12 @@ from collections import Counter
 from dataclasses import dataclass
 
 from models.db.database import BATCH_ROWS, Database, Transaction
-from models.db.tables import devices, outbox_summary, users
+from models.db.tables import devices, outbox_summary, uploads, users
 from models.db.tables.outbox_summary import Wanted
 from models.keys import KeyRing
+from models.upload import Upload
 from models.user import User, UserId
+from storage.disk import DiskStore
 
 DROPPED = "dropped by the operator"
 
@@ -127,6 +129,30 @@ async def list_pushes(db: Database, wanted: Wanted) -> list[int]:
         before = rows[-1].outbox_id
         ids += [row.outbox_id for row in rows]
     return ids
+
+
+async def list_open_uploads(db: Database, *, limit: int) -> list[Upload]:
+    """Uploads that have not ended, at most so many."""
+    found: list[Upload] = []
+    after = ""
+    while len(found) < limit and (batch := await uploads.list_after(db, after=after, limit=BATCH_ROWS)):
+        after = batch[-1].upload_id
+        found += [upload for upload in batch if upload.message_id is None]
+    return found[:limit]
+
+
+async def drop_uploads(db: Database, store: DiskStore, upload_ids: list[str]) -> int:
+    """End uploads without an image, with their bytes; how many there were. Who is sending to one is refused."""
+    dropped = []
+    for upload_id in upload_ids:
+
+        async def unit(tx: Transaction, upload_id: str = upload_id) -> bool:
+            return await uploads.delete_open(tx, upload_id)
+
+        if await db.write(unit):
+            dropped.append(upload_id)
+    await store.uploads.remove_many(dropped)
+    return len(dropped)
 
 
 def _batches(ids: list[int]) -> list[list[int]]:

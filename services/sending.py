@@ -5,15 +5,16 @@ import hashlib
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from typing import Protocol
 
 from models import fault, rules
 from models.addressee import Addressee, Receiver, ToPerson, ToPhone
 from models.clock import DAY_MS
 from models.db.database import CommitUnknown, Database, Transaction
-from models.db.tables import messages, users
-from models.errors import AppError, InvalidField, RecipientUnavailable, Unavailable
+from models.db.tables import messages, uploads, users
+from models.errors import AppError, InvalidField, NotFound, RecipientUnavailable, Unavailable
 from models.imagefile import HeaderReader
 from models.keys import KeyRing
 from models.message import DeliveryState, MessageId, Preview
@@ -27,7 +28,7 @@ from services.idempotency import Request
 from services.limits import Limits
 from services.previews import NOTHING, Previews, Shown, read_placeholder
 from services.removal import digest_as_sent, mends_of
-from storage.disk import DiskStore, DiskWriter, Reservation
+from storage.disk import DiskStore, DiskWriter, Mend, Reservation
 from storage.keys import message_key, preview_key
 from telemetry import metrics
 
@@ -36,10 +37,23 @@ CONTENT = (*ADDRESSEES, "caption", "ttl_seconds", "filetype")
 OPERATION = "image"
 
 
+class ImageBytes(Protocol):
+    """The bytes of an image, taken whole: in this request, or in several."""
+
+    @property
+    def sha256(self) -> bytes: ...
+
+    @property
+    def received_sha256(self) -> bytes: ...
+
+    async def commit(self, key: str, rest: bytes = b"", mends: Sequence[Mend] = ()) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ImageDraft:
     """An image as its sender described it, checked but for what only the database knows. `size` is in bytes, `content`
     what `read_content` reads from the same form, `remover` what cleaned its bytes, `given` what its sender shows of it.
+    It ends the upload `upload_id`.
     """
 
     to: Addressee
@@ -50,6 +64,7 @@ class ImageDraft:
     content: str
     remover: MetadataRemover | None = None
     given: Shown = NOTHING
+    upload_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +180,7 @@ class Sending:
         return sent
 
     async def finish_image(
-        self, caller: Caller, draft: ImageDraft, image: DiskWriter, rest: bytes, key: str | None, *, address: str
+        self, caller: Caller, draft: ImageDraft, image: ImageBytes, rest: bytes, key: str | None, *, address: str
     ) -> SentImage:
         """Make the image durable, then say so in one transaction.
 
@@ -173,7 +188,7 @@ class Sending:
         nothing is left but, after a commit whose fate is unknown, the file: the sweep or the same Idempotency-Key
         settles that. `address` is the sender's. Raises Unauthenticated when the credential has ended since it was
         taken, PhoneRequired, RecipientUnavailable, DiscoveryBudget, InboxFull, EmptyGroup, IdempotencyConflict,
-        StorageFull, Unavailable.
+        StorageFull, Unavailable, NotFound for an upload that has ended.
         """
         try:
             return await self._publish(caller, draft, image, rest, key, address=address)
@@ -182,9 +197,9 @@ class Sending:
             raise
 
     async def _publish(
-        self, caller: Caller, draft: ImageDraft, image: DiskWriter, rest: bytes, key: str | None, *, address: str
+        self, caller: Caller, draft: ImageDraft, image: ImageBytes, rest: bytes, key: str | None, *, address: str
     ) -> SentImage:
-        to = await self._receiver(caller, draft.to, address)
+        to = await self.receiver(caller, draft.to, address)
         await delivery.charge(self.db, self.limits, caller.uid, to)
         addressed = to.receiver_uid if isinstance(to, ToPerson) else to.group_id
         name = message_key(caller.uid, addressed, time.time_ns(), os.urandom(16))
@@ -207,7 +222,10 @@ class Sending:
         request = _request(caller, key, draft.content, sent_sha256)
 
         async def unit(tx: Transaction) -> SentImage:
-            return await self._record(tx, outgoing, request)
+            sent = await self._record(tx, outgoing, request)
+            if draft.upload_id is not None:
+                await _settle(tx, draft.upload_id, sent, draft.size)
+            return sent
 
         try:
             sent = await self.db.write(unit)
@@ -250,7 +268,7 @@ class Sending:
         reply = await idempotency.find_reply(self.db, request, self.clock(), caller=caller)
         return SentImage(**reply) if reply is not None else None
 
-    async def _receiver(self, caller: Caller, to: Addressee, address: str) -> Receiver:
+    async def receiver(self, caller: Caller, to: Addressee, address: str) -> Receiver:
         """Who is meant, nobody by an unknown phone: sending goes the same way and takes the same time for everybody who
         is not available. Raises PhoneRequired, DiscoveryBudget.
         """
@@ -271,6 +289,13 @@ def read_content(fields: Mapping[str, str]) -> str:
 def image_digest(content: str, sha256: bytes) -> bytes:
     """SHA-256 over what `read_content` reads and the picture: what an Idempotency-Key stands for."""
     return hashlib.sha256(f'["{sha256.hex()}", {content}]'.encode()).digest()
+
+
+async def _settle(tx: Transaction, upload_id: str, sent: SentImage, size: int) -> None:
+    """The upload has become this image, once."""
+    until = sent.send_time + DAY_MS
+    if not await uploads.settle(tx, upload_id, **asdict(sent), size=size, expires_at=until):
+        raise NotFound
 
 
 def _request(caller: Caller, key: str | None, content: str, sha256: bytes) -> Request | None:

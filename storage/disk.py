@@ -16,6 +16,7 @@ from storage.publishing import Publisher
 from storage.space import Reservation, Space
 from storage.threads import DiskThreads
 from storage.tree import Taken, Tree, write_all
+from storage.upload_files import UploadFiles
 from storage.writer import DiskWriter, Mend
 from telemetry import metrics
 
@@ -42,6 +43,7 @@ class DiskStore:
         self._space = Space(root, min_free_bytes=min_free_bytes, max_bytes=max_bytes, counters=counters)
         self._threads = DiskThreads()
         self._publisher = Publisher(self._tree, self._threads)
+        self.uploads = UploadFiles(self._tree, self._space, self._threads)
 
     @property
     def healthy(self) -> bool:

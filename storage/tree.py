@@ -2,7 +2,8 @@
 """The directory tree of a store. Every call blocks, follows no symbolic link, and raises OSError as it comes.
 
 `ab/cd/abcd…` are images, `ab/cd/abcd….t` their previews, `.tmp` holds uploads where the filesystem has no nameless
-files, `corrupt` what an operator should look at. Directories are 0700, files 0600.
+files, `.uploads` those that go on in another request, `corrupt` what an operator should look at. Directories are 0700,
+files 0600.
 """
 
 import errno
@@ -33,10 +34,11 @@ PROBE_BYTES = 4096
 
 @dataclass(frozen=True, slots=True)
 class TemporaryFile:
-    """A file under no key. `name` is under `.tmp`, None for a nameless one."""
+    """A file under no key. `name` is under `.tmp`, None for a nameless one; or under another `directory`."""
 
     fd: int
     name: str | None
+    directory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +95,11 @@ class Tree:
         self._root = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         self._temporary = self._make_directory(self._root, ".tmp")
         self._corrupt = self._make_directory(self._root, "corrupt")
+        self.uploads = self._make_directory(self._root, ".uploads")
         self._nameless = self._takes_nameless()
 
     def close(self) -> None:
-        for fd in (self._corrupt, self._temporary, self._root):
+        for fd in (self.uploads, self._corrupt, self._temporary, self._root):
             os.close(fd)
 
     def open_temporary(self) -> TemporaryFile:
@@ -272,7 +275,8 @@ class Tree:
             # Without a src_dir_fd this is link(2), which does not follow /proc's link and answers EXDEV.
             os.link(f"/proc/self/fd/{file.fd}", key, src_dir_fd=self._root, dst_dir_fd=shard)
         else:
-            os.link(file.name, key, src_dir_fd=self._temporary, dst_dir_fd=shard, follow_symlinks=False)
+            source = self._temporary if file.directory is None else file.directory
+            os.link(file.name, key, src_dir_fd=source, dst_dir_fd=shard, follow_symlinks=False)
 
     def _remove_from_shard(self, keys: list[str]) -> Taken:
         sizes = []

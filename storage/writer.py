@@ -110,8 +110,8 @@ class DiskWriter:
             self.received_sha256 = self._hash.digest()
             if mends:
                 for mend in mends:
-                    _mend(file.fd, mend)
-                self._hash = _digest_of(file.fd)
+                    mend_in(file.fd, mend)
+                self._hash = digest_of(file.fd)
         except BaseException:
             self.settle(None)
             raise
@@ -173,7 +173,8 @@ class _Commit:
             self.settle(published=published)
 
 
-def _mend(fd: int, mend: Mend) -> None:
+def mend_in(fd: int, mend: Mend) -> None:
+    """Change the file as the mend says. Blocks; raises OSError."""
     whole = b"".join(os.pread(fd, length, offset) for offset, length in _first(mend.spans, mend.most))
     changed = mend.change(whole)
     for start, length in mend.spans:
@@ -195,7 +196,8 @@ def _first(spans: Sequence[tuple[int, int]], most: int) -> list[tuple[int, int]]
     return found
 
 
-def _digest_of(fd: int) -> "hashlib._Hash":
+def digest_of(fd: int) -> "hashlib._Hash":
+    """Of the whole file. Blocks; raises OSError."""
     digest = hashlib.sha256()
     offset = 0
     while part := os.pread(fd, READ_BYTES, offset):

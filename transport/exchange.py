@@ -161,6 +161,14 @@ class Exchange(HTTPConnection):
             self._left -= sent
         return sent
 
+    def inform(self, line: str, fields: dict[str, str]) -> None:
+        """An interim response (RFC 9110, 15.2), such as `104 Upload Resumption Supported`, before the reply. HTTP/1.0
+        knows none.
+        """
+        if not self.started and not self.lost and self.head.version != "HTTP/1.0":
+            lines = [f"HTTP/1.1 {line}", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+            self.carrier.send("\r\n".join(lines).encode("latin-1"))
+
     def taken(self) -> asyncio.Future[None]:
         """Done when all that was written is with the kernel. Raises StreamClosedError."""
         return closed_future() if self.lost else self.carrier.taken()

@@ -25,6 +25,8 @@ from sqlalchemy.dialects import mysql
 metadata = MetaData()
 
 Id = BigInteger().with_variant(Integer, "sqlite")
+Picture = LargeBinary(1 << 24).with_variant(mysql.MEDIUMBLOB(), "mysql")
+"""A small one, or a part of one, in a row."""
 Digest = LargeBinary(32).with_variant(mysql.BINARY(32), "mysql")
 ENGINE: dict[str, Any] = {
     "mysql_charset": "utf8mb4",
@@ -384,6 +386,35 @@ report_pictures = Table(
     Column("purge_at", BigInteger, comment="when the file may go; null until the report is resolved"),
     UniqueConstraint("picture_key", name="report_pictures_key"),
     Index("report_pictures_purge", "purge_at"),
+    **PLAIN,
+)
+
+uploads = Table(
+    "uploads",
+    metadata,
+    Column("upload_id", String(32), primary_key=True),
+    Column("uid", Id, comment="whose it is; null when that account is gone"),
+    Column("receiver_uid", Id, comment="whom it is for; null for a group, and when that account is gone"),
+    Column("group_id", Id),
+    Column("caption", Text),
+    Column("ttl_seconds", Integer),
+    Column("filetype", String(16), comment="as the sender says; null: read from the bytes"),
+    Column("placeholder", String(64)),
+    Column("thumbnail", Picture, comment="the sender's own preview, clean"),
+    Column("length", BigInteger, comment="null while the sender does not know it"),
+    Column("received", BigInteger, nullable=False, server_default="0", comment="the offset that was told"),
+    Column("stored", BigInteger, nullable=False, server_default="0", comment="bytes in the file, synced"),
+    Column("held", Picture, comment="sealed: those between, which cannot be cleaned before more has come"),
+    Column("holder", String(32), nullable=False, comment="the process that may write"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("message_id", Id, comment="what became of it; null while it is open"),
+    Column("message_key", String(64)),
+    Column("send_time", BigInteger),
+    Index("uploads_uid", "uid", "message_id", "created_at"),
+    Index("uploads_receiver", "receiver_uid"),
+    Index("uploads_open", "message_id", "stored"),
+    Index("uploads_expiry", "expires_at"),
     **PLAIN,
 )
 

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from models.db.database import BATCH_ROWS, Busy, Database, DatabaseError, Transaction
-from models.db.tables import events, image_files, integrity, messages, report_pictures
+from models.db.tables import events, image_files, integrity, messages, report_pictures, uploads
 from models.db.tables.image_files import Kept
 from models.db.tables.report_pictures import ReportPicture
 from models.errors import StorageError
 from models.message import DeliveryState, MessageId
+from models.upload import Upload
 from services.expiry import BATCH_WAITS, expire
 from services.maintenance import stored_files
 from services.maintenance.orphans import find_unknown
@@ -33,7 +34,8 @@ UNREADABLE = "unreadable_files"
 ORPHAN = "orphan_files"
 MISCOUNTED = "wrong_counters"
 PUSH_OF_NOTHING = "pushes_without_message"
-KINDS = (DAMAGED, MISSING, WRONG_SIZE, WRONG_CONTENT, UNREADABLE, ORPHAN, MISCOUNTED, PUSH_OF_NOTHING)
+BROKEN_UPLOAD = "broken_uploads"
+KINDS = (DAMAGED, MISSING, WRONG_SIZE, WRONG_CONTENT, UNREADABLE, ORPHAN, MISCOUNTED, PUSH_OF_NOTHING, BROKEN_UPLOAD)
 
 
 @dataclass(slots=True)
@@ -77,8 +79,9 @@ class Fsck:
 
     With `repair`, an image whose file is missing or wrong ends as lost, and an image or a report loses its preview or
     picture; a wrong file is moved to `corrupt`, a file without a row is removed, counters are recounted, pushes without
-    a message are deleted. Unreadable files stay: the disk may recover. A damaged database is reported and nothing else
-    is checked. `on_step` is told what is checked, and how much of it is done.
+    a message are deleted. An upload of which fewer bytes are there than were told ends. Unreadable files stay: the disk
+    may recover. A damaged database is reported and nothing else is checked. `on_step` is told what is checked, and how
+    much of it is done.
     """
 
     db: Database
@@ -100,6 +103,7 @@ class Fsck:
             await self._check_files()
             await self._check_counters()
             await self._check_pushes()
+            await self._check_uploads()
         return self._report
 
     async def _damages(self) -> list[str]:
@@ -251,3 +255,37 @@ class Fsck:
 
                 await self.db.write(unit)
                 self._report.mended(PUSH_OF_NOTHING, len(rows))
+
+    async def _check_uploads(self) -> None:
+        """Of open uploads as many bytes must be there as were told; a file without one is left over."""
+        after, seen = "", 0
+        while found := await uploads.list_after(self.db, after=after, limit=BATCH_ROWS):
+            after, seen = found[-1].upload_id, seen + len(found)
+            self.on_step("uploads", seen)
+            for upload in found:
+                if await self._is_broken(upload):
+                    self._report.found(BROKEN_UPLOAD, upload.upload_id)
+                    if self.repair:
+                        await self.db.write(partial(uploads.delete_one, upload_id=upload.upload_id))
+                        await self.store.uploads.remove_many([upload.upload_id])
+                        self._report.mended(BROKEN_UPLOAD, 1)
+        old = await self.store.uploads.old_ids(self.orphan_seconds)
+        for start in range(0, len(old), BATCH_ROWS):
+            await self._judge_upload_files(old[start : start + BATCH_ROWS])
+
+    async def _is_broken(self, upload: Upload) -> bool:
+        if upload.message_id is not None:
+            return False
+        sizes = await self.store.uploads.sizes([upload.upload_id])
+        # Looked at again afterwards: it may have ended between.
+        now = await uploads.find(self.db, upload.upload_id)
+        return now is not None and now.message_id is None and sizes.get(upload.upload_id, 0) < upload.stored
+
+    async def _judge_upload_files(self, upload_ids: list[str]) -> None:
+        needed = await uploads.list_open_ids(self.db, upload_ids)
+        there = await self.store.uploads.sizes(set(upload_ids) - needed)
+        for upload_id in there:
+            self._report.found(ORPHAN, upload_id)
+        if self.repair and there:
+            await self.store.uploads.remove_many(there)
+            self._report.mended(ORPHAN, len(there))

@@ -28,6 +28,7 @@ from models.db.tables import (
     messages,
     outbox,
     report_pictures,
+    uploads,
 )
 from models.db.tables.image_files import Purgeable
 from models.errors import AppError
@@ -78,6 +79,7 @@ class Lifetimes:
     orphan_seconds: float
     messages_retention_days: int
     events_retention_days: int
+    uploads_expire_hours: int
 
 
 @dataclass(slots=True)
@@ -141,12 +143,14 @@ class Retention:
             "credentials": DAY_MS,
             "refresh_tokens": REFRESH_MS,
             "files": max(1000 * lifetimes.grace_seconds, RETRY_MS),
+            "uploads": lifetimes.uploads_expire_hours * HOUR_MS,
             **dict.fromkeys(("outbox", "invitations", "devices", "messages"), 0),
         }
         self._ending: Steps = {
             "expired": self._expire,
             "files": self._remove_files,
             "report_pictures": self._remove_report_pictures,
+            "uploads": self._remove_uploads,
         }
         self._erasing: Steps = {
             "brought_back": self._bring_back,
@@ -156,6 +160,7 @@ class Retention:
         self._scanning: Steps = {
             "orphan_files": orphans.sweep,
             "stray_files": self._remove_strays,
+            "stray_uploads": self._remove_stray_uploads,
         }
         self._lease = Lease(db, "retention", seconds=lease_seconds, monotonic=monotonic) if db.shared else None
         self._counts_stored = counts_stored
@@ -211,6 +216,7 @@ class Retention:
         expired = await expired_rows.count_expired(self._db, now=now)
         counts = Counts({"expired": expired, "files": expired + await expired_rows.count_files(self._db, now=now)})
         counts.removed["report_pictures"] = await report_pictures.count_purgeable(self._db, now=now)
+        counts.removed["uploads"] = await expired_rows.count(self._db, table="uploads", before=now)
         counts.removed["accounts"] = await erasure.count_leaving(self._db)
         for table, (_, age_ms) in self._purges.items():
             counts.removed[table] = await expired_rows.count(self._db, table=table, before=now - age_ms)
@@ -225,7 +231,7 @@ class Retention:
         """
         async with self._moving:
             before, receiving = self._store.stored_bytes, self._store.receiving
-            counted = await image_files.stored_bytes(self._db)
+            counted = await image_files.stored_bytes(self._db) + await uploads.stored_bytes(self._db)
             still = not receiving and not self._store.receiving and self._store.stored_bytes == before
             if still or self._db.shared:
                 self._store.set_stored_bytes(counted)
@@ -304,6 +310,28 @@ class Retention:
                 await self._store.remove_many(key for _, key in due)
                 await self._db.write(partial(report_pictures.delete_some, report_ids=[number for number, _ in due]))
             total += len(due)
+        return total
+
+    async def _remove_uploads(self) -> int:
+        """Forget what was not gone on with, and what has ended a day ago; returns how many."""
+        total, now = 0, self._clock()
+        while not self._stopping:
+            async with self._moving:
+                gone = await self._db.write(partial(uploads.delete_expired, now=now, limit=BATCH_ROWS))
+                await self._store.uploads.remove_many(gone)
+            total += len(gone)
+            if len(gone) < BATCH_ROWS:
+                break
+        return total
+
+    async def _remove_stray_uploads(self) -> int:
+        """Remove the files of uploads that are over: a process died before it could; returns how many."""
+        old = await self._store.uploads.old_ids(STRAY_SECONDS)
+        total = 0
+        for start in range(0, len(old), BATCH_ROWS):
+            batch = old[start : start + BATCH_ROWS]
+            needed = await uploads.list_open_ids(self._db, batch)
+            total += await self._store.uploads.remove_many(set(batch) - needed)
         return total
 
     async def _remove(self, due: Due) -> int:

@@ -27,6 +27,7 @@ from models.db.schema import (
     phone_index,
     refresh_tokens,
     reports,
+    uploads,
     users,
 )
 from models.user import UserId
@@ -116,6 +117,8 @@ RULES = (
     _message_forgotten(messages.c.receiver_uid, messages.c.sender_uid),
     _forgotten(reports.c.reporter_uid),
     _forgotten(reports.c.reported_uid),
+    _forgotten(uploads.c.uid, expires_at=0),
+    _forgotten(uploads.c.receiver_uid),
 )
 
 _THIS = users.c.uid == bindparam("person")

@@ -17,6 +17,7 @@ from models.db.schema import (
     messages,
     outbox,
     refresh_tokens,
+    uploads,
 )
 
 ENDED_AT: dict[str, Column[int]] = {
@@ -30,6 +31,7 @@ ENDED_AT: dict[str, Column[int]] = {
     "invitations": invitations.c.invited_at,
     "devices": devices.c.ended_at,
     "messages": messages.c.send_time,
+    "uploads": uploads.c.expires_at,
 }
 ERASABLE = ("activations", "idempotency", "credentials", "refresh_tokens", "budgets", "invitations")
 

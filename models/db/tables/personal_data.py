@@ -31,6 +31,7 @@ from models.db.schema import (
     phone_index,
     refresh_tokens,
     reports,
+    uploads,
     users,
 )
 from models.db.tables.messages import IS_HIDDEN, SAID_BYTES
@@ -283,6 +284,22 @@ SECTIONS = (
         chat_accounts.c.created_at,
     ),
     _section(
+        "uploads",
+        "Images sent in several requests, a day back.",
+        uploads.c.uid,
+        uploads.c.receiver_uid,
+        uploads.c.group_id,
+        uploads.c.caption,
+        uploads.c.ttl_seconds,
+        uploads.c.filetype,
+        uploads.c.placeholder,
+        uploads.c.length,
+        uploads.c.received,
+        uploads.c.created_at,
+        uploads.c.expires_at,
+        uploads.c.message_id,
+    ),
+    _section(
         "requests",
         "When an `Idempotency-Key` was used.",
         idempotency.c.uid,
@@ -347,6 +364,14 @@ NOT_EXPORTED: dict[Column[Any], str] = {
     idempotency.c.key_digest: DIGEST,
     idempotency.c.request_digest: DIGEST,
     idempotency.c.reply: ELSEWHERE,
+    uploads.c.receiver_uid: OF_OTHERS,
+    uploads.c.upload_id: INTERNAL,
+    uploads.c.thumbnail: "is on its way to somebody, and shown with the image",
+    uploads.c.held: "is on its way to somebody",
+    uploads.c.stored: INTERNAL,
+    uploads.c.holder: INTERNAL,
+    uploads.c.message_key: ELSEWHERE,
+    uploads.c.send_time: ELSEWHERE,
 }
 
 _FIND_PROFILE = Statement(

@@ -34,6 +34,7 @@ LIFETIMES = Lifetimes(
     grace_seconds=600,
     messages_retention_days=365,
     events_retention_days=7,
+    uploads_expire_hours=24,
 )
 
 

@@ -1,0 +1,338 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`/v1/uploads`: images that go on where they stopped. The wording is that of `handlers.tus` or `handlers.ietf`, the
+use cases are in `services.uploads`.
+"""
+
+import asyncio
+import hashlib
+from contextlib import suppress
+from hmac import compare_digest
+
+from handlers.base import BaseHandler
+from handlers.ietf import Ietf
+from handlers.receiving import LONGEST_UPLOAD_SECONDS, ReceivingHandler
+from handlers.tus import Tus
+from models.errors import (
+    AppError,
+    ChecksumMismatch,
+    ImageTooLarge,
+    MalformedRequest,
+    OffsetMismatch,
+    Unauthenticated,
+    UploadComplete,
+)
+from models.upload import Upload
+from services.authentication import Caller
+from services.sending import SentImage
+from services.uploads import FIELDS, FINAL, Append, image_of
+
+UPLOADS = "/v1/uploads"
+UPLOADS_METHODS = ("OPTIONS", "POST")
+UPLOAD_METHODS = ("DELETE", "HEAD", "OPTIONS", "PATCH")
+INTERIM = "104 Upload Resumption Supported"
+
+_leaving: set[asyncio.Task[None]] = set()
+
+
+class SpeaksOfUploads(ReceivingHandler):
+    """Reads which protocol a request speaks, and answers in it."""
+
+    wire: Tus | Ietf
+
+    async def admit(self) -> None:
+        await super().admit()
+        self.wire = Tus(self.request.headers) if "Tus-Resumable" in self.request.headers else Ietf(self.request.headers)
+        self.say(self.wire.always)
+        self.wire.check_version()
+
+    def say(self, fields: dict[str, str]) -> None:
+        for name, value in fields.items():
+            self.set_header(name, value)
+
+    @property
+    def sender(self) -> Caller:
+        if self.caller is None:
+            raise Unauthenticated
+        return self.caller
+
+    def seconds_left(self, upload: Upload) -> int:
+        return max(0, upload.expires_at - self.services.uploads.clock()) // 1000
+
+    @property
+    def images_max_bytes(self) -> int:
+        return self.services.settings.images_max_bytes
+
+
+class UploadOptionsHandler(BaseHandler):
+    """OPTIONS of both paths: what is spoken here, or a browser's question before a page may call."""
+
+    async def options(self, **_: str) -> None:
+        headers = self.request.headers
+        if "Access-Control-Request-Method" in headers:
+            methods = UPLOADS_METHODS if self.request.path == UPLOADS else UPLOAD_METHODS
+            found = self.services.origins.preflight_headers(headers.get("Origin"), methods)
+        else:
+            most = self.services.settings.images_max_bytes
+            found = {**Tus(headers).options(most), **Ietf(headers).options(most)}
+        for name, value in found.items():
+            self.set_header(name, value)
+        self.reply(204)
+
+
+class TakesBytes(SpeaksOfUploads):
+    """Hands a body on to an upload, whose bytes stay when the connection is lost."""
+
+    appending: Append | None = None
+    completes: bool | None = None
+    begins_at = 0
+    repeated: Upload | None = None
+    """An upload that has ended: this request is its last one once more."""
+    checksum: bytes | None = None
+
+    def initialize(self, **kwargs: object) -> None:  # type: ignore[override]
+        super().initialize(**kwargs)  # type: ignore[arg-type]
+        self._pieces: list[bytes] = []
+        self._pieces_bytes = 0
+        self._held = 0
+        self._digest = hashlib.sha256()
+
+    def check_length(self) -> None:
+        if (self.content_length or 0) > self.images_max_bytes:
+            raise ImageTooLarge(f"An image has at most {self.images_max_bytes} bytes.")
+
+    async def go_on(self, upload_id: str, begins_at: int, *, length: int | None) -> None:
+        """Take the body from now on as what follows `begins_at`. Raises as `Uploads.append`, OffsetMismatch."""
+        self.begins_at = begins_at
+        self.services.sending.charge_bytes(self.uid, self.content_length or 0)
+        appending = await self.services.uploads.append(
+            self.sender, upload_id, cut=self.connection.close, expected=self.content_length or 0
+        )
+        try:
+            await self._look(appending, length)
+        except BaseException:
+            await appending.leave()
+            raise
+        if self.repeated is not None:
+            await appending.leave()
+            return
+        self.appending = appending
+        self.connection.set_body_timeout(LONGEST_UPLOAD_SECONDS)
+        self.watch_rate()
+
+    async def _look(self, appending: Append, length: int | None) -> None:
+        """Whether the body is taken, or is that of the last request once more."""
+        if self._closed:
+            raise MalformedRequest
+        upload = appending.upload
+        self.say(self.wire.state(upload, appending.offset))
+        if upload.message_id is None:
+            await self._check(appending, length)
+            return
+        self._check_repeat(upload)
+        self.repeated = upload
+
+    async def _check(self, appending: Append, length: int | None) -> None:
+        appending.check_offset(self.begins_at)
+        known = appending.upload.length
+        if known is not None and length is not None and known != length:
+            raise MalformedRequest("The upload was announced with another length.")
+        if known is not None and self.begins_at + (self.content_length or 0) > known:
+            raise MalformedRequest("The body goes beyond the upload's length.")
+        appending.check_room_for(self.content_length or 0)
+        if length is not None:
+            await appending.set_length(length)
+        self.checksum = self.wire.checksum()
+        if self.checksum is not None:
+            appending.distrust()
+
+    def _check_repeat(self, upload: Upload) -> None:
+        """Raises OffsetMismatch, UploadComplete for what is not the last request once more."""
+        ends_at = None if self.content_length is None else self.begins_at + self.content_length
+        if self.completes is not False and self.begins_at <= upload.received and ends_at in (None, upload.received):
+            return
+        self._refuse_more(upload)
+
+    def _refuse_more(self, upload: Upload) -> None:
+        if self.wire.refuses_more_as_ended:
+            raise UploadComplete
+        raise OffsetMismatch(f"It has ended at {upload.received}.")
+
+    async def take(self, chunk: bytes) -> None:
+        if self.body_bytes > self.images_max_bytes:
+            raise ImageTooLarge(f"An image has at most {self.images_max_bytes} bytes.")
+        if self.appending is None:
+            return
+        if self.checksum is not None:
+            self._digest.update(chunk)
+        budget = self.services.buffers
+        self._pieces.append(chunk)
+        self._pieces_bytes += len(chunk)
+        budget.add(len(chunk))
+        if self._pieces_bytes >= budget.batch_bytes or budget.spent:
+            try:
+                await self._write(self.appending)
+            except AppError as error:
+                await self._leave()
+                self._say_final(error)
+                raise
+
+    async def end(self) -> tuple[SentImage | None, Upload, int]:
+        """The body is whole: the image that has become of it, or how far the upload is."""
+        self.stop_watch()
+        if self.repeated is not None:
+            if self.begins_at + self.body_bytes != self.repeated.received:
+                self._refuse_more(self.repeated)
+            return image_of(self.repeated), self.repeated, self.repeated.received
+        appending, self.appending = self.appending, None
+        assert appending
+        try:
+            return await self._settle(appending)
+        except AppError as error:
+            self._say_final(error)
+            raise
+        finally:
+            self._forget_buffers()
+            await appending.leave()
+
+    async def _settle(self, appending: Append) -> tuple[SentImage | None, Upload, int]:
+        if self.content_length is None:
+            self.services.sending.charge_bytes(self.uid, self.body_bytes)
+        await self._write(appending)
+        if self.checksum is not None:
+            if not compare_digest(self.checksum, self._digest.digest()):
+                raise ChecksumMismatch
+            appending.trust()
+        completes = appending.offset == appending.upload.length if self.completes is None else self.completes
+        if completes:
+            sent = await appending.finish(self.sender, self.address)
+            return sent, appending.upload, appending.offset
+        offset = await appending.save()
+        return None, appending.upload, offset
+
+    def _say_final(self, error: AppError) -> None:
+        """Whether the upload has ended with this refusal."""
+        self.say(self.wire.completeness(done=error.kind in FINAL))
+
+    def tell_image(self, sent: SentImage, upload: Upload) -> None:
+        """What a reply says of the image that has become of an upload."""
+        removal = self.services.settings.images_metadata
+        if removal is not None and upload.filetype is None:
+            self.set_header("Metadata-Removed", removal.value)
+        place = f"/v1/images/{sent.message_key}"
+        self.say({"Location": place, "Content-Location": place, "Message-Key": sent.message_key})
+        self.say({"Message-Id": str(sent.message_id), "Send-Time": str(sent.send_time)})
+        self.say(self.wire.completeness(done=True))
+
+    async def _write(self, appending: Append) -> None:
+        data, n_bytes = b"".join(self._pieces), self._pieces_bytes
+        self._pieces, self._pieces_bytes = [], 0
+        try:
+            if data:
+                await appending.write(data)
+        finally:
+            self.services.buffers.add(appending.held - self._held - n_bytes)
+            self._held = appending.held
+
+    def release(self) -> None:
+        super().release()
+        if self.appending is not None:
+            leaving = asyncio.ensure_future(self._save_and_leave())
+            _leaving.add(leaving)
+            leaving.add_done_callback(_leaving.discard)
+
+    async def _save_and_leave(self) -> None:
+        if self.appending is not None:
+            with suppress(AppError):
+                await self._write(self.appending)
+        await self._leave()
+
+    async def _leave(self) -> None:
+        appending, self.appending = self.appending, None
+        self._forget_buffers()
+        if appending is not None:
+            await appending.leave()
+
+    def _forget_buffers(self) -> None:
+        self.services.buffers.add(-self._pieces_bytes - self._held)
+        self._pieces, self._pieces_bytes, self._held = [], 0, 0
+
+
+class UploadsHandler(TakesBytes):
+    """POST /v1/uploads begins an upload, with its first bytes or all of them."""
+
+    async def admit(self) -> None:
+        await super().admit()
+        announced = self.wire.announced(self.query(*FIELDS), self.content_length)
+        self.completes = announced.completes
+        upload = await self.services.uploads.begin(
+            self.sender, announced.fields, announced.length, self.idempotency_key(), self.address
+        )
+        place = f"/v1/uploads/{upload.upload_id}"
+        self.set_header("Location", place)
+        self._inform(place, upload)
+        self.begun = upload
+        if upload.message_id is not None:
+            self.repeated, self.begins_at = upload, 0
+        elif not upload.received and self.content_length != 0:
+            await self.go_on(upload.upload_id, 0, length=announced.length)
+
+    def _inform(self, place: str, upload: Upload) -> None:
+        """That it may be gone on with (104), where nobody stands between who would take that for the answer."""
+        own_port = not self.services.proxies.trusts(self.peer)
+        if self.wire.offers_interim and (own_port or self.services.settings.interim_responses):
+            limits = self.wire.limits(self.images_max_bytes, self.seconds_left(upload))
+            self.connection.inform(INTERIM, {"Location": place, **self.wire.always, **limits})
+
+    async def post(self) -> None:
+        sent, upload, offset = None, self.begun, self.begun.received
+        if self.appending is not None or self.repeated is not None:
+            sent, upload, offset = await self.end()
+        place = f"/v1/uploads/{upload.upload_id}"
+        self.say(self.wire.state(upload, offset))
+        if sent is not None:
+            self.tell_image(sent, upload)
+        else:
+            self.say(self.wire.limits(self.images_max_bytes, self.seconds_left(upload)))
+        self.set_header("Location", place)
+        self.reply(201)
+
+
+class UploadHandler(TakesBytes):
+    """HEAD, PATCH and DELETE /v1/uploads/{upload_id}."""
+
+    async def admit(self) -> None:
+        await super().admit()
+        if self.request.method == "PATCH":
+            continued = self.wire.continued()
+            self.completes = continued.completes
+            await self.go_on(self.path_kwargs["upload_id"], continued.offset, length=continued.length)
+
+    async def head(self, upload_id: str) -> None:
+        self.wire.check_question()
+        upload = await self.services.uploads.look(self.sender, upload_id)
+        self.say(self.wire.look(upload))
+        self.say(self.wire.limits(self.images_max_bytes, self.seconds_left(upload)))
+        self.reply(self.wire.status_of_look)
+
+    async def patch(self, upload_id: str) -> None:
+        del upload_id
+        sent, upload, offset = await self.end()
+        self.say(self.wire.state(upload, offset))
+        if sent is not None:
+            self.tell_image(sent, upload)
+        self.reply(self.wire.status_of_piece if sent is None else self.wire.status_of_end)
+
+    async def delete(self, upload_id: str) -> None:
+        self.wire.check_question()
+        await self.services.uploads.drop(self.sender, upload_id)
+        self.reply(204)
+
+
+class UploadThumbnailHandler(BaseHandler):
+    """PUT /v1/uploads/{upload_id}/thumbnail: what is shown of the image before it is opened."""
+
+    async def put(self, upload_id: str) -> None:
+        if self.caller is None:
+            raise Unauthenticated
+        await self.services.uploads.put_thumbnail(self.caller, upload_id, b"".join(self._body))
+        self.reply(204)
