@@ -15,6 +15,7 @@ from tests.support.harness import phone_number
 from tests.support.pictures import png
 
 PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--host-resolver-rules=MAP glimpse.test 127.0.0.1"]
 expect.set_options(timeout=PATIENCE * 1000 / 3)
 
 WATCH_POLICY = """
@@ -27,7 +28,7 @@ addEventListener('securitypolicyviolation', (event) =>
 def chromium() -> Iterator[Browser]:
     """Debian's own, without a window."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=["--no-sandbox", "--disable-dev-shm-usage"])
+        browser = playwright.chromium.launch(executable_path=PROGRAM, args=ARGUMENTS)
         yield browser
         browser.close()
 
@@ -61,6 +62,10 @@ class Visitor:
     def button(self, name: str) -> Locator:
         role = self.page.get_by_role
         return role("button", name=name, exact=True).or_(role("link", name=name, exact=True)).first
+
+    def place(self, name: str) -> None:
+        """One of the places of the navigation, whatever waits there."""
+        self.click(self.page.get_by_role("navigation").get_by_role("link", name=name))
 
     def see(self, text: str) -> None:
         expect(self.page.get_by_text(text).locator("visible=true").first).to_be_visible()
@@ -98,7 +103,7 @@ class Visitor:
         self.click(self.page.locator(".chat", has_text=name))
 
     def no_complaints(self) -> None:
-        assert self.complaints == [], self.name
+        assert not self.complaints, f"{self.name}: {self.complaints}"
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Pictures before they leave: a small preview of each, made here. */
 
+import {placeholderOf} from './placeholder.js';
+
 const PREVIEW_SIDE = 512;
 const PREVIEW_BYTES = 64 * 1024;
 
@@ -15,17 +17,20 @@ const PREVIEW_BYTES = 64 * 1024;
  */
 
 /**
- * A chosen file with its preview; without one where the browser cannot read it.
- * @param {File} file
+ * A chosen file with its preview; without one where the browser cannot show it. It is copied, since the file may change or
+ * go before there is a line. Raises DOMException for one that cannot be read.
+ * @param {File} chosen
  * @returns {Promise<Picked>}
  */
-export async function pick(file) {
+export async function pick(chosen) {
+  const file = new File([await chosen.arrayBuffer()], chosen.name, {type: chosen.type});
   try {
     const bitmap = await createImageBitmap(file);
     const {width, height} = bitmap;
     const thumbnail = await previewOf(bitmap);
+    const placeholder = placeholderOf(bitmap, width, height);
     bitmap.close();
-    return {file, thumbnail, url: thumbnail && URL.createObjectURL(thumbnail), width, height};
+    return {file, thumbnail, placeholder, url: thumbnail && URL.createObjectURL(thumbnail), width, height};
   } catch {
     return {file};
   }

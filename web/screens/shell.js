@@ -3,7 +3,7 @@
 
 import {t} from '../app/i18n.js';
 import {where} from '../app/router.js';
-import {state, unreadInAll} from '../app/state.js';
+import {changed, state, unreadInAll} from '../app/state.js';
 import {icon, mark} from '../ui/icon.js';
 import {h} from '../ui/render.js';
 import {View} from '../ui/view.js';
@@ -14,14 +14,18 @@ import './people/people.js';
 import './people/invitation.js';
 import './me/me.js';
 
+/** As in the styles: one pane at a time. */
+const narrow = matchMedia('(width < 56rem)');
+
 class Shell extends View {
   view() {
     if (state.phase === 'starting') return h('div', {class: 'starting'}, mark());
     if (state.phase === 'nobody') return h('main', null, h('gl-welcome', null));
     const [place, id] = where();
+    const alone = narrow.matches && place === 'chats' && !id;
     return h('div', {class: `frame at-${place} ${id ? 'with-detail' : 'without-detail'}`},
       this.navigation(place),
-      h('aside', {class: 'list', 'aria-label': t.chats}, this.line(), h('gl-chat-list', {key: 'list'})),
+      h('div', {class: 'list', role: alone ? 'main' : 'complementary', 'aria-label': t.chats}, this.line(), h('gl-chat-list', {key: 'list'})),
       h('main', {class: 'detail', id: 'detail', tabIndex: -1}, this.detail(place, id)));
   }
 
@@ -29,14 +33,16 @@ class Shell extends View {
   navigation(place) {
     const unread = unreadInAll();
     const waiting = (state.people?.incoming.length ?? 0) + (state.people?.invitations.length ?? 0);
-    /** @type {[string, import('../ui/icon.js').IconName, string, number][]} */
-    const places = [['chats', 'chats', t.chats, unread], ['people', 'people', t.people, waiting], ['me', 'me', t.me, 0]];
+    /** @type {[string, import('../ui/icon.js').IconName, string, number, (n: number) => string][]} */
+    const places = [
+      ['chats', 'chats', t.chats, unread, t.unread], ['people', 'people', t.people, waiting, t.waiting], ['me', 'me', t.me, 0, t.unread],
+    ];
     return h('nav', {class: 'places', 'aria-label': t.navigation},
       h('span', {class: 'wordmark'}, mark(), h('span', null, 'Glimpse')),
-      places.map(([path, sign, label, count]) =>
+      places.map(([path, sign, label, count, words]) =>
         h('a', {href: `#/${path}`, key: path, 'aria-current': place === path ? 'page' : undefined},
           h('span', {class: 'sign'}, icon(sign), count > 0 && h('span', {class: 'count', 'aria-hidden': 'true'}, count)),
-          h('span', null, label), count > 0 && h('span', {class: 'unseen'}, t.unread(count)))));
+          h('span', null, label), count > 0 && h('span', {class: 'unseen'}, words(count)))));
   }
 
   line() {
@@ -65,6 +71,7 @@ class Shell extends View {
 }
 
 customElements.define('gl-shell', Shell);
+narrow.addEventListener('change', () => changed());
 for (const event of ['online', 'offline']) {
-  addEventListener(event, () => /** @type {any} */ (document.querySelector('gl-shell'))?.update());
+  addEventListener(event, () => changed());
 }

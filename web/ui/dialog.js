@@ -24,7 +24,7 @@ export function openDialog(title, view, kind = '') {
     let answer;
     const close = (/** @type {any} */ given) => { answer = given; element.close(); };
     const again = () => render(element,
-      h('header', {class: 'dialog-bar'}, h('h2', null, title), iconButton('close', t.close, {onclick: () => close(undefined)})),
+      h('div', {class: 'dialog-bar'}, h('h2', null, title), iconButton('close', t.close, {onclick: () => close(undefined)})),
       view({close, again}));
     const stop = watch(again);
     element.addEventListener('click', (event) => { if (event.target === element) close(undefined); });

@@ -56,7 +56,7 @@ export function complaint(words) {
 
 /** @param {string} title @param {Nodes} [left] @param {Nodes} [right] */
 export function bar(title, left, right) {
-  return h('header', {class: 'bar'}, left, h('h1', null, title), right);
+  return h('div', {class: 'bar'}, left, h('h1', null, title), right);
 }
 
 /** Leads back to the list where only one pane is seen. @param {string} path */

@@ -6,7 +6,7 @@
  */
 
 /**
- * @typedef {{tag: string, props: Record<string, any>, children: (Described | string)[]}} Described
+ * @typedef {{tag: string, props: Record<string, any>, children: Nodes[]}} Described
  * @typedef {Described | string | number | false | null | undefined} Node
  * @typedef {Node | Node[] | any[]} Nodes what is nested becomes flat
  */
@@ -14,7 +14,7 @@
 const SVG = 'http://www.w3.org/2000/svg';
 /** What was rendered into an element, with the nodes that stand for it. @type {WeakMap<ParentNode, Made[]>} */
 const rendered = new WeakMap();
-/** @typedef {{node: Element | Text, described: Described | string}} Made */
+/** `at` is where among its siblings, or its key. @typedef {{node: Element | Text, at: string, described: Described | string}} Made */
 /** Listeners by element and event. @type {WeakMap<Element, Map<string, EventListener>>} */
 const listeners = new WeakMap();
 
@@ -27,7 +27,7 @@ const listeners = new WeakMap();
  * @returns {Described}
  */
 export function h(tag, props, ...children) {
-  return {tag, props: props ?? {}, children: flat(children)};
+  return {tag, props: props ?? {}, children};
 }
 
 /**
@@ -36,16 +36,15 @@ export function h(tag, props, ...children) {
  * @param {...Nodes} content
  */
 export function render(parent, ...content) {
-  const before = rendered.get(parent) ?? [];
-  const free = new Set(before);
-  const after = flat(content).map((described) => {
-    const match = before.find((made) => free.has(made) && isSame(made.described, described));
-    if (!match) return make(described, parent);
-    free.delete(match);
+  const before = new Map((rendered.get(parent) ?? []).map((made) => [made.at, made]));
+  const after = flat(content).map(([at, described]) => {
+    const match = before.get(at);
+    if (!match || !isSame(match.described, described)) return make(at, described, parent);
+    before.delete(at);
     update(match, described);
     return match;
   });
-  for (const {node} of free) node.remove();
+  for (const {node} of before.values()) node.remove();
   /** @type {ChildNode | null} */
   let at = parent.firstChild;
   for (const {node} of after) {
@@ -55,25 +54,31 @@ export function render(parent, ...content) {
   rendered.set(parent, after);
 }
 
-/** @param {Nodes[]} content @returns {(Described | string)[]} */
-function flat(content) {
-  return /** @type {any[]} */ (content).flat(9)
-    .filter((each) => each !== null && each !== undefined && each !== false)
-    .map((each) => (typeof each === 'object' ? each : String(each)));
+/**
+ * Each with its key, or else its place: what comes and goes leaves the others in theirs.
+ * @param {Nodes[]} content @param {string} [path] @returns {[string, Described | string][]}
+ */
+function flat(content, path = '') {
+  return content.flatMap((each, at) => {
+    if (each === null || each === undefined || each === false) return [];
+    if (Array.isArray(each)) return flat(each, `${path}${at}.`);
+    if (typeof each !== 'object') return [[path + at, String(each)]];
+    return [[String(each.props.key ?? path + at), each]];
+  });
 }
 
 /** @param {Described | string} one @param {Described | string} other */
 function isSame(one, other) {
   if (typeof one === 'string' || typeof other === 'string') return typeof one === typeof other;
-  return one.tag === other.tag && one.props.key === other.props.key;
+  return one.tag === other.tag;
 }
 
-/** @param {Described | string} described @param {globalThis.Node} parent @returns {Made} */
-function make(described, parent) {
-  if (typeof described === 'string') return {node: document.createTextNode(described), described};
+/** @param {string} at @param {Described | string} described @param {globalThis.Node} parent @returns {Made} */
+function make(at, described, parent) {
+  if (typeof described === 'string') return {node: document.createTextNode(described), at, described};
   const inSvg = described.tag === 'svg' || (parent instanceof SVGElement && parent.tagName !== 'foreignObject');
   const node = inSvg ? document.createElementNS(SVG, described.tag) : document.createElement(described.tag);
-  const made = {node, described: {...described, props: {}}};
+  const made = {node, at, described: {...described, props: {}}};
   update(made, described);
   described.props.ref?.(node);
   return made;
@@ -90,7 +95,7 @@ function update(made, described) {
   const element = /** @type {Element} */ (node);
   // Options come before the value of their select, which must name one of them.
   const owner = described.tag.includes('-');
-  if (!owner) render(element, described.children);
+  if (!owner) render(element, ...described.children);
   for (const name of Object.keys(old.props)) {
     if (!(name in described.props)) set(element, name, undefined);
   }
@@ -105,7 +110,7 @@ function set(element, name, value) {
   if (name === 'key' || name === 'ref') return;
   if (name.startsWith('on')) {
     listen(element, name.slice(2), value);
-  } else if (name !== 'class' && !name.includes('-') && name in element && !(element instanceof SVGElement)) {
+  } else if (name !== 'class' && name !== 'alt' && !name.includes('-') && name in element && !(element instanceof SVGElement)) {
     const target = /** @type {any} */ (element);
     if (target[name] !== value) target[name] = value ?? (typeof target[name] === 'boolean' ? false : '');
   } else if (value === undefined || value === null || value === false) {

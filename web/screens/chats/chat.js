@@ -41,7 +41,7 @@ class Chat extends View {
       ondragover: (/** @type {DragEvent} */ event) => this.drag(event, true),
       ondragleave: (/** @type {DragEvent} */ event) => this.drag(event, false),
       ondrop: (/** @type {DragEvent} */ event) => this.drop(event)},
-    h('header', {class: 'bar'}, backLink('chats'), avatar(id, nameOf(id)),
+    h('div', {class: 'bar'}, backLink('chats'), avatar(id, nameOf(id)),
       h('span', {class: 'row-words'}, h('h1', null, nameOf(id)), this.subtitle()), chatMenu(id)),
     h('div', {class: 'messages', role: 'log', 'aria-label': t.messages, tabIndex: 0,
       ref: (/** @type {HTMLElement} */ element) => { this.#messages = element; },

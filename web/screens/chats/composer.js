@@ -7,6 +7,7 @@ import {imagesOf, pick} from '../../app/pictures.js';
 import {icon} from '../../ui/icon.js';
 import {field, iconButton} from '../../ui/parts.js';
 import {h} from '../../ui/render.js';
+import {say} from '../../ui/toast.js';
 import {View} from '../../ui/view.js';
 
 const CAPTION_LETTERS = 500;
@@ -60,8 +61,9 @@ class Composer extends View {
 
   /** @param {File[]} files */
   async add(files) {
-    const picked = await Promise.all(files.map(pick));
-    this.picked = [...this.picked, ...picked];
+    const picked = await Promise.allSettled(files.map(pick));
+    this.picked = [...this.picked, ...picked.flatMap((each) => (each.status === 'fulfilled' ? [each.value] : []))];
+    if (picked.some(({status}) => status === 'rejected')) say(t.cannotRead);
     this.update();
     this.querySelector('textarea')?.focus();
   }

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""When things go wrong: no line, pictures that ended before they were opened, blocks, plain http, no socket."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Route, expect
+
+from tests.support.harness import Server
+from tests.web.browsing import Visitor, picture, visitor
+
+Visit = Callable[..., Visitor]
+pytestmark = pytest.mark.only_on("sqlite")
+NO_LINE = ("ERR_INTERNET_DISCONNECTED", "WebSocket")
+"""What browsers themselves say on the console while there is no line."""
+
+
+def test_what_is_sent_without_a_line_goes_when_it_is_back_and_once(visit: Visit, tmp_path: Path) -> None:
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    ann.find(ben.number)
+    ann.write("First")
+    ben.open_chat("Ann")
+    ben.see("First")
+    ann.page.evaluate("navigator.serviceWorker.ready")
+    ann.forgiven = NO_LINE
+    ann.context.set_offline(True)
+    ann.see("No line. What you send goes when it is back.")
+    ann.write("Second")
+    ann.choose(picture(tmp_path))
+    ann.click("Send")
+    expect(ann.page.get_by_text("Goes when the line is back")).to_have_count(2)
+    ann.page.reload()
+    ann.see("First")
+    expect(ann.page.get_by_text("Goes when the line is back")).to_have_count(2)
+    ann.context.set_offline(False)
+    ann.see("Not seen yet")
+    ben.see("Tap to see it once")
+    assert ben.page.locator(".message").all_inner_texts()[1].startswith("Second")
+    ben.page.reload()
+    expect(ben.page.locator(".message")).to_have_count(3)
+
+
+def test_a_reply_that_is_lost_sends_nothing_twice(visit: Visit) -> None:
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    ann.find(ben.number)
+    lost: list[str] = []
+
+    def lose_first(route: Route) -> None:
+        if lost:
+            route.continue_()
+            return
+        lost.append(route.fetch().text())
+        route.abort()
+
+    ann.forgiven = ("ERR_FAILED",)
+    ann.page.route("**/v1/messages", lose_first)
+    ann.write("Once")
+    expect(ann.page.locator(".leaving")).to_have_count(0)
+    ben.open_chat("Ann")
+    ben.see("Once")
+    expect(ben.page.locator(".message")).to_have_count(1)
+    assert "message_id" in json.loads(lost[0])
+
+
+def test_a_picture_that_was_taken_back_cannot_be_opened(visit: Visit, tmp_path: Path) -> None:
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    ann.find(ben.number)
+    ann.choose(picture(tmp_path))
+    ann.click("Send")
+    ben.open_chat("Ann")
+    ben.see("Tap to see it once")
+    ann.page.locator(".message").hover()
+    ann.click("More about this message")
+    ann.click("Take it back unseen")
+    ann.see("Taken back")
+    ben.see("Taken back")
+    expect(ben.page.get_by_role("button", name="Tap to see it once")).to_have_count(0)
+
+
+def test_a_picture_that_waited_too_long_says_so(visit: Visit, server: Server, tmp_path: Path) -> None:
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    ann.find(ben.number)
+    ann.choose(picture(tmp_path))
+    ann.page.get_by_label("If nobody opens it").select_option("3600")
+    ann.click("Send")
+    ben.open_chat("Ann")
+    ben.see("Tap to see it once")
+    server.database.execute("UPDATE messages SET expires_at = send_time + 1 WHERE kind = 'image'")
+    ben.forgiven = ("410 (Gone)",)
+    ben.click(ben.page.get_by_role("button", name="Tap to see it once"))
+    ben.see("It waited too long, and is gone.")
+    ben.click("Close")
+    ben.see("Expired")
+
+
+def test_who_is_blocked_reaches_nobody_and_is_not_told(visit: Visit) -> None:
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    ann.find(ben.number)
+    ann.write("Hello?")
+    ben.open_chat("Ann")
+    ben.see("Hello?")
+    ben.click(ben.page.get_by_role("main").get_by_role("button", name="More", exact=True))
+    ben.click("Block")
+    ben.click(ben.page.get_by_role("dialog", name="Block Ann?").get_by_role("button", name="Block"))
+    ben.place("People")
+    expect(ben.page.locator(".block", has_text="Blocked").get_by_text("Ann")).to_be_visible()
+    ann.write("Anybody there?")
+    expect(ann.page.locator(".leaving")).to_have_count(0)
+    ann.see("Anybody there?")
+    expect(ben.page.locator(".chat .count")).to_have_count(0)
+    ben.click("Unblock")
+    ann.write("And now?")
+    expect(ben.page.locator(".chat .count")).to_have_text("1")
+
+
+def test_a_person_is_reported_to_the_operator(visit: Visit, server: Server) -> None:
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    ann.find(ben.number)
+    ann.write("Buy now!")
+    ben.open_chat("Ann")
+    ben.page.locator(".message").hover()
+    ben.click("More about this message")
+    ben.click("Report")
+    ben.page.get_by_label("What is it?").select_option("spam")
+    ben.click(ben.page.get_by_role("dialog").get_by_role("button", name="Report"))
+    ben.see("The operator has your report.")
+    assert server.database.rows("SELECT reason FROM reports WHERE message_id IS NOT NULL") == [("spam",)]
+
+
+def test_where_no_socket_opens_events_come_by_long_poll(visit: Visit) -> None:
+    ann, ben = visit("Ann").register(), visit("Ben")
+    ben.page.add_init_script(
+        "globalThis.WebSocket = class { constructor() { setTimeout(() => this.onclose({code: 1006})); } close() {} };"
+    )
+    ben.register()
+    ann.find(ben.number)
+    ann.write("By the long way")
+    ben.open_chat("Ann")
+    ben.see("By the long way")
+    ann.write("And again")
+    ben.see("And again")
+
+
+def test_plain_http_works_and_says_what_is_missing(server: Server, browser: Browser, tmp_path: Path) -> None:
+    """By a name that is not this machine's, a browser has neither service worker nor locks."""
+    with (
+        visitor(browser, f"http://glimpse.test:{server.port}", "Ann") as ann,
+        visitor(browser, f"http://glimpse.test:{server.port}", "Ben") as ben,
+    ):
+        for person in (ann, ben):
+            person.register()
+            assert (
+                person.page.evaluate("[isSecureContext, 'locks' in navigator, 'serviceWorker' in navigator]")
+                == [False] * 3
+            )
+        ann.find(ben.number)
+        ann.choose(picture(tmp_path))
+        ann.click("Send")
+        ben.open_chat("Ann")
+        ben.click(ben.page.get_by_role("button", name="Tap to see it once"))
+        ann.see("Seen, and gone")
+        ben.click("Close")
+        ben.place("Me")
+        ben.see("This connection is not encrypted")
+        ben.see("They need https.")
