@@ -24,7 +24,7 @@ from tests.clients.behaviour import (
     TEXTS,
     Scenario,
 )
-from tests.clients.drivers import python_client
+from tests.clients.drivers import node_client, python_client
 from tests.support.bad_line import BadLine, bad_line
 from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, phone_number, running
@@ -34,6 +34,7 @@ Run = Callable[[Mapping[str, Any]], list[dict[str, Any]]]
 CLIENTS: dict[str, Run] = {
     "python": partial(python_client.run, Client),
     "python async": partial(python_client.run, AsyncClient),
+    **({"node": node_client.run} if node_client.NODE else {}),
 }
 
 

@@ -12,7 +12,7 @@ from glimpse_client import Activation, AsyncClient, Client, Credentials, Credent
 
 from tests.support.engines import NewFolder
 from tests.support.harness import Server, phone_number, running
-from tests.support.pictures import jpeg
+from tests.support.pictures import jpeg, png
 
 pytestmark = pytest.mark.anyio
 
@@ -67,13 +67,14 @@ async def test_two_people_and_a_picture(kind: type[Client] | type[AsyncClient], 
     moved: list[tuple[int, int]] = []
 
     picture = jpeg(500_000)
-    sent = await ann.send_image(
-        picture, to=bens_number, caption="hello", ttl_seconds=600, progress=lambda *part: moved.append(part)
-    )
+    said = {"caption": "hello", "ttl_seconds": 600, "thumbnail": png(), "placeholder": "1QcSHQRnh493V4dIh4eXh1h4kJUI"}
+    sent = await ann.send_image(picture, to=bens_number, progress=lambda *part: moved.append(part), **said)
     assert moved[-1] == (500_000, 500_000)
     [waiting] = await ben.inbox()
     assert (waiting.message_key, waiting.caption, waiting.size) == (sent.message_key, "hello", 500_000)
-    path = await ben.receive(waiting, tmp_path)
+    assert waiting.placeholder == said["placeholder"]
+    assert await ben.thumbnail(waiting.message_key) == png()
+    path = await ben.receive(waiting, tmp_path / "new" / "folders")
     assert path.read_bytes() == picture
     assert (await ann.image_status(sent.message_key)).receivers[0].state == "consumed"
 
@@ -82,13 +83,15 @@ async def test_two_people_and_a_picture(kind: type[Client] | type[AsyncClient], 
     with pytest.raises(Refused, match="image_recalled") as refused:
         await ben.receive(again.message_key, tmp_path)
     assert refused.value.status == 410
-    assert names(tmp_path) == [path.name]
+    assert names(tmp_path) == ["new"]
+    named = await ann.send_image(picture, to=ben.uid)
+    assert await ben.receive(named.message_key, path=tmp_path / "mine.jpg") == tmp_path / "mine.jpg"
 
-    said = await ann.send_text("hello", to=ben.uid)
+    text = await ann.send_text("hello", to=ben.uid)
     assert (await ben.messages(with_uid=ann.uid))[0].text == "hello"
     [conversation] = await ben.conversations()
     assert (conversation.peer_uid, conversation.last.text) == (ann.uid, "hello")
-    await ben.mark_read(said.message_id, with_uid=ann.uid)
+    await ben.mark_read(text.message_id, with_uid=ann.uid)
     assert (await ben.conversations())[0].unread == 0
     await ann.end()
     await ben.end()

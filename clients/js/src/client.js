@@ -5,6 +5,7 @@ import {GlimpseError} from './errors.js';
 import {Events} from './events.js';
 import {Http} from './http.js';
 import {newKey} from './keys.js';
+import {fetchWhole} from './receiving.js';
 import {Session} from './session.js';
 import {MemoryStore} from './stores.js';
 import {sendForm} from './uploading.js';
@@ -173,13 +174,15 @@ export class Glimpse {
   }
 
   /**
-   * Fetch a picture, make it safe by `keep`, and only then acknowledge it: the server deletes it then.
+   * Fetch a picture, make it safe by `keep`, and only then acknowledge it: the server deletes it then. A transfer that
+   * breaks goes on where it stopped.
    * @param {string} messageKey
    * @param {(image: Blob) => Promise<void> | void} keep
    * @returns {Promise<Blob>}
    */
   async openImage(messageKey, keep = () => {}) {
-    const image = await (await this.request('GET', `/v1/images/${messageKey}?ack=manual`)).blob();
+    const path = `/v1/images/${messageKey}?ack=manual`;
+    const image = await fetchWhole((headers) => this.request('GET', path, {headers}));
     await keep(image);
     await this.call('DELETE', `/v1/images/${messageKey}`);
     return image;

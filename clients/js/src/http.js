@@ -3,7 +3,8 @@
 
 import {errorOf, isTemporary, noAnswer} from './errors.js';
 
-const TRIES = 4;
+/** How often what may be repeated is tried. */
+export const TRIES = 4;
 const LONGEST_PAUSE_MS = 30_000;
 
 /**
@@ -58,9 +59,20 @@ export class Http {
    * @returns {Promise<Response>}
    */
   async send(request) {
+    return this.persist(request, () => this.#try(request));
+  }
+
+  /**
+   * What comes of this work, which sends a request, tried again while that is safe and may help.
+   * @template T
+   * @param {Request} request
+   * @param {() => Promise<T>} work raises GlimpseError
+   * @returns {Promise<T>}
+   */
+  async persist(request, work) {
     for (let tried = 0; ; tried++) {
       try {
-        return await this.#try(request);
+        return await work();
       } catch (error) {
         // A 429 or 503 says that nothing was done; of a lost reply only a repeatable request may be sent again.
         const refused = /** @type {import('./errors.js').GlimpseError} */ (error);

@@ -4,7 +4,7 @@
 import {errorOf, noAnswer} from './errors.js';
 
 /**
- * Send a form. Raises GlimpseError.
+ * Send a form, and again with the same Idempotency-Key while that may help. Raises GlimpseError.
  * @param {import('./http.js').Http} http
  * @param {string} path
  * @param {FormData} form
@@ -14,13 +14,25 @@ import {errorOf, noAnswer} from './errors.js';
  */
 export async function sendForm(http, path, form, headers, {signal, onprogress}) {
   if (!onprogress || typeof XMLHttpRequest === 'undefined') {
-    const reply = await http.send({method: 'POST', path, body: form, headers, signal, once: true});
+    const reply = await http.send({method: 'POST', path, body: form, headers, signal});
     onprogress?.(1);
     return reply.headers;
   }
+  return http.persist({method: 'POST', path, headers, signal}, () =>
+    sendOnce(http.url + path, form, headers, {signal, onprogress}));
+}
+
+/**
+ * @param {string} url
+ * @param {FormData} form
+ * @param {Record<string, string>} headers
+ * @param {{signal?: AbortSignal, onprogress: (part: number) => void}} how
+ * @returns {Promise<Headers>}
+ */
+function sendOnce(url, form, headers, {signal, onprogress}) {
   return new Promise((resolve, reject) => {
     const request = new XMLHttpRequest();
-    request.open('POST', http.url + path);
+    request.open('POST', url);
     for (const [name, value] of Object.entries(headers)) request.setRequestHeader(name, value);
     request.upload.onprogress = ({loaded, total}) => onprogress(total ? loaded / total : 0);
     request.onload = () => {

@@ -105,6 +105,8 @@ class PendingImage:
     caption: str
     send_time: int
     expires_at: int
+    placeholder: str | None = None
+    has_thumbnail: bool = False
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,14 @@ class PartFile:
         self.size += len(piece)
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it that are missing, so that a power cut takes none of them."""
+    if not folder.exists():
+        make_folder(folder.parent)
+        folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
+
+
 def sync_folder(folder: Path) -> None:
     """Make names in a folder survive a power cut, where the system can."""
     if os.name != "posix":

@@ -216,7 +216,6 @@ def watch(place: Place, folder: Path, count: int | None, show: bool) -> None:
 
 
 def received(place: Place, client: Client, message_key: str, folder: Path, show: bool) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
     with place.progress(message_key[:12]) as progress:
         path = client.receive(message_key, folder, progress=progress)
     if show:

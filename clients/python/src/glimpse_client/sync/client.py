@@ -164,18 +164,28 @@ class Client:
         group: int | None = None,
         caption: str | None = None,
         ttl_seconds: int | None = None,
+        thumbnail: bytes | None = None,
+        placeholder: str | None = None,
         idempotency_key: str | None = None,
         progress: Progress | None = None,
     ) -> Sent:
         """Send a picture, by its path or bytes, to a uid, a number such as +8613800138000, a phone hash, or a group.
 
         However often it is tried, it arrives once. An app that may be ended in between makes the `idempotency_key`
-        itself, stores it with the picture, and calls again with both. Raises OSError for a file that cannot be read.
+        itself, stores it with the picture, and calls again with both. `thumbnail` is a preview (JPEG, PNG or WebP) and
+        `placeholder` a ThumbHash in base64, both seen before the picture is opened. Raises OSError for a file that
+        cannot be read.
         """
-        fields = addressed(to, group)
-        fields |= {} if caption is None else {"caption": caption}
-        fields |= {} if ttl_seconds is None else {"ttl_seconds": str(ttl_seconds)}
-        return images.send(self._calls, picture, fields, idempotency_key=idempotency_key, progress=progress)
+        said = {"caption": caption, "ttl_seconds": ttl_seconds, "placeholder": placeholder}
+        fields = addressed(to, group) | {name: str(value) for name, value in said.items() if value is not None}
+        return images.send(
+            self._calls,
+            picture,
+            fields,
+            thumbnail=thumbnail,
+            idempotency_key=idempotency_key,
+            progress=progress,
+        )
 
     def image_status(self, message_key: str) -> ImageStatus:
         """What became of an image that the caller has sent."""
@@ -206,9 +216,14 @@ class Client:
         broken transfer goes on where it stopped, in a later call too. Raises DamagedImage, OSError.
         """
         key = image if isinstance(image, str) else image.message_key
-        return images.receive(
-            self._calls, key, folder=Path(folder), path=None if path is None else Path(path), progress=progress
-        )
+        place = Path(folder) if path is None else Path(path).parent
+        name = None if path is None else Path(path).name
+        return images.receive(self._calls, key, folder=place, name=name, progress=progress)
+
+    def thumbnail(self, message_key: str) -> bytes:
+        """The preview of an image that waits. Raises Refused with `no_thumbnail` where there is none."""
+        reply = self._calls.ask("GET", f"/v1/images/{message_key}/thumbnail")
+        return reply.content
 
     def acknowledge(self, message_key: str) -> None:
         """Say that an image is safe with an app that has fetched it by itself."""

@@ -12,7 +12,7 @@ import httpx
 
 from glimpse_client.data import Sent
 from glimpse_client.errors import DamagedImage, Refused
-from glimpse_client.files import Outgoing, PartFile, Progress
+from glimpse_client.files import Outgoing, PartFile, Progress, make_folder
 from glimpse_client.platform_sync import on_disk, sleep
 from glimpse_client.protocol import Tries, Whole, start_of_range, whole_image
 from glimpse_client.sync.calls import Calls
@@ -23,17 +23,20 @@ def send(
     picture: bytes | str | Path,
     fields: Mapping[str, str],
     *,
+    thumbnail: bytes | None,
     idempotency_key: str | None,
     progress: Progress | None,
 ) -> Sent:
     """POST /v1/images, with one Idempotency-Key for all tries."""
     key = idempotency_key or uuid4().hex
+    preview = {} if thumbnail is None else {"thumb_file": ("preview", thumbnail, "application/octet-stream")}
 
     def body() -> dict[str, Any]:
         outgoing.seek(0)
-        return {"data": dict(fields), "files": {"img_file": ("image", outgoing, "application/octet-stream")}}
+        files = {"img_file": ("image", outgoing, "application/octet-stream"), **preview}
+        return {"data": dict(fields), "files": files}
 
-    outgoing = on_disk(lambda: Outgoing(picture, progress))
+    outgoing = on_disk(partial(Outgoing, picture, progress))
     try:
         reply = calls.ask("POST", "/v1/images", body=body, headers={"Idempotency-Key": key})
     finally:
@@ -46,13 +49,14 @@ def send(
     )
 
 
-def receive(calls: Calls, message_key: str, *, folder: Path, path: Path | None, progress: Progress | None) -> Path:
+def receive(calls: Calls, message_key: str, *, folder: Path, name: str | None, progress: Progress | None) -> Path:
     """Fetch an image into a file, make that safe on the disk, and only then tell the server."""
-    part = on_disk(lambda: PartFile(path.with_name(f"{path.name}.part") if path else folder / f"{message_key}.part"))
+    on_disk(partial(make_folder, folder))
+    part = on_disk(partial(PartFile, folder / f"{name or message_key}.part"))
     try:
-        name = _fetch(calls, message_key, part, progress)
-        target = path or folder / name
-        on_disk(lambda: part.publish(target))
+        usual_name = _fetch(calls, message_key, part, progress)
+        target = folder / (name or usual_name)
+        on_disk(partial(part.publish, target))
     except Refused as refused:
         part.end(keep=refused.status not in (404, 410))
         raise
