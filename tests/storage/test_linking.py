@@ -60,9 +60,10 @@ async def test_what_was_planted_in_an_images_place_is_not_linked(
 
 
 async def test_a_link_is_durable_before_it_is_told(
-    store: DiskStore, root: Path, put: Put, key: str, monkeypatch: pytest.MonkeyPatch
+    store: DiskStore, root: Path, put: Put, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first, synced = await put(b"picture"), set[int]()
+    key = f"{(int(first[0], 16) + 1) % 16:x}{first[1:]}"  # in a folder that is not there yet
     sync = os.fsync
 
     def noted(descriptor: int) -> None:
