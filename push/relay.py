@@ -12,6 +12,7 @@ import logging
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 
 from models.clock import MINUTE_MS, now_ms
@@ -46,10 +47,23 @@ CLOCK_STEP_MS = 2000
 LONGEST_WAIT_MS = int(1000 * (backoff.LONGEST_SECONDS + backoff.LONGEST_ASKED_SECONDS))
 """No row is due further ahead, unless it was put off before the clock was turned back."""
 
+GATHER_SECONDS = 0.02
+"""Rows of one claim that are put back within so long are one unit: a flood to one host must not fill the queue of the
+database's writes, in which everybody's messages wait too.
+"""
+
 ROWS_PER_UNIT = 200
 """The most rows that one transaction ends or puts off: a longer one would hold up everybody else's writes."""
 
 log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True)
+class _Returning:
+    """Rows of one claim that go back together; `over` when they have, or when that failed."""
+
+    verdicts: list[Verdict] = field(default_factory=list)
+    over: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class Relay:
@@ -91,6 +105,7 @@ class Relay:
         self._running: asyncio.Task[None] | None = None
         self._deliveries: set[asyncio.Task[None]] = set()
         self._under_way: set[int] = set()
+        self._returning: dict[str, _Returning] = {}
         self._last_now = 0
         self._lanes = [
             Lane(
@@ -294,7 +309,10 @@ class Relay:
     async def _deliver(self, lane: Lane, rows: Sequence[Claimed], lease: str, claimed_at: int) -> None:
         try:
             attempt = await lane.deliver(rows, claimed_at)
-            await self._settle(attempt.verdicts, lease=lease, began=attempt.began)
+            if all(verdict.state is State.DUE for verdict in attempt.verdicts):
+                await self._put_back(attempt.verdicts, lease=lease, began=attempt.began)
+            else:
+                await self._settle(attempt.verdicts, lease=lease, began=attempt.began)
             if attempt.probed and lane.breaker.state is not BreakerState.CLOSED:
                 await self._pass_over(lane, rows[0].device_id)
         except Exception as error:  # noqa: BLE001 - the rows are due again when their lease ends
@@ -302,6 +320,25 @@ class Relay:
                 "a push lane has failed",
                 extra={"lane": "/".join(lane.key), "error": type(error).__name__},
             )
+
+    async def _put_back(self, verdicts: Sequence[Verdict], *, lease: str, began: int) -> None:
+        """Settle rows that are due again, with those of the same claim that soon follow. Where that fails, they are
+        due when their lease ends.
+        """
+        returning = self._returning.get(lease)
+        if returning is not None:
+            returning.verdicts += verdicts
+            await returning.over.wait()
+            return
+        returning = self._returning[lease] = _Returning([*verdicts])
+        try:
+            try:
+                await asyncio.sleep(GATHER_SECONDS)
+            finally:
+                del self._returning[lease]
+            await self._settle(returning.verdicts, lease=lease, began=began)
+        finally:
+            returning.over.set()
 
     async def _settle(self, verdicts: Sequence[Verdict], *, lease: str, began: int) -> None:
         """Write a batch's verdicts in one transaction; the lease makes it harmless to try again."""

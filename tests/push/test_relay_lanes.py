@@ -4,8 +4,9 @@
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
+from typing import Any
 
 import apsw
 import pytest
@@ -312,3 +313,26 @@ async def test_which_lanes_are_due_is_one_step_into_the_index_each(world: World)
     searches = [line for line in plan if "outbox" in line]
     wanted = "outbox_due (state=? AND provider=? AND app=? AND next_at<?)"
     assert [line.endswith(wanted) for line in searches] == [True, True]
+
+
+async def test_what_goes_back_untried_goes_back_together(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.provider.batch_size = 1
+    world.provider.script = lambda _: Retry("no place", 5, provider_fault=False, costs_attempt=False, asked=False)
+    await world.heap(100)
+    units = 0
+    write = world.db.write
+
+    async def counted(unit: Callable[[Transaction], Coroutine[Any, Any, object]]) -> object:
+        nonlocal units
+        units += 1
+        return await write(unit)
+
+    relay = world.relay(claim_limit=200, calls_at_once=100)
+    monkeypatch.setattr(world.db, "write", counted)
+    assert await relay.run_once() == 100
+    assert units <= 5, "a claim, and the rows in one unit, or in a few on a busy machine"
+    assert Counter(await world.states()) == {"due": 100}
+    assert {attempts for _, attempts, _, _ in await world.rows()} == {0}
+    world.provider.script = lambda _: Delivered()
+    await drained(relay, world)
+    assert Counter(await world.states()) == {"delivered": 100}
