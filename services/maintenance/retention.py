@@ -94,6 +94,38 @@ class _Purge(Protocol):
     async def __call__(self, tx: Transaction, *, before: int, limit: int) -> int: ...
 
 
+def _purges(lifetimes: Lifetimes) -> dict[str, tuple[_Purge, int]]:
+    """What removes the rows of each table, and the age (ms) that it spares. In this order: devices after their pushes.
+
+    The margins allow for clocks that differ.
+    """
+    return {
+        "outbox": (outbox.purge_settled, 7 * DAY_MS),
+        "events": (events.purge, lifetimes.events_retention_days * DAY_MS),
+        "activations": (partial(expired_rows.erase, table="activations"), 2 * DAY_MS),
+        "idempotency": (partial(expired_rows.erase, table="idempotency"), HOUR_MS),
+        "credentials": (partial(expired_rows.erase, table="credentials"), HOUR_MS),
+        "refresh_tokens": (partial(expired_rows.erase, table="refresh_tokens"), HOUR_MS),
+        "budgets": (partial(expired_rows.erase, table="budgets"), HOUR_MS),
+        "invitations": (partial(expired_rows.erase, table="invitations"), INVITATION_DAYS * DAY_MS),
+        "devices": (devices.purge_ended, 30 * DAY_MS),
+        "messages": (messages.purge, lifetimes.messages_retention_days * DAY_MS),
+    }
+
+
+def _longest_ahead(lifetimes: Lifetimes) -> dict[str, float]:
+    """How far ahead (ms) the end of each may rightly be. Budgets of the future count for windows of the future."""
+    return {
+        "activations": ACTIVATION_MS,
+        "idempotency": DAY_MS,
+        "credentials": DAY_MS,
+        "refresh_tokens": REFRESH_MS,
+        "files": max(1000 * lifetimes.grace_seconds, RETRY_MS),
+        "uploads": lifetimes.uploads_expire_hours * HOUR_MS,
+        **dict.fromkeys(("outbox", "invitations", "devices", "messages"), 0),
+    }
+
+
 class Retention:
     """Between `run` and `stop` removes ended images every `interval_seconds` and when woken, rows every minute, files
     without a row every ten minutes. On a shared database only the holder of the lease does so.
@@ -123,29 +155,8 @@ class Retention:
         self._is_off = is_off
         self._interval_seconds = lifetimes.interval_seconds
         orphans = Orphans(db, store, orphan_seconds=lifetimes.orphan_seconds, monotonic=monotonic)
-        # In this order: devices after their pushes. The margins allow for clocks that differ.
-        self._purges: dict[str, tuple[_Purge, int]] = {
-            "outbox": (outbox.purge_settled, 7 * DAY_MS),
-            "events": (events.purge, lifetimes.events_retention_days * DAY_MS),
-            "activations": (partial(expired_rows.erase, table="activations"), 2 * DAY_MS),
-            "idempotency": (partial(expired_rows.erase, table="idempotency"), HOUR_MS),
-            "credentials": (partial(expired_rows.erase, table="credentials"), HOUR_MS),
-            "refresh_tokens": (partial(expired_rows.erase, table="refresh_tokens"), HOUR_MS),
-            "budgets": (partial(expired_rows.erase, table="budgets"), HOUR_MS),
-            "invitations": (partial(expired_rows.erase, table="invitations"), INVITATION_DAYS * DAY_MS),
-            "devices": (devices.purge_ended, 30 * DAY_MS),
-            "messages": (messages.purge, lifetimes.messages_retention_days * DAY_MS),
-        }
-        # How far ahead each may rightly be over. Budgets of the future count for windows of the future.
-        self._longest: dict[str, float] = {
-            "activations": ACTIVATION_MS,
-            "idempotency": DAY_MS,
-            "credentials": DAY_MS,
-            "refresh_tokens": REFRESH_MS,
-            "files": max(1000 * lifetimes.grace_seconds, RETRY_MS),
-            "uploads": lifetimes.uploads_expire_hours * HOUR_MS,
-            **dict.fromkeys(("outbox", "invitations", "devices", "messages"), 0),
-        }
+        self._purges = _purges(lifetimes)
+        self._longest = _longest_ahead(lifetimes)
         self._ending: Steps = {
             "expired": self._expire,
             "files": self._remove_files,
