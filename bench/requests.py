@@ -4,6 +4,9 @@
 from bench.load import Request
 from tests.support.harness import Person
 
+BOUNDARY = "------------------------d74496d66958873e"
+"""As curl makes them."""
+
 
 def call(person: Person, line: str, rest: str = "") -> str:
     """The head of a request by this person; `rest` is more header lines."""
@@ -20,11 +23,12 @@ def send_to_group(sender: Person, group_id: int, picture: bytes) -> Request:
 
 def _send(sender: Person, addressee: str, number: int, picture: bytes) -> Request:
     fields = [
-        f'--b\r\nContent-Disposition: form-data; name="{addressee}"\r\n\r\n{number}\r\n',
-        '--b\r\nContent-Disposition: form-data; name="img_file"; filename="x.jpg"\r\n\r\n',
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{addressee}"\r\n\r\n{number}\r\n',
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="img_file"; filename="x.jpg"\r\n',
+        "Content-Type: image/jpeg\r\n\r\n",
     ]
-    body = "".join(fields).encode() + picture + b"\r\n--b--\r\n"
-    head = f"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: {len(body)}\r\n"
+    body = "".join(fields).encode() + picture + f"\r\n--{BOUNDARY}--\r\n".encode()
+    head = f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\nContent-Length: {len(body)}\r\n"
     return Request(call(sender, "POST /v1/images", head), 201, body)
 
 

@@ -8,7 +8,7 @@ up nobody and costs no memory.
 import asyncio
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from operator import attrgetter
@@ -38,6 +38,8 @@ BUSY_RETRY_SECONDS = 5
 """Streams end all the time."""
 POLL_SECONDS = 1.0
 """How late an event is that another machine wrote: one read for all the readers here."""
+FRESH_SECONDS = 0.1
+"""How long after a commit what it added may be told as it was read then: a message can be deleted at any time."""
 PEOPLE_PER_READ = 1000
 """In one list parameter: one statement must not hold up the event loop for long."""
 
@@ -93,6 +95,16 @@ class Reader:
             self.confirmed_at = now
 
 
+@dataclass(eq=False, slots=True)
+class Round:
+    """What commits have added to the logs of several readers, one event each: read and rendered once for all."""
+
+    uids: set[int]
+    ends_at: float
+    found: dict[int, Event] | None = None
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+
 class Events:
     """The readers of this process. `clock` gives milliseconds.
 
@@ -118,6 +130,7 @@ class Events:
         self._newest: dict[int, int] = {}
         self._counter = readers or SharedCounter()
         self._tell_workers = tell_workers
+        self._round = Round(set(), 0)
         self._stopped = False
         db.tell(self._grown_by_commit)
 
@@ -144,6 +157,10 @@ class Events:
 
     async def read(self, reader: Reader, limit: int) -> list[Event]:
         """What comes next for this reader, whose cursor moves on. Raises CursorExpired."""
+        newest = await self._read_for_all(reader.caller.uid)
+        if newest is not None and newest.event_id == reader.cursor + 1:
+            reader.cursor = newest.event_id
+            return [newest]
         logged = await events.list_after(self._db, uid=reader.caller.uid, after=reader.cursor, limit=limit)
         if not logged:
             return []
@@ -152,6 +169,29 @@ class Events:
         wanted = fitting(logged, BATCH_BYTES, attrgetter("size"))
         found = await self._rendered(reader.caller.uid, wanted)
         reader.cursor = wanted[-1].event_id
+        return found
+
+    async def _read_for_all(self, uid: int) -> Event | None:
+        """The newest event of a person to whom, and to others, a commit has just added one."""
+        current = self._round
+        if uid not in current.uids or _loop_time() > current.ends_at:
+            return None
+        async with current.lock:
+            if current.found is None:
+                current.found = await self._newest_of(current.uids)
+        return current.found.get(uid)
+
+    async def _newest_of(self, uids: Collection[int]) -> dict[int, Event]:
+        """The newest event of each of these people, but of those whose event says something of their own."""
+        newest = await events.newest_of_all(self._db, uids)
+        ids = {each.message_id for each in newest.values() if each.message_id is not None}
+        received = await history.list_received(self._db, uids=newest, message_ids=ids) if ids else {}
+        said = {id_: (_text(shown_as_event(entry)), who) for id_, (entry, who) in received.items()}
+        found = {}
+        for uid, each in newest.items():
+            data, who = (each.data, {uid}) if each.message_id is None else said.get(each.message_id, ("", set()))
+            if uid in who:
+                found[uid] = Event(each.event_id, each.type, each.at, data)
         return found
 
     async def _rendered(self, uid: UserId, logged: Sequence[Logged]) -> list[Event]:
@@ -199,9 +239,16 @@ class Events:
                     self._wake_behind(uid, newest)
 
     def _grown_by_commit(self, uids: set[int]) -> None:
+        self._begin_round(uids)
         self.wake(uids)
         if self._tell_workers is not None:
             self._tell_workers(uids)
+
+    def _begin_round(self, uids: set[int]) -> None:
+        """Have one read for all, where several wait for what was committed; what was read before it is old."""
+        followed = {uid for uid in uids if uid in self._readers}
+        shared = sum(len(self._readers[uid]) for uid in followed) > 1 and len(followed) <= PEOPLE_PER_READ
+        self._round = Round(followed if shared else set(), _loop_time() + FRESH_SECONDS)
 
     def _wake_behind(self, uid: int, newest: int) -> None:
         for reader in self._readers.get(uid, ()):
@@ -227,7 +274,11 @@ def _data(logged: Logged, said: Mapping[MessageId, dict[str, Any]]) -> str:
     message_id = logged.message_id
     if message_id is None:
         return logged.data
-    return json.dumps(said.get(message_id) or deleted(message_id), ensure_ascii=False)
+    return _text(said.get(message_id) or deleted(message_id))
+
+
+def _text(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, ensure_ascii=False)
 
 
 def _start(after: int | None, newest: int, oldest: int | None) -> int:

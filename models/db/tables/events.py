@@ -77,15 +77,25 @@ _POSITION = Statement(
     ).where(users.c.uid == bindparam("of_uid"))
 )
 _LIST_NEWEST = Statement(select(users.c.uid, users.c.event_seq).where(InList(users.c.uid, bindparam("uids"))))
-_LIST_AFTER = Statement(
-    select(
-        events.c.event_id,
-        events.c.type,
-        events.c.at,
-        events.c.data,
-        events.c.message_id,
-        func.octet_length(events.c.data) + func.coalesce(SAID_BYTES, 0),
+_LOGGED = (
+    events.c.event_id,
+    events.c.type,
+    events.c.at,
+    events.c.data,
+    events.c.message_id,
+    func.octet_length(events.c.data) + func.coalesce(SAID_BYTES, 0),
+)
+_NEWEST_OF_ALL = Statement(
+    select(events.c.uid, *_LOGGED)
+    .select_from(
+        users.join(events, (events.c.uid == users.c.uid) & (events.c.event_id == users.c.event_seq)).outerjoin(
+            messages, messages.c.message_id == events.c.message_id
+        )
     )
+    .where(InList(users.c.uid, bindparam("uids")))
+)
+_LIST_AFTER = Statement(
+    select(*_LOGGED)
     .select_from(events.outerjoin(messages, messages.c.message_id == events.c.message_id))
     .where(events.c.uid == bindparam("of_uid"), events.c.event_id > bindparam("after"))
     .order_by(events.c.event_id)
@@ -125,6 +135,11 @@ async def find_position(reader: Reader, *, uid: UserId) -> tuple[int, int | None
 async def list_after(reader: Reader, *, uid: UserId, after: int, limit: int) -> list[Logged]:
     """The person's events behind this id, the oldest first, without what messages say."""
     return [Logged(*row) for row in await reader.read(_LIST_AFTER, of_uid=uid, after=after, limit=limit)]
+
+
+async def newest_of_all(reader: Reader, uids: Collection[int]) -> dict[int, Logged]:
+    """The newest event of each of these people who has one, without what messages say. At most 1,000 people."""
+    return {uid: Logged(*row) for uid, *row in await reader.read(_NEWEST_OF_ALL, uids=as_list(sorted(uids)))}
 
 
 async def append(

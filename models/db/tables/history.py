@@ -91,6 +91,15 @@ _ENTRIES = Statement(
     .where(InList(messages.c.message_id, bindparam("ids")), _IS_SHOWN)
     .order_by(_NEWEST_FIRST)
 )
+_ENTRIES_OF_ALL = Statement(
+    select(deliveries.c.receiver_uid, *_COLUMNS)
+    .select_from(messages.join(deliveries, deliveries.c.message_id == messages.c.message_id))
+    .where(
+        InList(messages.c.message_id, bindparam("ids")),
+        InList(deliveries.c.receiver_uid, bindparam("uids")),
+        ~IS_HIDDEN,
+    )
+)
 _STATES = Statement(
     select(deliveries.c.message_id, deliveries.c.state)
     .distinct()
@@ -155,6 +164,20 @@ async def list_entries(reader: Reader, *, me: UserId, message_ids: Iterable[int]
     see them else is decided.
     """
     return [_entry(row) for row in await reader.read(_ENTRIES, me=me, ids=as_list(message_ids))]
+
+
+async def list_received(
+    reader: Reader, *, uids: Iterable[int], message_ids: Iterable[int]
+) -> dict[MessageId, tuple[Entry, set[int]]]:
+    """Of these messages those that are still there: each as one of these people received it, and who of them did, to
+    whom it says the same.
+    """
+    found: dict[MessageId, tuple[Entry, set[int]]] = {}
+    for uid, message_id, *rest in await reader.read(_ENTRIES_OF_ALL, uids=as_list(uids), ids=as_list(message_ids)):
+        if message_id not in found:
+            found[message_id] = _entry((message_id, *rest)), set()
+        found[message_id][1].add(uid)
+    return found
 
 
 async def list_states(reader: Reader, message_ids: list[MessageId]) -> dict[MessageId, list[DeliveryState]]:
