@@ -19,6 +19,11 @@ PIECE_TYPE = "application/partial-upload"
 TRUE, FALSE = "?1", "?0"
 
 
+def speaks(headers: HTTPHeaders) -> bool:
+    """Whether a request is of this protocol."""
+    return any(name in headers for name in (NAMES_VERSION, "Upload-Complete", "Upload-Incomplete"))
+
+
 class Ietf:
     """One request by a version of the draft."""
 

@@ -34,11 +34,12 @@ class Tus:
 
     def __init__(self, headers: HTTPHeaders) -> None:
         self._headers = headers
-        self.always = {"Tus-Resumable": VERSION}
+        self._spoken = headers.get("Tus-Resumable") == VERSION
+        self.always = {"Tus-Resumable": VERSION} | ({} if self._spoken else {"Tus-Version": VERSION})
 
     def check_version(self) -> None:
         """Raises UnsupportedVersion."""
-        if self._headers.get("Tus-Resumable") != VERSION:
+        if not self._spoken:
             raise UnsupportedVersion
 
     def announced(self, query: Mapping[str, str], content_length: int | None) -> Announced:

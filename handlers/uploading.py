@@ -9,9 +9,10 @@ from contextlib import suppress
 from hmac import compare_digest
 
 from handlers.base import BaseHandler
-from handlers.ietf import Ietf
+from handlers.ietf import Ietf, speaks
 from handlers.receiving import LONGEST_UPLOAD_SECONDS, ReceivingHandler
 from handlers.tus import Tus
+from handlers.wire import Plain
 from models.errors import (
     AppError,
     ChecksumMismatch,
@@ -23,8 +24,8 @@ from models.errors import (
 )
 from models.upload import Upload
 from services.authentication import Caller
-from services.sending import SentImage
-from services.uploads import FIELDS, FINAL, Append, image_of
+from services.sending import SentImage, read_content
+from services.uploads import FIELDS, FINAL, Again, Append, image_of
 
 UPLOADS = "/v1/uploads"
 UPLOADS_METHODS = ("OPTIONS", "POST")
@@ -37,13 +38,23 @@ _leaving: set[asyncio.Task[None]] = set()
 class SpeaksOfUploads(ReceivingHandler):
     """Reads which protocol a request speaks, and answers in it."""
 
-    wire: Tus | Ietf
+    wire: Tus | Ietf | Plain
 
     async def admit(self) -> None:
         await super().admit()
-        self.wire = Tus(self.request.headers) if "Tus-Resumable" in self.request.headers else Ietf(self.request.headers)
+        headers = self.request.headers
+        if "Tus-Resumable" in headers:
+            self.wire = Tus(headers)
+        else:
+            self.wire = Ietf(headers) if speaks(headers) or self.request.method != "POST" else Plain()
+        self.of_refusals = self.wire.always
         self.say(self.wire.always)
         self.wire.check_version()
+
+    def set_default_headers(self) -> None:
+        """Those of a refusal too, for which Tornado begins afresh."""
+        super().set_default_headers()
+        self.say(getattr(self, "of_refusals", {}))
 
     def say(self, fields: dict[str, str]) -> None:
         for name, value in fields.items():
@@ -88,6 +99,10 @@ class TakesBytes(SpeaksOfUploads):
     repeated: Upload | None = None
     """An upload that has ended: this request is its last one once more."""
     checksum: bytes | None = None
+    key: str | None = None
+    content = ""
+    """Of an image that comes in this one request: its Idempotency-Key, and what is said of it."""
+    again: Again | None = None
 
     def initialize(self, **kwargs: object) -> None:  # type: ignore[override]
         super().initialize(**kwargs)  # type: ignore[arg-type]
@@ -160,6 +175,8 @@ class TakesBytes(SpeaksOfUploads):
     async def take(self, chunk: bytes) -> None:
         if self.body_bytes > self.images_max_bytes:
             raise ImageTooLarge(f"An image has at most {self.images_max_bytes} bytes.")
+        if self.again is not None:
+            self.again.feed(chunk)
         if self.appending is None:
             return
         if self.checksum is not None:
@@ -204,19 +221,20 @@ class TakesBytes(SpeaksOfUploads):
             appending.trust()
         completes = appending.offset == appending.upload.length if self.completes is None else self.completes
         if completes:
-            sent = await appending.finish(self.sender, self.address)
+            sent = await appending.finish(self.sender, self.address, key=self.key, content=self.content)
             return sent, appending.upload, appending.offset
         offset = await appending.save()
         return None, appending.upload, offset
 
     def _say_final(self, error: AppError) -> None:
         """Whether the upload has ended with this refusal."""
-        self.say(self.wire.completeness(done=error.kind in FINAL))
+        self.of_refusals = {**self.wire.always, **self.wire.completeness(done=error.kind in FINAL)}
+        self.say(self.of_refusals)
 
-    def tell_image(self, sent: SentImage, upload: Upload) -> None:
+    def tell_image(self, sent: SentImage, *, cleaned: bool) -> None:
         """What a reply says of the image that has become of an upload."""
         removal = self.services.settings.images_metadata
-        if removal is not None and upload.filetype is None:
+        if removal is not None and cleaned:
             self.set_header("Metadata-Removed", removal.value)
         place = f"/v1/images/{sent.message_key}"
         self.say({"Location": place, "Content-Location": place, "Message-Key": sent.message_key})
@@ -262,19 +280,28 @@ class UploadsHandler(TakesBytes):
 
     async def admit(self) -> None:
         await super().admit()
-        announced = self.wire.announced(self.query(*FIELDS), self.content_length)
+        fields, key = self.query(*FIELDS), self.idempotency_key()
+        if isinstance(self.wire, Plain):
+            self.key, self.content, key = key, read_content(fields), None
+            if await self.services.sending.find_earlier(self.uid, self.key):
+                self.again = Again(None if fields.get("filetype") else self.services.settings.images_metadata)
+                self.connection.set_body_timeout(LONGEST_UPLOAD_SECONDS)
+                self.watch_rate()
+                return
+        announced = self.wire.announced(fields, self.content_length)
         self.completes = announced.completes
-        upload = await self.services.uploads.begin(
-            self.sender, announced.fields, announced.length, self.idempotency_key(), self.address
-        )
+        upload = await self.services.uploads.begin(self.sender, announced.fields, announced.length, key, self.address)
         place = f"/v1/uploads/{upload.upload_id}"
-        self.set_header("Location", place)
+        if not isinstance(self.wire, Plain):
+            self.set_header("Location", place)
         self._inform(place, upload)
         self.begun = upload
         if upload.message_id is not None:
             self.repeated, self.begins_at = upload, 0
         elif not upload.received and self.content_length != 0:
             await self.go_on(upload.upload_id, 0, length=announced.length)
+            if self.appending is not None and isinstance(self.wire, Plain):
+                self.appending.keep_nothing()
 
     def _inform(self, place: str, upload: Upload) -> None:
         """That it may be gone on with (104), where nobody stands between who would take that for the answer."""
@@ -284,17 +311,25 @@ class UploadsHandler(TakesBytes):
             self.connection.inform(INTERIM, {"Location": place, **self.wire.always, **limits})
 
     async def post(self) -> None:
+        if self.again is not None and self.key is not None:
+            self.stop_watch()
+            sent = await self.services.sending.repeat(self.sender, self.key, self.content, self.again.end())
+            self.tell_image(sent, cleaned="filetype" not in self.query(*FIELDS))
+        else:
+            await self._tell_upload()
+        self.reply(201)
+
+    async def _tell_upload(self) -> None:
         sent, upload, offset = None, self.begun, self.begun.received
         if self.appending is not None or self.repeated is not None:
             sent, upload, offset = await self.end()
-        place = f"/v1/uploads/{upload.upload_id}"
         self.say(self.wire.state(upload, offset))
         if sent is not None:
-            self.tell_image(sent, upload)
+            self.tell_image(sent, cleaned=upload.filetype is None)
         else:
             self.say(self.wire.limits(self.images_max_bytes, self.seconds_left(upload)))
-        self.set_header("Location", place)
-        self.reply(201)
+        if not isinstance(self.wire, Plain):
+            self.set_header("Location", f"/v1/uploads/{upload.upload_id}")
 
 
 class UploadHandler(TakesBytes):
@@ -319,7 +354,7 @@ class UploadHandler(TakesBytes):
         sent, upload, offset = await self.end()
         self.say(self.wire.state(upload, offset))
         if sent is not None:
-            self.tell_image(sent, upload)
+            self.tell_image(sent, cleaned=upload.filetype is None)
         self.reply(self.wire.status_of_piece if sent is None else self.wire.status_of_end)
 
     async def delete(self, upload_id: str) -> None:

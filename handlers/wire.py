@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from tornado.httputil import HTTPHeaders
 
 from models.errors import MalformedRequest
+from models.upload import Upload
 
 MOST_DIGITS = 15
 """Of a structured field's integer (RFC 9651, 3.3.1)."""
@@ -40,3 +41,43 @@ def natural(headers: HTTPHeaders, name: str) -> int | None:
     if not (text.isascii() and text.isdigit()) or len(text) > MOST_DIGITS:
         raise MalformedRequest(f"{name} must be a number of at most {MOST_DIGITS} digits.")
     return int(text)
+
+
+class Plain:
+    """A request that speaks of no going on: the body is the image, and when it is cut nothing is left."""
+
+    offers_interim = False
+    refuses_more_as_ended = False
+    status_of_look = status_of_piece = 204
+    status_of_end = 201
+
+    def __init__(self) -> None:
+        self.always: dict[str, str] = {}
+
+    def check_version(self) -> None:
+        """There is none."""
+
+    def check_question(self) -> None:
+        """Any look and any end is one."""
+
+    def checksum(self) -> bytes | None:
+        return None
+
+    def announced(self, query: Mapping[str, str], content_length: int | None) -> Announced:
+        return Announced(query, content_length, completes=True)
+
+    def continued(self) -> Continued:
+        """Raises MalformedRequest: nothing says how."""
+        raise MalformedRequest("Tus-Resumable or Upload-Complete is missing.")
+
+    def state(self, upload: Upload, offset: int) -> dict[str, str]:  # noqa: ARG002 - nothing goes on
+        return {}
+
+    def look(self, upload: Upload) -> dict[str, str]:
+        return self.state(upload, upload.received)
+
+    def completeness(self, *, done: bool) -> dict[str, str]:  # noqa: ARG002 - the status says it
+        return {}
+
+    def limits(self, images_max_bytes: int, seconds: int) -> dict[str, str]:  # noqa: ARG002 - nothing goes on
+        return {}

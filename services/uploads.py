@@ -7,6 +7,7 @@ any process can, and none keeps anything in memory between two requests.
 """
 
 import asyncio
+import hashlib
 import secrets
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -43,6 +44,7 @@ from services import delivery, idempotency
 from services.authentication import Caller
 from services.fields import addressed_by, addressee
 from services.previews import Shown, read_placeholder, read_preview
+from services.removal import digest_as_sent
 from services.sending import (
     ADDRESSEES,
     CONTENT,
@@ -214,6 +216,7 @@ class Uploads:
         while True:
             upload = await self._taken(caller, upload_id)
             if upload.message_id is not None:
+                await self.store.uploads.remove_many([upload_id])  # left by a process that died
                 return upload, None
             try:
                 file = await self.store.uploads.open(upload_id, upload.stored, reservation)
@@ -321,6 +324,26 @@ class _Begun:
     """Whether the key stands for an upload that is gone."""
 
 
+class Again:
+    """A body that has come before: it is read for its digest alone."""
+
+    def __init__(self, removal: Removal | None) -> None:
+        self._remover = MetadataRemover(removal) if removal is not None else None
+        self._digest = hashlib.sha256()
+
+    def feed(self, data: bytes) -> None:
+        """Raises UnsupportedImage."""
+        remover = self._remover
+        for piece in [data] if remover is None else _readable(lambda: remover.feed(data)):
+            self._digest.update(piece)
+
+    def end(self) -> bytes:
+        """What stands for the bytes as they were sent. Raises UnsupportedImage."""
+        for piece in [] if self._remover is None else _readable(self._remover.end):
+            self._digest.update(piece)
+        return digest_as_sent(self._digest.digest(), self._remover)
+
+
 class Append:
     """One request that sends bytes to an upload, or that repeats its last one.
 
@@ -341,6 +364,7 @@ class Append:
         self._unsaved = False
         self._trusted = True
         self._finishing = False
+        self._keeps = True
         self._working = asyncio.Lock()
         self._beating: asyncio.Task[None] | None = None
         self.upload: Upload
@@ -379,6 +403,10 @@ class Append:
     def trust(self) -> None:
         self._trusted = True
 
+    def keep_nothing(self) -> None:
+        """Nobody can go on with it: when this request ends without an image, the upload does."""
+        self._keeps = False
+
     async def set_length(self, length: int) -> None:
         """The sender knows by now how long it is."""
 
@@ -411,8 +439,9 @@ class Append:
                 raise NotFound
             return self.offset
 
-    async def finish(self, caller: Caller, address: str) -> SentImage:
-        """The last byte was taken: send the image. What is said against it for good ends the upload too.
+    async def finish(self, caller: Caller, address: str, *, key: str | None = None, content: str = "") -> SentImage:
+        """The last byte was taken: send the image. What is said against it for good ends the upload too. `key` and
+        `content` are as in `Sending.finish_image`, where all of it came in this request.
 
         Raises as `Sending.draft` and `Sending.finish_image` do.
         """
@@ -422,10 +451,11 @@ class Append:
             if self._beating:
                 self._beating.cancel()
             try:
-                sent = await self._send(caller, self._file, address)
+                sent = await self._send(caller, self._file, address, key, content)
             except AppError as error:
                 await self._end_if_final(error)
                 raise
+            self._keeps = True
             fault.point("after_upload_sent")
             with suppress(AppError):
                 await self._file.remove()
@@ -437,8 +467,10 @@ class Append:
             self._beating.cancel()
         async with self._working:
             try:
-                if self._file is not None and self._unsaved and self._trusted and not self._finishing:
-                    with suppress(AppError):
+                with suppress(AppError):
+                    if not self._keeps:
+                        await self._service.forget(self.upload_id)
+                    elif self._file is not None and self._unsaved and self._trusted and not self._finishing:
                         await self._save()
             finally:
                 if self._file is not None:
@@ -484,10 +516,8 @@ class Append:
         self.offset += len(data)
         if self.remover is None:
             return [data]
-        try:
-            cleaned = self.remover.feed(data)
-        except Unreadable as error:
-            raise UnsupportedImage("The file is built as no camera or program builds one.") from error
+        remover = self.remover
+        cleaned = _readable(lambda: remover.feed(data))
         held = self.remover.held
         self._tail = (self._tail + data)[-held:] if held else b""
         return cleaned
@@ -527,13 +557,10 @@ class Append:
                         still_mine = await self._service.is_mine(self.upload_id)
         self.cut()
 
-    async def _send(self, caller: Caller, file: UploadFile, address: str) -> SentImage:
+    async def _send(self, caller: Caller, file: UploadFile, address: str, key: str | None, content: str) -> SentImage:
         emitted = self.offset - self._held()
         if self.remover is not None:
-            try:
-                rest = b"".join(self.remover.end())
-            except Unreadable as error:
-                raise UnsupportedImage("The file is built as no camera or program builds one.") from error
+            rest = b"".join(_readable(self.remover.end))
             if rest:
                 await file.write(rest, emitted)
         policy, upload = self._service.sending.policy, self.upload
@@ -543,18 +570,25 @@ class Append:
             ttl_seconds=upload.ttl_seconds or policy.ttl_seconds,
             caption=upload.caption or "",
             size=self.offset,
-            content="",
+            content=content,
             remover=self.remover,
             given=await self._shown(),
             upload_id=self.upload_id,
         )
-        return await self._service.sending.finish_image(caller, draft, file, b"", None, address=address)
+        return await self._service.sending.finish_image(caller, draft, file, b"", key, address=address)
 
     async def _shown(self) -> Shown:
         """What its sender shows of it: a preview may have come while the bytes did."""
         upload = await uploads.find(self._service.db, self.upload_id) or self.upload
         preview = read_preview(upload.thumbnail, opaque=upload.filetype is not None, removal=None)
         return Shown(upload.placeholder, preview)
+
+
+def _readable(step: Callable[[], list[bytes]]) -> list[bytes]:
+    try:
+        return step()
+    except Unreadable as error:
+        raise UnsupportedImage("The file is built as no camera or program builds one.") from error
 
 
 def image_of(upload: Upload) -> SentImage | None:

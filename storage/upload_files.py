@@ -5,7 +5,6 @@ Knows no person and no database: how many of a file's bytes count is said by who
 """
 
 import fcntl
-import hashlib
 import os
 import re
 import stat
@@ -162,11 +161,8 @@ class UploadFile:
         self.size = size
         self.sha256 = b""
         """After `commit`: the digest of the image."""
-
-    @property
-    def received_sha256(self) -> bytes:
-        """The same: what came in other requests cannot be told any more from what was overwritten."""
-        return self.sha256
+        self.received_sha256 = b""
+        """The same, before any mend."""
 
     async def read(self, offset: int) -> bytes:
         """The next bytes from there, none at the end."""
@@ -191,7 +187,7 @@ class UploadFile:
         Raises StorageFull, StorageError (also for a key that is taken); there is no image then.
         """
         await self.write(rest, self.size)
-        self.sha256 = await self._threads.run(self._commit, key, mends)
+        self.received_sha256, self.sha256 = await self._threads.run(self._commit, key, mends)
         self._space.counters.stored.add(self.size)
 
     async def remove(self) -> None:
@@ -219,12 +215,14 @@ class UploadFile:
             os.fsync(self._tree.uploads)
             self._is_fresh = False
 
-    def _commit(self, key: str, mends: Sequence[Mend]) -> bytes:
+    def _commit(self, key: str, mends: Sequence[Mend]) -> tuple[bytes, bytes]:
+        received = stored = digest_of(self._fd).digest()
         for mend in mends:
             mend_in(self._fd, mend)
-        digest: hashlib._Hash = digest_of(self._fd)
+        if mends:
+            stored = digest_of(self._fd).digest()
         self._tree.publish(TemporaryFile(self._fd, self._upload_id, self._tree.uploads), key)
-        return digest.digest()
+        return received, stored
 
     def _remove(self) -> None:
         fault.point("before_upload_removed")
