@@ -23,7 +23,8 @@ SUBSCRIBE = """(subscription) => {
 """What the browser's own push service would give; Debian's has none to ask."""
 SHOWN = """async () => {
   const registration = await navigator.serviceWorker.ready;
-  return (await registration.getNotifications()).map(({body, tag, silent, data}) => ({body, tag, silent, open: data.open}));
+  return (await registration.getNotifications()).map(
+    ({body, tag, silent, data}) => ({body, tag, silent, open: data.open}));
 }"""
 
 

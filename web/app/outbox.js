@@ -97,15 +97,15 @@ async function empty() {
 /** @param {import('./state.js').Outgoing} next */
 async function deliver(next) {
   const receiver = receiverOf(next.conversation);
-  const {key, caption, ttl_seconds, thumbnail} = next;
+  const {key, caption, ttl_seconds, placeholder, thumbnail} = next;
   const head = {sender_uid: state.me?.uid ?? null, receiver_uid: null, group_id: null, ...receiver};
   if (next.image) {
     const sent = await server.sendImage(receiver, next.image, {
-      key, caption, ttl_seconds,
+      key, caption, ttl_seconds, placeholder, thumbnail,
       onprogress: (part) => { state.progress.set(key, part); changed(); },
     });
     if (thumbnail) state.previews.set(sent.message_key, URL.createObjectURL(thumbnail));
-    addEntry(next.conversation, {...head, ...sent, kind: 'image', caption, state: 'pending'});
+    addEntry(next.conversation, {...head, ...sent, kind: 'image', caption, placeholder, has_thumbnail: !!thumbnail, state: 'pending'});
   } else {
     const sent = await server.sendText(receiver, next.text ?? '', {key});
     addEntry(next.conversation, {...head, ...sent, kind: 'text', text: next.text});
