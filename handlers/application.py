@@ -9,7 +9,7 @@ from tornado.escape import url_unescape
 from tornado.httputil import HTTPConnection, HTTPServerRequest
 from tornado.web import Application
 
-from handlers.docs import page
+from handlers.docs import docs_page
 from handlers.openapi import document_bytes
 from handlers.routes import ROUTES, Route
 from handlers.shared import Rule, Services, Who
@@ -31,7 +31,7 @@ class Table(Application):
     """The table: a path without variables is found at once, any other among those of its method and depth."""
 
     def __init__(self, routes: Iterable[Route], services: Services, web_app: WebApp) -> None:
-        super().__init__(openapi_document=document_bytes(), docs_page=page(), web_app=web_app)
+        super().__init__(openapi_document=document_bytes(), docs_page=docs_page(), web_app=web_app)
         routes = list(routes)
         self._plain: dict[tuple[str, str], Found] = {}
         self._branches: dict[tuple[str, int], list[Branch]] = {}
@@ -43,8 +43,7 @@ class Table(Application):
                 self._branches.setdefault(at, []).append(Branch(route.pattern, found))
             else:
                 self._plain[route.method, route.path] = found
-        if services.settings.web_enabled:
-            self._add_assets(web_app, services)
+        self._add_assets(web_app, services)
         patterns = [(route.method, route.pattern) for route in routes]
         nowhere = {"services": services, "rule": Rule("", Who.ANYBODY, "default"), "patterns": patterns}
         self._nowhere = Found(NothingHereHandler, nowhere, {})
@@ -52,7 +51,7 @@ class Table(Application):
     def _add_assets(self, web_app: WebApp, services: Services) -> None:
         """Files are no operations: they all are counted and logged as one."""
         rule = Rule("/assets/{path}", Who.ANYBODY, "default")
-        for path, asset in web_app.by_path.items():
+        for path, asset in web_app.by_path(enabled=services.settings.web_enabled).items():
             found = Found(AssetHandler, {"services": services, "rule": rule, "asset": asset}, {})
             self._plain["GET", path] = self._plain["HEAD", path] = found
 

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The OpenAPI document as a page that needs no script and nothing from elsewhere.
+"""The OpenAPI document as a page that reads without a script and needs nothing from elsewhere.
 
-The page's frame and look are `docs.html`; every text of the document is escaped on its way into it.
+The page's frame is `docs.html`, its look and what makes calls are `web/docs/`; every text of the document is escaped on
+its way into it.
 """
 
 import json
@@ -16,7 +17,10 @@ from tornado.escape import xhtml_escape
 from tornado.template import Template
 
 from handlers.openapi import document, resolve
+from handlers.web import POLICY, Asset, load
 
+SAMPLES = "Sample clients"
+"""The tag of what was made for others' clients, which is no part of the native interface."""
 TEMPLATE = Path(__file__).with_name("docs.html")
 BOUNDS = {
     "minimum": "at least {}",
@@ -44,11 +48,24 @@ def page() -> bytes:
     return render(document())
 
 
+@cache
+def docs_page() -> Asset:
+    """The page as it is sent."""
+    headers = {
+        "Content-Type": "text/html; charset=utf-8",
+        "Content-Security-Policy": POLICY,
+        "Cache-Control": "no-cache",
+    }
+    return Asset.of(headers, page(), compress=True)
+
+
 def render(described: dict[str, Any]) -> bytes:
     """An OpenAPI document of ours as HTML in UTF-8."""
     template = Template(TEMPLATE.read_text(), name=TEMPLATE.name)
     return template.generate(
         api=described,
+        root=load().root,
+        parts=parts(described),
         operations=operations(described),
         resolve=resolve,
         fields=fields,
@@ -56,6 +73,15 @@ def render(described: dict[str, Any]) -> bytes:
         prose=prose,
         pretty=pretty,
     )
+
+
+def parts(described: dict[str, Any]) -> list[dict[str, Any]]:
+    """The native interface, then the front doors for the sample clients: each with its tags."""
+    tags = described["tags"]
+    return [
+        {"title": "", "tags": [tag for tag in tags if tag["name"] != SAMPLES]},
+        {"title": "Front doors for sample clients", "tags": [tag for tag in tags if tag["name"] == SAMPLES]},
+    ]
 
 
 def operations(described: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:

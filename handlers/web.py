@@ -27,6 +27,7 @@ MEDIA = {
 }
 COMPRESSED = {".js", ".css", ".svg", ".webmanifest"}
 PAGE, WORKER = "web/index.html", "web/sw.js"
+OF_THE_INTERFACE = {"web/docs/docs.css", "web/docs/docs.js", "web/icons/mark.svg", "web/ui/render.js"}
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types glimpse"
@@ -64,11 +65,16 @@ class WebApp:
     assets: Mapping[str, Asset]
 
     @property
-    def by_path(self) -> Mapping[str, Asset]:
-        """What is served beside the page."""
-        return {f"/assets/{self.version}/{name}": asset for name, asset in self.assets.items()} | {
-            "/sw.js": self.worker
+    def root(self) -> str:
+        """What the path of every asset begins with."""
+        return f"/assets/{self.version}"
+
+    def by_path(self, *, enabled: bool) -> Mapping[str, Asset]:
+        """What is served beside the page; where the app is not enabled, what the page of the interface needs."""
+        found = {
+            f"{self.root}/{name}": asset for name, asset in self.assets.items() if enabled or name in OF_THE_INTERFACE
         }
+        return found | ({"/sw.js": self.worker} if enabled else {})
 
 
 @cache

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chromium, and a person who uses the web app in a profile of their own as people do: by what is to be read there."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
 from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from tests.support import PATIENCE
@@ -121,6 +123,13 @@ def visitor(browser: Browser, origin: str, name: str, **how: Any) -> Iterator[Vi
     finally:
         context.close()
     found.no_complaints()
+
+
+def large_picture(folder: Path) -> Path:
+    """Of noise, which nothing makes smaller: 2.4 MB, so that it goes in pieces."""
+    file = folder / "large.png"
+    Image.frombytes("RGB", (1000, 800), os.urandom(3 * 1000 * 800)).save(file)
+    return file
 
 
 def picture(folder: Path, name: str = "picture.png", side: int = 64) -> Path:

@@ -17,7 +17,13 @@ collect_ignore: list[str] = []
 if PROGRAM is None:
     if os.environ.get("CI") == "true":
         raise pytest.UsageError("Chromium is not installed (make test-deps), which is a failure in CI")
-    collect_ignore += ["test_accessibility.py", "test_life.py", "test_notifications.py", "test_trouble.py"]
+    collect_ignore += [
+        "test_accessibility.py",
+        "test_docs.py",
+        "test_life.py",
+        "test_notifications.py",
+        "test_trouble.py",
+    ]
 
 
 @pytest.fixture(scope="module")

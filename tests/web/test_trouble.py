@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from tests.support.harness import Server
-from tests.web.browsing import Visitor, picture, visitor
+from tests.web.browsing import Visitor, large_picture, picture, visitor
 
 Visit = Callable[..., Visitor]
 pytestmark = pytest.mark.only_on("sqlite")
@@ -62,6 +62,53 @@ def test_a_reply_that_is_lost_sends_nothing_twice(visit: Visit) -> None:
     ben.see("Once")
     expect(ben.page.locator(".message")).to_have_count(1)
     assert "message_id" in json.loads(lost[0])
+
+
+def test_a_large_picture_goes_on_where_the_line_was_cut(visit: Visit, tmp_path: Path) -> None:
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    ann.find(ben.number)
+    ann.forgiven = ("ERR_CONNECTION_RESET",)
+    offsets: list[int] = []
+
+    def cut_third(route: Route) -> None:
+        if route.request.method == "PATCH":
+            offsets.append(int(route.request.headers["upload-offset"]))
+            if len(offsets) == 3:
+                route.abort("connectionreset")
+                return
+        route.continue_()
+
+    ann.page.route("**/v1/uploads/*", cut_third)
+    ann.choose(large_picture(tmp_path))
+    ann.click("Send")
+    ann.see("Not seen yet")
+    assert offsets[:4] == [0, 524288, 1048576, 1048576], "only what was lost goes again"
+    ben.open_chat("Ann")
+    ben.click(ben.page.get_by_role("button", name="Tap to see it once"))
+    expect(ben.page.get_by_role("img", name="Picture from Ann")).to_have_js_property("naturalWidth", 1000)
+
+
+def test_a_picture_on_its_way_can_be_stopped_and_go_on(visit: Visit, tmp_path: Path) -> None:
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    ann.find(ben.number)
+    held: list[Route] = []
+
+    def hold_second(route: Route) -> None:
+        if route.request.headers.get("upload-offset") == "524288" and not held:
+            held.append(route)
+        else:
+            route.continue_()
+
+    ann.page.route("**/v1/uploads/*", hold_second)
+    ann.choose(large_picture(tmp_path))
+    with ann.page.expect_request(lambda request: request.headers.get("upload-offset") == "524288"):
+        ann.click("Send")
+    ann.click("Pause")
+    ann.see("Paused")
+    ann.page.reload()
+    ann.see("Paused")
+    ann.click("Go on")
+    ann.see("Not seen yet")
 
 
 def test_a_picture_that_was_taken_back_cannot_be_opened(visit: Visit, tmp_path: Path) -> None:

@@ -43,15 +43,30 @@ export async function discard(outgoing) {
   changed();
 }
 
-/** Try one again that was refused. @param {import('./state.js').Outgoing} outgoing */
-export async function retry(outgoing) {
-  await mark(outgoing, undefined);
+/** On its way now, and how to stop it. */
+let leaving = {key: '', stop: new AbortController()};
+
+/** Let one wait until it is told to go on. @param {import('./state.js').Outgoing} outgoing */
+export async function pause(outgoing) {
+  await change(outgoing, {paused: true});
+  if (leaving.key === outgoing.key) leaving.stop.abort();
+}
+
+/** @param {import('./state.js').Outgoing} outgoing */
+export async function goOn(outgoing) {
+  await change(outgoing, {paused: undefined});
   pump();
 }
 
-/** @param {import('./state.js').Outgoing} outgoing @param {string | undefined} failed */
-async function mark(outgoing, failed) {
-  const marked = {...outgoing, failed};
+/** Try one again that was refused. @param {import('./state.js').Outgoing} outgoing */
+export async function retry(outgoing) {
+  await change(outgoing, {failed: undefined});
+  pump();
+}
+
+/** @param {import('./state.js').Outgoing} outgoing @param {Partial<import('./state.js').Outgoing>} how */
+async function change(outgoing, how) {
+  const marked = {...outgoing, ...how};
   await database.set(`outbox:${marked.key}`, marked);
   state.outbox = state.outbox.map((each) => (each.key === marked.key ? marked : each));
   changed();
@@ -78,18 +93,19 @@ async function empty() {
     // Another tab may have sent it meanwhile, or written more.
     state.outbox = await readOutbox();
     changed();
-    const next = state.outbox.find(({failed}) => !failed);
+    const next = state.outbox.find(({failed, paused}) => !failed && !paused);
     if (!next) return;
     try {
       await deliver(next);
     } catch (error) {
       if (!(error instanceof GlimpseError)) throw error;
       state.progress.delete(next.key);
-      if (isTemporary(error) || error.code === 'aborted') {
+      if (error.code === 'aborted') continue;
+      if (isTemporary(error)) {
         waiting = setTimeout(pump, Math.max(RETRY_MS, (error.retryAfter ?? 0) * 1000));
         return;
       }
-      await mark(next, error.code);
+      await change(next, {failed: error.code});
     }
   }
 }
@@ -97,15 +113,17 @@ async function empty() {
 /** @param {import('./state.js').Outgoing} next */
 async function deliver(next) {
   const receiver = receiverOf(next.conversation);
-  const {key, caption, ttl_seconds, thumbnail} = next;
+  const {key, caption, ttl_seconds, placeholder, thumbnail} = next;
   const head = {sender_uid: state.me?.uid ?? null, receiver_uid: null, group_id: null, ...receiver};
   if (next.image) {
+    leaving = {key, stop: new AbortController()};
     const sent = await server.sendImage(receiver, next.image, {
-      key, caption, ttl_seconds,
+      signal: leaving.stop.signal,
+      key, caption, ttl_seconds, placeholder, thumbnail,
       onprogress: (part) => { state.progress.set(key, part); changed(); },
     });
     if (thumbnail) state.previews.set(sent.message_key, URL.createObjectURL(thumbnail));
-    addEntry(next.conversation, {...head, ...sent, kind: 'image', caption, state: 'pending'});
+    addEntry(next.conversation, {...head, ...sent, kind: 'image', caption, placeholder, has_thumbnail: !!thumbnail, state: 'pending'});
   } else {
     const sent = await server.sendText(receiver, next.text ?? '', {key});
     addEntry(next.conversation, {...head, ...sent, kind: 'text', text: next.text});

@@ -37,6 +37,7 @@
  * @property {number} [width]
  * @property {number} [height]
  * @property {string} [failed] why it was refused, as a code
+ * @property {boolean} [paused]
  *
  * @typedef {object} Person
  * @property {number} uid

@@ -6,6 +6,7 @@ import {Events} from './events.js';
 import {Http} from './http.js';
 import {newKey} from './keys.js';
 import {fetchWhole} from './receiving.js';
+import {sendInPieces} from './resuming.js';
 import {Session} from './session.js';
 import {MemoryStore} from './stores.js';
 import {sendForm} from './uploading.js';
@@ -29,6 +30,9 @@ import {sendForm} from './uploading.js';
  * @property {number} send_time
  * @property {string | null} metadata_removed
  */
+
+/** Larger images go in pieces, and go on where they stopped; smaller ones are sent again as a whole. */
+const WHOLE_BYTES = 1024 * 1024;
 
 export class Glimpse {
   /**
@@ -57,12 +61,13 @@ export class Glimpse {
    * As `call`, with the whole reply. A token that has ended is renewed, and the request sent once more.
    * @param {string} method
    * @param {string} path
-   * @param {{json?: unknown, key?: string, signal?: AbortSignal, headers?: Record<string, string>}} [how]
+   * @param {{json?: unknown, body?: Blob, key?: string, signal?: AbortSignal, headers?: Record<string, string>,
+   *   once?: boolean}} [how]
    */
-  async request(method, path, {json, key, signal, headers = {}} = {}) {
+  async request(method, path, {json, body, key, signal, headers = {}, once} = {}) {
     const given = key ? {...headers, 'Idempotency-Key': key} : headers;
     return this.#authorised((authorization) =>
-      this.http.send({method, path, json, signal, headers: {...given, Authorization: authorization}}));
+      this.http.send({method, path, json, body, signal, once, headers: {...given, Authorization: authorization}}));
   }
 
   /**
@@ -150,7 +155,8 @@ export class Glimpse {
   // -- pictures --
 
   /**
-   * Send a picture. With the same `key` a repeat creates nothing, so it may be sent again after a lost reply.
+   * Send a picture. With the same `key` a repeat creates nothing, so it may be sent again after a lost reply; a large
+   * one goes on where it stopped.
    * @param {Receiver} receiver
    * @param {Blob} image
    * @param {{key?: string, caption?: string, ttl_seconds?: number, thumbnail?: Blob, placeholder?: string,
@@ -158,19 +164,19 @@ export class Glimpse {
    * @returns {Promise<SentImage>}
    */
   async sendImage(receiver, image, {key = newKey(), caption, ttl_seconds, thumbnail, placeholder, ...how} = {}) {
-    const form = new FormData();
     const fields = {...receiver, caption, ttl_seconds, placeholder};
+    if (image.size > WHOLE_BYTES) {
+      const request = /** @type {import('./resuming.js').Requesting} */ ((method, path, given) =>
+        this.request(method, path, {...given, once: method === 'PATCH'}));
+      return sentImage(await sendInPieces(request, image, {key, fields, thumbnail, ...how}));
+    }
+    const form = new FormData();
     for (const [name, value] of Object.entries(fields)) if (value !== undefined) form.append(name, String(value));
     if (thumbnail) form.append('thumb_file', thumbnail, 'preview');
     form.append('img_file', image, 'image');
     const headers = await this.#authorised((authorization) =>
       sendForm(this.http, '/v1/images', form, {Authorization: authorization, 'Idempotency-Key': key}, how));
-    return {
-      message_id: Number(headers.get('Message-Id')),
-      message_key: headers.get('Message-Key') ?? '',
-      send_time: Number(headers.get('Send-Time')),
-      metadata_removed: headers.get('Metadata-Removed'),
-    };
+    return sentImage(headers);
   }
 
   /**
@@ -181,11 +187,21 @@ export class Glimpse {
    * @returns {Promise<Blob>}
    */
   async openImage(messageKey, keep = () => {}) {
-    const path = `/v1/images/${messageKey}?ack=manual`;
-    const image = await fetchWhole((headers) => this.request('GET', path, {headers}));
+    const image = await this.fetchImage(messageKey);
     await keep(image);
-    await this.call('DELETE', `/v1/images/${messageKey}`);
+    await this.acknowledge(messageKey);
     return image;
+  }
+
+  /** Fetch a picture, which stays on the server until it is acknowledged. @param {string} messageKey */
+  async fetchImage(messageKey) {
+    const path = `/v1/images/${messageKey}?ack=manual`;
+    return fetchWhole((headers) => this.request('GET', path, {headers}));
+  }
+
+  /** Say that a picture is safe here: the server deletes it. @param {string} messageKey */
+  async acknowledge(messageKey) {
+    await this.call('DELETE', `/v1/images/${messageKey}`);
   }
 
   /** Take a picture back that was not seen yet. @param {string} messageKey */
@@ -221,6 +237,16 @@ export class Glimpse {
       if (next === null) return found;
     }
   }
+}
+
+/** @param {Headers} headers @returns {SentImage} */
+function sentImage(headers) {
+  return {
+    message_id: Number(headers.get('Message-Id')),
+    message_key: headers.get('Message-Key') ?? '',
+    send_time: Number(headers.get('Send-Time')),
+    metadata_removed: headers.get('Metadata-Removed'),
+  };
 }
 
 function defaultUrl() {

@@ -2,7 +2,7 @@
 /** One thing that was said, or is about to be. */
 
 import {timeOf, t} from '../../app/i18n.js';
-import {discard, retry} from '../../app/outbox.js';
+import {discard, goOn, pause, retry} from '../../app/outbox.js';
 import {placeholderUrl} from '../../app/placeholder.js';
 import {wordsFor} from '../../app/refusals.js';
 import {server} from '../../app/server.js';
@@ -105,7 +105,11 @@ export function outgoingBubble(outgoing) {
       ? h('div', {class: 'foot failed', role: 'alert'}, icon('alert'), wordsFor(outgoing.failed),
         h('button', {type: 'button', class: 'quiet', onclick: () => retry(outgoing)}, t.tryAgain),
         h('button', {type: 'button', class: 'quiet', onclick: () => discard(outgoing)}, t.discard))
-      : h('span', {class: 'foot'}, icon('clock'), navigator.onLine ? t.sending : t.goesLater));
+      : h('div', {class: 'foot'}, icon('clock'), outgoing.paused ? t.paused : navigator.onLine ? t.sending : t.goesLater,
+        outgoing.image && (outgoing.paused
+          ? [h('button', {type: 'button', class: 'quiet', key: 'go', onclick: () => goOn(outgoing)}, t.goOn),
+            h('button', {type: 'button', class: 'quiet', key: 'discard', onclick: () => discard(outgoing)}, t.discard)]
+          : h('button', {type: 'button', class: 'quiet', key: 'pause', onclick: () => pause(outgoing)}, t.pause))));
 }
 
 /** @type {Map<string, string>} */

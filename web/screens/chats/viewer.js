@@ -18,17 +18,18 @@ const ENDED = {image_consumed: 'consumed', image_expired: 'expired', image_recal
 export async function openPicture(entry) {
   const key = entry.message_key ?? '';
   const from = entry.sender_uid ? state.names.get(entry.sender_uid) ?? nameOf(String(entry.sender_uid)) : t.somebodyGone;
-  const shown = {url: '', refusal: '', unreadable: false};
+  const shown = {url: '', preview: '', refusal: '', unreadable: false};
   let again = () => {};
   const acknowledge = async () => {
-    await server.call('DELETE', `/v1/images/${key}`);
+    await server.acknowledge(key);
     changeEntry(entry.message_id, {state: 'consumed'});
   };
   const closed = openDialog(t.pictureFrom(from), (dialog) => {
     again = dialog.again;
     return h('div', {class: 'viewed'},
       shown.url && !shown.unreadable && h('img', {src: shown.url, alt: entry.caption || t.pictureFrom(from)}),
-      !shown.url && !shown.refusal && h('p', {class: 'waiting', role: 'status'}, t.fetching),
+      !shown.url && !shown.refusal && h('p', {class: 'waiting', role: 'status'},
+        shown.preview && h('img', {src: shown.preview, alt: ''}), t.fetching),
       shown.unreadable && h('p', null, t.cannotShow),
       complaint(shown.refusal),
       entry.caption && h('p', {class: 'caption'}, entry.caption),
@@ -37,8 +38,8 @@ export async function openPicture(entry) {
           onclick: () => { if (shown.unreadable) acknowledge(); }}, icon('save'), t.save)));
   }, 'viewer');
   try {
-    const image = await (await server.request('GET', `/v1/images/${key}?ack=manual`)).blob();
-    shown.url = URL.createObjectURL(image);
+    if (entry.has_thumbnail) preview(key).then((url) => { shown.preview = url; again(); }, () => {});
+    shown.url = URL.createObjectURL(await server.fetchImage(key));
     shown.unreadable = !await isReadable(shown.url);
     again();
     // It is on the screen now. What cannot be shown is acknowledged when it is saved.
@@ -50,7 +51,12 @@ export async function openPicture(entry) {
     again();
   }
   await closed;
-  URL.revokeObjectURL(shown.url);
+  for (const url of [shown.url, shown.preview]) URL.revokeObjectURL(url);
+}
+
+/** What is seen until the picture is there. @param {string} key */
+async function preview(key) {
+  return URL.createObjectURL(await (await server.request('GET', `/v1/images/${key}/thumbnail`)).blob());
 }
 
 /** @param {string} url */
