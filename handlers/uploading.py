@@ -297,7 +297,8 @@ class UploadsHandler(TakesBytes):
         self._inform(place, upload)
         self.begun = upload
         if upload.message_id is not None:
-            self.repeated, self.begins_at = upload, 0
+            # Without a body it asks what has become of the upload; with one it is the whole image once more.
+            self.repeated, self.begins_at = upload, 0 if self.content_length != 0 else upload.received
         elif not upload.received and self.content_length != 0:
             await self.go_on(upload.upload_id, 0, length=announced.length)
             if self.appending is not None and isinstance(self.wire, Plain):

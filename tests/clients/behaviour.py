@@ -15,8 +15,10 @@ from tests.support.bad_line import Fault
 PICTURE_BYTES = 300_000
 CUT = 100_000
 """Where a transfer of the picture is cut."""
+LARGE_BYTES = 3_000_000
 TEXTS = 5
 IMAGES, IMAGE, STATUS = "/v1/images", "/v1/images/[0-9a-f]{64}", "/v1/images/[0-9a-f]{64}/status"
+UPLOADS, UPLOAD = "/v1/uploads", "/v1/uploads/[0-9a-f]{32}"
 STREAMS = "/v1/events(/stream|/ws)"
 
 # Who a scenario is about, and what there is before it begins.
@@ -44,7 +46,7 @@ class Expected:
     these had the same Idempotency-Key, and there was one. `ranges`: the Range of each GET of the image. `pause`: least
     seconds between the first two requests of a method and path. `state`: of the image. `texts`, `images`: how many Ben
     was sent. `safe_at_delete`: the whole image was under its name when the server was told that it is. `left`: files
-    that the client left behind.
+    that the client left behind. `resent`: bytes of the last PATCH, at most.
     """
 
     answers: Sequence[Mapping[str, Any]]
@@ -57,6 +59,7 @@ class Expected:
     images: int | None = None
     safe_at_delete: bool | None = None
     left: int | None = None
+    resent: int | None = None
 
 
 @dataclass(frozen=True)
@@ -70,9 +73,12 @@ class Scenario:
     faults: Sequence[Fault] = ()
     patience: float = 20
     silence: float = 25
+    whole_in_browsers: bool = False
+    """The client for browsers and Node does not do it: it sends an image in one request."""
 
 
 SEND = Step("send_image", {"picture": "$picture", "to": "$ben"})
+SEND_LARGE = Step("send_image", {"picture": "$large_picture", "to": "$ben", "idempotency_key": "large"})
 TEXT = Step("send_text", {"text": "hello", "to": "$ben"})
 RECEIVE = Step("receive", {"message_key": "$key"})
 FOLLOW = Step("events", {"after": 0, "count": TEXTS})
@@ -144,6 +150,34 @@ SCENARIOS = [
             Step("send_image", {"picture": "$other_picture", "to": "$ben", "idempotency_key": "the-same"}),
         ],
         Expected(answers=[{}, {}, {"error": "idempotency_conflict", "status": 409}], images=1),
+    ),
+    Scenario(
+        "a large image that is cut on its way goes on where it stopped",
+        ANN_SENDS,
+        [SEND_LARGE],
+        Expected(
+            answers=[{}],
+            requests={("POST", UPLOADS): 1, ("PATCH", UPLOAD): 2, ("POST", IMAGES): 0},
+            images=1,
+            resent=LARGE_BYTES // 2,
+        ),
+        [Fault("cut_request", "PATCH", UPLOAD, after_bytes=2 * LARGE_BYTES // 3)],
+        whole_in_browsers=True,
+    ),
+    Scenario(
+        "a lost answer to the beginning or the end of a large image sends it once",
+        ANN_SENDS,
+        [SEND_LARGE],
+        Expected(answers=[{}], requests={("POST", UPLOADS): 2}, one_key=("POST", UPLOADS), images=1, resent=0),
+        [Fault("lose_reply", "POST", UPLOADS), Fault("lose_reply", "PATCH", UPLOAD)],
+        whole_in_browsers=True,
+    ),
+    Scenario(
+        "a large image that was sent is not sent again with the same key",
+        ANN_SENDS,
+        [SEND_LARGE, SEND_LARGE],
+        Expected(answers=[{}, {}], requests={("PATCH", UPLOAD): 1}, images=1),
+        whole_in_browsers=True,
     ),
     Scenario(
         "a lost answer to a text says it once",

@@ -17,8 +17,9 @@ from tests.support import PATIENCE, ROOT
 from tests.support.harness import Server, running, wait_until
 
 PAGE = (ROOT / "docs" / "start.md").read_text("utf-8")
+TYPESCRIPT = ROOT / "tests/web/node/node_modules/typescript/package.json"
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-NAMED = re.compile(r"\*\*(\w+\.(?:py|ts|mjs))\*\*")
+NAMED = re.compile(r"\*\*(\w+\.(?:py|mts))\*\*")
 
 
 @dataclass
@@ -38,7 +39,9 @@ class Reader:
                 self._type(source)
             else:
                 name = NAMED.findall(text[: block.start()])[-1]
-                (self.folder / name).write_text(source)
+                place = self.folder / ("app" if kind == "ts" else "")
+                place.mkdir(exist_ok=True)
+                (place / name).write_text(source)
         return "".join(self.said)
 
     def _type(self, commands: str) -> None:
@@ -129,6 +132,20 @@ def test_in_python(reader: Reader) -> None:
     assert len(received) >= 3  # by the command, and by two programs
 
 
+@pytest.mark.skipif(not TYPESCRIPT.exists(), reason="TypeScript is not installed (make test)")
+def test_in_typescript(reader: Reader) -> None:
+    page = section("In TypeScript")
+    command = "npm install --prefix app ./clients/js typescript @types/node\n"
+    assert BLOCK.findall(page)[0] == ("sh", command)
+    modules = reader.folder / "app" / "node_modules"
+    modules.mkdir(parents=True)
+    for name in ("typescript", "@types", "undici-types", ".bin"):  # what npm would fetch from its index
+        (modules / name).symlink_to(TYPESCRIPT.parents[1] / name)
+    (modules / "@glimpse").mkdir()
+    (modules / "@glimpse" / "client").symlink_to(ROOT / "clients" / "js")
+    assert reader.follow(page.replace(command, "")).splitlines() == ["consumed"]
+
+
 def test_notifications(reader: Reader) -> None:
     assert reader.follow(section("Notifications without a vendor's account")).splitlines() == ["delivered"]
 
@@ -136,11 +153,12 @@ def test_notifications(reader: Reader) -> None:
 def test_each_program_that_is_shown_is_run() -> None:
     shown = {NAMED.findall(PAGE[: block.start()])[-1] for block in BLOCK.finditer(PAGE) if block[1] != "sh"}
     assert shown
-    assert [name for name in shown if f"phone/bin/python {name}" not in PAGE] == []
+    runners = {".py": "phone/bin/python ", ".mts": "tsc --strict --target es2022 --module nodenext "}
+    assert [name for name in shown if runners[Path(name).suffix] + name not in PAGE] == []
 
 
 def test_no_block_is_left_out() -> None:
-    sections = ["A server", "In the terminal", "In Python", "Notifications without a vendor's account"]
+    sections = ["A server", "In the terminal", "In Python", "In TypeScript", "Notifications without a vendor's account"]
     assert sum(len(BLOCK.findall(section(each))) for each in sections) == len(BLOCK.findall(PAGE))
 
 

@@ -91,6 +91,18 @@ def test_the_last_request_again_gets_the_first_answer(ann: Person, ben: Person) 
     assert send_piece(ann, upload, 10, b"x").status_code == 409
 
 
+def test_the_creation_again_tells_what_has_become_of_it(ann: Person, ben: Person) -> None:
+    picture = jpeg(50_000)
+    key = {"Idempotency-Key": "the-same"}
+    begun = begin(ann, len(picture), key, receiver_uid=ben.uid)
+    sent = send_whole(ann, begun.headers["Location"], picture, 50_000)
+    again = begin(ann, len(picture), key, receiver_uid=ben.uid)
+    assert again.status_code == 201
+    assert again.headers["Location"] == begun.headers["Location"]
+    assert again.headers["Message-Key"] == sent.headers["Message-Key"]
+    assert inbox(ben) == [sent.headers["Message-Key"]]
+
+
 def test_a_piece_at_another_offset_is_refused_and_changes_nothing(ann: Person, ben: Person) -> None:
     picture = jpeg(50_000)
     upload = begin(ann, len(picture), receiver_uid=ben.uid).headers["Location"]

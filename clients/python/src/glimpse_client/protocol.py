@@ -49,6 +49,11 @@ def addressed(to: int | str | None, group: int | None) -> dict[str, str]:
     return {"group_id": str(group)} if to is None else receiver(to)
 
 
+def upload_metadata(fields: Mapping[str, str]) -> str:
+    """What is said of an image to tus: names, and values in base64."""
+    return ",".join(f"{name} {base64.b64encode(value.encode()).decode()}" for name, value in fields.items())
+
+
 def authorization(who: Credentials | Session) -> str:
     """The header's value. Secrets never travel in a URL."""
     if isinstance(who, Session):

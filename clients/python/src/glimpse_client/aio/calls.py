@@ -55,19 +55,36 @@ class AsyncCalls:
         tries = Tries(self.patience, repeatable)
         while True:
             try:
-                sent = {**(headers or {}), **({} if anonymous else self.who())}
-                reply = await self.http.request(method, path, headers=sent, params=params, **body())
-            except httpx.TransportError as error:
-                pause = tries.pause_after_break(error)
-            else:
-                if reply.status_code < 400:
-                    return reply
-                refused = refusal(reply.status_code, reply.headers, reply.content)
-                if not anonymous and not tries.renewed and await self.renew(refused, sent):
-                    tries.renewed = True
-                    continue
-                pause = tries.pause_after_refusal(refused)
+                return await self.try_once(method, path, body, headers=headers, params=params, anonymous=anonymous)
+            except (httpx.TransportError, Refused) as error:
+                pause = await self.pause(tries, error, anonymous=anonymous)
             await sleep(pause)
+
+    async def try_once(
+        self,
+        method: str,
+        path: str,
+        body: Body = dict,
+        *,
+        headers: Mapping[str, str] | None = None,
+        params: Mapping[str, Any] | None = None,
+        anonymous: bool = False,
+    ) -> httpx.Response:
+        """The answer below 400 of one try. Raises Refused, httpx.TransportError, CredentialsMissing."""
+        sent = {**(headers or {}), **({} if anonymous else self.who())}
+        reply = await self.http.request(method, path, headers=sent, params=params, **body())
+        if reply.status_code >= 400:
+            raise refusal(reply.status_code, reply.headers, reply.content)
+        return reply
+
+    async def pause(self, tries: Tries, error: httpx.TransportError | Refused, *, anonymous: bool = False) -> float:
+        """Seconds to wait before the next try; a session that has run out is renewed. Raises Refused, Unreachable."""
+        if isinstance(error, httpx.TransportError):
+            return tries.pause_after_break(error)
+        if not anonymous and not tries.renewed and await self.renew(error):
+            tries.renewed = True
+            return 0
+        return tries.pause_after_refusal(error)
 
     async def ask_json(self, method: str, path: str, document: Any = None, **options: Any) -> Any:
         """What the answer's JSON says, None where it has none."""
@@ -95,14 +112,16 @@ class AsyncCalls:
             raise CredentialsMissing("register, activate or log in first")
         return {"Authorization": authorization(self.credentials)}
 
-    async def renew(self, refused: Refused, sent: Mapping[str, str]) -> bool:
+    async def renew(self, refused: Refused) -> bool:
         """Whether this was refused because a session had run out, and there is a fresh one now. Raises Refused."""
         if not isinstance(self.credentials, Session) or (refused.status, refused.code) != (401, "unauthenticated"):
             return False
+        spent = self.credentials
         async with self._renewing:
-            if sent["Authorization"] == authorization(self.credentials):  # nobody else has renewed it meanwhile
-                document = {"refresh_token": self.credentials.refresh_token}
-                found = await self.ask_json("POST", "/v1/tokens/refresh", document, anonymous=True)
+            if self.credentials is spent:  # nobody else has renewed it meanwhile
+                found = await self.ask_json(
+                    "POST", "/v1/tokens/refresh", {"refresh_token": spent.refresh_token}, anonymous=True
+                )
                 self.begin(read(Session, found))
         return True
 

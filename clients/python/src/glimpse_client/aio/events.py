@@ -36,13 +36,8 @@ class AsyncFollowing:
                     self.cursor = event.id
                     yield event
                 pause = tries.pause_after_break(httpx.ReadError("the stream has ended"))
-            except httpx.TransportError as error:
-                pause = tries.pause_after_break(error)
-            except Refused as refused:
-                if not tries.renewed and await self.calls.renew(refused, self.calls.who()):
-                    tries.renewed, pause = True, 0
-                else:
-                    pause = tries.pause_after_refusal(refused)
+            except (httpx.TransportError, Refused) as error:
+                pause = await self.calls.pause(tries, error)
             await sleep(pause)
 
     async def _streamed(self) -> AsyncGenerator[Event, None]:

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images out and in: sent once however often it is tried, acknowledged when the bytes are safe on the disk."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,13 @@ from glimpse_client.data import Sent
 from glimpse_client.errors import DamagedImage, Refused
 from glimpse_client.files import Outgoing, PartFile, Progress, make_folder
 from glimpse_client.platform_async import on_disk, sleep
-from glimpse_client.protocol import Tries, Whole, start_of_range, whole_image
+from glimpse_client.protocol import Tries, Whole, start_of_range, upload_metadata, whole_image
+
+LARGEST_WHOLE = 1024 * 1024
+"""Bytes of an image that goes in one request: one question less, and a break costs no more than that."""
+PIECE = 256 * 1024
+OCTETS, TUS_PIECE = "application/octet-stream", "application/offset+octet-stream"
+TUS = {"Tus-Resumable": "1.0.0"}
 
 
 async def send(
@@ -26,26 +32,75 @@ async def send(
     idempotency_key: str | None,
     progress: Progress | None,
 ) -> Sent:
-    """POST /v1/images, with one Idempotency-Key for all tries."""
+    """Send it with one Idempotency-Key for all tries: a large one goes on where it stopped."""
     key = idempotency_key or uuid4().hex
-    preview = {} if thumbnail is None else {"thumb_file": ("preview", thumbnail, "application/octet-stream")}
-
-    def body() -> dict[str, Any]:
-        outgoing.seek(0)
-        files = {"img_file": ("image", outgoing, "application/octet-stream"), **preview}
-        return {"data": dict(fields), "files": files}
-
     outgoing = await on_disk(partial(Outgoing, picture, progress))
     try:
-        reply = await calls.ask("POST", "/v1/images", body=body, headers={"Idempotency-Key": key})
+        by = _send_whole if outgoing.size <= LARGEST_WHOLE else _send_on
+        headers = await by(calls, outgoing, fields, key, thumbnail)
     finally:
         outgoing.close()
     return Sent(
-        message_id=int(reply.headers["message-id"]),
-        message_key=reply.headers["message-key"],
-        send_time=int(reply.headers["send-time"]),
-        metadata_removed=reply.headers.get("metadata-removed"),
+        message_id=int(headers["message-id"]),
+        message_key=headers["message-key"],
+        send_time=int(headers["send-time"]),
+        metadata_removed=headers.get("metadata-removed"),
     )
+
+
+async def _send_whole(
+    calls: AsyncCalls, outgoing: Outgoing, fields: Mapping[str, str], key: str, thumbnail: bytes | None
+) -> Mapping[str, str]:
+    """POST /v1/images; the headers of the answer."""
+    preview = {} if thumbnail is None else {"thumb_file": ("preview", thumbnail, OCTETS)}
+
+    def body() -> dict[str, Any]:
+        outgoing.seek(0)
+        return {"data": dict(fields), "files": {"img_file": ("image", outgoing, OCTETS), **preview}}
+
+    return (await calls.ask("POST", "/v1/images", body=body, headers={"Idempotency-Key": key})).headers
+
+
+async def _send_on(
+    calls: AsyncCalls, outgoing: Outgoing, fields: Mapping[str, str], key: str, thumbnail: bytes | None
+) -> Mapping[str, str]:
+    """`/v1/uploads` by tus 1.0.0 (https://tus.io/protocols/resumable-upload); the headers of the last answer.
+
+    The same key leads to the same upload, from another process too, and to its end where that has been.
+    """
+    said = {"Upload-Length": str(outgoing.size), "Upload-Metadata": upload_metadata(fields), "Content-Length": "0"}
+    begun = await calls.ask("POST", "/v1/uploads", headers={**TUS, **said, "Idempotency-Key": key})
+    if "message-key" in begun.headers:
+        return begun.headers
+    place, offset = begun.headers["location"], int(begun.headers["upload-offset"])
+    if thumbnail is not None:
+        await calls.ask(
+            "PUT", f"{place}/thumbnail", body=lambda: {"content": thumbnail}, headers={"Content-Type": OCTETS}
+        )
+    tries = Tries(calls.patience)
+    while True:
+        try:
+            return await _append(calls, place, outgoing, offset)
+        except (httpx.TransportError, Refused) as error:
+            broken = isinstance(error, Refused) and error.code == "offset_mismatch"  # by a try that was taken for lost
+            await sleep(await calls.pause(tries, httpx.WriteError(str(error)) if broken else error))
+        there = int((await calls.ask("HEAD", place, headers=TUS)).headers["upload-offset"])
+        if there > offset:
+            tries.progress()
+        offset = there
+
+
+async def _append(calls: AsyncCalls, place: str, outgoing: Outgoing, offset: int) -> Mapping[str, str]:
+    """One try of all that is missing. Without any byte it asks once more for the answer to the last."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        while piece := await on_disk(partial(outgoing.read, PIECE)):
+            yield piece
+
+    outgoing.seek(offset)
+    said = {"Upload-Offset": str(offset), "Content-Length": str(outgoing.size - offset), "Content-Type": TUS_PIECE}
+    reply = await calls.try_once("PATCH", place, lambda: {"content": pieces()}, headers={**TUS, **said})
+    return reply.headers
 
 
 async def receive(
@@ -90,7 +145,7 @@ async def _fetch(calls: AsyncCalls, message_key: str, part: PartFile, progress: 
         except (httpx.TransportError, Refused) as error:
             if part.size > before:
                 tries.progress()
-            await sleep(await _pause(calls, tries, error))
+            await sleep(await calls.pause(tries, error))
             continue
         if whole is None:
             continue
@@ -101,15 +156,6 @@ async def _fetch(calls: AsyncCalls, message_key: str, part: PartFile, progress: 
             raise DamagedImage(message_key)
         damaged = True
         part.restart()
-
-
-async def _pause(calls: AsyncCalls, tries: Tries, error: httpx.TransportError | Refused) -> float:
-    if isinstance(error, httpx.TransportError):
-        return tries.pause_after_break(error)
-    if not tries.renewed and await calls.renew(error, calls.who()):
-        tries.renewed = True
-        return 0
-    return tries.pause_after_refusal(error)
 
 
 async def _fetch_once(calls: AsyncCalls, message_key: str, part: PartFile, progress: Progress | None) -> Whole | None:

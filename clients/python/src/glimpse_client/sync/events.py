@@ -37,13 +37,8 @@ class Following:
                     self.cursor = event.id
                     yield event
                 pause = tries.pause_after_break(httpx.ReadError("the stream has ended"))
-            except httpx.TransportError as error:
-                pause = tries.pause_after_break(error)
-            except Refused as refused:
-                if not tries.renewed and self.calls.renew(refused, self.calls.who()):
-                    tries.renewed, pause = True, 0
-                else:
-                    pause = tries.pause_after_refusal(refused)
+            except (httpx.TransportError, Refused) as error:
+                pause = self.calls.pause(tries, error)
             sleep(pause)
 
     def _streamed(self) -> Generator[Event, None, None]:

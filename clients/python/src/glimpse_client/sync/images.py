@@ -2,7 +2,7 @@
 # Made by generate_sync.py of the module of this name in glimpse_client.aio: change that one.
 """Images out and in: sent once however often it is tried, acknowledged when the bytes are safe on the disk."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,14 @@ from glimpse_client.data import Sent
 from glimpse_client.errors import DamagedImage, Refused
 from glimpse_client.files import Outgoing, PartFile, Progress, make_folder
 from glimpse_client.platform_sync import on_disk, sleep
-from glimpse_client.protocol import Tries, Whole, start_of_range, whole_image
+from glimpse_client.protocol import Tries, Whole, start_of_range, upload_metadata, whole_image
 from glimpse_client.sync.calls import Calls
+
+LARGEST_WHOLE = 1024 * 1024
+"""Bytes of an image that goes in one request: one question less, and a break costs no more than that."""
+PIECE = 256 * 1024
+OCTETS, TUS_PIECE = "application/octet-stream", "application/offset+octet-stream"
+TUS = {"Tus-Resumable": "1.0.0"}
 
 
 def send(
@@ -27,26 +33,73 @@ def send(
     idempotency_key: str | None,
     progress: Progress | None,
 ) -> Sent:
-    """POST /v1/images, with one Idempotency-Key for all tries."""
+    """Send it with one Idempotency-Key for all tries: a large one goes on where it stopped."""
     key = idempotency_key or uuid4().hex
-    preview = {} if thumbnail is None else {"thumb_file": ("preview", thumbnail, "application/octet-stream")}
-
-    def body() -> dict[str, Any]:
-        outgoing.seek(0)
-        files = {"img_file": ("image", outgoing, "application/octet-stream"), **preview}
-        return {"data": dict(fields), "files": files}
-
     outgoing = on_disk(partial(Outgoing, picture, progress))
     try:
-        reply = calls.ask("POST", "/v1/images", body=body, headers={"Idempotency-Key": key})
+        by = _send_whole if outgoing.size <= LARGEST_WHOLE else _send_on
+        headers = by(calls, outgoing, fields, key, thumbnail)
     finally:
         outgoing.close()
     return Sent(
-        message_id=int(reply.headers["message-id"]),
-        message_key=reply.headers["message-key"],
-        send_time=int(reply.headers["send-time"]),
-        metadata_removed=reply.headers.get("metadata-removed"),
+        message_id=int(headers["message-id"]),
+        message_key=headers["message-key"],
+        send_time=int(headers["send-time"]),
+        metadata_removed=headers.get("metadata-removed"),
     )
+
+
+def _send_whole(
+    calls: Calls, outgoing: Outgoing, fields: Mapping[str, str], key: str, thumbnail: bytes | None
+) -> Mapping[str, str]:
+    """POST /v1/images; the headers of the answer."""
+    preview = {} if thumbnail is None else {"thumb_file": ("preview", thumbnail, OCTETS)}
+
+    def body() -> dict[str, Any]:
+        outgoing.seek(0)
+        return {"data": dict(fields), "files": {"img_file": ("image", outgoing, OCTETS), **preview}}
+
+    return (calls.ask("POST", "/v1/images", body=body, headers={"Idempotency-Key": key})).headers
+
+
+def _send_on(
+    calls: Calls, outgoing: Outgoing, fields: Mapping[str, str], key: str, thumbnail: bytes | None
+) -> Mapping[str, str]:
+    """`/v1/uploads` by tus 1.0.0 (https://tus.io/protocols/resumable-upload); the headers of the last answer.
+
+    The same key leads to the same upload, from another process too, and to its end where that has been.
+    """
+    said = {"Upload-Length": str(outgoing.size), "Upload-Metadata": upload_metadata(fields), "Content-Length": "0"}
+    begun = calls.ask("POST", "/v1/uploads", headers={**TUS, **said, "Idempotency-Key": key})
+    if "message-key" in begun.headers:
+        return begun.headers
+    place, offset = begun.headers["location"], int(begun.headers["upload-offset"])
+    if thumbnail is not None:
+        calls.ask("PUT", f"{place}/thumbnail", body=lambda: {"content": thumbnail}, headers={"Content-Type": OCTETS})
+    tries = Tries(calls.patience)
+    while True:
+        try:
+            return _append(calls, place, outgoing, offset)
+        except (httpx.TransportError, Refused) as error:
+            broken = isinstance(error, Refused) and error.code == "offset_mismatch"  # by a try that was taken for lost
+            sleep(calls.pause(tries, httpx.WriteError(str(error)) if broken else error))
+        there = int((calls.ask("HEAD", place, headers=TUS)).headers["upload-offset"])
+        if there > offset:
+            tries.progress()
+        offset = there
+
+
+def _append(calls: Calls, place: str, outgoing: Outgoing, offset: int) -> Mapping[str, str]:
+    """One try of all that is missing. Without any byte it asks once more for the answer to the last."""
+
+    def pieces() -> Iterator[bytes]:
+        while piece := on_disk(partial(outgoing.read, PIECE)):
+            yield piece
+
+    outgoing.seek(offset)
+    said = {"Upload-Offset": str(offset), "Content-Length": str(outgoing.size - offset), "Content-Type": TUS_PIECE}
+    reply = calls.try_once("PATCH", place, lambda: {"content": pieces()}, headers={**TUS, **said})
+    return reply.headers
 
 
 def receive(calls: Calls, message_key: str, *, folder: Path, name: str | None, progress: Progress | None) -> Path:
@@ -89,7 +142,7 @@ def _fetch(calls: Calls, message_key: str, part: PartFile, progress: Progress | 
         except (httpx.TransportError, Refused) as error:
             if part.size > before:
                 tries.progress()
-            sleep(_pause(calls, tries, error))
+            sleep(calls.pause(tries, error))
             continue
         if whole is None:
             continue
@@ -100,15 +153,6 @@ def _fetch(calls: Calls, message_key: str, part: PartFile, progress: Progress | 
             raise DamagedImage(message_key)
         damaged = True
         part.restart()
-
-
-def _pause(calls: Calls, tries: Tries, error: httpx.TransportError | Refused) -> float:
-    if isinstance(error, httpx.TransportError):
-        return tries.pause_after_break(error)
-    if not tries.renewed and calls.renew(error, calls.who()):
-        tries.renewed = True
-        return 0
-    return tries.pause_after_refusal(error)
 
 
 def _fetch_once(calls: Calls, message_key: str, part: PartFile, progress: Progress | None) -> Whole | None:
