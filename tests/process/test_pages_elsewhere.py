@@ -49,6 +49,7 @@ async ([url, options, picture, receiver]) => {
 OPEN = """
 ([url, first]) => new Promise((resolve) => {
   const socket = new WebSocket(url);
+  setTimeout(resolve, 30000, "silence");
   socket.onopen = () => socket.send(first);
   socket.onmessage = ({ data }) => resolve(data);
   socket.onclose = ({ code }) => resolve(String(code));
