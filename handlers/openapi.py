@@ -109,6 +109,8 @@ def _operation(route: Route, described: dict[str, Any], header_credentials: list
         found["security"] = _security(route.who, header_credentials)
     shape = described.get("refused_with")
     found["responses"] = _replies(described["responses"], [ERRORS[code] for code in codes], shape)
+    if route.method == "HEAD":
+        found["responses"] = {status: _without_body(reply) for status, reply in found["responses"].items()}
     return {"operationId": route.operation_id, **found}
 
 
@@ -139,6 +141,11 @@ def _reply(described: dict[str, Any], refusals: list[type[AppError]], shape: str
     headers = {name: {"$ref": f"#/components/headers/{name}"} for name in names} | described.get("headers", {})
     content = described.get("content", {}) | (_refused(refusals, shape) if refusals else {})
     return {"description": description, "headers": headers} | ({"content": content} if content else {})
+
+
+def _without_body(reply: dict[str, Any]) -> dict[str, Any]:
+    """A reply to HEAD: a client that is told of a body would parse what never comes (RFC 9110, 9.3.2)."""
+    return {name: value for name, value in reply.items() if name != "content"}
 
 
 def _refused(refusals: list[type[AppError]], shape: str | None) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import engines, proxies, tools
+from tests.support import browser, engines, java, proxies, tools
 from tests.support.clock import FAKETIME
 from tests.support.engines import Engine, NewFolder
 from tests.support.own_config import no_settings_in_the_environment, write
@@ -19,6 +19,8 @@ MISSING = [
     *tools.MISSING,
     *proxies.missing(),
     *([] if FAKETIME else ["libfaketime"]),
+    *browser.MISSING,
+    *java.MISSING,
 ]
 
 

@@ -15,7 +15,7 @@ MAX_EXTENTS: Final = 16384
 
 
 class TooMuch(ValueError):
-    """More boxes, items or extents than any real file has."""
+    """More boxes, items or extents than any real file has, or more bytes than are looked at."""
 
 
 @dataclass(slots=True)

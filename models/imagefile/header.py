@@ -60,6 +60,8 @@ class HeaderReader:
             self._check_steps(at)
             if self._pass or self.done:
                 break
+            if not self._held:
+                self._facts.at = self._passed + at
             taken = piece[at : at + self._wanted - len(self._held)]
             self._held += taken
             at += len(taken)

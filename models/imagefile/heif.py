@@ -71,6 +71,8 @@ class _File:
         self._minor = minor
         self._items: bmff.Items = {}
         self._idat: bytes | None = None
+        # What has been passed and items may yet turn out to begin in: (offset, bytes).
+        self._kept: list[tuple[int, bytes]] = []
         # What is still to be looked at in the file: (offset, length, item).
         self._visits: list[tuple[int, int, bmff.Item]] = []
 
@@ -84,6 +86,8 @@ class _File:
                 yield from self._meta(length)
             elif kind == b"mini":
                 yield from self._mini(length)
+            elif kind == b"mdat" and length is not None and not self._kept and not self._items:
+                yield from self._keep(length)
             elif kind == b"moov" and length is not None:
                 yield from self._movie(self._at + length)
             elif length is None:
@@ -108,6 +112,13 @@ class _File:
         if end > self._at:
             yield from self._bring(end - self._at, 0)
 
+    def _keep(self, length: int) -> Reading:
+        """The beginning of what comes before the boxes that say what it is; the rest is passed over."""
+        kept = min(length, MAX_BOX_BYTES)
+        self._kept.append((self._at, (yield from self._bring(0, kept))))
+        yield from self._pass(length - kept)
+        return self._kept[-1][1]
+
     def _header(self) -> Generator[tuple[Pass, int], bytes, tuple[bytes, int | None]]:
         """A box's kind, and the length of its payload: None for all the rest, negative for what is no box."""
         header = yield from self._bring(0, 8)
@@ -129,9 +140,7 @@ class _File:
                     raise bmff.TooMuch
                 self._known(kind, (yield from self._bring(0, length)))
             elif kind == b"idat":
-                kept = min(length, MAX_BOX_BYTES)
-                self._idat = yield from self._bring(0, kept)
-                yield from self._pass(length - kept)
+                self._idat = yield from self._keep(length)
             else:
                 yield from self._pass(length)
         self._plan_visits()
@@ -170,7 +179,10 @@ class _File:
             self._facts.keep_larger(*struct.unpack_from(form, sides))
 
     def _plan_visits(self) -> None:
-        """All boxes of `meta` are known: where items begin whose first bytes say a size."""
+        """All boxes of `meta` are known: where items begin whose first bytes say a size.
+
+        Raises TooMuch where they begin in what has been passed and is no longer there.
+        """
         for item in self._items.values():
             wanted = HEADS.get(item.kind, 0)
             if not wanted or not item.extents:
@@ -179,11 +191,19 @@ class _File:
             length = min(length or wanted, wanted)
             if item.method == bmff.IN_IDAT:
                 self._judge(item.kind, (self._idat or b"")[offset : offset + length])
+            elif item.method == bmff.IN_FILE and offset < self._at:
+                self._judge(item.kind, self._passed(offset, length))
             elif item.method == bmff.IN_FILE:
                 self._visits.append((offset, length, item))
         self._visits.sort(key=lambda visit: -visit[0])
         if len(self._visits) > MAX_VISITS:
             raise bmff.TooMuch
+
+    def _passed(self, offset: int, length: int) -> bytes:
+        for start, kept in self._kept:
+            if start <= offset < start + len(kept):
+                return kept[offset - start :][:length]
+        raise bmff.TooMuch
 
     def _mini(self, length: int | None) -> Steps:
         """ISO/IEC 23008-12, annex O. The parameters of its codec and the picture's first bytes follow the header."""

@@ -21,9 +21,11 @@ SUB_BLOCKS: Final = -1
 class Facts:
     """What is known of one file so far."""
 
-    __slots__ = ("filetype", "height", "width")
+    __slots__ = ("at", "filetype", "height", "width")
 
     def __init__(self) -> None:
+        self.at = 0
+        """Where in the file the bytes begin that were brought last."""
         self.filetype: str | None = None
         self.width: int | None = None
         self.height: int | None = None

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""CHANGELOG.md keeps its form, and its newest version is the program's."""
+"""CHANGELOG.md keeps its form, and tells of no version that is newer than the program."""
 
 import re
 
@@ -11,17 +11,22 @@ HEADINGS = re.findall(r"^## (.*)$", PAGE, re.MULTILINE)
 KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
-def test_what_comes_stands_first_and_then_the_version_that_runs() -> None:
+def test_what_comes_stands_first_and_no_released_version_is_newer_than_what_runs() -> None:
     assert HEADINGS[0] == "[Unreleased]"
-    assert HEADINGS[1].startswith(f"[{VERSION}] - ")
+    running = tuple(map(int, VERSION.split(".")))
+    assert all(version <= running for version, _date in released())
 
 
 def test_each_version_has_a_date_and_the_newer_stands_above_the_older() -> None:
-    found = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - (\d{4}-\d\d-\d\d)", heading) for heading in HEADINGS[1:]]
-    versions = [(tuple(map(int, each.groups()[:3])), each[4]) for each in found if each]
-    assert len(versions) == len(HEADINGS) - 1
-    assert versions == sorted(versions, reverse=True)
+    assert len(released()) == len(HEADINGS) - 1
+    assert released() == sorted(released(), reverse=True)
 
 
 def test_changes_are_of_the_kinds_that_there_are() -> None:
     assert set(re.findall(r"^### (.*)$", PAGE, re.MULTILINE)) <= KINDS
+
+
+def released() -> list[tuple[tuple[int, ...], str]]:
+    """The versions, each with its date."""
+    found = [re.fullmatch(r"\[(\d+)\.(\d+)\.(\d+)\] - (\d{4}-\d\d-\d\d)", heading) for heading in HEADINGS[1:]]
+    return [(tuple(map(int, each.groups()[:3])), each[4]) for each in found if each]

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Chromium, and a person who uses the web app in a profile of their own as people do: by what is to be read there."""
 
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -10,29 +8,18 @@ from pathlib import Path
 from typing import Any
 
 from PIL import Image
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect
 
 from tests.support import PATIENCE
 from tests.support.harness import phone_number
 from tests.support.pictures import png
 
-PROGRAM = shutil.which("chromium") or shutil.which("chromium-browser")
-ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--host-resolver-rules=MAP glimpse.test 127.0.0.1"]
 expect.set_options(timeout=PATIENCE * 1000 / 3)
 
 WATCH_POLICY = """
 addEventListener('securitypolicyviolation', (event) =>
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
 """
-
-
-@contextmanager
-def chromium() -> Iterator[Browser]:
-    """Debian's own, without a window."""
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=PROGRAM, args=ARGUMENTS)
-        yield browser
-        browser.close()
 
 
 @dataclass

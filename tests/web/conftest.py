@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser
 
+from tests.support.browser import PROGRAM, chromium
 from tests.support.engines import NewFolder
 from tests.support.harness import Server, running
-from tests.web.browsing import PROGRAM, Visitor, chromium, visitor
+from tests.web.browsing import Visitor, visitor
 
 collect_ignore: list[str] = []
 if PROGRAM is None:

@@ -14,6 +14,7 @@ from PIL import Image, ImageSequence, UnidentifiedImageError
 
 from models.imagefile import HeaderReader
 from tests.models.imagefile import corpus
+from tests.models.imagefile.forms import segment
 from tests.support import tools
 
 FEWEST = 200
@@ -156,3 +157,40 @@ def test_stray_bytes_between_segments_are_passed_over(stray: bytes) -> None:
     assert decoded(changed) == (corpus.WIDTH, corpus.HEIGHT)
     header = said(changed)
     assert (header.filetype, header.width, header.height) == ("jpeg", corpus.WIDTH, corpus.HEIGHT)
+
+
+def test_the_pictures_behind_the_first_one_count() -> None:
+    """Of a Multi-Picture file, whose index leads decoders to them."""
+    small, large = corpus.picture(size=(64, 48)), corpus.picture(size=(640, 480))
+    whole = io.BytesIO()
+    small.save(whole, "MPO", save_all=True, append_images=[large, small])
+    assert decoded(whole.getvalue()) == (640, 480)
+    header = said(whole.getvalue())
+    assert (header.filetype, header.width, header.height) == ("jpeg", 640, 480)
+
+
+def test_a_picture_within_the_headers_of_the_first_one_is_refused() -> None:
+    """Of a Multi-Picture file: its bytes have been passed when the index tells of it."""
+    whole = io.BytesIO()
+    corpus.picture().save(whole, "MPO", save_all=True, append_images=[corpus.picture(size=(640, 480))])
+    data = whole.getvalue()
+    index, second = data.index(b"MPF\0") + 4, data.index(b"\xff\xd8", 4)
+    end = index - 6 + int.from_bytes(data[index - 6 : index - 4])
+    here = (end + 4 - index).to_bytes(4, "little")
+    head = data[:end].replace((second - index).to_bytes(4, "little"), here)
+    hidden = head + segment(0xE5, data[second:]) + data[end:second]
+    assert decoded(hidden) == (640, 480)
+    assert said(hidden).width is None
+
+
+def test_what_libavif_opens_with_its_pixels_first_is_taken() -> None:
+    """As some encoders write it: `mdat` before `meta`, with the place of the picture in `iloc` moved."""
+    data = corpus.pillow("AVIF")
+    start, end = data.index(b"meta") - 4, data.index(b"mdat") - 4
+    assert end == start + int.from_bytes(data[start : start + 4])
+    first_byte = end + 8
+    moved = data[start:end].replace(first_byte.to_bytes(4, "big"), (start + 8).to_bytes(4, "big"))
+    changed = data[:start] + data[end:] + moved
+    assert decoded(changed) == (corpus.WIDTH, corpus.HEIGHT)
+    header = said(changed)
+    assert (header.filetype, header.width, header.height) == ("avif", corpus.WIDTH, corpus.HEIGHT)

@@ -61,6 +61,14 @@ def _with_item(brand: bytes, kind: bytes, data: bytes) -> bytes:
     return head + described + box(b"mdat", data)
 
 
+def _pixels_first(pixels: bytes, *, before: bytes = b"", meta_before: bytes = b"") -> bytes:
+    """An AVIF file that claims 32 x 32, whose picture comes before the boxes that say so."""
+    head = ftyp(b"avif") + meta_before
+    at = len(head) + 8 + len(before)
+    items = iinf(infe(1, b"av01")), properties(ispe(32, 32)), iloc((1, 0, at, len(pixels)))
+    return head + box(b"mdat", before + pixels) + box(b"meta", meta(*items))
+
+
 IMAGES: dict[str, tuple[bytes, Header]] = {
     "baseline jpeg": (jpeg(segment(0xE0, b"JFIF\0" + bytes(9)), frame(0xC0, 640, 480)), ("jpeg", 640, 480)),
     "jpeg behind 5 MB of segments": (jpeg(*[EXIF] * 80, frame(0xC2, 4032, 3024)), ("jpeg", 4032, 3024)),
@@ -204,6 +212,14 @@ IMAGES: dict[str, tuple[bytes, Header]] = {
     "avif whose coded picture is larger than it says": (
         _with_item(b"avif", b"av01", b"\x12\0" + sequence_header(60000, 50000) + bytes(99)),
         ("avif", 60000, 50000),
+    ),
+    "avif whose coded picture comes first": (
+        _pixels_first(b"\x12\0" + sequence_header(60000, 50000) + bytes(99), before=bytes(1000)),
+        ("avif", 60000, 50000),
+    ),
+    "avif whose coded picture lies further ahead than is looked at": (
+        _pixels_first(b"\x12\0" + sequence_header(600, 500) + bytes(99), before=bytes(MIB)),
+        ("avif", None, None),
     ),
     "avif whose configuration says more": (
         ftyp(b"avif")
