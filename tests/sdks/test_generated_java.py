@@ -146,10 +146,10 @@ def inputs(operation: dict[str, Any]) -> dict[str, dict[str, Any]]:
     parameters = [resolve(each) for each in operation.get("parameters", ())]
     found = {each["name"]: each["schema"] for each in parameters}
     for media, body in operation.get("requestBody", {}).get("content", {}).items():
-        if media == "application/json":
-            found[body["schema"].get("$ref", "/body").rpartition("/")[2]] = body["schema"]
-        else:
+        if media == "multipart/form-data":
             found |= resolve(body["schema"])["properties"]
+        else:
+            found[body["schema"].get("$ref", "/body").rpartition("/")[2]] = body["schema"]
     return found
 
 
