@@ -15,7 +15,7 @@ from typing import Protocol
 from handlers.forms import DEFAULT_CHARSET, Event, FormReader, Part
 from models.errors import ImageTooLarge, InvalidField, TooLarge, UnsupportedImage
 from models.imagefile import HeaderReader
-from models.metadata import MetadataRemover, Removal, Unreadable
+from models.metadata import MetadataRemover, Piece, Removal, Unreadable
 from models.shared_counters import SharedCounter
 from services.fields import raise_if_any, unknown
 from services.previews import MAX_PREVIEW_BYTES, THUMB_FIELD
@@ -45,7 +45,7 @@ class ImageSink(Protocol):
     @property
     def sha256(self) -> bytes: ...
 
-    async def write(self, data: bytes | list[bytes]) -> None: ...
+    async def write(self, data: bytes | list[Piece]) -> None: ...
 
     async def abort(self) -> None: ...
 
@@ -61,7 +61,7 @@ class HashOnly:
     def sha256(self) -> bytes:
         return self._hash.digest()
 
-    async def write(self, data: bytes | list[bytes]) -> None:
+    async def write(self, data: bytes | list[Piece]) -> None:
         joined = data if isinstance(data, bytes) else b"".join(data)
         self.size += len(joined)
         await asyncio.to_thread(self._hash.update, joined)
@@ -135,7 +135,7 @@ class Upload:
         self.image_bytes = 0
         self._images_max_bytes = images_max_bytes
         self._budget = budget
-        self._batch: list[bytes] = []
+        self._batch: list[Piece] = []
         self._batch_bytes = 0
         self._part: Part | None = None
         self._seen: set[str] = set()
@@ -219,13 +219,13 @@ class Upload:
             if len(self._value) > most:
                 raise TooLarge(f"This field has at most {most} bytes.")
 
-    def _cleaned(self, step: Callable[[], list[bytes]]) -> list[bytes]:
+    def _cleaned(self, step: Callable[[], list[Piece]]) -> list[Piece]:
         try:
             return step()
         except Unreadable as error:
             raise UnsupportedImage("The file is built as no camera or program builds one.") from error
 
-    def _keep(self, pieces: list[bytes]) -> None:
+    def _keep(self, pieces: list[Piece]) -> None:
         """Add to the batch. What the remover holds is there twice: as it was, and as it will be."""
         self._batch += pieces
         n_bytes = sum(map(len, pieces))
@@ -245,7 +245,7 @@ class Upload:
         self._value.clear()
         self._part = None
 
-    def _take_batch(self) -> list[bytes]:
+    def _take_batch(self) -> list[Piece]:
         batch, self._batch = self._batch, []
         self._budget.add(-self._batch_bytes)
         self._batch_bytes = 0

@@ -37,7 +37,7 @@ from models.group import GroupId
 from models.imagefile import HeaderReader
 from models.keys import KeyRing, KeyRingError
 from models.message import MessageId
-from models.metadata import MetadataRemover, Removal, Unreadable
+from models.metadata import MetadataRemover, Piece, Removal, Unreadable
 from models.upload import Upload
 from models.user import NOBODY, UserId
 from services import delivery, idempotency
@@ -511,7 +511,7 @@ class Append:
             assert self._file
             await self._file.write(cleaned, emitted)
 
-    def _clean(self, data: bytes) -> list[bytes]:
+    def _clean(self, data: bytes) -> list[Piece]:
         self.header.feed(data)
         self.offset += len(data)
         if self.remover is None:
@@ -584,7 +584,7 @@ class Append:
         return Shown(upload.placeholder, preview)
 
 
-def _readable(step: Callable[[], list[bytes]]) -> list[bytes]:
+def _readable(step: Callable[[], list[Piece]]) -> list[Piece]:
     try:
         return step()
     except Unreadable as error:

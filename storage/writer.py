@@ -56,7 +56,7 @@ class DiskWriter:
         """The digest of the bytes so far. Must not be read while a write runs."""
         return self._hash.digest()
 
-    async def write(self, data: bytes | list[bytes]) -> None:
+    async def write(self, data: bytes | list[bytes | memoryview]) -> None:
         """Write and hash one batch in one visit to a thread; one call at a time.
 
         Reserves more space if needed. Raises StorageFull, StorageError (also after `abort`).

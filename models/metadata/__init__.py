@@ -5,6 +5,6 @@ No decoder runs, and never more than a small part of the file is held.
 """
 
 from models.metadata.remover import MetadataRemover, Removal
-from models.metadata.stream import MOST_HELD, Unreadable
+from models.metadata.stream import MOST_HELD, Piece, Unreadable
 
-__all__ = ["MOST_HELD", "MetadataRemover", "Removal", "Unreadable"]
+__all__ = ["MOST_HELD", "MetadataRemover", "Piece", "Removal", "Unreadable"]

@@ -5,7 +5,7 @@ from enum import Enum
 
 from models.metadata import gif, heif, jpeg, png, webp
 from models.metadata.heif import Mend
-from models.metadata.stream import MOST_HELD, TO_THE_END, Pass, Peek, Stream, Unreadable, Walk
+from models.metadata.stream import MOST_HELD, TO_THE_END, Pass, Peek, Piece, Stream, Unreadable, Walk
 
 
 class Removal(Enum):
@@ -44,10 +44,10 @@ class MetadataRemover:
         """A digest of what was overwritten: together with what is left it says what came."""
         return self._stream.overwritten
 
-    def feed(self, piece: bytes) -> list[bytes]:
+    def feed(self, piece: bytes) -> list[Piece]:
         return self._stream.feed(piece)
 
-    def end(self) -> list[bytes]:
+    def end(self) -> list[Piece]:
         left = self._stream.end()
         whole = [mend.within(self._stream.length) for mend in self.mends]
         self.mends[:] = [mend for mend in whole if mend.spans]

@@ -18,6 +18,9 @@ MOST_HELD: Final = 256 * 1024
 STEPS: Final = 4096
 BYTES_A_STEP: Final = 64
 
+VIEWED: Final = 16 * 1024
+"""What is as long is handed on without a copy; a view keeps its whole piece in memory, which is then mostly its own."""
+
 TO_THE_END: Final = 1 << 62
 SUB_BLOCKS: Final = -1
 """Of GIF: a chain of data sub-blocks to its end."""
@@ -60,6 +63,8 @@ class Peek(NamedTuple):
     keep: int = 0
 
 
+Piece = bytes | memoryview
+"""Of what leaves, in order."""
 Request = Pass | Take | Peek
 Walk = Generator[Request, bytearray, None]
 Count = Generator[Request, bytearray, int]
@@ -101,15 +106,15 @@ class Stream:
     def overwritten(self) -> bytes:
         return self._overwritten.digest()
 
-    def feed(self, piece: bytes) -> list[bytes]:
+    def feed(self, piece: bytes) -> list[Piece]:
         """What may be written now. Raises Unreadable, and nothing else, whatever the bytes are."""
         if self._ahead:
             piece, self._ahead = self._ahead + piece, b""
-        out: list[bytes] = []
+        out: list[Piece] = []
         self._run(piece, out)
         return out
 
-    def end(self) -> list[bytes]:
+    def end(self) -> list[Piece]:
         """What is left. Metadata that has broken off is overwritten. Raises Unreadable."""
         self._ending = True
         out = self.feed(b"")
@@ -131,7 +136,7 @@ class Stream:
         self._overwritten.update(struct.pack(">QQ", offset, len(original)) + original)
         self.changed = True
 
-    def _run(self, piece: bytes, out: list[bytes]) -> None:
+    def _run(self, piece: bytes, out: list[Piece]) -> None:
         at = 0
         while at < len(piece) and not self._over:
             if isinstance(self._request, Take):
@@ -148,7 +153,7 @@ class Stream:
         if at < len(piece):
             self._release_passed(piece[at:], None, out)
 
-    def _ask(self, answer: bytearray | None, out: list[bytes]) -> None:
+    def _ask(self, answer: bytearray | None, out: list[Piece]) -> None:
         """What the walker wants next that is not there yet. What it does not keep is released."""
         while True:
             self._count_step()
@@ -176,7 +181,7 @@ class Stream:
         if self._steps > STEPS + self._offset // BYTES_A_STEP:
             raise Unreadable
 
-    def _take(self, piece: bytes, at: int, out: list[bytes]) -> int:
+    def _take(self, piece: bytes, at: int, out: list[Piece]) -> int:
         taken = piece[at : at + self._left]
         self._held += taken
         self._original += taken
@@ -185,22 +190,22 @@ class Stream:
             self._ask(self._held, out)
         return at + len(taken)
 
-    def _pass(self, piece: bytes, at: int, request: Pass, out: list[bytes]) -> int:
+    def _pass(self, piece: bytes, at: int, request: Pass, out: list[Piece]) -> int:
         if request.what == SUB_BLOCKS:
             end = self._end_of_sub_blocks(piece, at)
         else:
             end = min(len(piece), at + self._left)
             self._left -= end - at
-        self._release_passed(piece[at:end], request.fill, out)
+        self._release_passed(_part(piece, at, end), request.fill, out)
         if not self._left:
             self._ask(self._held, out)
         return end
 
-    def _search(self, piece: bytes, at: int, request: Pass, out: list[bytes]) -> int:
+    def _search(self, piece: bytes, at: int, request: Pass, out: list[Piece]) -> int:
         assert isinstance(request.what, re.Pattern)
         match = request.what.search(piece, at)
         end = match.start() if match else self._end_of_search(piece, at, request)
-        self._release_passed(piece[at:end], request.fill, out)
+        self._release_passed(_part(piece, at, end), request.fill, out)
         if match:
             self._ask(self._held, out)
             return end
@@ -229,7 +234,7 @@ class Stream:
             self._left = self._left - passed or -1
         return at
 
-    def _release_passed(self, passed: bytes, fill: int | None, out: list[bytes]) -> None:
+    def _release_passed(self, passed: Piece, fill: int | None, out: list[Piece]) -> None:
         if not passed:
             return
         if fill is not None:
@@ -243,10 +248,15 @@ class Stream:
         out.append(passed)
         self._offset += len(passed)
 
-    def _release(self, n_bytes: int, out: list[bytes]) -> None:
+    def _release(self, n_bytes: int, out: list[Piece]) -> None:
         leaving, original = bytes(self._held[:n_bytes]), bytes(self._original[:n_bytes])
         if leaving != original:
             self.replaced(self._offset, original)
         out.append(leaving)
         self._offset += n_bytes
         del self._held[:n_bytes], self._original[:n_bytes]
+
+
+def _part(piece: bytes, start: int, end: int) -> Piece:
+    """Of a large part a view: to copy it costs a third of looking through it."""
+    return memoryview(piece)[start:end] if end - start >= VIEWED else piece[start:end]

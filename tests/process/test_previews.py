@@ -20,7 +20,7 @@ from tests.models.imagefile.forms import webp_chunk
 from tests.models.metadata import parts
 from tests.models.metadata.parts import EXIF_SEGMENT, PLACE, exif, png_chunk
 from tests.ops.commands import asked
-from tests.support.engines import ON_SQLITE
+from tests.support.engines import ON_SQLITE, NewFolder
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import gif, jpeg, png
 
@@ -29,9 +29,9 @@ PLACEHOLDER = "1QcSHQRnh493V4dIh4eXh1h4kJUI"
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def server(new_folder: NewFolder) -> Iterator[Server]:
     settings = {"limits": {"enabled": False}, "images": {"allow_opaque": True}, "delivery": {"grace_seconds": 0}}
-    with running(tmp_path_factory.mktemp("server"), settings) as server:
+    with running(new_folder("server"), settings) as server:
         yield server
         assert server.failures() == []
 
@@ -300,8 +300,8 @@ def test_a_notification_says_as_much_as_the_operator_decides(
         assert plain.keys() & {"placeholder", "thumbnail_url"} == set()
 
 
-def test_a_token_shows_the_preview_to_its_device_until_the_image_ends(tmp_path: Path) -> None:
-    with notifying(tmp_path, "preview") as server:
+def test_a_token_shows_the_preview_to_its_device_until_the_image_ends(new_folder: NewFolder) -> None:
+    with notifying(new_folder("notifying"), "preview") as server:
         ann, ben = server.register("Ann"), server.register("Ben", cid="cid-ben")
         key = sent(ann, ben)
         path = notification(server, key)["thumbnail_url"].removeprefix("https://x.example")
