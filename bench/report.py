@@ -36,15 +36,15 @@ class RateAim(NamedTuple):
 JUDGED_AT = 16
 """Connections."""
 AIMS = (
-    Aim("send", "put", "send, to nginx's PUT, which syncs nothing", 3.5),
-    Aim("send", "synced", "send, to that PUT with a sync of file and directory", 1.6),
-    Aim("look", "get", "fetch with `ack=manual`, to nginx's GET", 3.5),
-    Aim("inbox", "get", "`GET /v1/inbox`, to nginx's GET", 2.2),
-    Aim("text", "get", "send a text, to nginx's GET", 4.5),
+    Aim("send", "put", "send : nginx's PUT", 3.5),
+    Aim("send", "synced", "send : that PUT, synced", 1.6),
+    Aim("look", "get", "fetch, `ack=manual` : nginx's GET", 3.5),
+    Aim("inbox", "get", "inbox : nginx's GET", 2.2),
+    Aim("text", "get", "text : nginx's GET", 4.5),
 )
 RATE_AIMS = (
-    RateAim("send", "put", "send, to nginx's PUT", 0.28),
-    RateAim("look", "get", "fetch with `ack=manual`, to nginx's GET", 0.45),
+    RateAim("send", "put", "send : nginx's PUT", 0.28),
+    RateAim("look", "get", "fetch, `ack=manual` : nginx's GET", 0.45),
 )
 NAMES = {
     "send": "send an image",
