@@ -37,9 +37,9 @@ check: .venv/.installed-dev ## formatting, lint, types, import rules, documents
 	cd clients/python/src && ../../../$(BIN)/lint-imports --config ../pyproject.toml
 	$(BIN)/python -m pytest tests/docs
 
-bench: .venv/.installed-bench ## measure an image's life beside nginx and Tornado (writes docs/benchmarks.md and its plots), then the rest
-	$(BIN)/python -m bench.image_life
-	for part in authentication discovery group_image messages listeners relay round_trips engines growth transport; do $(BIN)/python -m bench.$$part || exit 1; done
+bench: .venv/.installed-bench ## measure an image's life beside nginx and Tornado (writes the figures of docs/speed.md), then the rest
+	$(BIN)/python -m bench.speed
+	for part in authentication discovery group_image messages listeners relay round_trips engines growth; do $(BIN)/python -m bench.$$part || exit 1; done
 
 prove: prove-transport prove-timing prove-attacks ## what takes too long for every run of the tests
 

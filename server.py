@@ -6,6 +6,7 @@ With `server.workers` above 1 this process serves nobody itself: it starts the w
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -80,6 +81,7 @@ async def serve(config: Config, context: ProcessContext, stopping: asyncio.Event
         context.on_serving(sockets)
         where = {"host": config.server.host, "port": sockets.port, "pid": os.getpid()}
         log.info("the server has started", extra={"version": VERSION, **where})
+        gc.freeze()  # what is there now stays: the collector need not look through it again and again
         await stopping.wait()
         ending.begin()
         services.events.stop()

@@ -40,15 +40,12 @@ def _draw_ratios(runs: Sequence[Run], path: Path) -> None:
     _bars(
         axes.bar,
         "yerr",
-        {
-            count: [[run.ratio(aim.name, aim.other, count) for run in runs] for aim in aims]
-            for count in runs[0].connections
-        },
+        {count: [[run.cost_ratio(aim, count) for run in runs] for aim in aims] for count in runs[0].connections},
     )
     for place, aim in enumerate(aims):
-        axes.plot((place - 0.42, place + 0.42), (aim.least, aim.least), color=AIM, label="" if place else "the aim")
+        axes.plot((place - 0.42, place + 0.42), (aim.most, aim.most), color=AIM, label="" if place else "the aim")
     axes.set_xticks(range(len(aims)), [f"{_plain(aim.name)}\nto {_plain(aim.other)}" for aim in aims])
-    axes.set_ylabel("ratio, more is better")
+    axes.set_ylabel("ratio, less is better")
     _save(axes, path, legend={"ncols": 4, "loc": "lower center", "bbox_to_anchor": (0.5, 1.0)})
 
 

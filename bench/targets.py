@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,8 @@ pid {folder}/nginx.pid;
 error_log {folder}/error.log;
 events {{ worker_connections 1024; }}
 http {{
-    access_log {folder}/access.log;
+    log_format name $uri;
+    access_log {log};
     sendfile on;
     tcp_nopush on;
     keepalive_requests 10000000;
@@ -47,16 +48,16 @@ http {{
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A server that runs: its process and its port of loopback."""
+    """A server that runs: its process, its port of loopback, and a process that helps it, if one does."""
 
     pid: int
     port: int
+    helper: int | None = None
 
     @property
     def cpu_seconds(self) -> float:
-        """Processor time of the process so far, user and system, of all its threads. Source: proc_pid_stat(5)."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
+        """Processor time so far, user and system, of all threads. Source: proc_pid_stat(5)."""
+        return sum(_cpu_seconds(pid) for pid in (self.pid, self.helper) if pid is not None)
 
     @property
     def resident_mb(self) -> float:
@@ -121,13 +122,33 @@ def python_module(*command: str) -> Iterator[Target]:
         yield Target(process.pid, int(found[1]))
 
 
+def _cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
 @contextmanager
-def nginx(folder: Path) -> Iterator[Target]:
+def syncing_nginx(folder: Path) -> Iterator[Target]:
+    """As `nginx`, beside a process that syncs each file that was put and its directory."""
+    folder.mkdir()
+    fifo = folder / "names"
+    os.mkfifo(fifo)
+    (folder / "files").mkdir()
+    command = [sys.executable, "-m", "bench.syncing", str(fifo), str(folder / "files")]
+    with _process(command) as helper:
+        assert helper.stdout
+        assert helper.stdout.readline()
+        with nginx(folder, log=f"{fifo} name") as found:
+            yield replace(found, helper=helper.pid)
+
+
+@contextmanager
+def nginx(folder: Path, log: str = "") -> Iterator[Target]:
     """One process of nginx that takes PUT and GET of the files under `folder`."""
     port = _free_port()
-    (folder / "files").mkdir(parents=True)
+    (folder / "files").mkdir(parents=True, exist_ok=True)
     conf = folder / "nginx.conf"
-    conf.write_text(NGINX_CONF.format(folder=folder, port=port))
+    conf.write_text(NGINX_CONF.format(folder=folder, port=port, log=log or folder / "access.log"))
     with _process([nginx_path(), "-p", str(folder), "-c", str(conf), "-e", str(folder / "error.log")]) as process:
         _wait_for(port)
         yield Target(process.pid, port)

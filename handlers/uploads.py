@@ -90,6 +90,11 @@ class BufferBudget:
         """How much one upload gathers before a thread writes it: most images whole, while there is room for that."""
         return WHOLE_BYTES if 8 * self.used < self.limit else BATCH_BYTES
 
+    @property
+    def has_room(self) -> bool:
+        """Whether a small form may go on to be gathered: half of all is for those."""
+        return 2 * self.used < self.limit
+
     def add(self, n_bytes: int) -> None:
         """Bytes that are there by now, whatever the limit; negative when they have gone."""
         self.counter.add(n_bytes)
@@ -153,7 +158,7 @@ class Upload:
         UnsupportedImage (metadata that cannot be found in bounded work), and what the storage raises.
         """
         if self._gathered is not None:
-            if len(self._gathered) + len(chunk) <= self._budget.batch_bytes and not self._budget.spent:
+            if len(self._gathered) + len(chunk) <= WHOLE_BYTES and self._budget.has_room:
                 self._gathered += chunk
                 self._budget.add(len(chunk))
                 return

@@ -72,7 +72,8 @@ class Recipient:
     is about the sender who was asked for, and so is `is_friend`: whether that sender takes them for a friend, which a
     block does not end. `inbox` is what waits for them, as far as it was asked for also what that sender would have
     waiting there but for a block, and `shares` how that is divided; `is_let_in` is whether the credential that was
-    asked for is theirs and lets them in.
+    asked for is theirs and lets them in. `has_device` is whether there is anything to tell of a message by push, true
+    where it was not asked for.
     """
 
     uid: UserId
@@ -82,4 +83,5 @@ class Recipient:
     blocks_sender: bool
     is_friend: bool
     is_let_in: bool = False
+    has_device: bool = True
     shares: Shares = Shares()

@@ -112,15 +112,16 @@ async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Ter
         pending_count=int(message.size is not None),
         pending_bytes=message.size or 0,
     )
-    # Also where it does not reach them: the relay sees that when it comes to the row.
-    await outbox.insert_for_person(
-        tx,
-        kind=outbox.Kind.MESSAGE,
-        message_id=message_id,
-        uid=uid,
-        now=now,
-        give_up_at=terms.give_up_at,
-    )
+    if receiver.has_device:
+        # Also where it does not reach them: the relay sees that when it comes to the row.
+        await outbox.insert_for_person(
+            tx,
+            kind=outbox.Kind.MESSAGE,
+            message_id=message_id,
+            uid=uid,
+            now=now,
+            give_up_at=terms.give_up_at,
+        )
     return message_id
 
 

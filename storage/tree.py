@@ -14,6 +14,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 
@@ -77,10 +78,48 @@ class _Publication:
 
     def each(self, step: Callable[[NewImage], None]) -> None:
         for image in self.left:
-            try:
-                step(image)
-            except OSError as error:
+            if error := _failure_of(partial(step, image)):
                 self.fail(image, error)
+
+
+class _Shards:
+    """The directories of some new images, each opened once; they end with `opened`."""
+
+    def __init__(self, tree: "Tree", root: int, opened: ExitStack) -> None:
+        self._tree = tree
+        self._opened = opened
+        self._fds = {"": root}
+        self._synced: dict[str, OSError | None] = {}
+
+    def open(self, image: NewImage) -> None:
+        """Make the image's directories if need be."""
+        for parent, path in _way_to(image.key):
+            if path not in self._fds:
+                fd = self._tree.open_made(self._fds[parent], path)
+                self._fds[path] = self._opened.enter_context(_closing(fd))
+
+    def sync_parents(self, image: NewImage) -> None:
+        """Make the entries of the image's directories durable, once all are made. A sync that failed is not tried
+        again.
+        """
+        for parent, path in _way_to(image.key):
+            if self._tree.is_fresh(path):
+                if parent not in self._synced:
+                    self._synced[parent] = _failure_of(partial(os.fsync, self._fds[parent]))
+                if error := self._synced[parent]:
+                    raise error
+                self._tree.is_durable(path)
+
+    def of(self, image: NewImage) -> int:
+        """The directory of an image."""
+        return self._fds[_way_to(image.key)[-1][1]]
+
+    def grouped(self, images: Iterable[NewImage]) -> Iterator[tuple[int, list[NewImage]]]:
+        """These images by their directories."""
+        found: dict[int, list[NewImage]] = {}
+        for image in images:
+            found.setdefault(self.of(image), []).append(image)
+        yield from found.items()
 
 
 class Tree:
@@ -119,28 +158,28 @@ class Tree:
             raise error
 
     def publish_all(self, images: Sequence[NewImage]) -> list[OSError | None]:
-        """As `publish`, of all at once; what each failed by, which is nothing to the others."""
+        """As `publish`, of all at once; what each failed by, which is nothing to the others.
+
+        One step of all before the next of any, so that the first sync commits what the filesystem has to write down
+        for all of them.
+        """
         publication = _Publication(images)
-        publication.each(lambda image: os.fsync(image.file.fd))
         with ExitStack() as opened:
-            shards: dict[str, int] = {}
-
-            def link(image: NewImage) -> None:
-                place = image.key[:4]
-                if place not in shards:
-                    shards[place] = opened.enter_context(self._shard(image.key, self._make_directory))
-                fault.point("before_link")
-                self._link(image.file, shards[place], image.key)
-                fault.point("after_link")
-
-            publication.each(link)
-            for place, shard in shards.items():
-                linked = [image for image in publication.left if image.key[:4] == place]
-                if linked:
-                    self._sync_linked(shard, linked, publication)
+            shards = _Shards(self, self._root, opened)
+            publication.each(shards.open)
+            publication.each(lambda image: os.fsync(image.file.fd))
+            publication.each(shards.sync_parents)
+            publication.each(lambda image: self._link_new(image, shards.of(image)))
+            for shard, linked in shards.grouped(publication.left):
+                self._sync_linked(shard, linked, publication)
         return publication.errors
 
-    def _sync_linked(self, shard: int, linked: Sequence[NewImage], publication: "_Publication") -> None:
+    def _link_new(self, image: NewImage, shard: int) -> None:
+        fault.point("before_link")
+        self._link(image.file, shard, image.key)
+        fault.point("after_link")
+
+    def _sync_linked(self, shard: int, linked: Sequence[NewImage], publication: _Publication) -> None:
         try:
             os.fsync(shard)
         except OSError as error:
@@ -301,21 +340,33 @@ class Tree:
 
     def _make_directory(self, parent: int, path: str) -> int:
         """Open a directory, made if need be; its entry in the parent is durable when this returns."""
-        try:
-            fd = _open_directory(parent, path)
-        except FileNotFoundError:
-            self._fresh.add(path)
-            with suppress(FileExistsError):
-                os.mkdir(_name(path), 0o700, dir_fd=parent)
-            fd = _open_directory(parent, path)
-        if path in self._fresh:
+        fd = self.open_made(parent, path)
+        if self.is_fresh(path):
             try:
                 os.fsync(parent)
             except OSError:
                 os.close(fd)
                 raise
-            self._fresh.discard(path)
+            self.is_durable(path)
         return fd
+
+    def open_made(self, parent: int, path: str) -> int:
+        """Open a directory, made if need be."""
+        try:
+            return _open_directory(parent, path)
+        except FileNotFoundError:
+            self._fresh.add(path)
+            with suppress(FileExistsError):
+                os.mkdir(_name(path), 0o700, dir_fd=parent)
+            return _open_directory(parent, path)
+
+    def is_fresh(self, path: str) -> bool:
+        """Whether a directory's entry in its parent may not be durable yet: its parent is to be synced."""
+        return path in self._fresh
+
+    def is_durable(self, path: str) -> None:
+        """Its parent has been synced since it was made."""
+        self._fresh.discard(path)
 
     def _takes_nameless(self) -> bool:
         """Whether a nameless file can be made here and linked: it takes the filesystem and /proc."""
@@ -338,6 +389,20 @@ def write_all(fd: int, data: bytes) -> None:
     left = memoryview(data)
     while left:
         left = left[os.write(fd, left) :]
+
+
+def _failure_of(step: Callable[[], None]) -> OSError | None:
+    try:
+        step()
+    except OSError as error:
+        return error
+    return None
+
+
+def _way_to(key: str) -> list[tuple[str, str]]:
+    """The directories on the way to an image, each behind its parent: the root is the empty path."""
+    outer, inner, _ = path_of(key).split("/")
+    return [("", outer), (outer, f"{outer}/{inner}")]
 
 
 def _name(path: str) -> str:

@@ -2,6 +2,7 @@
 """What a form is taken for must not depend on the pieces in which the network brings it."""
 
 import asyncio
+import hashlib
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -17,7 +18,7 @@ from tests.process.hostile_wire import BOUNDARY
 NAMELESS = VALID[: VALID.rindex(b"--frontier--")] + f"--{BOUNDARY}\r\nContent-Disposition: form-data\r\n\r\n".encode()
 
 
-async def taken_for(pieces: Sequence[bytes], *, gathered: bool = False) -> tuple[object, ...]:
+async def taken_for(pieces: Sequence[bytes], *, gathered: bool = False, room_ends_at: int = -1) -> tuple[object, ...]:
     """The code of the refusal, or what was understood."""
     budget = BufferBudget(limit=1 << 20)
     upload = Upload(
@@ -30,15 +31,17 @@ async def taken_for(pieces: Sequence[bytes], *, gathered: bool = False) -> tuple
         gathered=gathered,
     )
     try:
-        for piece in pieces:
+        for number, piece in enumerate(pieces):
+            if number == room_ends_at:
+                budget.add(1 << 20)
             await upload.feed(piece)
-        image = await upload.end()
+        await upload.sink.write(await upload.end())
     except AppError as error:
         return (error.code,)
     finally:
         await upload.abort()
-        assert budget.used == 0
-    return upload.fields, image, upload.image_bytes, upload.header.filetype
+        assert budget.used in (0, 1 << 20)
+    return upload.fields, upload.sink.sha256, upload.image_bytes, upload.header.filetype
 
 
 async def each_taken_for(*ways: Sequence[bytes]) -> list[tuple[object, ...]]:
@@ -61,11 +64,12 @@ def test_a_form_is_taken_for_the_same_in_any_pieces(body: bytes, cuts: Sequence[
     bytewise = [body[at : at + 1] for at in range(len(body))]
     whole, in_pieces, in_bytes = asyncio.run(each_taken_for([body], pieces, bytewise))
     assert asyncio.run(taken_for(pieces, gathered=True)) == whole
+    assert asyncio.run(taken_for(pieces, gathered=True, room_ends_at=len(pieces) // 2)) == whole
     assert in_pieces == whole
     assert in_bytes == whole
 
 
 def test_a_whole_form_is_understood() -> None:
-    fields, image, size, filetype = asyncio.run(taken_for([VALID]))
+    fields, sha256, size, filetype = asyncio.run(taken_for([VALID]))
     assert fields == {"receiver_uid": "2", "caption": "hello", "ttl_seconds": "600"}
-    assert (image, size, filetype) == (PICTURE, 120, "jpeg")
+    assert (sha256, size, filetype) == (hashlib.sha256(PICTURE).digest(), 120, "jpeg")

@@ -143,6 +143,17 @@ async def test_an_unknown_person_and_one_who_takes_from_friends_alone_are_one_wa
             assert traced[0][-1] == RecipientUnavailable.code
 
 
+async def test_the_outbox_is_written_to_for_who_has_a_device(world: World) -> None:
+    town, ben = world.town, world.ben
+    cat = await world.newcomer()
+    written = []
+    for _ in range(2):
+        traced = await world.trace(town.say(ben, receiver_uid=cat))
+        written.append(sum("INTO outbox" in each for each in traced))
+        await town.equip(cat)
+    assert written == [0, 1]
+
+
 async def friends(town: Town, one: UserId, other: UserId) -> None:
     await town.people.befriend(one, other)
     await town.people.befriend(other, one)

@@ -5,6 +5,7 @@ import asyncio
 import errno
 import os
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -48,13 +49,13 @@ async def writer_of(store: DiskStore) -> DiskWriter:
     return await store.create(store.reserve(100))
 
 
-async def committed(store: DiskStore, held: Held) -> list[BaseException | None]:
+async def committed(store: DiskStore, held: Held, keys: Sequence[str] = tuple(KEYS)) -> list[BaseException | None]:
     """What came of each, all of them in one turn behind a first."""
     async with asyncio.TaskGroup() as group:
-        group.create_task((await writer_of(store)).commit(KEYS[0], b"first"))
+        group.create_task((await writer_of(store)).commit(keys[0], b"first"))
         await asyncio.to_thread(held.begun.wait, PATIENCE)
-        writers = [await writer_of(store) for _ in KEYS[1:]]
-        commits = [writer.commit(key, key.encode()) for writer, key in zip(writers, KEYS[1:], strict=True)]
+        writers = [await writer_of(store) for _ in keys[1:]]
+        commits = [writer.commit(key, key.encode()) for writer, key in zip(writers, keys[1:], strict=True)]
         together = asyncio.gather(*commits, return_exceptions=True)
         await asyncio.sleep(0)
         held.go_on.set()
@@ -75,6 +76,32 @@ async def test_what_waits_is_published_in_one_turn_whose_directory_is_synced_onc
     files = [(root / path_of(key)).stat().st_ino for key in KEYS[1:]]
     assert held.calls[-10:] == [*files, shard]
     assert [(root / path_of(key)).read_bytes() for key in KEYS[1:]] == [key.encode() for key in KEYS[1:]]
+
+
+async def test_new_directories_are_made_before_one_sync_of_each_parent(
+    store: DiskStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(monkeypatch)
+    keys = [f"{number % 3:02x}{number:02x}{number:060x}" for number in range(10)]
+    assert await committed(store, held, keys) == [None] * 9
+    parents = [root, *((root / path_of(key)).parents[1] for key in keys[:3])]
+    shards = [(root / path_of(key)).parent for key in keys]
+    of_turn = held.calls[held.calls.index((root / path_of(keys[1])).stat().st_ino) :]
+    assert [of_turn.count(each.stat().st_ino) for each in (*parents, *shards[1:])] == [1] * 13
+
+
+async def test_when_a_parent_cannot_be_synced_only_those_under_it_fail_and_it_is_not_tried_again(
+    store: DiskStore, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held = Held(monkeypatch)
+    keys = ["00" * 32, *(f"00{number:02x}{number:060x}" for number in (1, 2)), *(f"01{n:02x}{n:060x}" for n in (1, 2))]
+    held.fail = {3 + 4 + 1: errno.EIO}  # three directories of the first, four files: then 00, for its new directories
+    found = await committed(store, held, keys)
+    assert [type(error) for error in found] == [StorageError] * 2 + [type(None)] * 2
+    assert [is_there(root, key) for key in keys] == [True, False, False, True, True]
+    monkeypatch.undo()
+    await (await writer_of(store)).commit(keys[1], b"again")
+    assert is_there(root, keys[1])
 
 
 async def test_one_whose_file_cannot_be_synced_is_nothing_to_the_others(

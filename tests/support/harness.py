@@ -184,10 +184,14 @@ class Server:
     def dial(self, window: int = 0) -> socket.socket:
         """As `connect`, without a word of TLS."""
         connection = socket.socket()
-        if window:
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
-        connection.settimeout(PATIENCE)
-        connection.connect(("127.0.0.1", self.port))
+        try:
+            if window:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+            connection.settimeout(PATIENCE)
+            connection.connect(("127.0.0.1", self.port))
+        except OSError:
+            connection.close()
+            raise
         return connection
 
     def raw(self, request: bytes) -> bytes:

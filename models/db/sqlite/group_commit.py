@@ -165,10 +165,12 @@ class GroupCommit:
             if batch and (batch[0].alone or self._waiting[0].alone or time.monotonic() >= end):
                 return
             batch.append(self._waiting.popleft())
-            self._run_unit(batch[-1])
+            self._run_unit(batch[-1], is_first=len(batch) == 1)
 
-    def _run_unit(self, waiting: _Waiting) -> None:
-        self._execute("SAVEPOINT unit")
+    def _run_unit(self, waiting: _Waiting, *, is_first: bool) -> None:
+        """Before the first there is nothing to go back to but the transaction's begin."""
+        if not is_first:
+            self._execute("SAVEPOINT unit")
         transaction = Transaction()
         try:
             waiting.result = drive(waiting.unit(transaction), self._answer)
@@ -178,8 +180,11 @@ class GroupCommit:
         if self._broken is not None:
             raise self._broken
         if waiting.error is not None:
-            self._execute("ROLLBACK TO unit")
-        self._execute("RELEASE unit")
+            self._execute("ROLLBACK" if is_first else "ROLLBACK TO unit")
+        if not is_first:
+            self._execute("RELEASE unit")
+        elif waiting.error is not None:
+            self._execute("BEGIN IMMEDIATE")
 
     def _answer(self, call: Call) -> list[Row] | Changed:
         """Run a unit's statement, and remember an error that leaves the transaction in doubt."""

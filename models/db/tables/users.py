@@ -7,7 +7,7 @@ from dataclasses import replace
 from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, insert, literal, or_, select, update
 
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
-from models.db.schema import blocks, deliveries, friendships, messages, phone_index, users
+from models.db.schema import blocks, deliveries, devices, friendships, messages, phone_index, users
 from models.db.tables.credentials import LETS_IN
 from models.errors import NotFound
 from models.keys import PhoneDigest
@@ -85,7 +85,10 @@ def _kept_back(total: ColumnElement[int]) -> ColumnElement[int]:
 
 
 RECEIVER_OR_CALLER = RECIPIENT.add_columns(
-    LETS_IN, _kept_back(func.count()), _kept_back(func.coalesce(func.sum(messages.c.size), 0))
+    LETS_IN,
+    _kept_back(func.count()),
+    _kept_back(func.coalesce(func.sum(messages.c.size), 0)),
+    exists().where(devices.c.uid == users.c.uid, devices.c.ended_at.is_(None)),
 )
 _IS_OWN = deliveries.c.sender_uid == bindparam("sender")
 # By the sender's row of the friendship, as everywhere: a block does not end it.
@@ -204,10 +207,10 @@ def recipient_of(row: Row) -> Recipient:
 
 def receiver_of(row: Row) -> Recipient:
     """A row of RECEIVER_OR_CALLER. What is kept back from the inbox is in it, as far as its sender may know."""
-    *facts, is_let_in, kept_back, kept_back_bytes = row
+    *facts, is_let_in, kept_back, kept_back_bytes, has_device = row
     recipient = recipient_of(tuple(facts))
     inbox = Room(recipient.inbox.images + int(kept_back), recipient.inbox.size + int(kept_back_bytes))
-    return replace(recipient, inbox=inbox, is_let_in=bool(is_let_in))
+    return replace(recipient, inbox=inbox, is_let_in=bool(is_let_in), has_device=bool(has_device))
 
 
 async def find(reader: Reader, uid: int) -> User | None:

@@ -1,29 +1,42 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measures the life of an image in the real server, beside nginx and Tornado on the same disk in the same run.
 
-`python -m bench.image_life` writes docs/benchmarks.md and, with matplotlib, its plots beside it. Loopback only;
+`python -m bench.speed` writes the figures of docs/speed.md and, with matplotlib, its plots beside it. Loopback only;
 everything it starts ends with it.
 """
 
 import multiprocessing
 import os
+import re
+import resource
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import click
-import httpx
+import uvloop
 
-from bench import load, memory, report
+from bench import listeners, load, memory, report
 from bench.load import Load, Request
+from bench.messages import text
 from bench.report import Numbers, Run
 from bench.requests import acknowledge, fetch, get, inbox, put, send
-from bench.targets import ROOT, Target, busy_cores, glimpse_settings, nginx, nginx_path, python_module
+from bench.targets import (
+    ROOT,
+    Target,
+    busy_cores,
+    glimpse_settings,
+    nginx,
+    nginx_path,
+    python_module,
+    syncing_nginx,
+)
 from storage.keys import path_of
 from tests.support.harness import Server, running, wait_until
 from tests.support.pictures import jpeg
@@ -31,6 +44,9 @@ from tests.support.pictures import jpeg
 IMAGE_BYTES = 350_000
 CONCURRENCIES = (1, 16, 64)
 LONGEST_WAIT_SECONDS = 120
+EVENT_ROUNDS = 10
+TOUCHED_SHARE = 4
+MOST_TOUCHED_BYTES = 4 << 30
 MOST_FILES = 100_000
 
 
@@ -46,6 +62,7 @@ class Bench:
         self.run = Run()
         self._pool = pool
         self._seconds = seconds
+        self._put = 0
 
     def load(self, target: Target, *script: Request, **how: Any) -> Load:
         """One load on one target, not measured."""
@@ -87,19 +104,18 @@ class Bench:
         self._measure_lives(connections)
         waiting = ann.send(cat, self.picture).headers["Message-Key"]
         self.measure("inbox", self.glimpse, inbox(cat), connections=connections)
+        self.measure("text", self.glimpse, text(ann, ben), connections=connections)
         cat.request("DELETE", f"/v1/images/{waiting}")
         self._wait_for_removal([waiting])
 
     def _measure_lives(self, connections: int) -> None:
         cid = f"{connections:032d}"
         ann, dan = self.server.register(), self.server.register(cid=cid)
-        emulator = self.others["emulator"]
 
         def finish(done: Load) -> float:
             began = perf_counter()
-            expected = len(done.names)
             self._wait_for_removal(done.names)
-            wait_until(lambda: received(emulator, cid) >= expected, LONGEST_WAIT_SECONDS, "the last push")
+            wait_until(lambda: not self._unsettled(), LONGEST_WAIT_SECONDS, "the last push")
             return perf_counter() - began
 
         script = (
@@ -109,15 +125,42 @@ class Bench:
         )
         self.measure("life", self.glimpse, *script, finish=finish, connections=connections)
 
+    def _unsettled(self) -> int:
+        """Pushes that are still to be sent, or to be dropped because their image was fetched before."""
+        [(count,)] = self.server.database.rows("SELECT COUNT(*) FROM outbox WHERE state = 'due'")
+        return int(count)
+
     def measure_nginx(self, folder: Path, connections: int) -> None:
-        """PUT of new files, then GET of the same."""
-        target = self.others["nginx"]
-        names = [f"{connections}-{number}.jpg" for number in range(MOST_FILES)]
-        sent = self.measure("put", target, put(self.picture), connections=connections, names=names)
-        self.measure("get", target, get(), connections=connections, names=sent.names, again=True)
-        for name in sent.names:
-            (folder / "files" / name).unlink()
-        os.sync()
+        """PUT of new files, with and without a sync, then GET of the same."""
+        for name in ("synced", "put"):
+            names = [f"{connections}-{number}.jpg" for number in range(MOST_FILES)]
+            target = self.others[name]
+            finish = partial(self._wait_for_syncs, folder / name / "names.done") if name == "synced" else None
+            how: dict[str, Any] = {"connections": connections, "names": names, "finish": finish}
+            sent = self.measure(name, target, put(self.picture), **how)
+            if name == "put":
+                self.measure("get", target, get(), connections=connections, names=sent.names, again=True)
+            for each in sent.names:
+                (folder / name / "files" / each).unlink()
+            os.sync()
+
+    def _wait_for_syncs(self, progress: Path, done: Load) -> float:
+        began = perf_counter()
+        self._put += len(done.names)
+        wait_until(lambda: int(progress.read_text()) >= self._put, LONGEST_WAIT_SECONDS, "the last sync")
+        return perf_counter() - began
+
+    def measure_events(self) -> None:
+        """An image to a group of 255 people, each with four WebSockets."""
+        sender, *members = [self.server.register() for _ in range(listeners.GROUP)]
+        group_id = sender.begin_group(*members)
+        cpu = self.glimpse.cpu_seconds
+        took = uvloop.run(listeners.fan_out(self.server, sender, members, group_id, EVENT_ROUNDS))
+        opened = self.glimpse.cpu_seconds
+        uvloop.run(listeners.fan_out(self.server, sender, members, group_id, 0))
+        rounds = 2 * opened - cpu - self.glimpse.cpu_seconds
+        self.run.event_ms = 1000 * rounds / EVENT_ROUNDS
+        self.run.event_readers = len(took[0])
 
     def _wait_for_removal(self, keys: list[str]) -> None:
         """Nothing of one measurement may be left to do in the next."""
@@ -132,9 +175,13 @@ class Bench:
         os.sync()
 
 
-def received(emulator: Target, cid: str) -> int:
-    """How many pushes the emulator has taken for this target."""
-    return len(httpx.get(f"http://127.0.0.1:{emulator.port}/__inbox", params={"cid": cid}).json())
+def touch_memory() -> None:
+    """Have the machine's host give the memory that the page cache will grow into: its first touch costs more than a
+    store.
+    """
+    found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
+    assert found
+    bytearray(min(MOST_TOUCHED_BYTES, int(found[1]) * 1024 // TOUCHED_SHARE))
 
 
 def one_run(folder: Path, seconds: float) -> Run:
@@ -144,19 +191,24 @@ def one_run(folder: Path, seconds: float) -> Run:
         others = {
             "emulator": stack.enter_context(python_module("emulators", "getui")),
             "hello": stack.enter_context(python_module("bench.hello")),
+            "own": stack.enter_context(python_module("bench.hello", "own")),
         }
         if nginx_path():
-            others["nginx"] = stack.enter_context(nginx(folder / "nginx"))
+            others["put"] = stack.enter_context(nginx(folder / "put"))
+            others["synced"] = stack.enter_context(syncing_nginx(folder / "synced"))
         (folder / "glimpse").mkdir()
-        server = stack.enter_context(running(folder / "glimpse", glimpse_settings(others["emulator"])))
+        settings = glimpse_settings(others["emulator"]) | {"server": {"max_connections": 4096}}
+        server = stack.enter_context(running(folder / "glimpse", settings | {"events": {"max_readers": 4096}}))
         bench = Bench(server, others, pool, seconds)
         bench.warm_up()
         for connections in CONCURRENCIES:
             bench.measure_glimpse(connections)
-            if "nginx" in others:
-                bench.measure_nginx(folder / "nginx", connections)
-            bench.measure("hello", others["hello"], get(), connections=connections)
+            if "put" in others:
+                bench.measure_nginx(folder, connections)
+            for name in ("hello", "own"):
+                bench.measure(name, others[name], get(), connections=connections)
         bench.run.peak_mb = bench.glimpse.peak_mb
+        bench.measure_events()
     return bench.run
 
 
@@ -179,13 +231,16 @@ def plotted(runs: list[Run], page: Path) -> str:
     type=click.Path(path_type=Path),
     help="on the disk to measure; default: the system's for temporary files",
 )
-@click.option("--output", type=click.Path(path_type=Path), default=ROOT / "docs" / "benchmarks.md")
+@click.option("--output", type=click.Path(path_type=Path), default=ROOT / "docs" / "speed.md")
 def main(runs: int, seconds: float, folder: Path | None, output: Path) -> None:
-    """Measure an image's life so many times and write the medians."""
+    """Measure an image's life so many times, and write the medians into the page."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     if not nginx_path():
         click.echo("nginx is not installed: measuring without the comparison")
     results = []
     for number in range(1, runs + 1):
+        touch_memory()
         busy = busy_cores()
         with tempfile.TemporaryDirectory(dir=folder) as name:
             run = one_run(Path(name), seconds)
@@ -194,7 +249,7 @@ def main(runs: int, seconds: float, folder: Path | None, output: Path) -> None:
             run.growth_mb = memory.growth_mb(Path(name))
         results.append(run)
         click.echo(f"run {number} of {runs}: {report.one_line(run)}")
-    output.write_text(report.markdown(results, seconds, plotted(results, output)))
+    output.write_text(report.rewritten(output.read_text(), results, seconds, plotted(results, output)))
 
 
 if __name__ == "__main__":
