@@ -242,6 +242,20 @@ def test_a_length_that_lies_ends_the_upload(server: Server, ann: Person, ben: Pe
     assert ann.request("HEAD", upload, headers=TUS).status_code == 404
 
 
+def test_a_post_may_mean_another_method(ann: Person, ben: Person) -> None:
+    picture = jpeg(20_000)
+    upload = begin(ann, len(picture), receiver_uid=ben.uid).headers["Location"]
+    meant = {**PIECE, "Upload-Offset": "0", "X-HTTP-Method-Override": "PATCH"}
+    fields = "".join(f"{name}: {value}\r\n" for name, value in meant.items())
+    head = (
+        f"POST {upload} HTTP/1.1\r\nHost: x\r\n{by(ann)}\r\n{fields}Content-Length: 20000\r\nConnection: close\r\n\r\n"
+    )
+    assert ann.server.raw(head.encode() + picture).startswith(b"HTTP/1.1 204 ")
+    assert len(inbox(ben)) == 1
+    message = f"/v1/messages/1 HTTP/1.1\r\nHost: x\r\n{by(ann)}\r\nX-HTTP-Method-Override: DELETE\r\nConnection: close"
+    assert ann.server.raw(f"POST {message}\r\n\r\n".encode()).startswith(b"HTTP/1.1 405 ")
+
+
 def test_another_version_of_tus_is_told_so(ann: Person) -> None:
     refused = ann.request("POST", "/v1/uploads", headers={"Tus-Resumable": "0.2.2", "Upload-Length": "10"})
     assert (refused.status_code, refused.json()["code"]) == (412, "unsupported_version")
