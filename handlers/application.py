@@ -14,9 +14,13 @@ from handlers.openapi import document_bytes
 from handlers.routes import ROUTES, Route
 from handlers.shared import Rule, Services, Who
 from handlers.system import NothingHereHandler
+from handlers.uploading import UPLOADS
 from handlers.web import AssetHandler, WebApp, load
 from transport.exchange import Exchange
 from transport.tornado_names import Found, HandlerDelegate
+
+OVERRIDES = ("PATCH", "DELETE")
+"""What a POST to an upload may mean, for clients and firewalls that know no such methods (tus 1.0.0, core)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,10 @@ class Table(Application):
             if match:
                 variables = {name: url_unescape(value, None, plus=False) for name, value in match.groupdict().items()}
                 return branch.found._replace(path_arguments=variables)  # type: ignore[arg-type]  # bytes, as Tornado's
+        meant = request.headers.get("X-HTTP-Method-Override")
+        if method == "POST" and meant in OVERRIDES and path.startswith(f"{UPLOADS}/"):
+            request.method = meant
+            return self.find(request)
         return self._nowhere
 
 

@@ -20,6 +20,8 @@ VERSION = "1.0.0"
 EXTENSIONS = "creation,creation-with-upload,expiration,checksum,termination"
 ALGORITHM = "sha256"
 PIECE_TYPE = "application/offset+octet-stream"
+OCTETS = "application/octet-stream"
+"""What clients say that were generated from the description of the interface."""
 DIGEST_BYTES = 32
 
 
@@ -105,7 +107,7 @@ class Tus:
         """Any look and any end is one."""
 
     def _check_type(self) -> None:
-        if self._headers.get("Content-Type", "").partition(";")[0].strip().lower() != PIECE_TYPE:
+        if self._headers.get("Content-Type", "").partition(";")[0].strip().lower() not in (PIECE_TYPE, OCTETS):
             raise UnsupportedType(f"Send {PIECE_TYPE}.")
 
 

@@ -93,6 +93,7 @@ class UploadOptionsHandler(BaseHandler):
 class TakesBytes(SpeaksOfUploads):
     """Hands a body on to an upload, whose bytes stay when the connection is lost."""
 
+    confirmed_by_service = ("POST", "PATCH")
     appending: Append | None = None
     completes: bool | None = None
     begins_at = 0
@@ -321,8 +322,8 @@ class UploadsHandler(TakesBytes):
         self.reply(201)
 
     async def _tell_upload(self) -> None:
-        sent, upload, offset = None, self.begun, self.begun.received
-        if self.appending is not None or self.repeated is not None:
+        sent, upload, offset = image_of(self.begun), self.begun, self.begun.received
+        if self.appending is not None:
             sent, upload, offset = await self.end()
         self.say(self.wire.state(upload, offset))
         if sent is not None:

@@ -470,7 +470,7 @@ class Append:
                 with suppress(AppError):
                     if not self._keeps:
                         await self._service.forget(self.upload_id)
-                    elif self._file is not None and self._unsaved and self._trusted and not self._finishing:
+                    elif self._is_worth_saving():
                         await self._save()
             finally:
                 if self._file is not None:
@@ -544,6 +544,14 @@ class Append:
         self.upload, self._unsaved = upload, False
         return True
 
+    def _is_worth_saving(self) -> bool:
+        """Whether what has come is told, though its request has not ended. Never all of it: a client would take that
+        for the end, and no image would have become of it.
+        """
+        if self._file is None or self._finishing or not (self._unsaved and self._trusted):
+            return False
+        return self.offset != self.upload.length
+
     async def _beat(self) -> None:
         """Save what has come, from time to time; and see whether somebody else has gone on."""
         with suppress(AppError):
@@ -551,7 +559,7 @@ class Append:
             while still_mine:
                 await asyncio.sleep(BEAT_SECONDS)
                 async with self._working:
-                    if self._unsaved and self._trusted and self.offset != self.upload.length:
+                    if self._is_worth_saving():
                         still_mine = await self._save()
                     elif self._service.db.shared:
                         still_mine = await self._service.is_mine(self.upload_id)

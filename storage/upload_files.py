@@ -18,6 +18,8 @@ from storage.threads import DiskThreads
 from storage.tree import TemporaryFile, Tree
 from storage.writer import READ_BYTES, Mend, digest_of, mend_in
 
+AGAIN_BYTES = 512 * 1024
+"""Read in one visit of a thread, when an upload is read again."""
 _IS_ID = re.compile(r"[0-9a-f]{32}", re.ASCII).fullmatch
 OPEN = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
 
@@ -201,7 +203,7 @@ class UploadFile:
             await self._threads.run(os.close, fd)
 
     def _read(self, offset: int) -> bytes:
-        return os.pread(self._fd, READ_BYTES, offset)
+        return os.pread(self._fd, AGAIN_BYTES, offset)
 
     def _write(self, data: bytes, at: int) -> None:
         left = memoryview(data)

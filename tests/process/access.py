@@ -12,6 +12,7 @@ NOBODY_HAS = {
     "group_image": "0" * 64,
     "group": "987654321",
     "device": "987654321",
+    "upload": "0" * 32,
     "message": "987654321",
     "text": "987654321",
     "ann": "987654321",
@@ -39,6 +40,8 @@ class Access:
 
 GROUP = {"group_id": "{group}"}
 MEMBER = {**GROUP, "uid": "{stranger_uid}"}
+UPLOAD = {"upload_id": "{upload}"}
+TUS_PIECE = {"Tus-Resumable": "1.0.0", "Content-Type": "application/offset+octet-stream"}
 DEVICE = {"device_id": "{device}"}
 ANN = {"uid": "{ann}"}
 NO_ACTIVATION = {"activation_id": "0" * 32}
@@ -138,6 +141,17 @@ ACCESS: dict[str, tuple[Access, ...]] = {
         Access({"message_key": "{image}"}, may=("ann",)),
         Access({"message_key": "{group_image}"}, may=("ann",)),
     ),
+    "uploadsOptions": (OPEN,),
+    "uploadOptions": (Access(UPLOAD),),
+    "beginUpload": (Access(send={"params": {"receiver_uid": "{ann}"}, "content": jpeg()}, spent_by_use=True),),
+    "headUpload": (Access(UPLOAD, may=("ann",)),),
+    "continueUpload": (
+        Access(
+            UPLOAD, {"headers": {**TUS_PIECE, "Upload-Offset": "0"}, "content": b"x"}, may=("ann",), spent_by_use=True
+        ),
+    ),
+    "dropUpload": (Access(UPLOAD, may=("ann",), spent_by_use=True),),
+    "putUploadThumbnail": (Access(UPLOAD, {"content": jpeg(600, width=64, height=48)}, may=("ann",)),),
     "sendMessage": (
         Access(send={"json": {"receiver_uid": "{ann}", "kind": "text", "text": "x"}}, spent_by_use=True),
         Access(send={"json": {"group_id": "{group}", "kind": "text", "text": "x"}}, may=INSIDE, spent_by_use=True),
@@ -159,5 +173,14 @@ ACCESS: dict[str, tuple[Access, ...]] = {
     "testPush": (Access(DEVICE, may=("ann",)),),
     "listPushes": (Access(DEVICE, may=("ann",)),),
 }
-TELLS_NOBODY = {"befriend", "blockPerson", "getUser", "deleteFriend", "unblockPerson", "sendImage", "sendMessage"}
+TELLS_NOBODY = {
+    "befriend",
+    "blockPerson",
+    "getUser",
+    "deleteFriend",
+    "unblockPerson",
+    "sendImage",
+    "sendMessage",
+    "beginUpload",
+}
 """Asked of a person, not of a thing that is somebody's; what they tell is looked at below."""

@@ -42,12 +42,9 @@ class World:
         self, headers: Mapping[str, str], route: Route, access: Access, values: Mapping[str, str]
     ) -> httpx.Response:
         path = route.path.format(**(filled(access.at, values) or NO_ACTIVATION))
-        return self.server.client.request(
-            route.method,
-            path,
-            headers={**headers},
-            **{name: filled(value, values) for name, value in access.send.items()},
-        )
+        sent = {name: filled(value, values) for name, value in access.send.items()}
+        more = sent.pop("headers", {})
+        return self.server.client.request(route.method, path, headers={**headers, **more}, **sent)
 
     def as_person(self, name: str, route: Route, access: Access, values: Mapping[str, str]) -> httpx.Response:
         return self.ask({"Authorization": self.people[name].basic}, route, access, values)
@@ -133,7 +130,11 @@ def world(new_folder: NewFolder) -> Iterator[World]:
         image = ann.send(member, jpeg(), thumbnail=SMALL).headers
         ann.request("PUT", f"/v1/blocks/{people['blocked'].uid}")
         said = ann.request("POST", "/v1/messages", json={"receiver_uid": member.uid, "kind": "text", "text": "hello"})
+        upload = ann.request(
+            "POST", "/v1/uploads", params={"receiver_uid": member.uid}, headers={"Upload-Complete": "?0"}
+        )
         values = {
+            "upload": upload.headers["Location"].rpartition("/")[2],
             "ann": str(ann.uid),
             "ann_hash": ann.phone_hash,
             "member_hash": member.phone_hash,

@@ -4,6 +4,7 @@
 Every reply that the harness sees is judged by `tests.support.contract`; here each operation is called for its success.
 """
 
+from base64 import b64encode
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -125,6 +126,21 @@ def use_images(ann: Person, ben: Person) -> None:
     ann.status(key)
 
 
+def use_uploads(ann: Person, ben: Person) -> None:
+    tus = {"Tus-Resumable": "1.0.0"}
+    piece = {**tus, "Content-Type": "application/offset+octet-stream"}
+    to = {"Upload-Metadata": f"receiver_uid {b64encode(str(ben.uid).encode()).decode()}"}
+    picture = jpeg(2000)
+    for last in ({**piece, "Upload-Offset": "0"}, {**piece, "Upload-Offset": "3"}):
+        begun = ann.request("POST", "/v1/uploads", headers={**tus, **to, "Upload-Length": "2000"})
+        ann.request("HEAD", begun.headers["Location"], headers=tus)
+        ann.request("PUT", f"{begun.headers['Location']}/thumbnail", content=jpeg(600, width=64, height=48))
+        ann.request("PATCH", begun.headers["Location"], headers=last, content=picture)
+        ann.request("DELETE", begun.headers["Location"], headers=tus)
+    for path in ("/v1/uploads", "/v1/uploads/x"):
+        ann.server.client.options(path)
+
+
 def use_groups(ann: Person, ben: Person) -> None:
     made = ann.request("POST", "/v1/groups", json={"name": "Climbing", "members": [], "join": "open"}).json()
     group = f"/v1/groups/{made['group_id']}"
@@ -185,6 +201,7 @@ def test_every_operation_succeeds_as_described(lenient: Server, number: str) -> 
     lenient.register("Ann", phone_num=number)
     ann, ben = retrieve(lenient, number), lenient.register("Ben", cid="cid-ben")
     use_images(ann, ben)
+    use_uploads(ann, ben)
     use_account(ann)
     use_tokens(ann)
     use_groups(ann, ben)
