@@ -23,7 +23,7 @@ def greeting(config: Config, port: int) -> str:
         f"Glimpse listens on {url}",
         f"  data: {config.data_dir.resolve()}",
         f"  {logged}: {outbox_log(config).resolve()}" if logged else "",
-        "  try:",
+        "  open it in two browser windows, or try:" if config.web.enabled else "  try:",
         f"    curl {url}/readyz",
         f"    curl {url}/v1/register -d region_num=86 -d phone_num=13812345678 -d nickname=Zoe -d cid=zoe",
         f"    tail -F {outbox_log(config)}" if logged else "",

@@ -17,6 +17,7 @@ from tests.support.pictures import png
 
 expect.set_options(timeout=PATIENCE * 1000 / 3)
 
+AXE = Path(__file__).parent / "node/node_modules/axe-core/axe.min.js"
 WATCH_POLICY = """
 addEventListener('securitypolicyviolation', (event) =>
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
@@ -125,3 +126,10 @@ def picture(folder: Path, name: str = "picture.png", side: int = 64) -> Path:
     file = folder / name
     file.write_bytes(png(side, side))
     return file
+
+
+def violations(page: Page) -> list[Any]:
+    """What axe-core finds wrong on the page as it is, by rule with the elements."""
+    page.evaluate(AXE.read_text("utf-8"))
+    found = page.evaluate("axe.run({resultTypes: ['violations']})")
+    return [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found["violations"]]

@@ -9,24 +9,16 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.web.browsing import Visitor, picture
+from tests.web.browsing import AXE, Visitor, picture, violations
 
 Visit = Callable[..., Visitor]
 pytestmark = pytest.mark.only_on("sqlite")
-AXE = Path(__file__).parent / "node/node_modules/axe-core/axe.min.js"
 SMALLEST = {"width": 320, "height": 640}
 
 if not AXE.exists():
     if os.environ.get("CI") == "true":
         raise pytest.UsageError("axe-core is not installed (make test), which is a failure in CI")
     pytest.skip("axe-core is not installed (make test)", allow_module_level=True)
-
-
-def violations(page: Page) -> list[Any]:
-    """What axe-core finds wrong on the page as it is, by rule with the elements."""
-    page.evaluate(AXE.read_text("utf-8"))
-    found = page.evaluate("axe.run({resultTypes: ['violations']})")
-    return [(each["id"], [node["html"][:120] for node in each["nodes"]]) for each in found["violations"]]
 
 
 def is_within(page: Page) -> bool:

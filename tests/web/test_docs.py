@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.support.harness import Server
-from tests.web.browsing import Visitor, picture
+from tests.web.browsing import Visitor, picture, violations
 
 Visit = Callable[..., Visitor]
 pytestmark = pytest.mark.only_on("sqlite")
@@ -43,6 +43,14 @@ def test_a_picture_is_sent_and_fetched_from_the_page(visit: Visit, server: Serve
     fetching.get_by_label("ack").fill("manual")
     fetching.get_by_role("button", name="GET /v1/images/{message_key}").click()
     expect(fetching.get_by_role("img", name="What was answered")).to_be_visible()
+
+
+def test_the_page_has_no_barrier(visit: Visit) -> None:
+    reader = visit("reader")
+    reader.page.goto(f"{reader.origin}/docs")
+    reader.page.locator("#sendImage").get_by_text("Try it").click()
+    expect(reader.page.locator("#sendImage").get_by_label("img_file")).to_be_visible()
+    assert violations(reader.page) == []
 
 
 def test_a_call_in_json_begins_with_the_example(visit: Visit, server: Server) -> None:

@@ -69,6 +69,11 @@ def test_texts_go_both_ways_and_are_seen(visit: Visit) -> None:
     ann.page.reload()
     ann.see("<b>bold</b>")
     expect(ann.page.locator(".message")).to_have_count(2)
+    for number in range(12):
+        ann.write(f"Line {number}\nand more")
+    ann.see("Line 11")
+    expect(ann.page.get_by_text("Line 11").last).to_be_in_viewport()
+    expect(ann.page.get_by_label("Message", exact=True)).to_be_in_viewport()
 
 
 def test_several_pictures_leave_at_once_and_one_can_be_left_out(visit: Visit, tmp_path: Path) -> None:

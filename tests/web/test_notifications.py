@@ -41,7 +41,7 @@ def server(new_folder: NewFolder, push_service: tuple[PushVendor, dict[str, Any]
         assert server.failures() == []
 
 
-def test_a_picture_is_notified_in_words(
+def test_a_picture_is_notified_in_words_and_the_click_opens_its_chat(
     visit: Visit, push_service: tuple[PushVendor, dict[str, Any]], tmp_path: Path
 ) -> None:
     vendor, _ = push_service
@@ -74,5 +74,13 @@ def test_a_picture_is_notified_in_words(
     [shown] = ben.page.evaluate(SHOWN)
     uid = json.loads(told)["sender_uid"]
     assert shown == {"body": "Ann sent a picture", "tag": str(uid), "silent": False, "open": f"#/chats/{uid}"}
+    [worker] = ben.context.service_workers
+    worker.evaluate("""async () => {
+      const [notification] = await registration.getNotifications();
+      dispatchEvent(new NotificationEvent('notificationclick', {notification}));
+    }""")
+    expect(ben.page.get_by_role("main").get_by_role("heading", name="Ann")).to_be_visible()
+    assert ben.page.evaluate(SHOWN) == []
+    ben.place("Me")
     ben.click(ben.button("End this device"))
     expect(ben.page.get_by_text("Devices that are notified")).to_have_count(0)

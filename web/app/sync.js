@@ -9,6 +9,8 @@ import {database, server} from './server.js';
 import {changed, conversationOf, reset, state, unreadInAll} from './state.js';
 
 const PAGE = 40;
+const STALE_MS = 15_000;
+let loadedAt = 0;
 let following = new AbortController();
 
 /** Go on as whoever is signed in; at first nobody. */
@@ -35,6 +37,7 @@ export async function begin() {
 
 /** Everything that the first screens show, as it is now. */
 export async function reload() {
+  loadedAt = Date.now();
   try {
     state.me = await server.call('GET', '/v1/me');
     changed();
@@ -236,4 +239,8 @@ export async function markRead(id) {
   await server.call('PUT', `/v1/conversations/${id}/read`, {json: {up_to: last.message_id}}).catch(() => {});
 }
 
+/** A tab that was away may have missed what another one did: of what a person does itself there are no events. */
+document.addEventListener('visibilitychange', () => {
+  if (document.visibilityState === 'visible' && state.phase === 'somebody' && Date.now() > loadedAt + STALE_MS) reload();
+});
 addEventListener('online', () => { if (state.phase === 'somebody') reload(); });

@@ -125,7 +125,7 @@ async function call(operation, parameters, media, given, signal) {
   const reply = await fetch(url, {method: operation.method, headers, body, signal, credentials: 'omit', cache: 'no-store'});
   return [
     h('p', {class: 'status', role: 'status'}, `${reply.status} ${reply.statusText}`),
-    h('pre', {key: 'headers'}, [...reply.headers].map(([name, value]) => `${name}: ${value}`).join('\n')),
+    h('pre', {key: 'headers', tabIndex: 0}, [...reply.headers].map(([name, value]) => `${name}: ${value}`).join('\n')),
     await shown(reply, signal),
   ];
 }
@@ -151,8 +151,8 @@ async function shown(reply, signal) {
   }
   if (media.startsWith('text/event-stream')) return h('pre', null, await untilStopped(reply, signal));
   const text = await reply.text();
-  if (!media.includes('json')) return h('pre', null, text);
-  return h('pre', null, JSON.stringify(JSON.parse(text), null, 2));
+  if (!media.includes('json')) return h('pre', {tabIndex: 0}, text);
+  return h('pre', {tabIndex: 0}, JSON.stringify(JSON.parse(text), null, 2));
 }
 
 /** What has come until the reader stops it. @param {Response} reply @param {AbortSignal} signal */

@@ -9,7 +9,6 @@ import {fetchWhole} from './receiving.js';
 import {sendInPieces} from './resuming.js';
 import {Session} from './session.js';
 import {MemoryStore} from './stores.js';
-import {sendForm} from './uploading.js';
 
 /**
  * @typedef {{receiver_uid: number} | {group_id: number} | {receiver_phone: string}} Receiver
@@ -32,7 +31,7 @@ import {sendForm} from './uploading.js';
  */
 
 /** Larger images go in pieces, and go on where they stopped; smaller ones are sent again as a whole. */
-const WHOLE_BYTES = 1024 * 1024;
+const WHOLE_BYTES = 512 * 1024;
 
 export class Glimpse {
   /**
@@ -175,8 +174,19 @@ export class Glimpse {
     if (thumbnail) form.append('thumb_file', thumbnail, 'preview');
     form.append('img_file', image, 'image');
     const headers = await this.#authorised((authorization) =>
-      sendForm(this.http, '/v1/images', form, {Authorization: authorization, 'Idempotency-Key': key}, how));
+      this.#sendForm(form, {Authorization: authorization, 'Idempotency-Key': key}, how));
     return sentImage(headers);
+  }
+
+  /**
+   * @param {FormData} body
+   * @param {Record<string, string>} headers
+   * @param {{signal?: AbortSignal, onprogress?: (part: number) => void}} how
+   */
+  async #sendForm(body, headers, {signal, onprogress}) {
+    const reply = await this.http.send({method: 'POST', path: '/v1/images', body, headers, signal});
+    onprogress?.(1);
+    return reply.headers;
   }
 
   /**

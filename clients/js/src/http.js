@@ -59,20 +59,9 @@ export class Http {
    * @returns {Promise<Response>}
    */
   async send(request) {
-    return this.persist(request, () => this.#try(request));
-  }
-
-  /**
-   * What comes of this work, which sends a request, tried again while that is safe and may help.
-   * @template T
-   * @param {Request} request
-   * @param {() => Promise<T>} work raises GlimpseError
-   * @returns {Promise<T>}
-   */
-  async persist(request, work) {
     for (let tried = 0; ; tried++) {
       try {
-        return await work();
+        return await this.#try(request);
       } catch (error) {
         // A 429 or 503 says that nothing was done; of a lost reply only a repeatable request may be sent again.
         const refused = /** @type {import('./errors.js').GlimpseError} */ (error);

@@ -32,14 +32,6 @@ export class Http {
      * @returns {Promise<Response>}
      */
     send(request: Request): Promise<Response>;
-    /**
-     * What comes of this work, which sends a request, tried again while that is safe and may help.
-     * @template T
-     * @param {Request} request
-     * @param {() => Promise<T>} work raises GlimpseError
-     * @returns {Promise<T>}
-     */
-    persist<T>(request: Request, work: () => Promise<T>): Promise<T>;
     #private;
 }
 export type Request = {

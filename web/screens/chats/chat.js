@@ -21,6 +21,8 @@ class Chat extends View {
   #atEnd = true;
   /** @type {HTMLElement | null} */
   #messages = null;
+  /** Pictures and fields that grow do not push the last word out of sight. */
+  #growth = new ResizeObserver(() => this.toEnd());
   #read = () => { if (document.visibilityState === 'visible' && this.isConnected) markRead(this.conversation); };
 
   connectedCallback() {
@@ -32,6 +34,7 @@ class Chat extends View {
   disconnectedCallback() {
     super.disconnectedCallback();
     document.removeEventListener('visibilitychange', this.#read);
+    this.#growth.disconnect();
   }
 
   view() {
@@ -44,7 +47,10 @@ class Chat extends View {
     h('div', {class: 'bar'}, backLink('chats'), avatar(id, nameOf(id)),
       h('span', {class: 'row-words'}, h('h1', null, nameOf(id)), this.subtitle()), chatMenu(id)),
     h('div', {class: 'messages', role: 'log', 'aria-label': t.messages, tabIndex: 0,
-      ref: (/** @type {HTMLElement} */ element) => { this.#messages = element; },
+      ref: (/** @type {HTMLElement} */ element) => {
+        this.#messages = element;
+        this.#growth.observe(element);
+      },
       onscroll: () => this.scrolled()},
     history?.more && h('button', {type: 'button', class: 'quiet earlier', onclick: () => trying(() => loadEarlier(id))}, t.earlier),
     history?.entries.length === 0 && this.outgoing().length === 0 && empty('eye', t.nothingSaid, t.nothingSaidHint),
@@ -84,9 +90,13 @@ class Chat extends View {
     if (box) this.#atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END;
   }
 
-  shown() {
+  toEnd() {
     const box = this.#messages;
     if (box && this.#atEnd) box.scrollTop = box.scrollHeight;
+  }
+
+  shown() {
+    this.toEnd();
     this.#read();
   }
 

@@ -67,24 +67,25 @@ export async function showGroup(groupId) {
     return h('div', {class: 'group-info'},
       h('h3', null, nameOf(`g${groupId}`)),
       h('ul', {class: 'rows'},
-        group?.members?.map((each) => row(String(each.uid), each.uid === state.me?.uid ? t.you : each.nickname,
+        group?.members?.map((each) => row(String(each.uid), each.nickname,
           each.uid !== state.me?.uid && each.role !== 'owner' && [
             role === 'owner' && h('button', {type: 'button', class: 'quiet', onclick: () => act(() => server.call('PUT',
               `${path}/members/${each.uid}`, {json: {role: each.role === 'admin' ? 'member' : 'admin'}}))},
             each.role === 'admin' ? t.unmakeAdmin : t.makeAdmin),
             leads && iconButton('close', t.putOut(each.nickname), {
               onclick: () => act(() => server.call('DELETE', `${path}/members/${each.uid}`))})],
-          t.roles[/** @type {'owner' | 'admin' | 'member'} */ (each.role)])),
+          [each.uid === state.me?.uid && t.you, t.roles[/** @type {'owner' | 'admin' | 'member'} */ (each.role)]]
+            .filter(Boolean).join(' · '))),
         group?.invited?.map((each) => row(String(each.uid), each.nickname,
           leads && iconButton('close', t.putOut(each.nickname), {
             onclick: () => act(() => server.call('DELETE', `${path}/members/${each.uid}`))}), t.invitedNotYetIn))),
       leads && [
-        h('form', {class: 'invite-more', onsubmit: (/** @type {SubmitEvent} */ event) => {
+        acquaintances(inside).length > 0 && h('form', {class: 'invite-more', onsubmit: (/** @type {SubmitEvent} */ event) => {
           event.preventDefault();
           const given = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
           act(() => Promise.all(given.getAll('member').map((uid) => server.call('PUT', `${path}/members/${uid}`, {json: {role: 'member'}}))));
         }}, checkboxes(acquaintances(inside)),
-        acquaintances(inside).length > 0 && h('button', {class: 'button'}, icon('plus'), t.invite)),
+        h('button', {class: 'button'}, icon('plus'), t.invite)),
         toggle(t.openGroup, t.openGroupHint, group?.join === 'open',
           (on) => act(() => server.call('PATCH', path, {json: {join: on ? 'open' : 'invite'}}))),
       ],

@@ -67,13 +67,13 @@ class People extends View {
         countries().map(({region, code, name, flag}) => h('option', {key: region, value: region}, `${name} ${flag} +${code}`)))),
         field(t.phoneNumber, h('input', {name: 'phone_num', type: 'tel', required: true, autocomplete: 'off', maxlength: 40}))),
       complaint(this.refusal),
-      h('button', {class: 'primary', disabled: this.busy}, t.find),
-      h('div', {role: 'status'}, this.found && this.foundList(this.found)));
+      h('div', null, h('button', {class: 'primary', disabled: this.busy}, t.find),
+        h('div', {role: 'status'}, this.found && this.foundList(this.found))));
   }
 
   /** @param {Match[]} found */
   foundList(found) {
-    if (!found.length) return h('p', {class: 'hint'}, t.nobodyFound);
+    if (!found.length) return h('p', {class: 'hint found'}, t.nobodyFound);
     return h('ul', {class: 'rows found'}, found.map(({uid, nickname, phone_num}) => row(String(uid), nickname, [
       this.messageLink(uid, 'button primary'),
       this.isKnown(uid) || h('button', {type: 'button', class: 'button', onclick: () => trying(() => befriend(uid))}, t.befriend),
