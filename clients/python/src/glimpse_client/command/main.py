@@ -126,9 +126,10 @@ def prove(place: Place, client: Client, activation: Activation, code: str | None
     try:
         return client.activate(activation, code or click.prompt("Code from the SMS", err=True))
     except Refused as refused:
-        if refused.code != "code_incorrect" or not refused.attempts_left or code:
+        if code or refused.code not in ("code_incorrect", "invalid_field") or refused.attempts_left == 0:
             raise
-        place.said.print(f"That is not the code; {refused.attempts_left} tries are left.")
+        left = "" if refused.attempts_left is None else f"; {refused.attempts_left} tries are left"
+        place.said.print(f"That is not the code{left}.")
         return prove(place, client, activation, None)
 
 
