@@ -1,22 +1,3 @@
-/**
- * @typedef {{receiver_uid: number} | {group_id: number} | {receiver_phone: string}} Receiver
- *
- * @typedef {object} Account
- * @property {number} uid
- * @property {string} ukey
- * @property {string} phone_hash
- *
- * @typedef {object} Activation
- * @property {string} activation_id
- * @property {number} expires_at
- * @property {number} resend_at
- *
- * @typedef {object} SentImage
- * @property {number} message_id
- * @property {string} message_key
- * @property {number} send_time
- * @property {string | null} metadata_removed
- */
 export class Glimpse {
     /**
      * @param {{url?: string, store?: import('./stores.js').Store, fetch?: typeof fetch}} [how] `url` of the server:
@@ -47,13 +28,16 @@ export class Glimpse {
      * As `call`, with the whole reply. A token that has ended is renewed, and the request sent once more.
      * @param {string} method
      * @param {string} path
-     * @param {{json?: unknown, key?: string, signal?: AbortSignal, headers?: Record<string, string>}} [how]
+     * @param {{json?: unknown, body?: Blob, key?: string, signal?: AbortSignal, headers?: Record<string, string>,
+     *   once?: boolean}} [how]
      */
-    request(method: string, path: string, { json, key, signal, headers }?: {
+    request(method: string, path: string, { json, body, key, signal, headers, once }?: {
         json?: unknown;
+        body?: Blob;
         key?: string;
         signal?: AbortSignal;
         headers?: Record<string, string>;
+        once?: boolean;
     }): Promise<Response>;
     /**
      * Register a phone: an account at once, or an activation that waits for a code.
@@ -92,7 +76,8 @@ export class Glimpse {
     /** End this session, and forget who it was. */
     signOut(): Promise<void>;
     /**
-     * Send a picture. With the same `key` a repeat creates nothing, so it may be sent again after a lost reply.
+     * Send a picture. With the same `key` a repeat creates nothing, so it may be sent again after a lost reply; a large
+     * one goes on where it stopped.
      * @param {Receiver} receiver
      * @param {Blob} image
      * @param {{key?: string, caption?: string, ttl_seconds?: number, thumbnail?: Blob, placeholder?: string,
@@ -116,6 +101,10 @@ export class Glimpse {
      * @returns {Promise<Blob>}
      */
     openImage(messageKey: string, keep?: (image: Blob) => Promise<void> | void): Promise<Blob>;
+    /** Fetch a picture, which stays on the server until it is acknowledged. @param {string} messageKey */
+    fetchImage(messageKey: string): Promise<Blob>;
+    /** Say that a picture is safe here: the server deletes it. @param {string} messageKey */
+    acknowledge(messageKey: string): Promise<void>;
     /** Take a picture back that was not seen yet. @param {string} messageKey */
     recallImage(messageKey: string): Promise<void>;
     /**
