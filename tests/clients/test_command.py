@@ -138,6 +138,13 @@ def test_credentials_go_into_a_keyring_where_there_is_one(desk: Desk, tmp_path: 
     assert "ukey" in (tmp_path / "keyring.json").read_text()
     assert not desk.credentials.exists()
 
+    locked = desk.call("ann", "inbox", **keyring, KEYRING_LOCKED="yes")
+    assert locked.returncode == 1
+    assert locked.stderr.startswith("glimpse: the keyring cannot be used")
+    in_a_file = desk.call("ann", "register", f"+86{phone_number()}", **keyring, GLIMPSE_CREDENTIALS=str(tmp_path / "k"))
+    assert in_a_file.returncode == 0
+    assert "ukey" in (tmp_path / "k").read_text()
+
 
 def test_a_terminal_of_kitty_is_shown_the_picture_and_a_bar(desk: Desk, tmp_path: Path) -> None:
     desk.register("ben")
@@ -175,6 +182,7 @@ def on_a_terminal(desk: Desk, folder: Path, *words: str, **environment: str) -> 
 FILE_KEYRING = '''
 import json, os, pathlib
 from keyring.backend import KeyringBackend
+from keyring.errors import KeyringLocked
 
 class FileKeyring(KeyringBackend):
     """A keyring of a package of its own, as systems have them."""
@@ -185,6 +193,8 @@ class FileKeyring(KeyringBackend):
         return json.loads(self.file.read_text()) if self.file.exists() else {}
 
     def get_password(self, service, username):
+        if "KEYRING_LOCKED" in os.environ:
+            raise KeyringLocked("it is locked")
         return self._known().get(f"{service} {username}")
 
     def set_password(self, service, username, password):

@@ -153,7 +153,7 @@ def test_notifications(reader: Reader) -> None:
 def test_each_program_that_is_shown_is_run() -> None:
     shown = {NAMED.findall(PAGE[: block.start()])[-1] for block in BLOCK.finditer(PAGE) if block[1] != "sh"}
     assert shown
-    runners = {".py": "phone/bin/python ", ".mts": "tsc --strict --target es2022 --module nodenext "}
+    runners = {".py": "phone/bin/python ", ".mts": "tsc --strict --types node --module nodenext "}
     assert [name for name in shown if runners[Path(name).suffix] + name not in PAGE] == []
 
 

@@ -64,12 +64,10 @@ class BadLine:
         self._met = dict.fromkeys(faults, 0)
 
     async def serve(self, started: Future[None], over: asyncio.Event) -> None:
-        connections: set[asyncio.Task[None]] = set()
+        connections: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
         def begin(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-            task = asyncio.create_task(self._pass_on(client, to_client))
-            connections.add(task)
-            task.add_done_callback(connections.discard)
+            connections[asyncio.create_task(self._pass_on(client, to_client))] = to_client
 
         server = await asyncio.start_server(begin, "127.0.0.1", 0, limit=HEAD_BYTES)
         self.port = server.sockets[0].getsockname()[1]
@@ -79,6 +77,8 @@ class BadLine:
         for task in connections:
             task.cancel()
         await asyncio.gather(*connections, return_exceptions=True)
+        for to_client in connections.values():  # also of those that were cancelled before they began
+            await _reset(to_client)
 
     async def _pass_on(self, client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         try:

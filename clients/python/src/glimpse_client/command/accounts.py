@@ -4,7 +4,8 @@
 import importlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Protocol
@@ -43,17 +44,26 @@ def _usable_keyring() -> Any:
 
 
 class KeyringStore:
-    """The system's keyring."""
+    """The system's keyring. Raises OSError where it is locked or fails."""
 
     def __init__(self, keyring: Any) -> None:
         self._keyring = keyring
 
     def get(self, url: str, account: str) -> Credentials | None:
-        found = self._keyring.get_password(SERVICE, f"{account} at {url}")
+        with self._failing_as_a_disk_does():
+            found = self._keyring.get_password(SERVICE, f"{account} at {url}")
         return None if found is None else read(Credentials, json.loads(found))
 
     def put(self, url: str, account: str, credentials: Credentials) -> None:
-        self._keyring.set_password(SERVICE, f"{account} at {url}", json.dumps(asdict(credentials)))
+        with self._failing_as_a_disk_does():
+            self._keyring.set_password(SERVICE, f"{account} at {url}", json.dumps(asdict(credentials)))
+
+    @contextmanager
+    def _failing_as_a_disk_does(self) -> Iterator[None]:
+        try:
+            yield
+        except self._keyring.errors.KeyringError as error:
+            raise OSError(f"the keyring cannot be used ({error}); GLIMPSE_CREDENTIALS names a file instead") from error
 
 
 class FileStore:

@@ -2,6 +2,7 @@
 """`glimpse`: pictures and texts from a terminal. `glimpse --help` says what there is."""
 
 import contextlib
+import math
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -19,7 +20,7 @@ from glimpse_client.command.accounts import account_store
 from glimpse_client.data import Activation, Credentials
 from glimpse_client.errors import CredentialsMissing, GlimpseError, Refused
 from glimpse_client.files import Progress as Report
-from glimpse_client.sync.client import LOOPBACK, Client
+from glimpse_client.sync.client import LOOPBACK, PATIENCE, Client
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,14 +38,14 @@ class Place:
         self.said = Console(stderr=True, quiet=quiet, markup=False)
         self.shown = Console(markup=False)
 
-    def client(self) -> Client:
+    def client(self, patience: float = PATIENCE) -> Client:
         """As the account. Raises CredentialsMissing."""
         credentials = self.store.get(self.url, self.account)
         if credentials is None:
             raise CredentialsMissing(
                 f"no account {self.account!r} at {self.url}: glimpse --account {self.account} register +8613800138000"
             )
-        return Client(self.url, credentials)
+        return Client(self.url, credentials, patience=patience)
 
     @contextlib.contextmanager
     def progress(self, label: str) -> Iterator[Report]:
@@ -126,9 +127,10 @@ def prove(place: Place, client: Client, activation: Activation, code: str | None
     try:
         return client.activate(activation, code or click.prompt("Code from the SMS", err=True))
     except Refused as refused:
-        if refused.code != "code_incorrect" or not refused.attempts_left or code:
+        if code or refused.code not in ("code_incorrect", "invalid_field") or refused.attempts_left == 0:
             raise
-        place.said.print(f"That is not the code; {refused.attempts_left} tries are left.")
+        left = "" if refused.attempts_left is None else f"; {refused.attempts_left} tries are left"
+        place.said.print(f"That is not the code{left}.")
         return prove(place, client, activation, None)
 
 
@@ -205,7 +207,7 @@ def get(place: Place, message_key: str, folder: Path, show: bool) -> None:
 def watch(place: Place, folder: Path, count: int | None, show: bool) -> None:
     """Fetch every picture that waits or comes, until you press Ctrl-C."""
     place.said.print("Waiting for pictures; Ctrl-C ends it.")
-    with place.client() as client, contextlib.suppress(KeyboardInterrupt):
+    with place.client(patience=math.inf) as client, contextlib.suppress(KeyboardInterrupt):
         for number, arrival in enumerate(client.arrivals(), 1):
             try:
                 received(place, client, arrival.message_key, folder, show)
