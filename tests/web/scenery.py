@@ -22,8 +22,8 @@ def hills(file: Path, colours: list[tuple[int, int, int]] = DUSK, seed: int = 7)
         part = y / height
         sky = tuple(round(a + (b - a) * part) for a, b in zip(colours[0], colours[1], strict=True))
         drawing.line([(0, y), (width, y)], fill=sky)
-    x, y, radius = width * chance.uniform(0.25, 0.75), height * 0.34, 78
-    drawing.ellipse([x - radius, y - radius, x + radius, y + radius], fill=(255, 240, 214))
+    sun_x, sun_y, radius = width * chance.uniform(0.25, 0.75), height * 0.34, 78
+    drawing.ellipse([sun_x - radius, sun_y - radius, sun_x + radius, sun_y + radius], fill=(255, 240, 214))
     for at, colour in enumerate(colours[1:]):
         base, phase = height * (0.48 + at * 0.13), chance.uniform(0, 6)
         ridge = [
