@@ -68,6 +68,8 @@ BEAT_SECONDS = 1.0
 LOCK_SECONDS = 5.0
 """Another process lets go within a beat, unless it is sending the image."""
 LOCK_PAUSE_SECONDS = 0.05
+READ_AGAIN_SHARE = 16
+"""What is read again is charged as so much less than what comes: or pieces of one byte would be the dearest."""
 FINAL = frozenset({Kind.FORBIDDEN, Kind.UNSUPPORTED, Kind.INVALID, Kind.TOO_LARGE, Kind.MALFORMED})
 """What is said against an image for good: its upload ends with it. After anything else it may be tried again."""
 
@@ -381,6 +383,7 @@ class Append:
         if self._file is None:
             self.offset = self.upload.received
             return
+        self._service.sending.charge_bytes(caller.uid, self.upload.stored // READ_AGAIN_SHARE)
         if self.upload.filetype is None and self._service.removal is not None:
             self.remover = MetadataRemover(self._service.removal)
         await self._read_again(self._file)

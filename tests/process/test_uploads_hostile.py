@@ -350,6 +350,17 @@ def test_an_upload_goes_on_after_a_restart_and_an_old_one_is_gone(tmp_path: Path
         assert ann.request("HEAD", old, headers=TUS).status_code == 404
 
 
+def test_pieces_of_a_byte_are_charged_for_what_is_read_again(tmp_path: Path) -> None:
+    with running(tmp_path, {"limits": {"rates": {"per_account": {"image_bytes": "1000000/day"}}}}) as server:
+        ann, ben = server.register("Ann"), server.register("Ben")
+        picture = jpeg(600_000)
+        upload = begin(ann, len(picture), receiver_uid=ben.uid).headers["Location"]
+        send_piece(ann, upload, 0, picture[:400_000])
+        seen = [send_piece(ann, upload, at, picture[at : at + 1]).status_code for at in range(400_000, 400_030)]
+        assert (seen[:20], seen[-1]) == ([204] * 20, 429)
+        assert server.failures() == []
+
+
 def test_a_full_store_refuses_bytes_and_takes_them_when_there_is_room(tmp_path: Path) -> None:
     with running(tmp_path, {**SETTINGS, "storage": {"max_bytes": 300_000}}) as server:
         ann, ben = server.register("Ann"), server.register("Ben")
