@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.support.harness import Server, wait_until
-from tests.web.browsing import Visitor, picture
+from tests.web.browsing import WITHOUT_SOCKET, Visitor, picture
 
 Visit = Callable[..., Visitor]
 pytestmark = pytest.mark.only_on("sqlite")
@@ -197,6 +197,27 @@ def test_an_account_with_a_password_signs_in_out_and_leaves(visit: Visit) -> Non
     ann.click(ann.page.get_by_role("dialog").get_by_role("button", name="Leave"))
     ann.see("Begin with your number")
     assert ann.page.evaluate("(async () => (await indexedDB.databases()).length)()") == 1
+
+
+def test_two_tabs_each_get_every_event(visit: Visit) -> None:
+    """Also the one that comes second, when the other has kept how far the person is."""
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    second = ann.context.new_page()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    second.add_init_script(WITHOUT_SOCKET)
+    second.route(re.compile("/v1/events[?]after="), hold)
+    with second.expect_request(re.compile("/v1/events[?]after=")):
+        second.goto(ann.origin)
+    ben.find(ann.number)
+    ben.write("To both of you")
+    expect(ann.page.locator(".chat", has_text="To both of you")).to_be_visible()
+    for route in held:
+        route.continue_()
+    expect(second.locator(".chat", has_text="To both of you")).to_be_visible()
 
 
 def test_two_tabs_share_one_refresh(visit: Visit, server: Server) -> None:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from tests.support.harness import Server
-from tests.web.browsing import Visitor, large_picture, picture, visitor
+from tests.web.browsing import WITHOUT_SOCKET, Visitor, large_picture, picture, visitor
 
 Visit = Callable[..., Visitor]
 pytestmark = pytest.mark.only_on("sqlite")
@@ -178,9 +178,7 @@ def test_a_person_is_reported_to_the_operator(visit: Visit, server: Server) -> N
 
 def test_where_no_socket_opens_events_come_by_long_poll(visit: Visit) -> None:
     ann, ben = visit("Ann").register(), visit("Ben")
-    ben.page.add_init_script(
-        "globalThis.WebSocket = class { constructor() { setTimeout(() => this.onclose({code: 1006})); } close() {} };"
-    )
+    ben.page.add_init_script(WITHOUT_SOCKET)
     ben.register()
     ann.find(ben.number)
     ann.write("By the long way")
