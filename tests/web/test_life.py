@@ -74,6 +74,7 @@ def test_texts_go_both_ways_and_are_seen(visit: Visit) -> None:
     ann.see("Line 11")
     expect(ann.page.get_by_text("Line 11").last).to_be_in_viewport()
     expect(ann.page.get_by_label("Message", exact=True)).to_be_in_viewport()
+    expect(ann.page.get_by_role("heading", name="Ben")).to_be_in_viewport()
 
 
 def test_several_pictures_leave_at_once_and_one_can_be_left_out(visit: Visit, tmp_path: Path) -> None:
@@ -127,6 +128,11 @@ def test_a_group_is_begun_entered_and_left(visit: Visit, tmp_path: Path) -> None
     ben.see("It is gone from the server")
     ben.click("Close")
     ann.see("Seen, and gone")
+    ann.page.locator(".message").last.hover()
+    ann.click(ann.page.locator(".message").last.get_by_role("button", name="More about this message"))
+    ann.click("Who has seen it")
+    expect(ann.page.get_by_role("dialog", name="Who has seen it").get_by_text("Ben")).to_be_visible()
+    ann.click("Close")
     ben.click(ben.page.get_by_role("main").get_by_role("button", name="More", exact=True))
     ben.click("About this group")
     ben.click("Leave the group")

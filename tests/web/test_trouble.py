@@ -176,6 +176,23 @@ def test_a_person_is_reported_to_the_operator(visit: Visit, server: Server) -> N
     assert server.database.rows("SELECT reason FROM reports WHERE message_id IS NOT NULL") == [("spam",)]
 
 
+def test_a_picture_that_was_seen_is_reported_with_itself(visit: Visit, server: Server, tmp_path: Path) -> None:
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    ann.find(ben.number)
+    ann.choose(picture(tmp_path))
+    ann.click("Send")
+    ben.open_chat("Ann")
+    ben.click(ben.page.get_by_role("button", name="Tap to see it once"))
+    ben.see("It is gone from the server")
+    ann.see("Seen, and gone")
+    ben.click("Report")
+    ben.page.get_by_label("What is it?").select_option("nudity")
+    ben.click(ben.page.get_by_role("dialog", name="Report").get_by_role("button", name="Report"))
+    ben.see("The operator has your report.")
+    [(kept,)] = server.database.rows("SELECT COUNT(*) FROM report_pictures")
+    assert kept == 1
+
+
 def test_where_no_socket_opens_events_come_by_long_poll(visit: Visit) -> None:
     ann, ben = visit("Ann").register(), visit("Ben")
     ben.page.add_init_script(WITHOUT_SOCKET)
