@@ -193,6 +193,24 @@ def test_a_picture_that_was_seen_is_reported_with_itself(visit: Visit, server: S
     assert kept == 1
 
 
+def test_what_is_being_typed_stays_when_something_comes(visit: Visit) -> None:
+    ann, ben, other = visit("Ann").register(), visit("Ben").register(), visit("Cat")
+    ann.place("Me")
+    ann.page.get_by_label("Your name").fill("Anna")
+    ben.find(ann.number)
+    ben.write("Hello")
+    expect(ann.page.locator(".chat .count")).to_have_text("1")
+    expect(ann.page.get_by_label("Your name")).to_have_value("Anna")
+    ann.click("Save")
+    ann.see("Saved.")
+    other.page.goto(other.origin)
+    other.page.get_by_label("Country").select_option("NZ")
+    other.page.set_viewport_size({"width": 400, "height": 700})
+    other.click("中文")
+    other.see("用手机号开始")
+    expect(other.page.get_by_label("国家或地区")).to_have_value("NZ")
+
+
 def test_where_no_socket_opens_events_come_by_long_poll(visit: Visit) -> None:
     ann, ben = visit("Ann").register(), visit("Ben")
     ben.page.add_init_script(WITHOUT_SOCKET)

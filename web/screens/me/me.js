@@ -44,7 +44,8 @@ class Me extends View {
           event.preventDefault();
           const nickname = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget)).get('nickname');
           this.change({nickname}).then(() => say(t.saved));
-        }}, field(t.yourName, h('input', {name: 'nickname', required: true, maxlength: 64, value: me.nickname})),
+        }}, field(t.yourName, h('input', {key: me.nickname, name: 'nickname', required: true, maxlength: 64,
+          ref: (/** @type {HTMLInputElement} */ input) => { input.value = me.nickname; }})),
         h('button', {class: 'button'}, t.save))),
       !isSecureContext && h('p', {class: 'notice'}, t.plainHttp),
       this.block(t.privacy,
