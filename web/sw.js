@@ -56,8 +56,8 @@ async function asset(request) {
 // -- notifications --
 
 const WORDS = {
-  en: {title: 'Glimpse', image: (/** @type {string} */ name) => `${name} sent a picture`, message: (/** @type {string} */ name) => `${name} wrote`, somebody: 'Somebody', retrieved: 'Your account was opened on another device.'},
-  zh: {title: 'Glimpse', image: (/** @type {string} */ name) => `${name}发来一张照片`, message: (/** @type {string} */ name) => `${name}发来消息`, somebody: '有人', retrieved: '你的账户已在另一台设备上打开。'},
+  en: {title: 'Glimpse', image: (/** @type {string} */ name) => `${name} sent a picture`, message: (/** @type {string} */ name) => `${name} wrote`, somebody: 'Somebody', test: 'Notifications work.', retrieved: 'Your account was opened on another device.'},
+  zh: {title: 'Glimpse', image: (/** @type {string} */ name) => `${name}发来一张照片`, message: (/** @type {string} */ name) => `${name}发来消息`, somebody: '有人', test: '通知正常。', retrieved: '你的账户已在另一台设备上打开。'},
 };
 
 worker.addEventListener('push', (event) => {
@@ -71,7 +71,8 @@ async function show(told) {
   const conversation = told.group_id ? `g${told.group_id}` : String(told.sender_uid ?? '');
   const name = new Map(last?.names ?? []).get(told.sender_uid) ?? words.somebody;
   const isImage = typeof told.message_key === 'string';
-  const body = told.type === 'account_retrieved' ? words.retrieved : isImage ? words.image(name) : words.message(name);
+  const known = /** @type {Record<string, string>} */ ({account_retrieved: words.retrieved, test: words.test});
+  const body = known[told.type] ?? (isImage ? words.image(name) : words.message(name));
   // A browser wants something shown for every push: what is muted is shown without a sound, and not again.
   await worker.registration.showNotification(words.title, /** @type {any} */ ({
     body,

@@ -23,6 +23,12 @@ addEventListener('securitypolicyviolation', (event) =>
   console.error(`policy: ${event.violatedDirective} ${event.blockedURI} ${event.sample}`));
 """
 
+WITHOUT_SOCKET = """
+globalThis.WebSocket = class {
+  constructor() { setTimeout(() => this.onclose({code: 1006})); }
+  close() {}
+};"""
+
 
 @dataclass
 class Visitor:

@@ -6,10 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.support.harness import Server, wait_until
-from tests.web.browsing import Visitor, picture
+from tests.web.browsing import WITHOUT_SOCKET, Visitor, picture
 
 Visit = Callable[..., Visitor]
 pytestmark = pytest.mark.only_on("sqlite")
@@ -74,6 +74,7 @@ def test_texts_go_both_ways_and_are_seen(visit: Visit) -> None:
     ann.see("Line 11")
     expect(ann.page.get_by_text("Line 11").last).to_be_in_viewport()
     expect(ann.page.get_by_label("Message", exact=True)).to_be_in_viewport()
+    expect(ann.page.get_by_role("heading", name="Ben")).to_be_in_viewport()
 
 
 def test_several_pictures_leave_at_once_and_one_can_be_left_out(visit: Visit, tmp_path: Path) -> None:
@@ -127,6 +128,11 @@ def test_a_group_is_begun_entered_and_left(visit: Visit, tmp_path: Path) -> None
     ben.see("It is gone from the server")
     ben.click("Close")
     ann.see("Seen, and gone")
+    ann.page.locator(".message").last.hover()
+    ann.click(ann.page.locator(".message").last.get_by_role("button", name="More about this message"))
+    ann.click("Who has seen it")
+    expect(ann.page.get_by_role("dialog", name="Who has seen it").get_by_text("Ben")).to_be_visible()
+    ann.click("Close")
     ben.click(ben.page.get_by_role("main").get_by_role("button", name="More", exact=True))
     ben.click("About this group")
     ben.click("Leave the group")
@@ -197,6 +203,27 @@ def test_an_account_with_a_password_signs_in_out_and_leaves(visit: Visit) -> Non
     ann.click(ann.page.get_by_role("dialog").get_by_role("button", name="Leave"))
     ann.see("Begin with your number")
     assert ann.page.evaluate("(async () => (await indexedDB.databases()).length)()") == 1
+
+
+def test_two_tabs_each_get_every_event(visit: Visit) -> None:
+    """Also the one that comes second, when the other has kept how far the person is."""
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    second = ann.context.new_page()
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        held.append(route)
+
+    second.add_init_script(WITHOUT_SOCKET)
+    second.route(re.compile("/v1/events[?]after="), hold)
+    with second.expect_request(re.compile("/v1/events[?]after=")):
+        second.goto(ann.origin)
+    ben.find(ann.number)
+    ben.write("To both of you")
+    expect(ann.page.locator(".chat", has_text="To both of you")).to_be_visible()
+    for route in held:
+        route.continue_()
+    expect(second.locator(".chat", has_text="To both of you")).to_be_visible()
 
 
 def test_two_tabs_share_one_refresh(visit: Visit, server: Server) -> None:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Browser, Route, expect
 
 from tests.support.harness import Server
-from tests.web.browsing import Visitor, large_picture, picture, visitor
+from tests.web.browsing import WITHOUT_SOCKET, Visitor, large_picture, picture, visitor
 
 Visit = Callable[..., Visitor]
 pytestmark = pytest.mark.only_on("sqlite")
@@ -176,11 +176,44 @@ def test_a_person_is_reported_to_the_operator(visit: Visit, server: Server) -> N
     assert server.database.rows("SELECT reason FROM reports WHERE message_id IS NOT NULL") == [("spam",)]
 
 
+def test_a_picture_that_was_seen_is_reported_with_itself(visit: Visit, server: Server, tmp_path: Path) -> None:
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    ann.find(ben.number)
+    ann.choose(picture(tmp_path))
+    ann.click("Send")
+    ben.open_chat("Ann")
+    ben.click(ben.page.get_by_role("button", name="Tap to see it once"))
+    ben.see("It is gone from the server")
+    ann.see("Seen, and gone")
+    ben.click("Report")
+    ben.page.get_by_label("What is it?").select_option("nudity")
+    ben.click(ben.page.get_by_role("dialog", name="Report").get_by_role("button", name="Report"))
+    ben.see("The operator has your report.")
+    [(kept,)] = server.database.rows("SELECT COUNT(*) FROM report_pictures")
+    assert kept == 1
+
+
+def test_what_is_being_typed_stays_when_something_comes(visit: Visit) -> None:
+    ann, ben, other = visit("Ann").register(), visit("Ben").register(), visit("Cat")
+    ann.place("Me")
+    ann.page.get_by_label("Your name").fill("Anna")
+    ben.find(ann.number)
+    ben.write("Hello")
+    expect(ann.page.locator(".chat .count")).to_have_text("1")
+    expect(ann.page.get_by_label("Your name")).to_have_value("Anna")
+    ann.click("Save")
+    ann.see("Saved.")
+    other.page.goto(other.origin)
+    other.page.get_by_label("Country").select_option("NZ")
+    other.page.set_viewport_size({"width": 400, "height": 700})
+    other.click("中文")
+    other.see("用手机号开始")
+    expect(other.page.get_by_label("国家或地区")).to_have_value("NZ")
+
+
 def test_where_no_socket_opens_events_come_by_long_poll(visit: Visit) -> None:
     ann, ben = visit("Ann").register(), visit("Ben")
-    ben.page.add_init_script(
-        "globalThis.WebSocket = class { constructor() { setTimeout(() => this.onclose({code: 1006})); } close() {} };"
-    )
+    ben.page.add_init_script(WITHOUT_SOCKET)
     ben.register()
     ann.find(ben.number)
     ann.write("By the long way")

@@ -29,7 +29,6 @@ export async function begin() {
   for (const [key, upTo] of await database.entries('read:')) state.readBy.set(key.slice(5), upTo);
   state.outbox = await readOutbox();
   changed();
-  following = new AbortController();
   server.events.onstate = (line) => { state.line = line; changed(); if (line === 'live') pump(); };
   follow();
   await reload();
@@ -48,7 +47,10 @@ export async function reload() {
   pump();
 }
 
+/** Follow the events, from now on by this loop alone. */
 async function follow() {
+  following.abort();
+  following = new AbortController();
   try {
     await server.events.follow({handle: take, restart: reload, signal: following.signal});
   } catch (error) {
@@ -243,4 +245,8 @@ export async function markRead(id) {
 document.addEventListener('visibilitychange', () => {
   if (document.visibilityState === 'visible' && state.phase === 'somebody' && Date.now() > loadedAt + STALE_MS) reload();
 });
-addEventListener('online', () => { if (state.phase === 'somebody') reload(); });
+addEventListener('online', () => {
+  if (state.phase !== 'somebody') return;
+  follow(); // the loop before may sleep for a while yet
+  reload();
+});

@@ -3,7 +3,8 @@
 
 export function registerWorker() {
   if (!('serviceWorker' in navigator)) return;
-  navigator.serviceWorker.register(/** @type {string} */ (addressOf('/sw.js')));
+  navigator.serviceWorker.register(/** @type {string} */ (addressOf('/sw.js')))
+    .catch(() => {}); // forbidden in some private windows; the app works without it
   navigator.serviceWorker.addEventListener('message', ({data}) => {
     if (typeof data?.open === 'string') location.hash = data.open;
   });

@@ -12,12 +12,14 @@ import {h} from './render.js';
  * @param {(Choice | false | undefined)[]} choices
  */
 export function menu(id, label, choices) {
+  const given = choices.filter((choice) => !!choice);
+  if (!given.length) return null;
   const close = () => /** @type {any} */ (document.getElementById(id))?.hidePopover();
   return h('span', {class: 'menu'},
     h('button', {type: 'button', class: 'icon-button', title: label, 'aria-label': label, 'aria-haspopup': 'true',
       popovertarget: id}, icon('more')),
     h('div', {id, popover: 'auto', class: 'menu-choices', ontoggle: place},
-      choices.filter((choice) => !!choice).map((choice) =>
+      given.map((choice) =>
         h('button', {type: 'button', class: choice.danger ? 'choice danger-words' : 'choice', key: choice.label,
           onclick: () => { close(); choice.act(); }}, icon(choice.icon), choice.label))));
 }

@@ -103,6 +103,7 @@ export const en = {
   unmute: 'Unmute',
   report: 'Report',
   reportHint: 'The operator of this server reads it. The other side is not told.',
+  reportPicture: 'The picture goes along.',
   reason: 'What is it?',
   reasonWords: 'In your words, if you like',
   reasons: {harassment: 'Harassment', nudity: 'Unwanted nudity', violence: 'Violence', spam: 'Spam', child_safety: 'A child is in danger', other: 'Something else'},

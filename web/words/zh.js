@@ -99,6 +99,7 @@ export const zh = {
   unmute: '取消静音',
   report: '举报',
   reportHint: '由本服务器的运营者查看，不会告知对方。',
+  reportPicture: '照片会一并提交。',
   reason: '是什么问题？',
   reasonWords: '可以补充说明',
   reasons: {harassment: '骚扰', nudity: '不想看到的裸露内容', violence: '暴力', spam: '垃圾信息', child_safety: '儿童处于危险中', other: '其他'},

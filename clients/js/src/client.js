@@ -60,7 +60,7 @@ export class Glimpse {
    * As `call`, with the whole reply. A token that has ended is renewed, and the request sent once more.
    * @param {string} method
    * @param {string} path
-   * @param {{json?: unknown, body?: Blob, key?: string, signal?: AbortSignal, headers?: Record<string, string>,
+   * @param {{json?: unknown, body?: Blob | FormData, key?: string, signal?: AbortSignal, headers?: Record<string, string>,
    *   once?: boolean}} [how]
    */
   async request(method, path, {json, body, key, signal, headers = {}, once} = {}) {

@@ -32,6 +32,8 @@ export class Events {
     this.state = 'off';
     /** @type {(state: string) => void} */
     this.onstate = () => {};
+    /** How far this reader is; the store may be shared with other tabs, each of which wants every event. */
+    this.cursor = /** @type {number | undefined} */ (undefined);
   }
 
   /**
@@ -43,6 +45,7 @@ export class Events {
   async follow({handle, restart, signal}) {
     let failed = 0;
     let polls = 0;
+    this.cursor = undefined;
     while (!signal.aborted) {
       try {
         const after = await this.#after();
@@ -57,6 +60,7 @@ export class Events {
       } catch (error) {
         if (signal.aborted) break;
         if (error instanceof GlimpseError && error.code === 'cursor_expired') {
+          this.cursor = undefined;
           await this.store.set(CURSOR, undefined);
           await restart?.();
         } else if (isTemporary(error)) {
@@ -75,19 +79,22 @@ export class Events {
 
   /** Where to go on; the first time: from now. */
   async #after() {
-    const kept = await this.store.get(CURSOR);
-    if (kept !== undefined) return kept;
-    const {next} = await this.client.call('GET', '/v1/events');
-    await this.store.set(CURSOR, next);
-    return next;
+    this.cursor ??= await this.store.get(CURSOR);
+    if (this.cursor === undefined) await this.#reached((await this.client.call('GET', '/v1/events')).next);
+    return /** @type {number} */ (this.cursor);
   }
 
   /** @param {Event} event @param {(event: Event) => Promise<void> | void} handle */
   async #take(event, handle) {
-    const cursor = await this.store.get(CURSOR) ?? 0;
-    if (event.id <= cursor) return;
+    if (event.id <= (this.cursor ?? 0)) return;
     await handle(event);
-    await this.store.set(CURSOR, event.id);
+    await this.#reached(event.id);
+  }
+
+  /** @param {number} id */
+  async #reached(id) {
+    this.cursor = id;
+    await this.store.set(CURSOR, id);
   }
 
   /** @param {number} after @param {(event: Event) => Promise<void> | void} handle @param {AbortSignal} signal */

@@ -28,12 +28,12 @@ export class Glimpse {
      * As `call`, with the whole reply. A token that has ended is renewed, and the request sent once more.
      * @param {string} method
      * @param {string} path
-     * @param {{json?: unknown, body?: Blob, key?: string, signal?: AbortSignal, headers?: Record<string, string>,
+     * @param {{json?: unknown, body?: Blob | FormData, key?: string, signal?: AbortSignal, headers?: Record<string, string>,
      *   once?: boolean}} [how]
      */
     request(method: string, path: string, { json, body, key, signal, headers, once }?: {
         json?: unknown;
-        body?: Blob;
+        body?: Blob | FormData;
         key?: string;
         signal?: AbortSignal;
         headers?: Record<string, string>;

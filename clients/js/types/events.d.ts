@@ -10,6 +10,8 @@ export class Events {
     state: "off" | "connecting" | "live" | "polling";
     /** @type {(state: string) => void} */
     onstate: (state: string) => void;
+    /** How far this reader is; the store may be shared with other tabs, each of which wants every event. */
+    cursor: number | undefined;
     /**
      * Follow until `signal` aborts. `handle` is awaited, and only then is the cursor moved: what was not handled comes
      * again. Where the log no longer holds the cursor, `restart` is called and following goes on from now.

@@ -9,22 +9,25 @@ import {complaint, field} from '../../ui/parts.js';
 import {h} from '../../ui/render.js';
 import {say} from '../../ui/toast.js';
 
-/** @param {{uid: number} | {message_id: number}} what */
-export async function report(what) {
+/**
+ * @param {{uid: number} | {message_id: number}} what
+ * @param {Blob} [image] goes along: of a picture that was seen the server has nothing any more
+ */
+export async function report(what, image) {
   let refusal = '';
   const sent = await openDialog(t.report, ({close, again}) => h('form', {onsubmit: async (/** @type {SubmitEvent} */ event) => {
     event.preventDefault();
     const given = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
     const reason = [given.get('kind'), given.get('words')].filter(Boolean).join(': ');
     try {
-      await server.call('POST', '/v1/reports', {json: {...what, reason}});
+      await server.request('POST', '/v1/reports', image ? {body: formOf({...what, reason}, image)} : {json: {...what, reason}});
       close(true);
     } catch (error) {
       refusal = inWords(error);
       again();
     }
   }},
-  h('p', null, t.reportHint),
+  h('p', null, t.reportHint, image && ` ${t.reportPicture}`),
   field(t.reason, h('select', {name: 'kind', autofocus: true},
     Object.entries(t.reasons).map(([kind, label]) => h('option', {value: kind, key: kind}, label)))),
   field(t.reasonWords, h('textarea', {name: 'words', rows: 3, maxlength: 1900})),
@@ -33,4 +36,12 @@ export async function report(what) {
     h('button', {type: 'button', class: 'quiet', onclick: () => close()}, t.cancel),
     h('button', {class: 'danger'}, t.report))), 'small');
   if (sent) say(t.reported);
+}
+
+/** @param {Record<string, unknown>} fields @param {Blob} image */
+function formOf(fields, image) {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) form.append(name, String(value));
+  form.append('img_file', image, 'image');
+  return form;
 }

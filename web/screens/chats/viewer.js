@@ -10,6 +10,7 @@ import {openDialog} from '../../ui/dialog.js';
 import {icon} from '../../ui/icon.js';
 import {complaint} from '../../ui/parts.js';
 import {h} from '../../ui/render.js';
+import {report} from './report.js';
 
 /** What a refusal says of the picture's state. @type {Record<string, import('../../app/state.js').Entry['state']>} */
 const ENDED = {image_consumed: 'consumed', image_expired: 'expired', image_recalled: 'recalled'};
@@ -18,6 +19,8 @@ const ENDED = {image_consumed: 'consumed', image_expired: 'expired', image_recal
 export async function openPicture(entry) {
   const key = entry.message_key ?? '';
   const from = entry.sender_uid ? state.names.get(entry.sender_uid) ?? nameOf(String(entry.sender_uid)) : t.somebodyGone;
+  /** @type {Blob | undefined} */
+  let image;
   const shown = {url: '', preview: '', refusal: '', unreadable: false};
   let again = () => {};
   const acknowledge = async () => {
@@ -35,11 +38,14 @@ export async function openPicture(entry) {
       entry.caption && h('p', {class: 'caption'}, entry.caption),
       shown.url && h('p', {class: 'actions'}, h('span', {class: 'hint'}, icon('gone'), t.onceOnly),
         h('a', {class: 'button quiet', href: shown.url, download: `glimpse-${entry.message_id}`,
-          onclick: () => { if (shown.unreadable) acknowledge(); }}, icon('save'), t.save)));
+          onclick: () => { if (shown.unreadable) acknowledge(); }}, icon('save'), t.save),
+        h('button', {type: 'button', class: 'quiet', onclick: () => report({message_id: entry.message_id}, image)},
+          icon('alert'), t.report)));
   }, 'viewer');
   try {
     if (entry.has_thumbnail) preview(key).then((url) => { shown.preview = url; again(); }, () => {});
-    shown.url = URL.createObjectURL(await server.fetchImage(key));
+    image = await server.fetchImage(key);
+    shown.url = URL.createObjectURL(image);
     shown.unreadable = !await isReadable(shown.url);
     again();
     // It is on the screen now. What cannot be shown is acknowledged when it is saved.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Oneself: the account, its devices, language and look, and the ways out. */
 
-import {language, switchLanguage, t} from '../../app/i18n.js';
+import {dayOf, language, switchLanguage, t} from '../../app/i18n.js';
 import {chooseLook, look} from '../../app/look.js';
 import {isOn, support, turnOff, turnOn} from '../../app/notifications.js';
 import {inWords} from '../../app/refusals.js';
@@ -44,7 +44,8 @@ class Me extends View {
           event.preventDefault();
           const nickname = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget)).get('nickname');
           this.change({nickname}).then(() => say(t.saved));
-        }}, field(t.yourName, h('input', {name: 'nickname', required: true, maxlength: 64, value: me.nickname})),
+        }}, field(t.yourName, h('input', {key: me.nickname, name: 'nickname', required: true, maxlength: 64,
+          ref: (/** @type {HTMLInputElement} */ input) => { input.value = me.nickname; }})),
         h('button', {class: 'button'}, t.save))),
       !isSecureContext && h('p', {class: 'notice'}, t.plainHttp),
       this.block(t.privacy,
@@ -109,7 +110,7 @@ class Me extends View {
     return this.block(t.devices, h('ul', {class: 'rows'}, this.devices.map(({device_id, provider, device_type, registered_at}) =>
       h('li', {class: 'row', key: device_id}, icon('bell'),
         h('span', {class: 'row-words'}, h('span', null, t.deviceKinds[provider] ?? provider),
-          h('small', null, [device_type, new Date(registered_at).toLocaleDateString()].filter(Boolean).join(' · '))),
+          h('small', null, [device_type, dayOf(registered_at)].filter(Boolean).join(' · '))),
         iconButton('close', t.endDevice, {onclick: () => trying(async () => {
           await server.call('DELETE', `/v1/devices/${device_id}`);
           await this.load();

@@ -61,7 +61,8 @@ class Welcome extends View {
   }
 
   countrySelect() {
-    return field(t.country, h('select', {name: 'region', autocomplete: 'country', value: this.region},
+    return field(t.country, h('select', {name: 'region', autocomplete: 'country', value: this.region,
+      onchange: (/** @type {any} */ event) => { this.region = event.target.value; }},
       countries().map(({region, code, name, flag}) => h('option', {key: region, value: region}, `${name} ${flag} +${code}`))));
   }
 
