@@ -48,8 +48,8 @@ class Table(Application):
             else:
                 self._plain[route.method, route.path] = found
         self._add_assets(web_app, services)
-        patterns = [(route.method, route.pattern) for route in routes]
-        nowhere = {"services": services, "rule": Rule("", Who.ANYBODY, "default"), "patterns": patterns}
+        self._plain_paths = {path for _, path in self._plain}
+        nowhere = {"services": services, "rule": Rule("", Who.ANYBODY, "default"), "methods_of": self.methods_of}
         self._nowhere = Found(NothingHereHandler, nowhere, {})
 
     def _add_assets(self, web_app: WebApp, services: Services) -> None:
@@ -69,6 +69,8 @@ class Table(Application):
         plain = self._plain.get((method, path))
         if plain is not None:
             return plain
+        if path in self._plain_paths:
+            return self._nowhere
         for branch in self._branches.get((method, path.count("/")), ()):
             match = branch.pattern.fullmatch(path)
             if match:
@@ -79,6 +81,13 @@ class Table(Application):
             request.method = meant
             return self.find(request)
         return self._nowhere
+
+    def methods_of(self, path: str) -> set[str]:
+        """What may be asked of a path. One without variables is not one of those that it would fit."""
+        if path in self._plain_paths:
+            return {method for method, known in self._plain if known == path}
+        branches = [(method, branch) for (method, _), found in self._branches.items() for branch in found]
+        return {method for method, branch in branches if branch.pattern.fullmatch(path)}
 
 
 def application(services: Services) -> Application:

@@ -37,9 +37,9 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
         if "Authorization" in self.request.headers:
             self.caller = await self.authenticate()
         await self.check_rate()
+        self.accepted = self.handshake()
 
     async def get(self) -> None:
-        accepted = self.handshake()
         origin = self.request.headers.get("Origin")  # browsers name the page's, others need not: RFC 6455, 10.2
         if origin is not None and not self.services.origins.is_welcome(origin, self.reached_as):
             raise Forbidden("Pages of this origin may not open sockets here.")
@@ -49,7 +49,7 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
             self.introduced.set_result(self.caller)
         self.following = asyncio.create_task(self._follow())
         self.connection.pace()
-        self.accept_websocket(accepted, self)
+        self.accept_websocket(self.accepted, self)
 
     async def on_message(self, message: str | bytes) -> None:
         self._count_frame()

@@ -2,7 +2,7 @@
 """What a stranger or an operator asks first: what is this, does it live, is it ready; and where nothing is."""
 
 import io
-import re
+from collections.abc import Callable
 
 import segno
 
@@ -95,9 +95,7 @@ class QrHandler(BaseHandler):
             raise InvalidField(fields=[("text", f"must be 1 to {MAX_QR_LETTERS} characters")])
         drawn = io.BytesIO()
         segno.make(text, error="m", micro=False).save(drawn, kind="svg", border=2, dark="#000", light="#fff", scale=4)
-        self.set_header("Content-Type", "image/svg+xml")
-        self.set_header("Content-Security-Policy", "sandbox; default-src 'none'")
-        self.finish(drawn.getvalue())
+        self.reply(200, {"svg": drawn.getvalue().decode()})
 
 
 class NothingHereHandler(BaseHandler):
@@ -105,16 +103,16 @@ class NothingHereHandler(BaseHandler):
 
     SUPPORTED_METHODS = (*BaseHandler.SUPPORTED_METHODS, UNKNOWN_METHOD)
 
-    def initialize(self, patterns: list[tuple[str, re.Pattern[str]]], **kwargs: object) -> None:  # type: ignore[override]
+    def initialize(self, methods_of: Callable[[str], set[str]], **kwargs: object) -> None:  # type: ignore[override]
         super().initialize(**kwargs)  # type: ignore[arg-type]
-        self._patterns = patterns
+        self._methods_of = methods_of
         # Tornado ends a request with a method of its own making before `prepare` can look after the body.
         if self.request.method not in self.SUPPORTED_METHODS:
             self.request.method = UNKNOWN_METHOD
 
     async def admit(self) -> None:
         await self.check_rate()
-        allowed = {method for method, pattern in self._patterns if pattern.fullmatch(self.request.path)}
+        allowed = self._methods_of(self.request.path)
         if not allowed:
             raise NotFound
         self.set_header("Allow", ", ".join(sorted(allowed)))

@@ -287,6 +287,7 @@ def test_what_is_no_handshake_is_refused_as_any_request(server: Server, changes:
         connection.sendall(f"GET {path} HTTP/1.1\r\n{lines}\r\n".encode())
         answer.begin()
         assert (answer.status, answer.headers["Content-Type"]) == (status, "application/problem+json")
+        assert answer.headers["Sec-WebSocket-Version"] == ("13" if status == 400 else None)  # RFC 6455, 4.4
 
 
 def tokens_of(person: Person) -> dict[str, str]:

@@ -212,6 +212,19 @@ def test_every_operation_succeeds_as_described(lenient: Server, number: str) -> 
     assert succeeded == set(contract.operations()) - ELSEWHERE
 
 
+def test_a_body_may_be_left_out_where_it_is_described_so_and_nowhere_else(server: Server) -> None:
+    ann = server.register("Ann")
+    group_id = ann.request("POST", "/v1/groups", json={"name": "Climbing", "join": "open"}).json()["group_id"]
+    made = ann.request("POST", "/v1/devices", json={"provider": "log", "token": "ann-1", "device_type": "IOS"})
+    place = {"group_id": group_id, "device_id": made.json()["device_id"], "uid": ann.uid, "conversation": ann.uid}
+    for name, operation in contract.operations().items():
+        path = operation["path"]
+        if "requestBody" in operation and "/uploads" not in path and path.startswith("/v1/"):
+            reply = ann.request(operation["method"], path.format(activation_id="0" * 32, **place))
+            is_refused = reply.status_code in (400, 410, 415, 422)
+            assert is_refused == operation["requestBody"].get("required", False), (name, reply.text)
+
+
 @pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/images/0/1", "/docs/"])
 def test_a_path_that_is_not_described_is_not_found(server: Server, path: str) -> None:
     assert server.client.get(path).status_code == 404
@@ -221,3 +234,10 @@ def test_a_path_that_is_not_described_is_not_found(server: Server, path: str) ->
 def test_a_method_that_is_not_described_is_refused(server: Server, method: str) -> None:
     reply = server.client.request(method, "/v1/me")
     assert (reply.status_code, reply.headers["Allow"]) == (405, "DELETE, GET, PATCH")
+
+
+def test_a_path_of_its_own_is_none_of_those_with_variables(server: Server) -> None:
+    ann = server.register("Ann")
+    for method in ("GET", "PATCH", "DELETE"):
+        reply = ann.request(method, "/v1/groups/join")
+        assert (reply.status_code, reply.headers["Allow"]) == (405, "POST")

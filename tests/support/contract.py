@@ -127,9 +127,10 @@ def operations() -> dict[str, dict[str, Any]]:
 
 @cache
 def operation_of(method: str, path: str) -> str | None:
+    paths = [path] if path in document()["paths"] else document()["paths"]
     for name, operation in operations().items():
         pattern = re.sub(r"\{\w+\}", "[^/]+", operation["path"])
-        if operation["method"] == method and re.fullmatch(pattern, path):
+        if operation["path"] in paths and operation["method"] == method and re.fullmatch(pattern, path):
             return name
     return None
 

@@ -59,8 +59,9 @@ async function register(url: string, phone_num: string): Promise<Account> {
   const { data } = await createClient<paths>({ baseUrl: url }).POST("/v1/register", {
     body: { phone_num, nickname: "Ann" },
   });
-  if (data === undefined || !("ukey" in data)) throw new Error("no account");
-  return data;
+  const { uid, ukey, phone_hash } = data ?? {};
+  if (uid === undefined || ukey === undefined || phone_hash === undefined) throw new Error("no account");
+  return { uid, ukey, phone_hash };
 }
 
 function signedIn(url: string, { phone_hash, ukey }: Account) {

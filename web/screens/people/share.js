@@ -18,8 +18,8 @@ export function showInvitation() {
 export function showLink(title, hint, path) {
   const link = `${location.origin}/#/${path}`;
   return trying(async () => {
-    const code = await (await server.request('GET', `/v1/qr?text=${encodeURIComponent(link)}`)).blob();
-    const url = URL.createObjectURL(code);
+    const {svg} = await server.call('GET', `/v1/qr?text=${encodeURIComponent(link)}`);
+    const url = URL.createObjectURL(new Blob([svg], {type: 'image/svg+xml'}));
     await openDialog(title, () => h('div', {class: 'share'},
       h('img', {class: 'qr', src: url, alt: t.qrCode}),
       h('p', null, hint),
