@@ -227,7 +227,7 @@ async def hearing(parts: Parts, services: Services) -> AsyncIterator[None]:
 def lifetimes(config: Config) -> Lifetimes:
     return config.fill(
         Lifetimes,
-        *("retention", "messages", "events", "uploads"),
+        *("retention", "messages", "events", "uploads", "admin"),
         orphan_seconds=config.orphan_seconds,
         grace_seconds=max(config.delivery.grace_seconds, config.delivery.proxy_grace_seconds),
     )

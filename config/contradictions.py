@@ -28,6 +28,9 @@ def _of_ports(config: Config) -> Iterator[str]:
         yield f"metrics.port: must not be server.port; metrics are for operators alone{each}"
     if first and first + workers - 1 > HIGHEST_PORT:
         yield f"metrics.port: must leave a port for each of the {workers} workers, up to {HIGHEST_PORT}"
+    taken = {config.server.port, *(range(first, first + workers) if first else ())}
+    if config.admin.port and config.admin.port in taken:
+        yield "admin.port: must be neither server.port nor one of metrics.port; it is for this machine alone"
 
 
 def _of_tls(tls: Tls) -> Iterator[str]:

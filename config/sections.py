@@ -402,6 +402,11 @@ class Metrics(Section):
     port: Port
 
 
+class Admin(Section):
+    port: Port
+    audit_days: Days
+
+
 class Web(Section):
     enabled: bool
 
@@ -438,6 +443,7 @@ class Config(Section):
     web: Web
     samples: Samples
     metrics: Metrics
+    admin: Admin
     log: Log
 
     _files_with_secrets: tuple[Path, ...] = ()

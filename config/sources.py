@@ -204,10 +204,13 @@ def place_of(error: ErrorDetails) -> list[str]:
 
 
 def nearest(path: str, known: Iterable[str]) -> str:
-    """The real key that looks most like this one, by its whole path and by its last name."""
+    """The real key that looks most like this one, by its last name and, where it has more, by its whole path; of
+    several the first.
+    """
 
     def likeness(key: str) -> float:
-        pairs = ((path, key), (path.rpartition(".")[2], key.rpartition(".")[2]))
+        last = (path.rpartition(".")[2], key.rpartition(".")[2])
+        pairs = [last, (path, key)] if "." in path else [last]
         return sum(difflib.SequenceMatcher(None, one.lower(), other).ratio() for one, other in pairs)
 
     return max(known, key=likeness)

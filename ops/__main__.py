@@ -4,6 +4,7 @@
 import click
 
 from models.version import VERSION
+from ops.audit import audit
 from ops.backup import backup
 from ops.clock import clock
 from ops.config import config
@@ -27,7 +28,22 @@ def main() -> None:
     logs.configure("warning", "auto")
 
 
-for command in (backup, clock, config, doctor, fsck, keys, migrate, outbox, purge, reports, restore, uploads, users):
+for command in (
+    audit,
+    backup,
+    clock,
+    config,
+    doctor,
+    fsck,
+    keys,
+    migrate,
+    outbox,
+    purge,
+    reports,
+    restore,
+    uploads,
+    users,
+):
     main.add_command(command)
 
 if __name__ == "__main__":

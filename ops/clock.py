@@ -10,7 +10,18 @@ import click
 from config.load import Config
 from models.clock import SteadyClock
 from models.db.tables import clock_sightings
-from ops.opening import as_json, explained, of_a_server, opened_database, print_json, settings, steady_clock, when
+from ops.opening import (
+    as_json,
+    explained,
+    of_a_server,
+    opened_database,
+    operator,
+    print_json,
+    settings,
+    steady_clock,
+    when,
+)
+from services.audit import record
 
 
 @click.group()
@@ -41,5 +52,7 @@ async def _accept(config: Config) -> tuple[int, int]:
     async with opened_database(config) as db:
         jump = (await steady_clock(db)).jump
         right = SteadyClock().sighting()
+        about = f"off by {jump // 1000} s" if jump else ""
+        await record(db, operator=operator(), act="clock accept", about=about, now=right.wall)
         await db.write(partial(clock_sightings.record, sighting=right))
     return right.wall, jump

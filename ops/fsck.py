@@ -8,7 +8,9 @@ from pathlib import Path
 import click
 
 from config.load import Config
-from ops.opening import as_json, explained, of_a_server, opened, print_json, progress, settings, steady_clock
+from models.clock import now_ms
+from ops.opening import as_json, explained, of_a_server, opened, operator, print_json, progress, settings, steady_clock
+from services.audit import record
 from services.maintenance import fsck as checks
 from services.maintenance.fsck import Fsck, Report
 
@@ -49,7 +51,7 @@ def fsck(file: Path | None, data_dir: Path | None, *, repair: bool, as_json: boo
 async def _fsck(config: Config, *, repair: bool) -> Report:
     async with opened(config) as (db, store):
         with progress("Checking") as say:
-            return await Fsck(
+            report = await Fsck(
                 db,
                 store,
                 clock=(await steady_clock(db)).ages,
@@ -57,6 +59,9 @@ async def _fsck(config: Config, *, repair: bool) -> Report:
                 repair=repair,
                 on_step=lambda step, done: say(f"{step} {done}"),
             ).run()
+        if mended := sum(report.repaired.values()):
+            await record(db, operator=operator(), act="fsck --repair", about=f"{mended} mended", now=now_ms())
+        return report
 
 
 def _print(report: Report) -> None:

@@ -14,12 +14,13 @@ from rich.console import Console
 from rich.progress import Progress
 
 from config.load import Config
-from models.clock import SteadyClock
+from models.clock import SteadyClock, now_ms
 from models.db.database import Database
 from models.key_lock import RingInUse
 from models.key_rotation import Kind
 from models.private_files import KEY_RING
-from ops.opening import as_json, explained, of_a_server, opened_database, print_json, settings, steady_clock
+from ops.opening import as_json, explained, of_a_server, opened_database, operator, print_json, settings, steady_clock
+from services.audit import record
 from services.leader import LEASE_SECONDS, Lease
 from services.maintenance.key_rotation import Planned, Rotated, Rotation, Say
 from storage.ownership import is_owned
@@ -81,6 +82,8 @@ async def _dry_run(config: Config, wanted: Collection[Kind]) -> Planned:
 
 async def _rotate(config: Config, wanted: Collection[Kind], say: Say, *, at_once: bool) -> Rotated:
     async with opened_database(config) as db, _alone(db):
+        about = ", ".join(kind.value for kind in wanted) + (", at once" if at_once else "")
+        await record(db, operator=operator(), act="keys rotate", about=about, now=now_ms())
         return await _rotation(config, db, await steady_clock(db), say, at_once=at_once).run(wanted)
 
 

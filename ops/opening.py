@@ -2,6 +2,8 @@
 """How a command comes by what a server keeps: its settings, its database, its images; and how it says why not."""
 
 import json
+import os
+import pwd
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
@@ -85,6 +87,14 @@ async def steady_clock(db: Database) -> SteadyClock:
     if last is not None:
         clock.begin(last)
     return clock
+
+
+def operator() -> str:
+    """Who types this command, for the record: the user of the system, or the one who became root by sudo."""
+    try:
+        return f"ops, {os.environ.get('SUDO_USER') or pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"ops, user {os.getuid()}"
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ from ops.opening import (
     explained,
     of_a_server,
     opened_database,
+    operator,
     print_json,
     progress,
     settings,
@@ -161,7 +162,7 @@ async def _retry(config: Config, ids: list[int], wanted: Wanted) -> tuple[int, i
     async with opened_database(config) as db:
         chosen = ids or await list_pushes(db, wanted)
         give_up_ms = config.push.give_up_hours * HOUR_MS
-        done = await retry_pushes(db, chosen, now=now_ms(), give_up_ms=give_up_ms)
+        done = await retry_pushes(db, chosen, operator=operator(), now=now_ms(), give_up_ms=give_up_ms)
         return (len(ids) or done), done
 
 
@@ -172,7 +173,7 @@ async def _due(config: Config, wanted: Wanted) -> list[int]:
 
 async def _drop(config: Config, ids: list[int]) -> int:
     async with opened_database(config) as db:
-        return await drop_pushes(db, ids, now=now_ms())
+        return await drop_pushes(db, ids, operator=operator(), now=now_ms())
 
 
 def _tell(asked: int, done: int, verb: str, *, as_json: bool) -> None:

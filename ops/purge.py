@@ -9,7 +9,8 @@ import click
 
 from app.build import lifetimes
 from config.load import Config
-from ops.opening import as_json, explained, of_a_server, opened, print_json, progress, settings, steady_clock
+from ops.opening import as_json, explained, of_a_server, opened, operator, print_json, progress, settings, steady_clock
+from services.audit import record
 from services.maintenance.retention import Counts, Retention
 
 
@@ -39,6 +40,8 @@ async def _purge(config: Config, *, dry_run: bool) -> Counts:
         clock = await steady_clock(db)
         if clock.jump:
             click.echo("The clock is not believed: what ends by its age waits (python -m ops doctor).", err=True)
+        if not dry_run:
+            await record(db, operator=operator(), act="purge", now=clock())
         retention = Retention(db, store, lifetimes=lifetimes(config), clock=clock.ages, is_off=lambda: clock.jump != 0)
         with progress("Counting" if dry_run else "Removing") as say:
             return await (retention.dry_run() if dry_run else retention.run_once(say))

@@ -12,9 +12,19 @@ from models.clock import now_ms
 from models.db.tables.report_pictures import ReportPicture
 from models.db.tables.reports import Report
 from models.ids import MAX_ID
-from ops.opening import CannotRun, as_json, explained, of_a_server, opened_database, print_json, settings, when
+from ops.opening import (
+    CannotRun,
+    as_json,
+    explained,
+    of_a_server,
+    opened_database,
+    operator,
+    print_json,
+    settings,
+    when,
+)
 from services.maintenance.manifest import copy_file
-from services.reports import MAX_NOTE_CHARACTERS, ShownReport, list_reports, resolve_report, show_report
+from services.reports import MAX_NOTE_CHARACTERS, ShownReport, list_reports, record_sight, resolve_report, show_report
 from storage.keys import path_of
 
 
@@ -97,6 +107,8 @@ async def _show(config: Config, report_id: int, file: Path | None) -> ShownRepor
     """The report; its picture goes into this new file. Raises CannotRun, NotFound, OSError."""
     async with opened_database(config) as db:
         shown = await show_report(db, report_id)
+        if file is not None:
+            await record_sight(db, report_id, operator=operator(), now=now_ms())
     if file is not None:
         if shown.picture is None:
             raise CannotRun("there is no picture to this report")
@@ -117,7 +129,7 @@ def _said(picture: ReportPicture | None) -> str:
 
 async def _resolve(config: Config, report_id: int, note: str) -> bool:
     async with opened_database(config) as db:
-        return await resolve_report(db, report_id, note=note, now=now_ms())
+        return await resolve_report(db, report_id, note=note, operator=operator(), now=now_ms())
 
 
 def _line(row: Report) -> str:

@@ -8,8 +8,9 @@ from pathlib import Path
 import click
 
 from config.load import Config
+from models.clock import now_ms
 from models.upload import Upload
-from ops.opening import as_json, explained, of_a_server, opened, opened_database, print_json, settings, when
+from ops.opening import as_json, explained, of_a_server, opened, opened_database, operator, print_json, settings, when
 from services.operating import drop_uploads, list_open_uploads
 
 SHOWN = ("upload_id", "uid", "receiver_uid", "group_id", "length", "received", "created_at", "expires_at")
@@ -65,7 +66,7 @@ async def _list(config: Config, limit: int) -> list[Upload]:
 
 async def _drop(config: Config, ids: list[str]) -> int:
     async with opened(config) as (db, store):
-        return await drop_uploads(db, store, ids)
+        return await drop_uploads(db, store, ids, operator=operator(), now=now_ms())
 
 
 def _line(upload: Upload) -> str:

@@ -2,8 +2,8 @@
 """`python -m ops users`: what is known of a person, shutting one out, and ending an account."""
 
 import asyncio
-import re
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 import click
@@ -14,7 +14,6 @@ from models.db.database import Database
 from models.db.tables import users as table
 from models.ids import MAX_ID
 from models.keys import KeyRing, open_key_ring
-from models.phone import is_phone_hash, phone_hash
 from models.private_files import KEY_RING
 from ops.opening import (
     CannotRun,
@@ -22,6 +21,7 @@ from ops.opening import (
     explained,
     of_a_server,
     opened_database,
+    operator,
     print_json,
     progress,
     settings,
@@ -29,10 +29,17 @@ from ops.opening import (
 )
 from services.accounts.account_deletion import AccountDeletion
 from services.accounts.export import Export
-from services.operating import About, describe, find_by_phone, find_people, list_people, set_disabled
-
-UID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
-E164 = re.compile(r"\+[1-9][0-9]{6,14}", re.ASCII)
+from services.operating import (
+    About,
+    delete_person,
+    describe,
+    export_person,
+    find_one,
+    list_people,
+    names_one,
+    search,
+    set_disabled,
+)
 
 somebody = click.argument("who", metavar="UID|+NUMBER|PHONE_HASH")
 
@@ -178,10 +185,7 @@ async def _list(config: Config, *, before: int, limit: int) -> tuple[list[About]
 async def _find(config: Config, what: str, *, before: int, limit: int) -> list[About]:
     """Whoever has this uid or number, and then whoever has it in their nickname. Raises CannotRun, KeyRingError."""
     async with opened_database(config) as db:
-        uid = await _uid_if_any(config, db, what)
-        found = [] if uid is None else [await describe(db, uid)]
-        named = await find_people(db, what, before=before, limit=limit)
-        found += [about for about in named if about.uid != uid]
+        found = await search(db, what, keys=partial(_key_ring, config), before=before, limit=limit)
     if not found:
         raise CannotRun("there is no such person")
     return found
@@ -190,7 +194,7 @@ async def _find(config: Config, what: str, *, before: int, limit: int) -> list[A
 async def _disable(config: Config, who: str, *, disabled: bool) -> tuple[int, bool]:
     async with opened_database(config) as db:
         uid = await _uid(config, db, who)
-        return uid, await set_disabled(db, uid, disabled=disabled, now=now_ms())
+        return uid, await set_disabled(db, uid, disabled=disabled, operator=operator(), now=now_ms())
 
 
 async def _dry_run(config: Config, who: str) -> tuple[int, dict[str, int]]:
@@ -202,13 +206,15 @@ async def _dry_run(config: Config, who: str) -> tuple[int, dict[str, int]]:
 
 async def _delete(config: Config, uid: int) -> None:
     async with opened_database(config) as db:
-        await _leaving(db, await _keys(config, db)).leave(uid)
+        leaving = _leaving(db, await _keys(config, db))
+        await delete_person(db, leaving, uid, operator=operator(), now=now_ms())
 
 
 async def _export(config: Config, who: str) -> None:
     async with opened_database(config) as db:
         uid = await _uid(config, db, who)
-        async for piece in Export(db=db, keys=await _keys(config, db), clock=now_ms).pieces(uid):
+        export = Export(db=db, keys=await _keys(config, db), clock=now_ms)
+        async for piece in export_person(db, export, uid, operator=operator(), now=now_ms()):
             click.echo(piece, nl=False)
 
 
@@ -218,35 +224,22 @@ def _leaving(db: Database, keys: KeyRing) -> AccountDeletion:
 
 
 async def _keys(config: Config, db: Database) -> KeyRing:
-    return open_key_ring(config.data_dir / KEY_RING, sealed=await table.find_phone_cipher(db))
+    return _key_ring(config, await table.find_phone_cipher(db))
+
+
+def _key_ring(config: Config, sealed: bytes | None) -> KeyRing:
+    """Raises KeyRingError."""
+    return open_key_ring(config.data_dir / KEY_RING, sealed=sealed)
 
 
 async def _uid(config: Config, db: Database, who: str) -> int:
     """Who is meant. Raises CannotRun, KeyRingError."""
-    if not (UID.fullmatch(who) or E164.fullmatch(who) or is_phone_hash(who)):
+    if not names_one(who):
         raise CannotRun("name a person by uid, by number with its plus sign, or by the 64 hex digits of its hash")
-    uid = await _uid_if_any(config, db, who)
+    uid = await find_one(db, who, keys=partial(_key_ring, config))
     if uid is None:
         raise CannotRun("there is no such person")
     return uid
-
-
-async def _uid_if_any(config: Config, db: Database, who: str) -> int | None:
-    """Who has this uid, number or phone hash. Raises KeyRingError."""
-    if UID.fullmatch(who):
-        user = await table.find(db, int(who))
-        return user.uid if user else None
-    number = re.sub(r"[ ()-]", "", who)
-    if E164.fullmatch(number):
-        return await _uid_of_phone(config, db, phone_hash(number))
-    return await _uid_of_phone(config, db, who) if is_phone_hash(who) else None
-
-
-async def _uid_of_phone(config: Config, db: Database, hashed: str) -> int | None:
-    sealed = await table.find_phone_cipher(db)
-    if sealed is None:
-        return None
-    return await find_by_phone(db, open_key_ring(config.data_dir / KEY_RING, sealed=sealed), hashed)
 
 
 def _print_lines(people: list[About], *, more: bool) -> None:

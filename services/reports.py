@@ -9,7 +9,7 @@ from typing import Any
 
 from models import rules
 from models.db.database import CommitUnknown, Database, Transaction, write_retrying
-from models.db.tables import report_pictures, reports, users
+from models.db.tables import audit, report_pictures, reports, users
 from models.db.tables.report_pictures import ReportPicture
 from models.db.tables.reports import Report
 from models.errors import AppError, InvalidField, NotFound
@@ -17,6 +17,7 @@ from models.ids import read_id
 from models.imagefile import HeaderReader
 from models.metadata import MetadataRemover
 from models.user import UserId
+from services.audit import record
 from services.fields import raise_if_any, unknown
 from services.limits import Limits
 from services.removal import mends_of
@@ -135,13 +136,18 @@ async def show_report(db: Database, report_id: int) -> ShownReport:
     return ShownReport(report, await report_pictures.find(db, report_id))
 
 
+async def record_sight(db: Database, report_id: int, *, operator: str, now: int) -> None:
+    """Put on record that an operator looks at a report's picture. Raises DatabaseError."""
+    await record(db, operator=operator, act="reports show --picture", about=f"report {report_id}", now=now)
+
+
 async def list_reports(db: Database, *, only_open: bool, before: int, limit: int) -> list[Report]:
     """For the operator, the newest first."""
     return await reports.list_some(db, only_open=only_open, before=before, limit=limit)
 
 
-async def resolve_report(db: Database, report_id: int, *, note: str, now: int) -> bool:
-    """Say what became of a report, whose picture then goes; False when that was said already, which stays.
+async def resolve_report(db: Database, report_id: int, *, note: str, operator: str, now: int) -> bool:
+    """Say on record what became of a report, whose picture then goes; False when that was said already, which stays.
 
     Raises NotFound, InvalidField.
     """
@@ -154,6 +160,8 @@ async def resolve_report(db: Database, report_id: int, *, note: str, now: int) -
         resolved = await reports.resolve(tx, report_id=report_id, note=note, now=now)
         if resolved:
             await report_pictures.release(tx, report_id=report_id, now=now)
+            about = f"report {report_id}"
+            await audit.insert_act(tx, at=now, operator=operator, act="reports resolve", about=about)
         return resolved
 
     return await db.write(unit)

@@ -389,6 +389,18 @@ report_pictures = Table(
     **PLAIN,
 )
 
+audit = Table(
+    "audit",
+    metadata,
+    Column("audit_id", Id, primary_key=True),
+    Column("at", BigInteger, nullable=False),
+    Column("operator", String(64), nullable=False, comment="the page, or ops and who typed it"),
+    Column("act", String(32), nullable=False, comment="as in ops: users disable"),
+    Column("about", String(255), nullable=False, comment="ids and counts: no number, no name"),
+    Index("audit_age", "at"),
+    **ENGINE,
+)
+
 uploads = Table(
     "uploads",
     metadata,

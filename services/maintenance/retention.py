@@ -80,6 +80,7 @@ class Lifetimes:
     messages_retention_days: int
     events_retention_days: int
     uploads_expire_hours: int
+    admin_audit_days: int
 
 
 @dataclass(slots=True)
@@ -108,6 +109,7 @@ def _purges(lifetimes: Lifetimes) -> dict[str, tuple[_Purge, int]]:
         "refresh_tokens": (partial(expired_rows.erase, table="refresh_tokens"), HOUR_MS),
         "budgets": (partial(expired_rows.erase, table="budgets"), HOUR_MS),
         "invitations": (partial(expired_rows.erase, table="invitations"), INVITATION_DAYS * DAY_MS),
+        "audit": (partial(expired_rows.erase, table="audit"), lifetimes.admin_audit_days * DAY_MS),
         "devices": (devices.purge_ended, 30 * DAY_MS),
         "messages": (messages.purge, lifetimes.messages_retention_days * DAY_MS),
     }
@@ -122,7 +124,7 @@ def _longest_ahead(lifetimes: Lifetimes) -> dict[str, float]:
         "refresh_tokens": REFRESH_MS,
         "files": max(1000 * lifetimes.grace_seconds, RETRY_MS),
         "uploads": lifetimes.uploads_expire_hours * HOUR_MS,
-        **dict.fromkeys(("outbox", "invitations", "devices", "messages"), 0),
+        **dict.fromkeys(("outbox", "invitations", "audit", "devices", "messages"), 0),
     }
 
 

@@ -50,6 +50,7 @@ LIFETIMES = Lifetimes(
     messages_retention_days=365,
     events_retention_days=7,
     uploads_expire_hours=24,
+    admin_audit_days=730,
 )
 LANE = ("log", "")
 BUDGETS = DiscoveryBudgets(per_day=1000, per_network_per_day=100_000, total_per_day=100_000)

@@ -8,6 +8,7 @@ from sqlalchemy import Column, bindparam, delete, func, select
 from models.db.database import Reader, Statement, Transaction
 from models.db.schema import (
     activations,
+    audit,
     budgets,
     credentials,
     devices,
@@ -32,8 +33,9 @@ ENDED_AT: dict[str, Column[int]] = {
     "devices": devices.c.ended_at,
     "messages": messages.c.send_time,
     "uploads": uploads.c.expires_at,
+    "audit": audit.c.at,
 }
-ERASABLE = ("activations", "idempotency", "credentials", "refresh_tokens", "budgets", "invitations")
+ERASABLE = ("activations", "idempotency", "credentials", "refresh_tokens", "budgets", "invitations", "audit")
 
 
 def _oldest(ended_at: Column[int]) -> Statement:

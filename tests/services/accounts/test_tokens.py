@@ -187,10 +187,10 @@ async def test_a_persons_sessions_are_bounded_and_the_oldest_ends(world: World) 
 
 async def test_who_is_shut_out_is_out_at_once_and_may_come_back(world: World) -> None:
     issued, pair = await opened(world)
-    await set_disabled(world.db, issued.uid, disabled=True, now=world.clock())
+    await set_disabled(world.db, issued.uid, disabled=True, operator="ops", now=world.clock())
     assert not await is_let_in(world, pair)
     assert await outcome(world, pair.refresh_token) == "unauthenticated"
-    await set_disabled(world.db, issued.uid, disabled=False, now=world.clock())
+    await set_disabled(world.db, issued.uid, disabled=False, operator="ops", now=world.clock())
     assert await is_let_in(world, pair)
     assert isinstance(await outcome(world, pair.refresh_token), TokenPair)
 

@@ -32,7 +32,7 @@ async def reported(world: World, data: bytes = b"picture") -> ReportPicture:
 
 
 async def resolve(world: World, picture: ReportPicture) -> None:
-    assert await resolve_report(world.db, picture.report_id, note="", now=world.clock())
+    assert await resolve_report(world.db, picture.report_id, note="", operator="ops", now=world.clock())
 
 
 async def test_a_picture_stays_while_its_report_is_open_and_goes_when_it_is_resolved(world: World) -> None:

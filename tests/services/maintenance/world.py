@@ -35,6 +35,7 @@ LIFETIMES = Lifetimes(
     messages_retention_days=365,
     events_retention_days=7,
     uploads_expire_hours=24,
+    admin_audit_days=730,
 )
 
 
