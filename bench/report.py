@@ -60,7 +60,7 @@ NAMES = {
     "own": "our transport's",
 }
 PLOTS = {
-    "ratios": "Bars: each ratio of processor time in the table below, at every concurrency, under the line of its aim",
+    "ratios": "Bars: the ratios of the table below, at every concurrency, under the line of their aim",
     "images": "Lines: images per second at every concurrency, nginx dashed, as in the table below",
     "processor": "Bars: milliseconds of processor time that an operation costs its server, as in the table",
 }
