@@ -112,7 +112,7 @@ ROUTES = (
     Route("GET", "/openapi.json", DescriptionHandler, ANYBODY, "default", "openapi"),
     Route("GET", "/docs", DocsHandler, ANYBODY, "default", "docs"),
     Route("GET", "/v1/push/vapid", VapidHandler, ANYBODY, "default", "vapidKey"),
-    Route("GET", "/v1/qr", QrHandler, PERSON, "default", "qrCode"),
+    Route("GET", "/v1/qr", QrHandler, PERSON, "qr_code", "qrCode"),
     Route("POST", "/v1/register", RegisterHandler, ANYBODY, "register", "register"),
     Route("POST", "/v1/activations/{activation_id}", ActivationHandler, ANYBODY, "code", "activate"),
     Route("POST", "/v1/activations/{activation_id}/resend", ActivationResendHandler, ANYBODY, "code", "resendCode"),

@@ -46,6 +46,7 @@ CLASSES = (
     RateClass("befriend", ("account",)),
     RateClass("group", ("account",)),
     RateClass("report", ("account",)),
+    RateClass("qr_code", ("account",)),
 )
 
 

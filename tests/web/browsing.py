@@ -15,7 +15,7 @@ from tests.support import PATIENCE
 from tests.support.harness import phone_number
 from tests.support.pictures import png
 
-expect.set_options(timeout=PATIENCE * 1000 / 3)
+expect.set_options(timeout=PATIENCE * 1000)
 
 AXE = Path(__file__).parent / "node/node_modules/axe-core/axe.min.js"
 WATCH_POLICY = """
@@ -107,6 +107,7 @@ class Visitor:
 def visitor(browser: Browser, origin: str, name: str, **how: Any) -> Iterator[Visitor]:
     """A profile of its own, closed at the end; whatever the console said is a failure."""
     context = browser.new_context(**{"locale": "en-GB", "viewport": {"width": 1280, "height": 800}, **how})
+    context.set_default_timeout(PATIENCE * 1000)
     context.add_init_script(WATCH_POLICY)
     page = context.new_page()
     found = Visitor(name, phone_number(), context, page, origin)

@@ -205,6 +205,33 @@ def test_an_account_with_a_password_signs_in_out_and_leaves(visit: Visit) -> Non
     assert ann.page.evaluate("(async () => (await indexedDB.databases()).length)()") == 1
 
 
+def test_a_password_is_added_for_another_device_and_all_others_are_ended(visit: Visit) -> None:
+    ann, desk = visit("Ann").register(), visit("Ann")
+    ann.place("Me")
+    ann.click("Add: Add a password")
+    ann.page.get_by_label("Email or login").fill(f"ann{ann.number}")
+    ann.page.get_by_role("textbox", name="Password").fill("correct horse")
+    ann.click(ann.page.get_by_role("dialog").get_by_role("button", name="Add", exact=True))
+    expect(ann.page.get_by_role("dialog")).to_have_count(0)
+    desk.page.goto(desk.origin)
+    desk.click("I have an email or login")
+    desk.page.get_by_label("Email or login").fill(f"ann{ann.number}")
+    desk.page.get_by_role("textbox", name="Password").fill("correct horse")
+    desk.click("Sign in")
+    desk.see("No chats yet")
+    desk.forgiven = ("401 (Unauthorized)", "WebSocket")
+    ann.click("End them: Other sessions")
+    ann.click(ann.page.get_by_role("dialog").get_by_role("button", name="End them"))
+    expect(ann.page.get_by_role("dialog")).to_have_count(0)
+    desk.place("Me")
+    desk.see("Begin with your number")
+    ann.place("People")
+    ann.page.get_by_label("Phone number").fill(desk.number)
+    ann.page.get_by_label("Country").select_option("CN")
+    ann.click("Find")
+    ann.see("Nobody with this number can be found here.")
+
+
 def test_two_tabs_each_get_every_event(visit: Visit) -> None:
     """Also the one that comes second, when the other has kept how far the person is."""
     ann, ben = visit("Ann").register(), visit("Ben").register()

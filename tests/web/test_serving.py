@@ -130,6 +130,8 @@ def test_where_it_is_off_a_browser_too_is_told_what_this_server_is(new_folder: N
     with running(new_folder("without"), {"web": {"enabled": False}}) as server:
         assert get(server, "/").json()["name"] == "Glimpse"
         assert get(server, "/sw.js").status_code == 404
+        needed = Page(get(server, "/docs").text).loads
+        assert [get(server, path).status_code for path in needed] == [200] * len(needed)
 
 
 def test_a_qr_code_is_drawn_for_whoever_is_signed_in(server: Server) -> None:

@@ -3,7 +3,7 @@
 
 import {dayOf, language, switchLanguage, t} from '../../app/i18n.js';
 import {chooseLook, look} from '../../app/look.js';
-import {isOn, support, turnOff, turnOn} from '../../app/notifications.js';
+import {isOn, renew, support, turnOff, turnOn} from '../../app/notifications.js';
 import {inWords} from '../../app/refusals.js';
 import {server} from '../../app/server.js';
 import {changed, state} from '../../app/state.js';
@@ -65,6 +65,7 @@ class Me extends View {
           title: t.endOthers, text: t.endOthersHint, yes: t.endThem,
           act: async () => {
             await server.renewKey(true);
+            await renew(); // this browser's device has ended with the others
             await this.load();
           }})),
         this.line(t.export, t.exportHint, t.download, () => trying(() => this.export())),
