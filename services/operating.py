@@ -10,7 +10,7 @@ from models.db.tables.outbox_summary import Wanted
 from models.keys import KeyRing
 from models.upload import Upload
 from models.user import User, UserId
-from storage.disk import DiskStore
+from storage.base import BlobStore
 
 DROPPED = "dropped by the operator"
 
@@ -141,7 +141,7 @@ async def list_open_uploads(db: Database, *, limit: int) -> list[Upload]:
     return found[:limit]
 
 
-async def drop_uploads(db: Database, store: DiskStore, upload_ids: list[str]) -> int:
+async def drop_uploads(db: Database, store: BlobStore, upload_ids: list[str]) -> int:
     """End uploads without an image, with their bytes; how many there were. Who is sending to one is refused."""
     dropped = []
     for upload_id in upload_ids:
