@@ -31,7 +31,8 @@ from services.maintenance.clock_watch import ClockWatch
 from services.maintenance.keyring_sync import KeyringSync
 from services.maintenance.retention import Lifetimes, Retention
 from services.worker_bus import WorkerBus
-from storage.disk import DiskStore
+from storage.base import BlobStore
+from storage.places import open_store
 
 
 class DrainDeadline:
@@ -95,13 +96,7 @@ async def build(
         clock = await stack.enter_async_context(watched_clock(db))
         server_id = secrets.token_hex(8)
         keys = await stack.enter_async_context(followed_keys(config, db, server_id, clock))
-        store = DiskStore(
-            config.images_directory,
-            min_free_bytes=config.storage.min_free_bytes,
-            max_bytes=config.storage.max_bytes,
-            counters=counters,
-        )
-        stack.callback(store.close)
+        store = await stack.enter_async_context(opened_store(config, counters))
         sms = SmsQueue(sms_provider(config))
         stack.push_async_callback(lambda: sms.close(within=ending.left()))
         endpoints = Endpoints(config.push.allow_endpoints)
@@ -176,6 +171,24 @@ async def watched_clock(db: Database) -> AsyncIterator[SteadyClock]:
         yield clock
     finally:
         watching.cancel()
+
+
+@asynccontextmanager
+async def opened_store(config: Config, counters: SharedCounters) -> AsyncIterator[BlobStore]:
+    """The images, to be closed at the end of the block."""
+    place = config.image_place
+    store = open_store(
+        place,
+        min_free_bytes=config.storage.min_free_bytes,
+        max_bytes=config.storage.max_bytes,
+        counters=counters,
+    )
+    try:
+        if place.bucket is not None:
+            await store.probe()  # it has this server's mark, or what is wrong is known, before anybody asks
+        yield store
+    finally:
+        store.close()
 
 
 @asynccontextmanager

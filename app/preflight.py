@@ -22,16 +22,18 @@ from models.db.migration_steps import SchemaTooNew
 from models.db.mysql import server_settings
 from models.db.mysql.connection import MysqlLocation
 from models.db.tables import users
+from models.errors import StorageError
 from models.keys import KeyRingError, open_key_ring
 from models.private_files import KEY_RING
 from push.registry import build
+from storage.bucket import Bucket
 
 
 def checked(load: Callable[[], Config], *, ask_server: bool) -> Config:
     """The configuration that this loads, if a server could be built with it. Raises ConfigError with all that is wrong.
 
-    Where settings are wrong, the rest is looked at with their defaults in place. Unless `ask_server`, a database server
-    is not asked: a server that starts waits for it.
+    Where settings are wrong, the rest is looked at with their defaults in place. Unless `ask_server`, neither a
+    database server nor a bucket is asked: a server that starts waits for them.
     """
     try:
         config = load()
@@ -51,6 +53,7 @@ async def _obstacles(config: Config, *, ask_server: bool) -> list[str]:
     found += filter(None, [too_few_files(config)])
     found += _directories(config)
     found += [line async for line in _database(config, ask_server=ask_server)]
+    found += [line async for line in _bucket(config)] if ask_server else []
     found += _vapid_key(config)
     return found
 
@@ -127,6 +130,16 @@ async def _sealed_number(location: Path | MysqlLocation) -> bytes | None:
         return await users.find_phone_cipher(db)
     finally:
         await db.close()
+
+
+async def _bucket(config: Config) -> AsyncIterator[str]:
+    """Whether the bucket can be read."""
+    place = config.image_place
+    if place.bucket is not None and place.bucket.bucket:
+        try:
+            await Bucket(place.bucket).is_used()
+        except StorageError as error:
+            yield f"storage.s3: {error.__cause__}"
 
 
 def _vapid_key(config: Config) -> Iterator[str]:

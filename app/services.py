@@ -59,7 +59,7 @@ from services.sending import Sending
 from services.thumbnails import Thumbnails
 from services.uploads import Uploads
 from services.worker_bus import WorkerBus
-from storage.disk import DiskStore
+from storage.base import BlobStore
 from storage.space import Floor
 
 MEGABYTE = 1024 * 1024
@@ -72,7 +72,7 @@ class Parts:
     clock: SteadyClock
     db: Database
     keys: KeyRing
-    store: DiskStore
+    store: BlobStore
     sms: SmsQueue
     hashing: Hashing
     providers: Mapping[tuple[str, str], Provider]

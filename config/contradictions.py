@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from config.files import check_pair
-from config.sections import Chat, Config, Push, Section, Sms, Switch, Tls
+from config.sections import Chat, Config, Push, Section, Sms, Storage, Switch, Tls
 
 HIGHEST_PORT = 65_535
 
@@ -18,6 +18,7 @@ def contradictions(config: Config) -> Iterator[str]:
     yield from _of_sms(config.sms)
     yield from _of_push(config.push)
     yield from _of_chat(config.chat)
+    yield from _of_storage(config.storage)
     yield from _of_lifetimes(config)
 
 
@@ -47,6 +48,14 @@ def _of_sms(sms: Sms) -> Iterator[str]:
     gateway = getattr(sms, sms.provider, None)
     for key in gateway.missing if isinstance(gateway, Section) else ():
         yield f"sms.{sms.provider}.{key}: is needed, since sms.provider is {sms.provider}"
+
+
+def _of_storage(storage: Storage) -> Iterator[str]:
+    s3 = storage.s3
+    if storage.kind == "s3" and s3.missing:
+        yield f"storage.s3: {', '.join(s3.missing)} must be given too, since storage.kind is s3"
+    if bool(s3.access_key_id) != bool(s3.secret_access_key.get_secret_value()):
+        yield "storage.s3.access_key_id, storage.s3.secret_access_key: give both or none"
 
 
 def _of_push(push: Push) -> Iterator[str]:

@@ -20,6 +20,7 @@ from config.types import (
     ApnsPrivateKey,
     Apps,
     BaseUrl,
+    BucketName,
     BufferBytes,
     CertificateFile,
     Count,
@@ -30,6 +31,7 @@ from config.types import (
     HexDigits,
     Host,
     Hours,
+    KeyPrefix,
     Lifetime,
     LongSeconds,
     Origins,
@@ -69,6 +71,8 @@ from config.types import (
 )
 from models.db.engine import Location, parse_url
 from models.db.mysql.connection import MysqlLocation
+from storage.bucket import BucketSettings
+from storage.places import ImagePlace
 
 LEAST_ORPHAN_SECONDS = 6 * 3600
 """Where nothing is written, a file has this long to get its record, however short uploads are: clocks differ."""
@@ -320,10 +324,25 @@ class Delivery(Section):
     stall_seconds: Seconds
 
 
+class S3(Section):
+    NEEDED = ("bucket",)
+
+    endpoint: SecretBaseUrl
+    bucket: BucketName
+    region: Word
+    access_key_id: Word
+    secret_access_key_file: ReadableFile
+    secret_access_key: SecretWord
+    prefix: KeyPrefix
+    path_style: bool
+
+
 class Storage(Section):
+    kind: Literal["disk", "s3"]
     directory: PathText
     min_free_bytes: SizeOrNone
     max_bytes: SizeOrNone
+    s3: S3
 
 
 class Inbox(Section):
@@ -499,6 +518,12 @@ class Config(Section):
         return location if isinstance(location, Path) else None
 
     @property
-    def images_directory(self) -> Path:
+    def image_place(self) -> ImagePlace:
         """Where the images are."""
+        bucket = BucketSettings(**self.storage.s3.plain) if self.storage.kind == "s3" else None
+        return ImagePlace(self.images_directory, bucket)
+
+    @property
+    def images_directory(self) -> Path:
+        """Where the images are; with a bucket, those on their way there."""
         return Path(self.storage.directory.replace("{data_dir}", str(self.data_dir)))

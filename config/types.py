@@ -20,6 +20,8 @@ from push.providers.webpush_vapid import check_subject, parse_key
 from push.registry import VENDORS
 from push.webhook_signature import signing_key
 
+BUCKET_NAME = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+KEY_PREFIX = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)*", re.ASCII)
 REGION = re.compile(r"[1-9][0-9]{0,2}|[A-Z]{2}")
 CALLING_CODES = {
     str(code)
@@ -68,6 +70,22 @@ def _directory(given: Any) -> Any:
 
 def _origin(text: str) -> str:
     parse_origin(text)
+    return text
+
+
+def _bucket_name(text: str) -> str:
+    """As buckets are called.
+
+    Source: https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html
+    """
+    if text and not BUCKET_NAME.fullmatch(text):
+        raise ValueError("must be 3 to 63 small letters, digits, dots or hyphens, as a bucket is called")
+    return text
+
+
+def _key_prefix(text: str) -> str:
+    if text and not KEY_PREFIX.fullmatch(text):
+        raise ValueError("must be words of letters, digits, dots, hyphens or underscores, with / between them")
     return text
 
 
@@ -217,6 +235,8 @@ Workers = Annotated[int, Field(ge=1, le=64)]
 PasswordBytes = Annotated[int, Field(ge=1, le=1024)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 Word = Annotated[str, AfterValidator(_word)]
+BucketName = Annotated[str, AfterValidator(_bucket_name)]
+KeyPrefix = Annotated[str, AfterValidator(_key_prefix)]
 Rate = Annotated[str, AfterValidator(_rate)]
 PushProvider = Annotated[str, AfterValidator(_push_provider)]
 AddressRates = dict[Annotated[str, _one_of(*names("address"))], Rate]

@@ -14,7 +14,7 @@ from models.ids import parse_id, read_id
 from models.paging import Page
 from models.user import FriendState
 from services.reports import SentPicture
-from storage.disk import DiskWriter
+from storage.base import DiskWriter
 
 REPORT_FIELDS = {"uid": MAX_FIELD_BYTES, "message_id": MAX_FIELD_BYTES, "reason": 2 * MAX_FIELD_BYTES}
 """A reason of 2,000 characters takes up to 8,000 bytes."""

@@ -10,7 +10,7 @@ from multipart import parse_options_header
 from handlers.base import BaseHandler
 from handlers.uploads import FORM_OVERHEAD_BYTES, WHOLE_BYTES, ImageSink, Upload
 from models.errors import ImageTooLarge, MalformedRequest, UnsupportedType
-from storage.disk import Reservation
+from storage.base import Reservation
 
 LONGEST_UPLOAD_SECONDS = 900
 """The largest image at the slowest rate that is allowed; retention keeps temporary files four times as long."""

@@ -8,7 +8,7 @@ from services.authentication import Caller
 from services.previews import read_preview
 from services.removal import digest_as_sent
 from services.sending import SentImage, read_content
-from storage.disk import DiskWriter
+from storage.base import DiskWriter
 
 
 class SendImageHandler(ReceivingHandler):

@@ -21,7 +21,7 @@ def places(config: Config) -> Places:
     """Where this server keeps what a backup holds."""
     # The keys may be links to files that several machines share.
     keys, vapid = ((config.data_dir / name).resolve() for name in (KEY_RING, VAPID_KEY))
-    return Places(config.database_location, keys, vapid, config.images_directory)
+    return Places(config.database_location, keys, vapid, config.image_place)
 
 
 @click.command()

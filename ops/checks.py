@@ -17,12 +17,15 @@ from models.db.database import Database
 from models.db.migration_steps import Progress
 from models.db.tables import image_files, integrity, outbox_summary, users
 from models.db.tables.outbox import State
+from models.errors import StorageError
 from models.key_rotation import under_way
 from models.keys import KeyRingError, open_key_ring
 from models.private_files import KEY_RING, OUTBOX_LOG, VAPID_KEY, is_open_to_others
 from ops.opening import when
+from storage.bucket import Bucket
 from storage.keys import path_of
 from storage.ownership import RESTORING
+from storage.places import ImagePlace
 from storage.space import FLOOR_SHARE
 
 OK, WARN, FAIL = "ok", "warn", "fail"
@@ -34,6 +37,7 @@ LATE_MS = 10 * MINUTE_MS
 """A notification is tried again within minutes: older ones wait for a reason."""
 SAMPLE_IMAGES = 500
 """A quick look; `fsck` looks at all."""
+BUCKET_ADVICE = "see storage.s3 in the configuration; until it answers, images are refused with 503 and none is lost"
 TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 TIMEX_BYTES = 512  # more than struct timex on any platform
 
@@ -102,6 +106,23 @@ def disk(config: Config) -> Iterator[Check]:
         yield Check("inodes", OK, f"{about.f_favail} are free" if about.f_files else "without a limit")
 
 
+async def bucket(config: Config) -> AsyncIterator[Check]:
+    """Whether the object store answers, and is this server's."""
+    place = config.image_place
+    if place.bucket is None:
+        return
+    found = Bucket(place.bucket)
+    try:
+        used = await found.is_used()
+    except StorageError as error:
+        yield Check("bucket", FAIL, str(error.__cause__), BUCKET_ADVICE)
+        return
+    if used:
+        yield Check("bucket", OK, f"{found} answers")
+    else:
+        yield Check("bucket", WARN, f"no server has used {found}", "right before the first start; else see its name")
+
+
 def clock() -> Check:
     """Whether the kernel's clock is kept by somebody. Source: adjtimex(2)."""
     answer = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(TIMEX_BYTES))
@@ -159,7 +180,7 @@ async def database(db: Database, config: Config, now: int) -> AsyncIterator[Chec
     yield _keys(config.data_dir / KEY_RING, await users.find_phone_cipher(db))
     async for check in _outbox(db, config, now):
         yield check
-    yield await _images(db, config.images_directory, now)
+    yield await _images(db, config.image_place, now)
 
 
 def _keys(path: Path, sealed: bytes | None) -> Check:
@@ -195,15 +216,27 @@ async def _outbox(db: Database, config: Config, now: int) -> AsyncIterator[Check
         yield Check("outbox", OK, "nothing waits long and nothing is dead")
 
 
-async def _images(db: Database, images: Path, now: int) -> Check:
+async def _images(db: Database, place: ImagePlace, now: int) -> Check:
     """Whether the oldest images have their files."""
     kept = await image_files.list_kept(db, after=0, limit=SAMPLE_IMAGES)
+    names = [path_of(image.message_key) for image in kept]
+    try:
+        there = await _there(place, names)
+    except StorageError as error:
+        return Check("images", FAIL, str(error.__cause__), BUCKET_ADVICE)
     lost = 0
     for image in kept:
-        if not (images / path_of(image.message_key)).is_file():
+        if path_of(image.message_key) not in there:
             # What has ended since the list was read may have lost its file rightly.
             again = await image_files.find_kept(db, image.message_id)
             lost += again is not None and (again.purge_at is None or again.purge_at > now)
     if lost:
         return Check("images", FAIL, f"{lost} of the oldest {len(kept)} have no file", "python -m ops fsck")
     return Check("images", OK, f"the oldest {len(kept)} have their files")
+
+
+async def _there(place: ImagePlace, names: list[str]) -> set[str]:
+    """Those of these files that are there. Raises StorageError."""
+    if place.bucket is None:
+        return {name for name in names if (place.directory / name).is_file()}
+    return set(await Bucket(place.bucket).sizes(names))

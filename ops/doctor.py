@@ -97,8 +97,10 @@ def _outside(config: Config) -> Iterator[Check]:
 
 async def _inside(config: Config, say: Say) -> list[Check]:
     """What the database and the providers say."""
+    say("bucket")
+    found = [check async for check in checks.bucket(config)]
     say("push")
-    found = [check async for check in push_checks.sign_ins(config)]
+    found += [check async for check in push_checks.sign_ins(config)]
     location = config.database_location
     if isinstance(location, Path) and not location.is_file():
         advice = "the server makes it at its first start; if there was one, restore it from the backup"
@@ -106,7 +108,7 @@ async def _inside(config: Config, say: Say) -> list[Check]:
     say("database")
     try:
         async for check in _database(location, config):
-            found.append(check)  # noqa: PERF401 - what was found before an error is kept
+            found.append(check)
     except migration_steps.SchemaTooNew as error:
         found.append(Check("schema", FAIL, str(error), "start the newer version, or restore an older backup"))
     except DatabaseError as error:

@@ -19,12 +19,14 @@ from models.db import migration_steps
 from models.db.database import Database, DatabaseError
 from models.db.engine import inspect, open_database
 from models.db.tables import clock_sightings
-from models.errors import AppError
+from models.errors import AppError, StorageError
 from models.keys import KeyRingError
 from ops.config import config_file
 from services.maintenance.manifest import Unusable
-from storage.disk import DiskStore
+from storage.base import BlobStore
+from storage.bucket import Bucket
 from storage.ownership import NotYours
+from storage.places import open_store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -60,6 +62,8 @@ def explained() -> Iterator[None]:
         yield
     except DatabaseError as error:
         raise CannotRun(f"the database: {error.cause or error}") from None
+    except StorageError as error:
+        raise CannotRun(f"the images: {error.__cause__ or error}") from None
     except (migration_steps.SchemaTooNew, KeyRingError, NotYours, Unusable, AppError) as error:
         raise CannotRun(str(error)) from None
     except OSError as error:
@@ -98,18 +102,26 @@ def operator() -> str:
 
 
 @asynccontextmanager
-async def opened(config: Config) -> AsyncIterator[tuple[Database, DiskStore]]:
+async def opened(config: Config) -> AsyncIterator[tuple[Database, BlobStore]]:
     """The database and the images of a server that may be running. Raises as `opened_database` does."""
-    async with opened_database(config) as db:
-        images = config.images_directory
-        # An empty directory is what is left where a disk is not mounted, and every image would seem lost.
-        if not images.is_dir() or not any(images.iterdir()):
-            raise CannotRun(f"there are no images at {images}: is its disk mounted?")
-        store = DiskStore(images)
-        try:
-            yield db, store
-        finally:
-            store.close()
+    async with opened_database(config) as db, opened_images(config) as store:
+        yield db, store
+
+
+@asynccontextmanager
+async def opened_images(config: Config) -> AsyncIterator[BlobStore]:
+    """The images of a server that may be running. Raises CannotRun, StorageError."""
+    place = config.image_place
+    # An empty directory is what is left where a disk is not mounted, and every image would seem lost.
+    if place.bucket is None and (not place.directory.is_dir() or not any(place.directory.iterdir())):
+        raise CannotRun(f"there are no images at {place.directory}: is its disk mounted?")
+    if place.bucket is not None and not await Bucket(place.bucket).is_used():
+        raise CannotRun("no server has used this bucket: is it the right one, with the right storage.s3.prefix?")
+    store = open_store(place)
+    try:
+        yield store
+    finally:
+        store.close()
 
 
 @contextmanager

@@ -2,9 +2,11 @@
 """`python -m ops reports`: what people have reported, and what became of it."""
 
 import asyncio
+from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 
+import aiofiles
 import click
 
 from config.load import Config
@@ -12,20 +14,21 @@ from models.clock import now_ms
 from models.db.tables.report_pictures import ReportPicture
 from models.db.tables.reports import Report
 from models.ids import MAX_ID
+from models.private_files import create
 from ops.opening import (
     CannotRun,
     as_json,
     explained,
     of_a_server,
     opened_database,
+    opened_images,
     operator,
     print_json,
     settings,
     when,
 )
-from services.maintenance.manifest import copy_file
 from services.reports import MAX_NOTE_CHARACTERS, ShownReport, list_reports, record_sight, resolve_report, show_report
-from storage.keys import path_of
+from storage.base import BlobStore
 
 
 @click.group()
@@ -112,11 +115,19 @@ async def _show(config: Config, report_id: int, file: Path | None) -> ShownRepor
     if file is not None:
         if shown.picture is None:
             raise CannotRun("there is no picture to this report")
-        source = config.images_directory / path_of(shown.picture.picture_key)
-        if not source.is_file():
-            raise CannotRun(f"its file is not in {config.images_directory}: is its disk mounted?")
-        copy_file(source, file)
+        async with opened_images(config) as store:
+            await _write_picture(store, shown.picture.picture_key, file)
     return shown
+
+
+async def _write_picture(store: BlobStore, key: str, file: Path) -> None:
+    blob = await store.open(key)
+    if blob is None:
+        raise CannotRun("its file is not in the store")
+    with closing(blob):
+        data = await blob.read(0, blob.size)
+    async with aiofiles.open(create(file), "wb") as writing:
+        await writing.write(data)
 
 
 def _facts(picture: ReportPicture | None) -> dict[str, object] | None:

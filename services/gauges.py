@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from models.db.database import Database, DatabaseError
 from models.db.tables import gauges
-from storage.disk import DiskStore
+from storage.base import BlobStore
 from telemetry import metrics
 
 
@@ -15,7 +15,7 @@ class Gauges:
     """Asks the storage, the relay and the database. `breakers` gives each one's state by provider and app."""
 
     db: Database
-    store: DiskStore
+    store: BlobStore
     breakers: Callable[[], Mapping[tuple[str, str], str]]
     clock: Callable[[], int]
 

@@ -5,12 +5,13 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from models.db.database import Database, DatabaseError, Transaction
 from models.db.tables import leases
 from models.errors import StorageFull
-from storage.disk import DiskStore
+from storage.base import BlobStore
 from storage.space import Floor
 
 log = logging.getLogger("glimpse.health")
@@ -31,22 +32,21 @@ class Health:
     """
 
     db: Database
-    store: DiskStore
+    store: BlobStore
     relay_runs: Callable[[], bool]
     floors: Mapping[str, Floor]
     monotonic: Callable[[], float] = time.monotonic
     _full: tuple[str, ...] = ()
     _written_at: float = -GOOD_SECONDS
     _writing: asyncio.Task[bool] | None = None
+    _probing: asyncio.Task[bool] | None = None
 
     async def failing(self) -> list[str]:
         """The parts that do not work: of `database`, `storage`, `relay` and the names of `floors`."""
         failing = []
         if not await self._takes_writes():
             failing.append("database")
-        if not self.store.healthy:
-            await self.store.probe()
-        if not self.store.healthy:
+        if not await self._stores():
             failing.append("storage")
         if not self.relay_runs():
             failing.append("relay")
@@ -67,6 +67,17 @@ class Health:
                 log.info("there is room on the disks again")
             self._full = full
         return full
+
+    async def _stores(self) -> bool:
+        """All who ask at once share one probe; one that takes long goes on, and later ones are told what it found."""
+        if self.store.healthy:
+            return True
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self.store.probe())
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_SECONDS):
+                return await asyncio.shield(self._probing)
+        return False
 
     async def _takes_writes(self) -> bool:
         """A database that only answers reads is of no use here. All who ask at once share one write."""

@@ -16,7 +16,7 @@ from models.user import User, UserId
 from services.accounts.account_deletion import AccountDeletion
 from services.accounts.export import Export
 from services.audit import record
-from storage.disk import DiskStore
+from storage.base import BlobStore
 
 DROPPED = "dropped by the operator"
 UID = re.compile(r"[1-9][0-9]{0,17}", re.ASCII)
@@ -202,7 +202,7 @@ async def list_open_uploads(db: Database, *, limit: int) -> list[Upload]:
     return found[:limit]
 
 
-async def drop_uploads(db: Database, store: DiskStore, upload_ids: list[str], *, operator: str, now: int) -> int:
+async def drop_uploads(db: Database, store: BlobStore, upload_ids: list[str], *, operator: str, now: int) -> int:
     """End uploads without an image, with their bytes, on record; how many there were. Who is sending to one is
     refused.
     """

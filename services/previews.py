@@ -18,7 +18,7 @@ from models.metadata import MetadataRemover, Removal, Unreadable
 from models.rules import OPAQUE
 from models.user import UserId
 from previewing.maker import Made, PreviewMaker
-from storage.disk import Blob, DiskStore
+from storage.base import Blob, BlobStore
 
 log = logging.getLogger("glimpse.previews")
 
@@ -58,7 +58,7 @@ NOTHING = Shown(None, None)
 class Previews:
     """Where previews come from. `kept` is false where nobody is to see any; `maker` is None where none are made."""
 
-    store: DiskStore
+    store: BlobStore
     kept: bool = True
     maker: PreviewMaker | None = None
 

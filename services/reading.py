@@ -21,7 +21,7 @@ from services import consumption
 from services.authentication import Caller
 from services.consumption import TooLate
 from services.previews import OpenPreview
-from storage.disk import Blob, DiskStore
+from storage.base import Blob, BlobStore
 from storage.keys import is_message_key, preview_key
 from telemetry import metrics
 
@@ -57,7 +57,7 @@ class Reading:
     """The use cases of a receiver, and of a sender who looks back."""
 
     db: Database
-    store: DiskStore
+    store: BlobStore
     keys: KeyRing
     wake_retention: Callable[[], None]
     clock: Callable[[], int]

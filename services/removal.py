@@ -5,7 +5,7 @@ import hashlib
 from functools import partial
 
 from models.metadata import MOST_HELD, MetadataRemover
-from storage.disk import Mend
+from storage.base import Mend
 
 
 def mends_of(remover: MetadataRemover | None) -> list[Mend]:

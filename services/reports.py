@@ -21,7 +21,7 @@ from services.audit import record
 from services.fields import raise_if_any, unknown
 from services.limits import Limits
 from services.removal import mends_of
-from storage.disk import DiskStore, DiskWriter, Reservation
+from storage.base import BlobStore, DiskWriter, Reservation
 from storage.keys import message_key
 
 MAX_REASON_CHARACTERS = 2000
@@ -47,7 +47,7 @@ class Reports:
     """What people report. `clock` gives milliseconds."""
 
     db: Database
-    store: DiskStore
+    store: BlobStore
     limits: Limits
     policy: rules.SendPolicy
     clock: Callable[[], int]

@@ -28,7 +28,7 @@ from services.idempotency import Request
 from services.limits import Limits
 from services.previews import NOTHING, Previews, Shown, read_placeholder
 from services.removal import digest_as_sent, mends_of
-from storage.disk import DiskStore, DiskWriter, Mend, Reservation
+from storage.base import BlobStore, DiskWriter, Mend, Reservation
 from storage.keys import message_key, preview_key
 from telemetry import metrics
 
@@ -116,7 +116,7 @@ class Sending:
     """The use cases of a sender before the image is with anybody. `clock` gives milliseconds."""
 
     db: Database
-    store: DiskStore
+    store: BlobStore
     keys: KeyRing
     limits: Limits
     discovery: Discovery

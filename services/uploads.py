@@ -55,7 +55,7 @@ from services.sending import (
     image_digest,
     read_content,
 )
-from storage.disk import DiskStore, Reservation
+from storage.base import BlobStore, Reservation
 from storage.upload_files import UploadFile, is_upload_id
 
 OPERATION = "upload"
@@ -79,7 +79,7 @@ class Uploads:
     """The use cases. `clock` gives milliseconds; `removal` is what every image loses but opaque ones."""
 
     db: Database
-    store: DiskStore
+    store: BlobStore
     keys: KeyRing
     sending: Sending
     removal: Removal | None

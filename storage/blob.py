@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A stored image, open for reading."""
+"""An image on the disk, open for reading."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ from storage.threads import DiskThreads
 STEP_BYTES = 128 * 1024
 
 
-class Blob:
+class DiskBlob:
     """One open image; `size` in bytes. Readable to its end even when it is removed meanwhile. End by `close`."""
 
     def __init__(self, fd: int, size: int, threads: DiskThreads) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Images on the local disk: what services may ask of the storage. Knows no person and no database."""
+"""Images on the local disk."""
 
 import asyncio
 import hashlib
@@ -10,22 +10,18 @@ from pathlib import Path
 
 from models.errors import AppError
 from models.shared_counters import SharedCounters
-from storage.blob import Blob
+from storage.base import BATCH_KEYS, PARTS
+from storage.blob import DiskBlob
 from storage.keys import path_of
-from storage.publishing import Publisher
+from storage.publishing import DiskPublisher
 from storage.space import Reservation, Space
 from storage.threads import DiskThreads
 from storage.tree import Taken, Tree, write_all
 from storage.upload_files import UploadFiles
-from storage.writer import DiskWriter, Mend
+from storage.writer import DiskWriter
 from telemetry import metrics
 
-__all__ = ["Blob", "DiskStore", "DiskWriter", "Mend", "Reservation"]
-
 FIRST_BYTES = 128 * 1024  # read ahead into the page cache: the first piece of a download
-PARTS = 256
-"""Directories right under the root, by the first two digits of a key."""
-BATCH_KEYS = 500  # asked of the database at once
 
 
 class DiskStore:
@@ -42,8 +38,8 @@ class DiskStore:
         self._tree = Tree(root)
         self._space = Space(root, min_free_bytes=min_free_bytes, max_bytes=max_bytes, counters=counters)
         self._threads = DiskThreads()
-        self._publisher = Publisher(self._tree, self._threads)
-        self.uploads = UploadFiles(self._tree, self._space, self._threads)
+        self._publisher = DiskPublisher(self._tree, self._threads)
+        self.uploads = UploadFiles(self._tree, self._space, self._threads, self._publisher)
 
     @property
     def healthy(self) -> bool:
@@ -72,20 +68,20 @@ class DiskStore:
         """A writer for one image, using this reservation. Opens no file yet."""
         return DiskWriter(self._tree, self._threads, self._publisher, reservation)
 
-    async def open(self, key: str) -> Blob | None:
+    async def open(self, key: str) -> DiskBlob | None:
         """The image, or None. What the kernel remembers is opened at once; for anything else a thread looks, and reads
         the first bytes into the page cache.
         """
         fd = self._tree.open_cached(key)
         if fd is not None:
-            return Blob(fd, os.fstat(fd).st_size, self._threads)
+            return DiskBlob(fd, os.fstat(fd).st_size, self._threads)
         opening = self._threads.start(self._open, key)
         try:
             found = await asyncio.shield(opening)
         except asyncio.CancelledError:
             opening.add_done_callback(_close_unclaimed)
             raise
-        return Blob(*found, self._threads) if found else None
+        return DiskBlob(*found, self._threads) if found else None
 
     async def link(self, key: str, name: str) -> bool:
         """Give an image a second key, under which its bytes stay when the first is removed; whether it was there.

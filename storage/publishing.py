@@ -33,8 +33,23 @@ class Waiting:
     error: BaseException | None = None
 
 
-class Publisher:
-    """Belongs to one event loop. At most one visit runs; what comes meanwhile is the next turn's."""
+class Publisher(Protocol):
+    """Where files become images. Belongs to one event loop."""
+
+    async def publish(self, source: Source, *, alone: bool = False) -> None:
+        """Make it an image. Raises what its own steps raised; if the caller is cancelled, it goes on to its end.
+
+        `alone`: it is large, and would keep others waiting.
+        """
+        ...
+
+    async def withdraw(self, key: str) -> None:
+        """What was published is to be no image any more."""
+        ...
+
+
+class DiskPublisher:
+    """Links files into the tree. At most one visit runs; what comes meanwhile is the next turn's."""
 
     def __init__(self, tree: Tree, threads: DiskThreads) -> None:
         self._tree = tree
@@ -42,13 +57,29 @@ class Publisher:
         self._waiting: deque[Waiting] = deque()
         self._visiting = False
 
-    async def publish(self, source: Source) -> None:
-        """Make it an image. Raises what its own steps raised; if the caller is cancelled, it goes on to its end."""
+    async def publish(self, source: Source, *, alone: bool = False) -> None:
+        """As `Publisher`."""
+        if alone:
+            await self._threads.run(self._publish_alone, source)
+            return
         loop = asyncio.get_running_loop()
         waiting = Waiting(source, loop.create_future())
         self._waiting.append(waiting)
         self._begin_visit(loop)
         await asyncio.shield(waiting.done)
+
+    async def withdraw(self, key: str) -> None:
+        """As `Publisher`."""
+        await self._threads.run(self._tree.remove, [key])
+
+    def _publish_alone(self, source: Source) -> None:
+        published = False
+        image = source.prepare()
+        try:
+            self._tree.publish(image.file, image.key)
+            published = True
+        finally:
+            source.settle(published=published)
 
     def _begin_visit(self, loop: asyncio.AbstractEventLoop) -> None:
         if self._waiting and not self._visiting:

@@ -11,11 +11,13 @@ import stat
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 
 from models import fault, private_files
+from storage.publishing import Publisher
 from storage.space import Reservation, Space
 from storage.threads import DiskThreads
-from storage.tree import TemporaryFile, Tree
+from storage.tree import NewImage, TemporaryFile, Tree
 from storage.writer import READ_BYTES, Mend, digest_of, mend_in
 
 AGAIN_BYTES = 512 * 1024
@@ -32,10 +34,11 @@ def is_upload_id(text: str) -> bool:
 class UploadFiles:
     """The files of one store's open uploads. Belongs to one event loop; blocking calls run in the store's threads."""
 
-    def __init__(self, tree: Tree, space: Space, threads: DiskThreads) -> None:
+    def __init__(self, tree: Tree, space: Space, threads: DiskThreads, publisher: Publisher) -> None:
         self._tree = tree
         self._space = space
         self._threads = threads
+        self._publisher = publisher
 
     async def open(self, upload_id: str, stored: int, reservation: Reservation) -> "UploadFile | None":
         """The file of an upload of which `stored` bytes count, what is behind them gone; made where they are none.
@@ -47,7 +50,7 @@ class UploadFiles:
             return None
         if fd < 0:
             raise FileNotFoundError(upload_id)
-        return UploadFile(self._tree, self._space, self._threads, upload_id, fd, stored, reservation)
+        return UploadFile(self._tree, self._space, self._threads, self._publisher, upload_id, fd, stored, reservation)
 
     async def remove_many(self, upload_ids: Iterable[str]) -> int:
         """Remove files for good; how many were there."""
@@ -148,6 +151,7 @@ class UploadFile:
         tree: Tree,
         space: Space,
         threads: DiskThreads,
+        publisher: Publisher,
         upload_id: str,
         fd: int,
         size: int,
@@ -156,6 +160,7 @@ class UploadFile:
         self._tree = tree
         self._space = space
         self._threads = threads
+        self._publisher = publisher
         self._upload_id = upload_id
         self._fd = fd
         self._reservation = reservation
@@ -189,7 +194,7 @@ class UploadFile:
         Raises StorageFull, StorageError (also for a key that is taken); there is no image then.
         """
         await self.write(rest, self.size)
-        self.received_sha256, self.sha256 = await self._threads.run(self._commit, key, mends)
+        await self._publisher.publish(_Commit(self, key, mends), alone=True)
         self._space.counters.stored.add(self.size)
 
     async def remove(self) -> None:
@@ -217,17 +222,32 @@ class UploadFile:
             os.fsync(self._tree.uploads)
             self._is_fresh = False
 
-    def _commit(self, key: str, mends: Sequence[Mend]) -> tuple[bytes, bytes]:
-        received = stored = digest_of(self._fd).digest()
+    def prepare(self, mends: Sequence[Mend]) -> TemporaryFile:
+        """Mend what has to be, in a thread; the file as it is to be published."""
+        self.received_sha256 = self.sha256 = digest_of(self._fd).digest()
         for mend in mends:
             mend_in(self._fd, mend)
         if mends:
-            stored = digest_of(self._fd).digest()
-        self._tree.publish(TemporaryFile(self._fd, self._upload_id, self._tree.uploads), key)
-        return received, stored
+            self.sha256 = digest_of(self._fd).digest()
+        return TemporaryFile(self._fd, self._upload_id, self._tree.uploads)
 
     def _remove(self) -> None:
         fault.point("before_upload_removed")
         with suppress(FileNotFoundError):
             os.unlink(self._upload_id, dir_fd=self._tree.uploads)
         self._space.forget(self.size)
+
+
+@dataclass(frozen=True, slots=True)
+class _Commit:
+    """A whole upload, on its way to be an image."""
+
+    file: UploadFile
+    key: str
+    mends: Sequence[Mend]
+
+    def prepare(self) -> NewImage:
+        return NewImage(self.file.prepare(self.mends), self.key)
+
+    def settle(self, *, published: bool) -> None:
+        """It stays an upload either way."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes one image: bytes are written and hashed, then linked under the key or discarded."""
+"""Writes one image: bytes are written to a file and hashed, then published under the key or discarded."""
 
 import hashlib
 import os
@@ -80,10 +80,7 @@ class DiskWriter:
         self._reservation.cover(len(rest))
         commit = _Commit(self, key, rest, mends)
         whole, self._begun = not self._begun, True
-        if whole:
-            await self._publisher.publish(commit)
-        else:  # a large one would keep the small ones waiting
-            await self._threads.run(commit.run, self._tree)
+        await self._publisher.publish(commit, alone=not whole)
         self._begun, self._linked = False, None
         self._reservation.wrote(len(rest))
         self._reservation.stored(self.size)
@@ -93,6 +90,9 @@ class DiskWriter:
         self._ended = True
         if self._begun:
             await self._threads.run(self._abort)
+            linked, self._linked = self._linked, None
+            if linked is not None:
+                await self._publisher.withdraw(linked)
 
     def _write(self, batch: bytes) -> None:
         with self._working:
@@ -126,9 +126,6 @@ class DiskWriter:
     def _abort(self) -> None:
         with self._working:
             self._end()
-            if self._linked is not None:
-                self._tree.remove([self._linked])
-                self._linked = None
 
     def _append(self, batch: bytes) -> TemporaryFile:
         if self._ended:
@@ -161,16 +158,6 @@ class _Commit:
 
     def settle(self, *, published: bool) -> None:
         self.writer.settle(self.key if published else None)
-
-    def run(self, tree: Tree) -> None:
-        """All of it, alone."""
-        published = False
-        image = self.prepare()
-        try:
-            tree.publish(image.file, image.key)
-            published = True
-        finally:
-            self.settle(published=published)
 
 
 def mend_in(fd: int, mend: Mend) -> None:

@@ -11,6 +11,7 @@ from tests.support import browser, engines, java, proxies, tools
 from tests.support.clock import FAKETIME
 from tests.support.engines import Engine, NewFolder
 from tests.support.own_config import no_settings_in_the_environment, write
+from tests.support.seaweed import Seaweed
 
 __all__ = ["no_settings_in_the_environment", "write"]
 
@@ -56,6 +57,14 @@ def engine(engine_name: str, tmp_path: Path) -> Iterator[Engine]:  # noqa: ARG00
     """
     yield engines.database_of(tmp_path / "data")
     engines.release(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def seaweed() -> Iterator[Seaweed]:
+    """An object store for all tests that need one and do not stop it."""
+    store = Seaweed()
+    yield store
+    store.close()
 
 
 @pytest.hookimpl(tryfirst=True)

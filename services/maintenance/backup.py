@@ -9,10 +9,11 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
 
+import aiofiles
 import aiofiles.os
 
 from models import fault
@@ -23,9 +24,10 @@ from models.db.mysql import table_sets as mysql_tables
 from models.db.mysql.connection import MysqlLocation
 from models.db.sqlite import copy as sqlite_copy
 from models.db.tables import integrity, users
+from models.errors import StorageError
 from models.key_lock import RingInUse, held
 from models.keys import open_key_ring
-from models.private_files import KEY_RING, VAPID_KEY, sync_directory, sync_filesystem
+from models.private_files import KEY_RING, VAPID_KEY, create, sync_directory, sync_filesystem
 from services.maintenance import stored_files
 from services.maintenance.manifest import (
     DATABASE,
@@ -41,10 +43,15 @@ from services.maintenance.manifest import (
     write,
 )
 from services.maintenance.stored_files import StoredFile
+from storage.bucket import Bucket
+from storage.bucket_blob import WINDOW_BYTES, open_blob
 from storage.keys import path_of
+from storage.places import ImagePlace
 
 BATCH_IMAGES = 500
 """Linked or copied in one visit of a thread, with one sync of the filesystem."""
+FETCHED_AT_ONCE = 16
+"""From a bucket, which answers each in some milliseconds."""
 LOOK_SECONDS = 0.2
 """How often a backup looks whether the keys are free: a rotation holds them for seconds, nobody tells of its end."""
 NO_LINK = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.ENOSYS}
@@ -111,11 +118,15 @@ async def _examine(db: Database, folder: Path, *, thoroughly: bool) -> None:
     open_key_ring(folder / KEY_RING, sealed=await users.find_phone_cipher(db))
 
 
-async def _copy_images(db: Database, source: Path, target: Path, say: Say) -> ImageFacts:
+async def _copy_images(db: Database, place: ImagePlace, target: Path, say: Say) -> ImageFacts:
     files = size = gone = 0
     await aiofiles.os.mkdir(target, 0o700)
+    bucket = Bucket(place.bucket) if place.bucket else None
     async for kept in stored_files.in_batches(db, BATCH_IMAGES):
-        taken = await asyncio.to_thread(_take_images, kept, source, target)
+        if bucket is None:
+            taken = await asyncio.to_thread(_take_images, kept, place.directory, target)
+        else:
+            taken = await _fetch_images(kept, bucket, target)
         files += len(taken)
         size += sum(taken)
         gone += len(kept) - len(taken)
@@ -134,12 +145,48 @@ def _take_images(kept: Sequence[StoredFile], source: Path, target: Path) -> list
     return sizes
 
 
+async def _fetch_images(kept: Sequence[StoredFile], bucket: Bucket, target: Path) -> list[int]:
+    """Fetch images from a bucket; returns the size of each that was there. Raises Unusable."""
+    sizes: list[int | None] = []
+    try:
+        for start in range(0, len(kept), FETCHED_AT_ONCE):
+            some = kept[start : start + FETCHED_AT_ONCE]
+            sizes += await asyncio.gather(*[_fetch_image(image.key, bucket, target) for image in some])
+    except StorageError as error:
+        raise Unusable(f"the images cannot be read: {error.__cause__ or error}") from error
+    await asyncio.to_thread(sync_filesystem, target)
+    return [size for size in sizes if size is not None]
+
+
+async def _fetch_image(key: str, bucket: Bucket, target: Path) -> int | None:
+    blob = await open_blob(bucket, key)
+    if blob is None:
+        return None
+    path = target / path_of(key)
+    await asyncio.to_thread(_make_folders, path)
+    with closing(blob):
+        try:
+            async with aiofiles.open(create(path), "wb") as writing:
+                for offset in range(0, blob.size, WINDOW_BYTES):
+                    await writing.write(await blob.read(offset, WINDOW_BYTES))
+        except StorageError:
+            if await bucket.size(path_of(key)) is not None:
+                raise
+            await aiofiles.os.unlink(path)  # it has ended meanwhile
+            return None
+        return blob.size
+
+
+def _make_folders(target: Path) -> None:
+    for folder in (target.parent.parent, target.parent):
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def _take_image(image: Path, target: Path) -> int:
     about = image.lstat()
     if not stat.S_ISREG(about.st_mode):
         raise FileNotFoundError
-    for folder in (target.parent.parent, target.parent):
-        folder.mkdir(mode=0o700, exist_ok=True)
+    _make_folders(target)
     try:
         os.link(image, target, follow_symlinks=False)
     except OSError as error:

@@ -20,7 +20,7 @@ from services.expiry import BATCH_WAITS, expire
 from services.maintenance import stored_files
 from services.maintenance.orphans import find_unknown
 from services.maintenance.stored_files import StoredFile
-from storage.disk import DiskStore
+from storage.base import BlobStore
 from storage.keys import preview_key
 
 EXAMPLES = 20
@@ -85,7 +85,7 @@ class Fsck:
     """
 
     db: Database
-    store: DiskStore
+    store: BlobStore
     clock: Callable[[], int]
     orphan_seconds: float
     repair: bool = False

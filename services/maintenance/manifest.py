@@ -13,6 +13,7 @@ from typing import Any
 
 from models.db.engine import Location
 from models.private_files import KEY_RING, VAPID_KEY, create, open_unlinked, sync_directory, write_new
+from storage.places import ImagePlace
 
 FORMAT = 1
 NAME = "manifest.json"
@@ -32,7 +33,7 @@ class Places:
     database: Location
     keys: Path
     vapid: Path
-    images: Path
+    images: ImagePlace
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,13 @@ from secrets import randbelow
 
 from models.db.database import Database
 from services.maintenance import stored_files
-from storage.disk import BATCH_KEYS, PARTS, DiskStore
+from storage.base import BATCH_KEYS, PARTS, BlobStore
 
 FILES_A_SWEEP = 10_000
 """A second of work for a disk whose directories are not in memory."""
 
 
-async def find_unknown(db: Database, store: DiskStore, older_than_seconds: float) -> AsyncIterator[list[str]]:
+async def find_unknown(db: Database, store: BlobStore, older_than_seconds: float) -> AsyncIterator[list[str]]:
     """The keys, in batches, of files that were last written that long ago and have no row."""
     async for keys in store.sweep_candidates(older_than_seconds):
         known = await stored_files.known(db, keys)
@@ -29,7 +29,7 @@ class Orphans:
     def __init__(
         self,
         db: Database,
-        store: DiskStore,
+        store: BlobStore,
         *,
         orphan_seconds: float,
         monotonic: Callable[[], float],

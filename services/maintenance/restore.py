@@ -25,9 +25,10 @@ from services.maintenance import stored_files
 from services.maintenance.manifest import IMAGES, Manifest, Places, Unusable, read
 from services.maintenance.restore_target import RestoreTarget, copy_verified, restore_target, restoring_path, set_aside
 from services.maintenance.stored_files import StoredFile
-from storage.disk import DiskStore
+from storage.base import BlobStore
 from storage.keys import path_of
 from storage.ownership import LOCK, RESTORING
+from storage.places import open_store
 
 BATCH_IMAGES = 200
 """Between two reports of how far it is."""
@@ -96,7 +97,7 @@ async def _fill(folder: Path, manifest: Manifest, database: RestoreTarget, place
         if damages:
             raise Unusable(f"the database in {folder} is damaged: {damages[0]}")
         open_key_ring(restoring_path(places.keys), sealed=await users.find_phone_cipher(db))
-        store = DiskStore(places.images, min_free_bytes=0)
+        store = open_store(places.images, min_free_bytes=0)
         try:
             source = folder / IMAGES if manifest.images is not None else None
             restored = await _restore_images(db, store, source, say)
@@ -108,7 +109,7 @@ async def _fill(folder: Path, manifest: Manifest, database: RestoreTarget, place
     return restored
 
 
-async def _restore_images(db: Database, store: DiskStore, source: Path | None, say: Say) -> Restored:
+async def _restore_images(db: Database, store: BlobStore, source: Path | None, say: Say) -> Restored:
     restored = Restored()
     async for kept in stored_files.in_batches(db, BATCH_IMAGES):
         there = await store.sizes(image.key for image in kept)
@@ -118,7 +119,7 @@ async def _restore_images(db: Database, store: DiskStore, source: Path | None, s
     return restored
 
 
-async def _restore_some(store: DiskStore, source: Path | None, kept: Sequence[StoredFile], restored: Restored) -> None:
+async def _restore_some(store: BlobStore, source: Path | None, kept: Sequence[StoredFile], restored: Restored) -> None:
     for image in kept:
         file = source / path_of(image.key) if source else None
         if file is None or not await _is_file(file):
@@ -138,7 +139,7 @@ async def _is_file(path: Path) -> bool:
     return stat.S_ISREG(about.st_mode)
 
 
-async def _restore_image(store: DiskStore, file: Path, image: StoredFile) -> bool:
+async def _restore_image(store: BlobStore, file: Path, image: StoredFile) -> bool:
     """Store one image again; False, and nothing stored, when its bytes are not those that were accepted."""
     with store.reserve(image.size) as reservation:
         writer = await store.create(reservation)

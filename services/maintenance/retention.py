@@ -40,7 +40,7 @@ from services.expiry import BATCH_WAITS, expire
 from services.leader import LEASE_SECONDS, Lease
 from services.maintenance.orphans import Orphans
 from services.membership import INVITATION_DAYS
-from storage.disk import DiskStore
+from storage.base import BlobStore
 from storage.keys import preview_key
 from telemetry import metrics
 
@@ -136,7 +136,7 @@ class Retention:
     def __init__(
         self,
         db: Database,
-        store: DiskStore,
+        store: BlobStore,
         *,
         lifetimes: Lifetimes,
         clock: Callable[[], int],

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from storage.base import BlobStore
 from storage.disk import DiskStore
 from storage.keys import message_key
+from storage.places import ImagePlace, open_store
 
 Put = Callable[[bytes], Awaitable[str]]
 
@@ -21,6 +23,15 @@ def root(tmp_path: Path) -> Path:
 @pytest.fixture
 def store(root: Path) -> Iterator[DiskStore]:
     store = DiskStore(root)
+    yield store
+    store.close()
+
+
+@pytest.fixture(params=["disk", "s3"])
+def any_store(request: pytest.FixtureRequest, root: Path) -> Iterator[BlobStore]:
+    """Runs once on each kind of store whatever asks for it."""
+    bucket = request.getfixturevalue("seaweed").settings() if request.param == "s3" else None
+    store = open_store(ImagePlace(root, bucket), min_free_bytes=1)
     yield store
     store.close()
 

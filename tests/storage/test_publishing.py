@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import StorageError, StorageFull
-from storage.disk import DiskStore, DiskWriter
+from storage.base import DiskWriter
+from storage.disk import DiskStore
 from storage.keys import path_of
 from tests.support import PATIENCE
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from storage.disk import BATCH_KEYS, DiskStore
+from storage.base import BATCH_KEYS
+from storage.disk import DiskStore
 from storage.keys import path_of
 
 pytestmark = pytest.mark.anyio

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from models.errors import StorageFull
-from storage.disk import DiskStore, Reservation
+from storage.base import Reservation
+from storage.disk import DiskStore
 from storage.keys import message_key
 from storage.space import FLOOR_SHARE, Space
 

@@ -10,6 +10,7 @@ from models.keys import new_key_ring, replace_key_ring
 from models.private_files import KEY_RING
 from services.maintenance.backup import back_up
 from services.maintenance.manifest import Places
+from storage.places import ImagePlace
 from tests.services.maintenance.world import World
 from tests.support.engines import ON_SQLITE
 
@@ -22,7 +23,7 @@ async def test_many_images_take_as_many_syncs_as_few(
 ) -> None:
     replace_key_ring(world.folder / KEY_RING, new_key_ring())
     places = Places(
-        world.folder / "glimpse.db", world.folder / KEY_RING, world.folder / "none", world.folder / "images"
+        world.folder / "glimpse.db", world.folder / KEY_RING, world.folder / "none", ImagePlace(world.folder / "images")
     )
     ann, ben = await world.person(), await world.person()
     world.execute("UPDATE users SET phone_cipher = NULL")

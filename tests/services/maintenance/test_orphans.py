@@ -9,7 +9,8 @@ import pytest
 from models.db.database import Row, Statement, Value
 from models.db.tables import image_files
 from services.maintenance.orphans import Orphans
-from storage.disk import PARTS, DiskStore
+from storage.base import PARTS
+from storage.disk import DiskStore
 from tests.services.maintenance.world import DAY, HOUR, ORPHAN_SECONDS, World
 from tests.support.interposed import Interposed
 
