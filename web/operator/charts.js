@@ -7,6 +7,8 @@ import {bytes} from './parts.js';
 
 const WIDTH = 150;
 const HEIGHT = 40;
+/** Looks that are as wide as the chart: a minute's, until there are more. */
+const LEAST = 30;
 const rate = (/** @type {number} */ value) => `${value < 10 ? value.toFixed(1) : Math.round(value)}/s`;
 const count = (/** @type {number} */ value) => String(Math.round(value));
 const milliseconds = (/** @type {number} */ value) => `${(value * 1000).toFixed(1)} ms`;
@@ -46,7 +48,7 @@ export function view() {
 function chart(name, values, words) {
   const now = values.length ? words(values[values.length - 1]) : '…';
   const most = Math.max(...values, 0);
-  const step = WIDTH / 149;
+  const step = WIDTH / Math.max(LEAST, values.length - 1);
   const left = WIDTH - (values.length - 1) * step;
   const points = values.map((value, at) => `${(left + at * step).toFixed(2)},${(HEIGHT - (most ? value / most : 0) * (HEIGHT - 2) - 1).toFixed(2)}`);
   return h('figure', {class: 'tile chart', key: name, 'aria-label': `${name}: ${now}`},

@@ -3,7 +3,7 @@
 
 import {h} from '../ui/render.js';
 import {act, ask, call} from './asking.js';
-import {button, bytes, confirmed, download, field, say, sign, table, when} from './parts.js';
+import {button, bytes, confirmed, download, field, say, sign, table, trying, when} from './parts.js';
 
 /** @type {{what: string, people: any[], more: boolean}} */
 const found = {what: '', people: [], more: false};
@@ -26,7 +26,9 @@ export function view(again) {
       event.preventDefault();
       const form = /** @type {HTMLFormElement} */ (event.target);
       const what = String(new FormData(form).get('what')).trim();
-      location.hash = what ? `people?what=${encodeURIComponent(what)}` : 'people';
+      // Not into the address: a browser keeps those, and a number is none of its business.
+      found.what = what;
+      trying(reload);
     }},
     field('uid, +number, phone hash or part of a nickname', h('input', {name: 'what', type: 'search', value: found.what}), 'broad'),
     h('button', {class: 'primary'}, 'Find')),
