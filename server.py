@@ -18,7 +18,7 @@ import uvloop
 
 from app.build import DrainDeadline, build, database_ready
 from app.greeting import print_greeting
-from app.listen import open_sockets, serve_http, serve_rooms
+from app.listen import looked_after, open_sockets, serve_http, serve_rooms
 from app.preflight import checked
 from app.workers import ProcessContext, report_failure, stop_event, supervise
 from config.load import Config, ConfigError, from_command_line
@@ -77,6 +77,7 @@ async def serve(config: Config, context: ProcessContext, stopping: asyncio.Event
         sockets = context.open_sockets()
         listener = serve_http(config, services, sockets, connections)
         await stack.enter_async_context(scraped(sockets.metrics, services, lambda: connections.own))
+        await stack.enter_async_context(looked_after(config, services, sockets, connections))
         await stack.enter_async_context(serve_rooms(config, services, sockets, listener, ending.left))
         context.on_serving(sockets)
         where = {"host": config.server.host, "port": sockets.port, "pid": os.getpid()}

@@ -13,8 +13,10 @@ from functools import partial
 from tornado.netutil import bind_sockets
 
 from app.open_files import FILES_PER_CONNECTION, connections_at_most, own_files
+from app.providers import admin_token
 from app.services import MEGABYTE, sample_settings
 from config.load import Config
+from handlers import operator_page
 from handlers.address import Proxies
 from handlers.application import application
 from handlers.base import refused_unread
@@ -35,11 +37,12 @@ log = logging.getLogger("glimpse.server")
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """What a process listens on: the HTTP interface, the rooms of the samples, the metrics."""
+    """What a process listens on: the HTTP interface, the rooms of the samples, the metrics, the operator's page."""
 
     public: Sequence[socket.socket]
     rooms: Sequence[socket.socket]
     metrics: Sequence[socket.socket]
+    admin: Sequence[socket.socket]
 
     @property
     def port(self) -> int:
@@ -48,21 +51,24 @@ class Sockets:
         return port
 
     def close(self) -> None:
-        for each in (*self.public, *self.rooms, *self.metrics):
+        for each in (*self.public, *self.rooms, *self.metrics, *self.admin):
             each.close()
 
 
 def open_sockets(config: Config) -> Sockets:
     """Those of a process that is alone. Raises OSError, whose text says what cannot be had."""
     public = _bound(config.server.port, bare_host(config), "server.host, server.port")
-    return Sockets(public, _open_rooms(config), _open_metrics(config, 0))
+    return Sockets(public, _open_rooms(config), _open_metrics(config, 0), _open_admin(config))
 
 
 def open_shared_sockets(config: Config) -> list[Sockets]:
-    """Those of each worker: all but the metrics are the same for all. Raises OSError."""
+    """Those of each worker: the metrics are its own, the operator's page the first one's, all else is the same for all.
+
+    Raises OSError.
+    """
     alone = open_sockets(config)
-    metrics = [alone.metrics, *(_open_metrics(config, number) for number in range(1, config.server.workers))]
-    return [Sockets(alone.public, alone.rooms, each) for each in metrics]
+    metrics = [_open_metrics(config, number) for number in range(1, config.server.workers)]
+    return [alone, *(Sockets(alone.public, alone.rooms, each, []) for each in metrics)]
 
 
 def _open_rooms(config: Config) -> list[socket.socket]:
@@ -80,6 +86,10 @@ def _open_rooms(config: Config) -> list[socket.socket]:
 def _open_metrics(config: Config, number: int) -> list[socket.socket]:
     host, first = without_brackets(config.metrics.host), config.metrics.port
     return _bound(first + number, host, "metrics.host, metrics.port") if first else []
+
+
+def _open_admin(config: Config) -> list[socket.socket]:
+    return _bound(config.admin.port, "127.0.0.1", "admin.port") if config.admin.port else []
 
 
 def _bound(port: int, host: str, keys: str) -> list[socket.socket]:
@@ -135,6 +145,14 @@ def serve_rooms(
         unsent=beside.unsent,
         left=left,
     )
+
+
+def looked_after(
+    config: Config, services: Services, sockets: Sockets, connections: SharedCounter
+) -> AbstractAsyncContextManager[None]:
+    """The operator's page for the length of a block, where this process has its socket. Raises OSError."""
+    token = admin_token(config) if sockets.admin else ""
+    return operator_page.served(sockets.admin, services, token, lambda: connections.own)
 
 
 def bare_host(config: Config) -> str:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What speaks to vendors, made from the configuration: push providers, SMS gateways, hosted chat services."""
 
+import secrets
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from config.load import Config
 from httpclient.endpoints import Endpoints
 from httpclient.http1 import HttpClient
 from models.clock import now_ms
-from models.private_files import OUTBOX_LOG, VAPID_KEY
+from models.private_files import ADMIN_KEY, OUTBOX_LOG, VAPID_KEY, write_once
 from push.base import Provider, VisibleText
 from push.providers.host_shares import PerOrigin, PerPerson, Shares
 from push.providers.webpush_vapid import VapidKey, parse_key
@@ -82,6 +83,14 @@ def vapid_key(config: Config) -> VapidKey:
 
 def _has_key(config: Config) -> bool:
     return bool(config.push.webpush.private_key.get_secret_value()) or (config.data_dir / VAPID_KEY).exists()
+
+
+def admin_token(config: Config) -> str:
+    """What opens the operator's page, made where there is none. Raises OSError."""
+    path = config.data_dir / ADMIN_KEY
+    if not path.exists():
+        write_once(path, f"{secrets.token_urlsafe(32)}\n")
+    return path.read_text("ascii").strip()
 
 
 def outbox_log(config: Config) -> Path:

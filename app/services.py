@@ -14,7 +14,7 @@ from handlers.origins import Origins
 from handlers.shared import Activity, HttpSettings, SampleSettings, Services, Turns
 from handlers.uploads import BufferBudget
 from models.access_token import AccessTokens
-from models.clock import SteadyClock
+from models.clock import HOUR_MS, SteadyClock
 from models.db.database import Database
 from models.keys import KeyRing
 from models.metadata import Removal
@@ -50,6 +50,7 @@ from services.history import History
 from services.limits import Limits
 from services.maintenance.retention import Retention
 from services.messaging import Messaging
+from services.operator_page import OperatorPage
 from services.people import People
 from services.previews import Previews
 from services.reading import Reading
@@ -162,12 +163,15 @@ def wire(config: Config, parts: Parts) -> Services:
         wake_relay=parts.wake_relay,
         clock=parts.clock,
     )
+    account_deletion = AccountDeletion(db=db, keys=keys, wake_retention=parts.wake_retention, clock=parts.clock)
+    export = Export(db=db, keys=keys, clock=parts.clock)
+    health = Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done(), floors=floors(config))
     return Services(
         authentication=authentication,
         accounts=accounts,
         activation=activation,
-        account_deletion=AccountDeletion(db=db, keys=keys, wake_retention=parts.wake_retention, clock=parts.clock),
-        export=Export(db=db, keys=keys, clock=parts.clock),
+        account_deletion=account_deletion,
+        export=export,
         passwords=passwords,
         tokens=tokens,
         session_ids=SessionIds(db=db, clock=parts.clock),
@@ -196,8 +200,20 @@ def wire(config: Config, parts: Parts) -> Services:
         events=events,
         chat=Chat(db=db, services=parts.hosted, clock=parts.clock),
         devices=Devices(db=db, tokens=parts.device_tokens, providers=parts.providers, limits=limits, clock=parts.clock),
-        health=Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done(), floors=floors(config)),
+        health=health,
         gauges=Gauges(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=parts.clock),
+        operator_page=OperatorPage(
+            db=db,
+            store=store,
+            keys=keys,
+            leaving=account_deletion,
+            export=export,
+            health=health,
+            breakers=lambda: parts.relay.breakers,
+            wake_relay=parts.wake_relay,
+            give_up_ms=config.push.give_up_hours * HOUR_MS,
+            clock=parts.clock,
+        ),
         proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
         origins=Origins(frozenset(config.server.cors_origins), normal_origin(config.server.public_url)),
         activity=Activity(),

@@ -9,7 +9,7 @@ from pathlib import Path
 from config.addresses import address_of, is_loopback
 from config.load import Config
 from config.sources import flat
-from models.private_files import KEY_RING, VAPID_KEY
+from models.private_files import ADMIN_KEY, KEY_RING, VAPID_KEY
 
 LAN = [
     ip_network(network)
@@ -96,7 +96,12 @@ def _open_secrets(config: Config) -> Iterator[Path]:
     # Beside the file of a secret stands the key of the secret itself; other files are no secrets.
     named = [value for path, value in settings.items() if path.endswith("_file") and path[:-5] in settings]
     files = [Path(name) for name in [*named, config.server.tls.key] if name]
-    files += [config.data_dir / KEY_RING, config.data_dir / VAPID_KEY, *config.files_with_secrets]
+    files += [
+        config.data_dir / KEY_RING,
+        config.data_dir / VAPID_KEY,
+        config.data_dir / ADMIN_KEY,
+        *config.files_with_secrets,
+    ]
     return (file for file in files if _is_open(file))
 
 

@@ -36,13 +36,18 @@ class MetricsHandler(RequestHandler):
             raise HTTPError(404)
 
     async def get(self) -> None:
-        await self._services.gauges.measure()
-        metrics.HTTP_CONNECTIONS.set(self._open_connections())
-        metrics.HTTP_RUNNING.set(self._services.activity.running)
-        self.finish(await asyncio.to_thread(metrics.exposition))
+        self.finish(await measured(self._services, self._open_connections))
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's name
         self.finish(f"{status_code}\n")
+
+
+async def measured(services: Services, connections: Callable[[], int]) -> bytes:
+    """All metrics as they are now, in Prometheus's text format."""
+    await services.gauges.measure()
+    metrics.HTTP_CONNECTIONS.set(connections())
+    metrics.HTTP_RUNNING.set(services.activity.running)
+    return await asyncio.to_thread(metrics.exposition)
 
 
 @asynccontextmanager

@@ -28,6 +28,7 @@ from services.health import Health
 from services.history import History
 from services.limits import Limits
 from services.messaging import Messaging
+from services.operator_page import OperatorPage
 from services.people import People
 from services.reading import Reading
 from services.reports import Reports
@@ -134,6 +135,7 @@ class Services:
     events: Events
     health: Health
     gauges: Gauges
+    operator_page: OperatorPage
     proxies: Proxies
     origins: Origins
     activity: Activity

@@ -13,6 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from tornado.template import Template
+from tornado.web import RequestHandler
 
 from handlers.base import BaseHandler
 
@@ -27,12 +28,18 @@ MEDIA = {
 }
 COMPRESSED = {".js", ".css", ".svg", ".webmanifest"}
 PAGE, WORKER = "web/index.html", "web/sw.js"
+OPERATOR, OPERATORS_PAGE = "web/operator/", "web/operator/index.html"
 OF_THE_INTERFACE = {"web/docs/docs.css", "web/docs/docs.js", "web/icons/mark.svg", "web/ui/render.js"}
 POLICY = (
     "default-src 'self'; img-src 'self' blob: data:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'; "
     "require-trusted-types-for 'script'; trusted-types glimpse"
 )
 """Nothing inline and nothing from elsewhere; the one trusted type is the address of the service worker."""
+OPERATORS_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; img-src 'self' blob:; "
+    "form-action 'none'; base-uri 'none'; frame-ancestors 'none'; "
+    "require-trusted-types-for 'script'; trusted-types 'none'"
+)
 FOREVER = "public, max-age=31536000, immutable"
 PAGE_HEADERS = {
     "Content-Type": "text/html; charset=utf-8",
@@ -62,6 +69,7 @@ class WebApp:
     version: str
     page: Asset
     worker: Asset
+    operators_page: Asset
     assets: Mapping[str, Asset]
 
     @property
@@ -69,10 +77,19 @@ class WebApp:
         """What the path of every asset begins with."""
         return f"/assets/{self.version}"
 
+    def for_operators(self) -> Mapping[str, Asset]:
+        """What the operator's page loads, by path: its own files, and what it shares with the app."""
+        shared = ("web/styles/", "web/icons/", "web/ui/render.js")
+        return {
+            f"{self.root}/{name}": asset for name, asset in self.assets.items() if name.startswith((OPERATOR, *shared))
+        }
+
     def by_path(self, *, enabled: bool) -> Mapping[str, Asset]:
         """What is served beside the page; where the app is not enabled, what the page of the interface needs."""
         found = {
-            f"{self.root}/{name}": asset for name, asset in self.assets.items() if enabled or name in OF_THE_INTERFACE
+            f"{self.root}/{name}": asset
+            for name, asset in self.assets.items()
+            if (enabled and not name.startswith(OPERATOR)) or name in OF_THE_INTERFACE
         }
         return found | ({"/sw.js": self.worker} if enabled else {})
 
@@ -85,18 +102,21 @@ def load() -> WebApp:
     for name, body in sorted(files.items()):
         digest.update(f"{name}\0{len(body)}\0".encode() + body)
     version = digest.hexdigest()[:16]
-    page, worker = files.pop(PAGE), files.pop(WORKER)
-    names = sorted(files)
+    page, worker, operators_page = files.pop(PAGE), files.pop(WORKER), files.pop(OPERATORS_PAGE)
+    root, names = f"/assets/{version}", sorted(files)
+    of_the_app = [name for name in names if "/docs/" not in name and not name.startswith(OPERATOR)]
     rendered = Template(page.decode(), name=PAGE, whitespace="all").generate(
-        root=f"/assets/{version}",
-        styles=[name for name in names if name.endswith(".css") and "/docs/" not in name],
-        modules=[name for name in names if name.endswith(".js") and "/docs/" not in name],
+        root=root,
+        styles=[name for name in of_the_app if name.endswith(".css")],
+        modules=[name for name in of_the_app if name.endswith(".js")],
     )
+    operators_headers = PAGE_HEADERS | {"Content-Security-Policy": OPERATORS_POLICY}
     worker_headers = {"Content-Type": MEDIA[".js"], "Cache-Control": "no-cache", "Content-Security-Policy": POLICY}
     return WebApp(
         version,
         Asset.of(PAGE_HEADERS | {"ETag": f'"{version}"'}, rendered, compress=True),
         Asset.of(worker_headers, worker.replace(b"VERSION", version.encode()), compress=True),
+        Asset.of(operators_headers, Template(operators_page.decode()).generate(root=root), compress=True),
         {name: _asset(name, body) for name, body in files.items()},
     )
 
@@ -127,7 +147,7 @@ class AssetHandler(BaseHandler):
         send(self, self.asset)
 
 
-def send(handler: BaseHandler, asset: Asset) -> None:
+def send(handler: RequestHandler, asset: Asset) -> None:
     """Answer with a file, compressed for whoever takes that; with 304 for a browser that has it."""
     for name, value in asset.headers.items():
         handler.set_header(name, value)

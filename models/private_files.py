@@ -13,6 +13,7 @@ from pathlib import Path
 KEY_RING = "keys.json"
 VAPID_KEY = "vapid.pem"
 OUTBOX_LOG = "outbox.log"
+ADMIN_KEY = "admin.token"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 

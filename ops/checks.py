@@ -20,7 +20,7 @@ from models.db.tables.outbox import State
 from models.errors import StorageError
 from models.key_rotation import under_way
 from models.keys import KeyRingError, open_key_ring
-from models.private_files import KEY_RING, OUTBOX_LOG, VAPID_KEY, is_open_to_others
+from models.private_files import ADMIN_KEY, KEY_RING, OUTBOX_LOG, VAPID_KEY, is_open_to_others
 from ops.opening import when
 from storage.bucket import Bucket
 from storage.keys import path_of
@@ -71,7 +71,7 @@ def modes(config: Config) -> Iterator[Check]:
         return
     if (data_dir / RESTORING).exists():
         yield Check("data", FAIL, "a restore was cut off", "run it again with --force")
-    files = [data_dir / name for name in (KEY_RING, VAPID_KEY, OUTBOX_LOG)]
+    files = [data_dir / name for name in (KEY_RING, VAPID_KEY, OUTBOX_LOG, ADMIN_KEY)]
     kept = [data_dir, config.images_directory, *files, *([config.database_path] if config.database_path else [])]
     there = [path for path in kept if path.exists()]
     wide = [path for path in there if is_open_to_others(path)]

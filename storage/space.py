@@ -23,6 +23,11 @@ class Floor:
     place: Path
     min_free_bytes: int
 
+    def free(self) -> int:
+        """Bytes that may be written to the filesystem, those under the floor included. Raises OSError."""
+        disk = os.statvfs(self.place)
+        return disk.f_bavail * disk.f_frsize
+
     def is_reached(self, taken: int = 0) -> bool:
         """Whether less is free, `taken` bytes being promised already. One statvfs, about 2 µs. Raises OSError."""
         disk = os.statvfs(self.place)

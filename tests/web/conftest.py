@@ -23,6 +23,7 @@ if PROGRAM is None:
         "test_docs.py",
         "test_life.py",
         "test_notifications.py",
+        "test_operator.py",
         "test_screenshots.py",
         "test_trouble.py",
     ]
