@@ -16,6 +16,7 @@ LINK = re.compile(r"\[[^\]]*\]\(([^()\s]*)\)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`(\w[\w./-]*\.(?:py|yaml|sql|html|json|toml|service|md))`")
 NAME = re.compile(r"`((?:app|chat|config|handlers|models|push|services|storage|transport)\.[a-zA-Z_.]+)`")
+OF_A_COMMAND = re.compile(r"(?<![\w./:~-])((?:clients|config|docs|handlers|ops|tests|web)/[\w./-]*\.[a-z]+)\b")
 MADE_LATER = {"keys.json", "manifest.json", "glimpse.sql"}
 """Files of a running server, not of the checkout."""
 
@@ -61,6 +62,12 @@ def test_a_link_that_leads_nowhere_would_be_seen() -> None:
 def test_each_file_that_is_named_exists(page: Path) -> None:
     named = {name for name in FILE.findall(page.read_text("utf-8")) if not re.search("NAME|NNNN|SUBJECT|ROOM", name)}
     assert [name for name in sorted(named - MADE_LATER) if not exists(page, name)] == []
+
+
+@each_page
+def test_each_file_of_the_checkout_that_a_command_names_exists(page: Path) -> None:
+    named = {name for block in FENCED.findall(page.read_text("utf-8")) for name in OF_A_COMMAND.findall(block)}
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
 
 
 def exists(page: Path, name: str) -> bool:
