@@ -111,6 +111,7 @@ def _beside(
             each.sendall(start)
         for each in crowd:
             go_on(each)  # what is asked at first is work that has to be done; from now on they only dawdle
+        Answers().ask(server, bystander)
         for _ in range(rounds):
             for at, each in enumerate(crowd):
                 go_on(each)
