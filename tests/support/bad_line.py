@@ -54,12 +54,14 @@ class Request:
 
 
 class BadLine:
-    """One that runs. `looker` is asked at the beginning of each request, before the server hears of it."""
+    """One that runs. `looker` is asked at the beginning of each request, before the server hears of it. `server_port`
+    may be set later, where the server is to know the line first.
+    """
 
     def __init__(self, server_port: int, faults: Sequence[Fault], looker: Callable[[], object] = lambda: None) -> None:
         self.requests: list[Request] = []
         self.port = 0
-        self._server_port = server_port
+        self.server_port = server_port
         self._looker = looker
         self._met = dict.fromkeys(faults, 0)
 
@@ -127,7 +129,7 @@ class BadLine:
             await client.readexactly(int(request.headers.get("content-length", 0)))
             to_client.write(_answer(fault))
             return
-        server, to_server = await asyncio.open_connection("127.0.0.1", self._server_port)
+        server, to_server = await asyncio.open_connection("127.0.0.1", self.server_port)
         to_server.write(_only_request(head))
         up = asyncio.create_task(_copy(client, to_server, fault.after_bytes if fault and does == "cut_request" else -1))
         tasks = {up} if does == "cut_request" else {up, asyncio.create_task(self._reply(fault, server, to_client))}
