@@ -322,6 +322,7 @@ class Delivery(Section):
     grace_seconds: SecondsOrNone
     proxy_grace_seconds: SecondsOrNone
     stall_seconds: Seconds
+    offload: Literal["none", "presigned"]
 
 
 class S3(Section):
