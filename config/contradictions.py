@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from config.files import check_pair
-from config.sections import Chat, Config, Push, Section, Sms, Storage, Switch, Tls
+from config.sections import Chat, Config, Delivery, Push, Section, Sms, Storage, Switch, Tls
 
 HIGHEST_PORT = 65_535
 
@@ -18,7 +18,7 @@ def contradictions(config: Config) -> Iterator[str]:
     yield from _of_sms(config.sms)
     yield from _of_push(config.push)
     yield from _of_chat(config.chat)
-    yield from _of_storage(config.storage)
+    yield from _of_storage(config.storage, config.delivery)
     yield from _of_lifetimes(config)
 
 
@@ -50,8 +50,10 @@ def _of_sms(sms: Sms) -> Iterator[str]:
         yield f"sms.{sms.provider}.{key}: is needed, since sms.provider is {sms.provider}"
 
 
-def _of_storage(storage: Storage) -> Iterator[str]:
+def _of_storage(storage: Storage, delivery: Delivery) -> Iterator[str]:
     s3 = storage.s3
+    if delivery.offload == "presigned" and storage.kind != "s3":
+        yield "delivery.offload: presigned needs storage.kind s3"
     if storage.kind == "s3" and s3.missing:
         yield f"storage.s3: {', '.join(s3.missing)} must be given too, since storage.kind is s3"
     if bool(s3.access_key_id) != bool(s3.secret_access_key.get_secret_value()):

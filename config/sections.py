@@ -322,6 +322,7 @@ class Delivery(Section):
     grace_seconds: SecondsOrNone
     proxy_grace_seconds: SecondsOrNone
     stall_seconds: Seconds
+    offload: Literal["none", "presigned"]
 
 
 class S3(Section):
@@ -520,8 +521,11 @@ class Config(Section):
     @property
     def image_place(self) -> ImagePlace:
         """Where the images are."""
-        bucket = BucketSettings(**self.storage.s3.plain) if self.storage.kind == "s3" else None
-        return ImagePlace(self.images_directory, bucket)
+        return self.place_of(self.storage.kind)
+
+    def place_of(self, kind: Literal["disk", "s3"]) -> ImagePlace:
+        """Where the images are in a store of this kind."""
+        return ImagePlace(self.images_directory, BucketSettings(**self.storage.s3.plain) if kind == "s3" else None)
 
     @property
     def images_directory(self) -> Path:

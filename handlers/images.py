@@ -62,6 +62,8 @@ class ServesImage(BaseHandler):
         except RangeNotSatisfiable as error:
             self._refuse_range(error, message)
             return
+        if self._may_be_redirected(query) and await self._redirect(delivery):
+            return
         image = await self.services.reading.open_image(delivery)
         with opened(self.services.reading, image):
             self._describe(message)
@@ -74,6 +76,23 @@ class ServesImage(BaseHandler):
                 self.finish()
             else:
                 await self._stream(image, start, end, consumes=part is None and query.get("ack") != "manual")
+
+    def _may_be_redirected(self, query: Mapping[str, str]) -> bool:
+        """Who acknowledges by hand need not have the bytes from here (RFC 7240: a preference, which may be ignored)."""
+        wished = [wish.strip() for wish in self.request.headers.get("Prefer", "").lower().split(",")]
+        by_hand = self.request.method == "GET" and query.get("ack") == "manual"
+        return by_hand and self.services.settings.offload == "presigned" and "redirect" in wished
+
+    async def _redirect(self, delivery: Delivery) -> bool:
+        url = await self.services.reading.hand_over(delivery, self._grace_ms())
+        if url is None:
+            return False
+        self._describe(delivery.message)
+        self.set_header("Location", url)
+        self.set_header("Content-Length", "0")
+        self.set_status(307)
+        self.finish()
+        return True
 
     def _is_known(self, message: Message) -> bool:
         """Whether If-None-Match names this image; weak tags compare equal (RFC 9110, section 13.1.2)."""

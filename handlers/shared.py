@@ -59,6 +59,7 @@ class HttpSettings:
     grace_seconds: float
     proxy_grace_seconds: float
     body_timeout_seconds: float
+    offload: str
     vapid_public_key: str
     web_enabled: bool
     samples: SampleSettings

@@ -26,7 +26,7 @@ from services.maintenance.manifest import Unusable
 from storage.base import BlobStore
 from storage.bucket import Bucket
 from storage.ownership import NotYours
-from storage.places import open_store
+from storage.places import ImagePlace, open_store
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -104,14 +104,13 @@ def operator() -> str:
 @asynccontextmanager
 async def opened(config: Config) -> AsyncIterator[tuple[Database, BlobStore]]:
     """The database and the images of a server that may be running. Raises as `opened_database` does."""
-    async with opened_database(config) as db, opened_images(config) as store:
+    async with opened_database(config) as db, opened_images(config.image_place) as store:
         yield db, store
 
 
 @asynccontextmanager
-async def opened_images(config: Config) -> AsyncIterator[BlobStore]:
+async def opened_images(place: ImagePlace) -> AsyncIterator[BlobStore]:
     """The images of a server that may be running. Raises CannotRun, StorageError."""
-    place = config.image_place
     # An empty directory is what is left where a disk is not mounted, and every image would seem lost.
     if place.bucket is None and (not place.directory.is_dir() or not any(place.directory.iterdir())):
         raise CannotRun(f"there are no images at {place.directory}: is its disk mounted?")

@@ -115,7 +115,7 @@ async def _show(config: Config, report_id: int, file: Path | None) -> ShownRepor
     if file is not None:
         if shown.picture is None:
             raise CannotRun("there is no picture to this report")
-        async with opened_images(config) as store:
+        async with opened_images(config.image_place) as store:
             await _write_picture(store, shown.picture.picture_key, file)
     return shown
 

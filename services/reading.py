@@ -33,6 +33,8 @@ INBOX_ROWS = 64
 """Read at once: a usual page in one read, and no page of long captions in one."""
 ITEM_BYTES = 500
 """Of an item of the inbox, but for its caption."""
+URL_SECONDS = 60
+"""Long enough to begin a download, which may then take longer."""
 LOOK_SECONDS = 1.0
 """How soon a recall on another machine stops a download, at one read a second for each."""
 
@@ -106,6 +108,15 @@ class Reading:
         image = OpenImage(delivery, blob)
         self._open.setdefault(message.message_id, set()).add(image)
         return image
+
+    async def hand_over(self, delivery: Delivery, grace_ms: int) -> str | None:
+        """A URL at which the receiver may fetch the bytes from the store itself for a minute, which consumes nothing
+        and which no recall takes back; None where there is none: `open_image` then. A grace that runs begins anew.
+        """
+        url = await self.store.address(delivery.message.message_key, URL_SECONDS)
+        if url is not None and delivery.state is DeliveryState.CONSUMED:
+            await self._consume(delivery, grace_ms)
+        return url
 
     async def is_recalled(self, image: OpenImage) -> bool:
         """Whether its sender has taken it back since it was opened. Another process may have served them where the

@@ -83,6 +83,10 @@ class BlobStore(Protocol):
         """The image, or None."""
         ...
 
+    async def address(self, key: str, seconds: float) -> str | None:
+        """A URL by which whoever has it may fetch the image for so long; None where there are none, or no image."""
+        ...
+
     async def link(self, key: str, name: str) -> bool:
         """Give an image a second key, under which its bytes stay when the first is removed; whether it was there.
 

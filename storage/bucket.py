@@ -175,6 +175,11 @@ class Bucket:
         with self._explained():
             return (await obstore.head_async(self._quick, name))["last_modified"]
 
+    async def signed(self, name: str, seconds: float) -> str:
+        """A URL by which whoever has it may GET the object for so long."""
+        with self._explained():
+            return await obstore.sign_async(self._quick, "GET", name, timedelta(seconds=seconds))
+
     async def is_used(self) -> bool:
         """Whether a server has its images here; nothing is written."""
         return await self.get(MARK, 0, 1) is not None

@@ -83,6 +83,11 @@ class DiskStore:
             raise
         return DiskBlob(*found, self._threads) if found else None
 
+    async def address(self, key: str, seconds: float) -> str | None:
+        """None: nobody can fetch from a disk."""
+        del key, seconds
+        return None
+
     async def link(self, key: str, name: str) -> bool:
         """Give an image a second key, under which its bytes stay when the first is removed; whether it was there.
 

@@ -79,6 +79,11 @@ class S3Store:
     async def open(self, key: str) -> BucketBlob | None:
         return await open_blob(self._bucket, key)
 
+    async def address(self, key: str, seconds: float) -> str | None:
+        """As `BlobStore`: signed by the server's own keys."""
+        name = path_of(key)
+        return await self._bucket.signed(name, seconds) if await self._bucket.size(name) is not None else None
+
     async def link(self, key: str, name: str) -> bool:
         """As `BlobStore`: a second object, copied within the store."""
         source, target = path_of(key), path_of(name)

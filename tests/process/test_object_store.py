@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import httpx
 import obstore
 import pytest
 from click.testing import CliRunner
@@ -43,7 +44,7 @@ def server(weed: Seaweed, new_folder: NewFolder) -> Iterator[Server]:
         "storage": as_config(weed.settings()),
         "limits": {"enabled": False},
         "retention": {"interval_seconds": 1},
-        "delivery": {"grace_seconds": 0},
+        "delivery": {"grace_seconds": 0, "offload": "presigned"},
     }
     with running(new_folder("server"), settings) as server:
         yield server
@@ -102,6 +103,26 @@ def test_an_upload_in_pieces_ends_in_the_bucket(server: Server, ann: Person, ben
     assert ben.get(key).content == PICTURE
     wait_until(lambda: objects(server) == [], what="the removal of the object")
     assert server.stored_files() == []
+
+
+def test_who_wishes_it_has_the_bytes_from_the_store_itself(ann: Person, ben: Person) -> None:
+    key = send(ann, ben)
+    manual, wish = {"ack": "manual"}, {"Prefer": "respond-async, redirect"}
+    usual = ben.get(key, params=manual)
+    sent_on = ben.get(key, params=manual, headers=wish)
+    assert (usual.status_code, sent_on.status_code, sent_on.content) == (200, 307, b"")
+    same = ("ETag", "Repr-Digest", "Message-Id", "Send-Time", "Sender-Uid", "Content-Disposition", "Cache-Control")
+    assert [sent_on.headers[name] for name in same] == [usual.headers[name] for name in same]
+    location = sent_on.headers["Location"]
+    assert httpx.get(location, trust_env=False).content == PICTURE
+    assert httpx.get(location, trust_env=False, headers={"Range": "bytes=5-9"}).content == PICTURE[5:10]
+    assert httpx.get(location.replace(key, "0" * 64), trust_env=False).status_code == 403
+    assert "X-Amz-Expires=60&" in location
+    assert ben.request("HEAD", f"/v1/images/{key}", params=manual, headers=wish).status_code == 200
+    assert ann.get(key, params=manual, headers=wish).status_code == 404
+    assert waiting(ben) == [key]
+    assert ben.get(key, headers=wish).content == PICTURE
+    assert ben.get(key, params=manual, headers=wish).status_code == 410
 
 
 def test_while_the_store_is_gone_images_are_refused_and_none_is_lost(
