@@ -93,14 +93,25 @@ async def _database(config: Config, *, ask_server: bool) -> AsyncIterator[str]:
     try:
         if isinstance(location, MysqlLocation):
             sealed = await _ask(location) if ask_server else None
-        elif location.is_file():
+        elif stat.S_ISREG(location.stat().st_mode):
             sealed = await _sealed_number(location)
-        elif location.exists():
+        else:
             yield f"database.url: {location} is no regular file"
     except SchemaTooNew as error:
         yield f"database.url: {error}"
     except DatabaseError as error:
         yield f"database.url: {location}: {error.cause}"
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if isinstance(location, Path) and not _why_not_written_to(location.parent):  # else that is said
+            yield f"database.url: {location} cannot be opened: {error.strerror}"
+    for line in _key_ring(config, sealed):
+        yield line
+
+
+def _key_ring(config: Config, sealed: bytes | None) -> Iterator[str]:
+    """Whether the key ring can be read, and opens what the database holds."""
     ring = config.data_dir / KEY_RING
     try:
         if sealed is not None or _is_there(ring):

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What speaks to vendors, made from the configuration: push providers, SMS gateways, hosted chat services."""
 
+import os
 import secrets
 from pathlib import Path
 from typing import Any
@@ -82,7 +83,7 @@ def vapid_key(config: Config) -> VapidKey:
 
 
 def _has_key(config: Config) -> bool:
-    return bool(config.push.webpush.private_key.get_secret_value()) or (config.data_dir / VAPID_KEY).exists()
+    return bool(config.push.webpush.private_key.get_secret_value()) or os.path.lexists(config.data_dir / VAPID_KEY)
 
 
 def admin_token(config: Config) -> str:

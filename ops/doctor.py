@@ -82,7 +82,10 @@ def _examine(file: Path | None, data_dir: Path | None, say: Say) -> list[Check]:
         config = load(file, data_dir=data_dir)
     except ConfigError as error:
         return [Check("config", FAIL, "; ".join(error.problems), "mend it: nothing else can be looked at before")]
-    return [*_outside(config), *asyncio.run(_inside(config, say))]
+    try:
+        return [*_outside(config), *asyncio.run(_inside(config, say))]
+    except OSError as error:
+        return [Check("data", FAIL, f"{error.filename}: {error.strerror}", "run this as the server's user, or mend it")]
 
 
 def _outside(config: Config) -> Iterator[Check]:

@@ -123,3 +123,4 @@ def make_data_directories(folder: Path) -> None:
     run(folder / "lost_ring" / "glimpse.db", account)
     (folder / "a_file").touch()
     (folder / "a_link").symlink_to(folder / "a_link")
+    (folder / "far_link").symlink_to("x" * 300)

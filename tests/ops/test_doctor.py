@@ -65,6 +65,12 @@ def test_a_directory_where_no_server_was_is_no_failure(tmp_path: Path) -> None:
     assert not (tmp_path / "data").exists()
 
 
+def test_a_directory_that_cannot_be_looked_into_is_a_failure_with_its_reason(tmp_path: Path) -> None:
+    data_dir = tmp_path / "data"
+    data_dir.symlink_to("x" * 300)  # any reason will do: root may enter every directory
+    assert failing(data_dir)["data"].startswith(f"{data_dir}: File name too long: ")
+
+
 def test_wrong_settings_and_refusals_are_failures(tmp_path: Path) -> None:
     assert "server.prot" in failing(tmp_path, "--config", settings(tmp_path, {"server": {"prot": 1}}))["config"]
     assert "TLS is off" in failing(tmp_path, "--config", settings(tmp_path, {"server": {"host": "0.0.0.0"}}))["guard"]
