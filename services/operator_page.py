@@ -20,7 +20,7 @@ from services.audit import list_acts
 from services.health import Health
 from services.operating import About
 from services.reports import ShownReport
-from storage.disk import Blob, DiskStore
+from storage.base import Blob, BlobStore
 
 PAGE = "page"
 """Who did it, in the record of what is done on the page: whoever has its token."""
@@ -62,7 +62,7 @@ class OperatorPage:
     """The use cases of the page. `breakers` gives each one's state by provider and app, `clock` milliseconds."""
 
     db: Database
-    store: DiskStore
+    store: BlobStore
     keys: KeyRing
     leaving: AccountDeletion
     export: Export
