@@ -16,6 +16,7 @@ from ops.outbox import outbox
 from ops.purge import purge
 from ops.reports import reports
 from ops.restore import restore
+from ops.status import status
 from ops.uploads import uploads
 from ops.users import users
 from telemetry import logs
@@ -41,6 +42,7 @@ for command in (
     purge,
     reports,
     restore,
+    status,
     uploads,
     users,
 ):
