@@ -3,10 +3,11 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from time import monotonic
+from typing import Any, Protocol
 
+from app.ending import Ending
 from app.providers import chat_services, push_providers, sms_provider, vapid_key
 from app.services import Parts, wire
 from config.load import Config
@@ -14,7 +15,7 @@ from handlers.shared import Services
 from httpclient.endpoints import Endpoints
 from models.clock import SteadyClock
 from models.db.database import Database
-from models.db.engine import bring_up_to_date, open_database
+from models.db.engine import bring_up_to_date, inspect, open_database
 from models.db.tables import users
 from models.keys import KeyRing, open_key_ring
 from models.phone import phone_hash
@@ -35,28 +36,16 @@ from storage.base import BlobStore
 from storage.places import open_store
 
 
-class DrainDeadline:
-    """How long the end may still take: `seconds`, counted from `begin`."""
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds = seconds
-        self._until: float | None = None
-
-    def begin(self) -> None:
-        """Count from now."""
-        self._until = monotonic() + self._seconds
-
-    def left(self) -> float:
-        """Seconds; all of them before `begin`."""
-        return self._seconds if self._until is None else max(0.0, self._until - monotonic())
+class MigrationPending(Exception):
+    """The database has to be migrated, beside a server whose schema it is. The text says what to do."""
 
 
-async def prepare(config: Config) -> None:
+async def prepare(config: Config, *, migrates: bool) -> None:
     """Make what is made once, before several processes use it: the schema, the key ring, the VAPID key.
 
-    Raises SchemaTooNew, KeyRingError, DatabaseError, OSError.
+    Raises SchemaTooNew, MigrationPending, KeyRingError, DatabaseError, OSError.
     """
-    await bring_up_to_date(config.database_location)
+    await _bring_up_to_date(config, migrates=migrates)
     db = open_database(config.database_location)
     try:
         open_key_ring(config.data_dir / KEY_RING, sealed=await users.find_phone_cipher(db))
@@ -66,13 +55,21 @@ async def prepare(config: Config) -> None:
         vapid_key(config)
 
 
-async def database_ready(config: Config, stopping: asyncio.Event) -> bool:
-    """Wait for the database and bring it up to date. False if `stopping` is set before that is done.
+async def _bring_up_to_date(config: Config, *, migrates: bool) -> None:
+    if migrates:
+        await bring_up_to_date(config.database_location)
+    elif pending := (await inspect(config.database_location)).pending:
+        raise MigrationPending(f"the schema lacks {', '.join(pending)}: stop the server, then start it")
 
-    A migration interrupted by a signal is completed at the next start. Raises SchemaTooNew, DatabaseError.
+
+async def database_ready(config: Config, ending: Ending, *, migrates: bool) -> bool:
+    """Wait for the database and bring it up to date. False if this process is to end before that is done.
+
+    Unless it `migrates`, another generation serves with the schema as it is. A migration interrupted by a signal is
+    completed at the next start. Raises SchemaTooNew, MigrationPending, DatabaseError.
     """
-    coming = asyncio.create_task(bring_up_to_date(config.database_location))
-    leaving = asyncio.create_task(stopping.wait())
+    coming = asyncio.create_task(_bring_up_to_date(config, migrates=migrates))
+    leaving = asyncio.create_task(ending.wanted())
     await asyncio.wait({coming, leaving}, return_when=asyncio.FIRST_COMPLETED)
     leaving.cancel()
     if coming.done():
@@ -84,14 +81,14 @@ async def database_ready(config: Config, stopping: asyncio.Event) -> bool:
 
 @asynccontextmanager
 async def build(
-    config: Config, ending: DrainDeadline, counters: SharedCounters, worker_bus: WorkerBus
+    config: Config, ending: Ending, counters: SharedCounters, worker_bus: WorkerBus
 ) -> AsyncIterator[Services]:
     """The parts, running, in the order in which they need each other; ended in the other order, within `ending`.
 
     The database is up to date. `counters` and `worker_bus` lead to the processes that serve beside this one.
     """
     async with AsyncExitStack() as stack:
-        db = open_database(config.database_location)
+        db = open_database(config.database_location, beside=lambda: ending.beside)
         stack.push_async_callback(db.close)
         clock = await stack.enter_async_context(watched_clock(db))
         server_id = secrets.token_hex(8)
@@ -102,8 +99,7 @@ async def build(
         endpoints = Endpoints(config.push.allow_endpoints)
         stack.callback(endpoints.close)
         providers = push_providers(config, endpoints)
-        for provider in providers.values():
-            stack.push_async_callback(provider.close)
+        _close_with(stack, providers)
         relay = Relay(
             db,
             providers,
@@ -118,8 +114,7 @@ async def build(
         relaying = asyncio.create_task(relay.run())
         stack.push_async_callback(lambda: relay.stop(within=ending.left()))
         hosted = chat_services(config)
-        for service in hosted.values():
-            stack.push_async_callback(service.close)
+        _close_with(stack, hosted)
         first = counters.number == 0
         retention = Retention(
             db,
@@ -134,10 +129,10 @@ async def build(
         retaining = asyncio.create_task(retention.run())
         stack.callback(retaining.cancel)
         stack.push_async_callback(lambda: retention.stop(within=ending.left()))
+        ending.on_leaving += [relay.stop, retention.stop]
         hashing = Hashing()
         stack.callback(hashing.close)
         preview_maker = await stack.enter_async_context(making_previews()) if config.images.previews == "make" else None
-        tokens = DeviceTokens(providers, default_provider=config.push.default_provider, endpoints=endpoints)
         parts = Parts(
             clock=clock,
             db=db,
@@ -146,10 +141,10 @@ async def build(
             sms=sms,
             hashing=hashing,
             providers=providers,
-            device_tokens=tokens,
+            device_tokens=DeviceTokens(providers, default_provider=config.push.default_provider, endpoints=endpoints),
             hosted=hosted,
             relay=relay,
-            relaying=relaying,
+            relay_runs=lambda: ending.leaves or not relaying.done(),
             retention=retention,
             preview_maker=preview_maker,
             counters=counters,
@@ -158,6 +153,15 @@ async def build(
         services = wire(config, parts)
         await stack.enter_async_context(hearing(parts, services))
         yield services
+
+
+class _Closing(Protocol):
+    async def close(self) -> None: ...
+
+
+def _close_with(stack: AsyncExitStack, services: Mapping[Any, _Closing]) -> None:
+    for each in services.values():
+        stack.push_async_callback(each.close)
 
 
 @asynccontextmanager
@@ -227,13 +231,12 @@ async def hearing(parts: Parts, services: Services) -> AsyncIterator[None]:
     """
     events = services.events
     parts.worker_bus.listen(wake_readers=events.wake, wake_relay=parts.relay.wake, wake_retention=parts.retention.wake)
-    following = asyncio.create_task(events.follow_elsewhere()) if parts.db.shared else None
+    following = asyncio.create_task(events.follow_elsewhere())
     try:
         yield
     finally:
         parts.worker_bus.close()
-        if following is not None:
-            following.cancel()
+        following.cancel()
         await services.uploads.close()
 
 

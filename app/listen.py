@@ -12,6 +12,7 @@ from functools import partial
 
 from tornado.netutil import bind_sockets
 
+from app.generation_link import GenerationLink, HeldSockets
 from app.open_files import FILES_PER_CONNECTION, connections_at_most, own_files
 from app.providers import admin_token
 from app.services import MEGABYTE, sample_settings
@@ -32,6 +33,8 @@ LEAST_ROOM_SOCKETS = 16
 BACKLOG = 1024
 """Connections that may wait to be accepted: a burst beyond it is told to come again a second later."""
 
+PUBLIC, ROOMS, METRICS, ADMIN = "public", "rooms", "metrics", "admin"
+
 log = logging.getLogger("glimpse.server")
 
 
@@ -50,51 +53,61 @@ class Sockets:
         port: int = self.public[0].getsockname()[1]
         return port
 
+    @property
+    def named(self) -> list[tuple[str, socket.socket]]:
+        """Each, with the name by which the main process holds it."""
+        named = {PUBLIC: self.public, ROOMS: self.rooms, METRICS: self.metrics, ADMIN: self.admin}
+        return [(name, each) for name, sockets in named.items() for each in sockets]
+
     def close(self) -> None:
         for each in (*self.public, *self.rooms, *self.metrics, *self.admin):
             each.close()
 
 
-def open_sockets(config: Config) -> Sockets:
+def open_sockets(config: Config, link: GenerationLink | None) -> Sockets:
     """Those of a process that is alone. Raises OSError, whose text says what cannot be had."""
-    public = _bound(config.server.port, bare_host(config), "server.host, server.port")
-    return Sockets(public, _open_rooms(config), _open_metrics(config, 0), _open_admin(config))
+    return open_shared_sockets(config, link)[0]
 
 
-def open_shared_sockets(config: Config) -> list[Sockets]:
+def open_shared_sockets(config: Config, link: GenerationLink | None) -> list[Sockets]:
     """Those of each worker: the metrics are its own, the operator's page the first one's, all else is the same for all.
 
-    Raises OSError.
+    What the main process holds is not opened again. Raises OSError.
     """
-    alone = open_sockets(config)
-    metrics = [_open_metrics(config, number) for number in range(1, config.server.workers)]
-    return [alone, *(Sockets(alone.public, alone.rooms, each, []) for each in metrics)]
+    held = link.held if link else HeldSockets()
+    public = _bound(held, PUBLIC, config.server.port, bare_host(config), "server.host, server.port")
+    rooms = _open_rooms(config, held)
+    metrics = [_open_metrics(config, held, number) for number in range(config.server.workers)]
+    admin = _open_admin(config, held)
+    held.check_all_given_are_taken()
+    held.close_rest()
+    return [Sockets(public, rooms, each, [] if number else admin) for number, each in enumerate(metrics)]
 
 
-def _open_rooms(config: Config) -> list[socket.socket]:
+def _open_rooms(config: Config, held: HeldSockets) -> list[socket.socket]:
     """None where the port cannot be had: rooms are a sample, and no reason not to serve."""
     port = config.samples.room_socket_port
     if not port or not sample_settings(config).enabled:
         return []
     try:
-        return _bound(port, bare_host(config), "samples.room_socket_port")
+        return _bound(held, ROOMS, port, bare_host(config), "samples.room_socket_port")
     except OSError as error:
         log.warning("room chat has no socket", extra={"reason": str(error)})
         return []
 
 
-def _open_metrics(config: Config, number: int) -> list[socket.socket]:
+def _open_metrics(config: Config, held: HeldSockets, number: int) -> list[socket.socket]:
     host, first = without_brackets(config.metrics.host), config.metrics.port
-    return _bound(first + number, host, "metrics.host, metrics.port") if first else []
+    return _bound(held, METRICS, first + number, host, "metrics.host, metrics.port") if first else []
 
 
-def _open_admin(config: Config) -> list[socket.socket]:
-    return _bound(config.admin.port, "127.0.0.1", "admin.port") if config.admin.port else []
+def _open_admin(config: Config, held: HeldSockets) -> list[socket.socket]:
+    return _bound(held, ADMIN, config.admin.port, "127.0.0.1", "admin.port") if config.admin.port else []
 
 
-def _bound(port: int, host: str, keys: str) -> list[socket.socket]:
+def _bound(held: HeldSockets, name: str, port: int, host: str, keys: str) -> list[socket.socket]:
     try:
-        return bind_sockets(port, host, backlog=BACKLOG)
+        return held.take(name, host, port, BACKLOG) or bind_sockets(port, host, backlog=BACKLOG)
     except OSError as error:
         raise OSError(f"{keys}: cannot listen on {host}, port {port}: {error.strerror}") from error
 

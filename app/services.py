@@ -1,8 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The use cases of a server over the parts that run below them, and what its handlers share."""
 
-import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from app.providers import vapid_key
@@ -80,7 +79,7 @@ class Parts:
     device_tokens: DeviceTokens
     hosted: Mapping[str, ChatService]
     relay: Relay
-    relaying: asyncio.Task[None]
+    relay_runs: Callable[[], bool]
     retention: Retention
     preview_maker: PreviewMaker | None
     counters: SharedCounters
@@ -165,7 +164,7 @@ def wire(config: Config, parts: Parts) -> Services:
     )
     account_deletion = AccountDeletion(db=db, keys=keys, wake_retention=parts.wake_retention, clock=parts.clock)
     export = Export(db=db, keys=keys, clock=parts.clock)
-    health = Health(db=db, store=store, relay_runs=lambda: not parts.relaying.done(), floors=floors(config))
+    health = Health(db=db, store=store, relay_runs=parts.relay_runs, floors=floors(config))
     return Services(
         authentication=authentication,
         accounts=accounts,

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from enum import Enum, auto
+from typing import Protocol
 
 YOUNG_SECONDS = 10.0
 """Who dies younger than this waits before it is replaced: whatever killed it may be there still."""
@@ -24,8 +26,25 @@ SILENT_SECONDS = 30.0
 SERVING = 0x80
 """In what a worker reports: its number, and whether it says besides that it serves."""
 ENDS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+LEAVE = signal.SIGUSR1
+"""Tells a worker that others serve in its place, and it may finish what it took."""
 
 log = logging.getLogger("glimpse.supervisor")
+
+
+class Order(Enum):
+    """How the workers are to end: as by SIGTERM, or as others serve in their place."""
+
+    STOP = auto()
+    LEAVE = auto()
+
+
+class Orders(Protocol):
+    """Where orders come from: readable when there is one, or there will be no more."""
+
+    def fileno(self) -> int: ...
+
+    def next_order(self) -> Order | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +90,8 @@ class Supervisor:
     """Keeps `count` workers at `work`, which returns an exit code and is to end by SIGTERM within `end_seconds`.
 
     `on_serving` is called once, when all serve for the first time; `on_death` with the number of each worker that is
-    no more, before another takes its place; `on_end` before the workers are told to end.
+    no more, before another takes its place; `on_end` before the workers are told to end. Who leaves by an order may
+    take `leave_seconds`.
     """
 
     def __init__(
@@ -81,6 +101,8 @@ class Supervisor:
         *,
         end_seconds: float,
         silent_seconds: float = SILENT_SECONDS,
+        leave_seconds: float = 0.0,
+        orders: Orders | None = None,
         on_serving: Callable[[], None],
         on_death: Callable[[int], None],
         on_end: Callable[[], None],
@@ -90,8 +112,10 @@ class Supervisor:
         self._end_seconds = end_seconds
         self._silent_seconds = silent_seconds
         self._on_serving, self._on_death, self._on_end = on_serving, on_death, on_end
+        self._leave_seconds = leave_seconds
+        self._orders = orders
         self._serves = False
-        self._stopping = False
+        self._stopping = self._stops_at_once = False
         self._code = 0
         self._woken, self._wakes = _pipe()
         self._heard, self._reports = _pipe()
@@ -127,12 +151,23 @@ class Supervisor:
     def _wait(self, until: float | None) -> None:
         """For a signal, a report or the time, and take note of what has happened."""
         seconds = None if until is None else max(0.0, until - time.monotonic())
-        select.select([self._woken, self._heard], [], [], seconds)
+        waited_for: list[int | Orders] = [self._woken, self._heard, *([self._orders] if self._orders else [])]
+        ready = select.select(waited_for, [], [], seconds)[0]
         with suppress(BlockingIOError):
             while os.read(self._woken, 512):
                 pass
+        if self._orders in ready:
+            self._obey()
         self._hear()
         self._reap()
+
+    def _obey(self) -> None:
+        assert self._orders
+        order = self._orders.next_order()
+        if order is not None:
+            self._stopping = True
+        if order is Order.STOP:
+            self._stops_at_once, self._orders = True, None
 
     def _hear(self) -> None:
         with suppress(BlockingIOError):
@@ -160,7 +195,8 @@ class Supervisor:
             self._code = self._code or max(0, code)
             return
         if code > 0 and not self._serves:
-            self._stopping, self._code = True, code
+            self._stopping = self._stops_at_once = True
+            self._code = code
             return
         young = time.monotonic() - slot.began < YOUNG_SECONDS
         slot.young_deaths = slot.young_deaths + 1 if young else 0
@@ -192,7 +228,7 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             for each in (signal.SIGINT, signal.SIGHUP):
                 signal.signal(each, signal.SIG_IGN)
-            for each in (signal.SIGTERM, signal.SIGCHLD):
+            for each in (signal.SIGTERM, signal.SIGCHLD, LEAVE):
                 signal.signal(each, signal.SIG_DFL)
             for descriptor in (self._woken, self._wakes, self._heard, self._held):
                 os.close(descriptor)
@@ -208,6 +244,8 @@ class Supervisor:
     def _end(self) -> None:
         """Let every worker end, and end those that do not."""
         self._on_end()
+        if not self._stops_at_once:
+            self._let_leave()
         self._kill(signal.SIGTERM)
         deadline = time.monotonic() + self._end_seconds
         while self._running() and time.monotonic() < deadline:
@@ -218,6 +256,13 @@ class Supervisor:
             self._kill(signal.SIGKILL)
         while self._running():
             self._wait(None)
+
+    def _let_leave(self) -> None:
+        """Let every worker finish what it took, until all is to end at once."""
+        self._kill(LEAVE)
+        deadline = time.monotonic() + self._leave_seconds
+        while self._running() and not self._stops_at_once and time.monotonic() < deadline:
+            self._wait(deadline)
 
     def _kill(self, number: signal.Signals) -> None:
         for pid in self._running():
@@ -231,7 +276,7 @@ class Supervisor:
         """Let signals end `_wait`: SIGTERM, SIGINT and SIGHUP stop, but for those that were ignored at the start."""
 
         def stop(_number: int, _frame: object) -> None:
-            self._stopping = True
+            self._stopping = self._stops_at_once = True
 
         wanted = {number: stop for number in ENDS if signal.getsignal(number) is not signal.SIG_IGN}
         wanted[signal.SIGCHLD] = lambda _number, _frame: None

@@ -16,6 +16,7 @@ from ops.outbox import outbox
 from ops.purge import purge
 from ops.reports import reports
 from ops.restore import restore
+from ops.status import status
 from ops.storage import storage
 from ops.uploads import uploads
 from ops.users import users
@@ -42,6 +43,7 @@ for command in (
     purge,
     reports,
     restore,
+    status,
     storage,
     uploads,
     users,

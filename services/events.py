@@ -7,6 +7,7 @@ up nobody and costs no memory.
 
 import asyncio
 import json
+import random
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -131,7 +132,7 @@ class Events:
         self._counter = readers or SharedCounter()
         self._tell_workers = tell_workers
         self._round = Round(set(), 0)
-        self._stopped = False
+        self._stopped = self._lets_go = False
         db.tell(self._grown_by_commit)
 
     @property
@@ -153,6 +154,8 @@ class Events:
         self._readers[caller.uid].add(reader)
         self._newest.setdefault(caller.uid, newest)
         self._counter.add(1)
+        if self._lets_go:
+            reader.close()
         return reader
 
     async def read(self, reader: Reader, limit: int) -> list[Event]:
@@ -225,8 +228,9 @@ class Events:
         """Wake readers whose logs have grown by commits of which nobody tells here, until cancelled."""
         while True:
             await asyncio.sleep(POLL_SECONDS)
-            with suppress(DatabaseError):  # whoever asks next is told
-                await self.look_elsewhere()
+            if self._db.shared:
+                with suppress(DatabaseError):  # whoever asks next is told
+                    await self.look_elsewhere()
 
     async def look_elsewhere(self) -> None:
         """Ask once how far the logs are that are followed here, and wake those who are behind. Raises DatabaseError."""
@@ -263,11 +267,23 @@ class Events:
         if oldest is None or oldest > reader.cursor:
             raise CursorExpired
 
+    def let_go(self, seconds: float) -> None:
+        """End every reader at a random moment within so many seconds, and new ones with what there is: they are to
+        come back to another process, and not all at once. Called on the event loop.
+        """
+        self._lets_go = True
+        loop = asyncio.get_running_loop()
+        for reader in self._all_readers():
+            loop.call_later(random.uniform(0, seconds), reader.close)  # noqa: S311 - nobody gains by guessing it
+
     def stop(self) -> None:
         """End every reader and take no new one."""
         self._stopped = True
-        for reader in [reader for readers in self._readers.values() for reader in readers]:
+        for reader in self._all_readers():
             reader.close()
+
+    def _all_readers(self) -> list[Reader]:
+        return [reader for readers in self._readers.values() for reader in readers]
 
 
 def _data(logged: Logged, said: Mapping[MessageId, dict[str, Any]]) -> str:

@@ -26,22 +26,35 @@ class NotYours(Exception):
 
 
 @contextmanager
-def owned(data_dir: Path, *, restoring: bool = False) -> Iterator[None]:
-    """Lock this directory for the length of the block; the kernel releases the lock with the process.
+def owned(data_dir: Path, *, restoring: bool = False, held: int | None = None, pid: int | None = None) -> Iterator[int]:
+    """Lock this directory for the length of the block; yields the lock's descriptor.
 
-    After a restore that was cut off, only another restore gets the lock. Raises NotYours, OSError.
+    The kernel releases the lock when every process that has this descriptor has ended. `held` is one that another
+    process has locked and handed on, `pid` the process to stop, if it is not this one. After a restore that was cut
+    off, only another restore gets the lock. Raises NotYours, OSError.
     Source: flock(2)
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-    with open(os.open(data_dir / LOCK, flags, private_files.MODE), "r+", encoding="ascii") as lock:
-        if not _locked(lock.fileno()):
+    descriptor = os.open(data_dir / LOCK, flags, private_files.MODE) if held is None else held
+    with open(descriptor, "r+", encoding="ascii") as lock:
+        if held is not None and not _is_lock_of(data_dir, held):
+            raise NotYours(f"the server that runs has another directory than {data_dir}: stop it, then start it")
+        if not _locked(descriptor):
             raise NotYours(f"{data_dir} is in use by process {lock.read().strip()}: stop it first")
         if not restoring and (data_dir / RESTORING).exists():
             raise NotYours(f"a restore into {data_dir} was cut off: run it again with --force")
+        lock.seek(0)
         lock.truncate(0)
-        lock.write(f"{os.getpid()}\n")
+        lock.write(f"{pid or os.getpid()}\n")
         lock.flush()
-        yield
+        yield descriptor
+
+
+def _is_lock_of(data_dir: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(os.stat(data_dir / LOCK, follow_symlinks=False), os.fstat(descriptor))
+    except FileNotFoundError:
+        return False
 
 
 def is_owned(data_dir: Path) -> bool:

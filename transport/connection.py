@@ -72,6 +72,7 @@ class House(Protocol):
     limits: Limits
     discarding: int
     unsent: UnsentBudget
+    lets_go: bool
 
     def refusal(self, error: AppError) -> bytes: ...
 
@@ -252,6 +253,10 @@ class Connection(asyncio.BufferedProtocol):
     def set_body_timeout(self, seconds: float) -> None:
         if self.phase is Phase.BODY:
             self.deadline = self._loop.time() + seconds
+
+    @property
+    def lets_go(self) -> bool:
+        return self.house.lets_go
 
     def abort(self) -> None:
         """Cut off at once. What waits for the client is told so when the event loop has its next turn."""

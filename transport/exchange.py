@@ -46,6 +46,9 @@ class Carrier(Protocol):
     @property
     def gone(self) -> bool: ...
 
+    @property
+    def lets_go(self) -> bool: ...
+
     def send(self, data: bytes) -> None: ...
 
     def taken(self) -> asyncio.Future[None]: ...
@@ -206,7 +209,7 @@ class Exchange(HTTPConnection):
         return self.carrier.taken()
 
     def _choose_framing(self, code: int, headers: HTTPHeaders) -> None:
-        if headers.get("Connection", "").lower() == "close":
+        if self.carrier.lets_go or headers.get("Connection", "").lower() == "close":
             self.ends_connection = True
         bodiless = code in BODILESS or code < 200 or self.head.method == "HEAD"
         if bodiless:

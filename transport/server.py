@@ -65,6 +65,7 @@ class Server:
         self._sweeping: asyncio.TimerHandle | None = None
         self._overdue: set[Connection] = set()
         self._emptied = asyncio.Event()
+        self.lets_go = False
 
     # -- listening --
 
@@ -86,15 +87,23 @@ class Server:
             each.close()
         self._listening.clear()
 
+    def let_go(self) -> None:
+        """Others accept in this process's place: each connection ends with the reply to its next request."""
+        self.lets_go = True
+
+    async def deserted(self) -> None:
+        """Return when there is no connection."""
+        while self._connections:
+            self._emptied.clear()
+            await self._emptied.wait()
+
     async def close_all_connections(self, seconds: float = 2) -> None:
         """Close each when what was written to it is sent, and wait for that, but not for long."""
         for connection in list(self._connections):
             connection.stop()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while self._connections:
-                    self._emptied.clear()
-                    await self._emptied.wait()
+                await self.deserted()
         for connection in list(self._connections):
             connection.abort()
         if self._sweeping:

@@ -3,6 +3,7 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -102,8 +103,11 @@ async def inspect(location: Location) -> Progress:
     return await asyncio.to_thread(partial(migrate.inspect, location))
 
 
-def open_database(location: Location) -> Database:
-    """The database, whose schema is up to date; a server is asked at the first statement. Raises DatabaseError."""
+def open_database(location: Location, beside: Callable[[], bool] = lambda: False) -> Database:
+    """The database, whose schema is up to date; a server is asked at the first statement. Raises DatabaseError.
+
+    `beside` tells whether another process serves from the same file now.
+    """
     if isinstance(location, MysqlLocation):
         return MySqlDatabase(location)
-    return SqliteDatabase(location)
+    return SqliteDatabase(location, beside=beside)

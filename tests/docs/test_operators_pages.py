@@ -8,6 +8,7 @@ import shlex
 import click
 import pytest
 
+from app.listen import BACKLOG
 from config.load import from_command_line, load
 from config.sources import keys_of
 from ops.__main__ import main
@@ -80,3 +81,11 @@ def test_the_unit_starts_the_server_with_arguments_that_it_takes() -> None:
     assert str(from_command_line(["--data-dir", arguments["--data-dir"]]).data_dir) == "/var/lib/glimpse"
     assert int(unit["Service"]["LimitNOFILE"]) >= 4096
     assert (unit["Service"]["UMask"], unit["Service"]["NoNewPrivileges"]) == ("0077", "yes")
+
+
+def test_the_socket_unit_opens_what_a_server_listens_on() -> None:
+    unit = configparser.RawConfigParser()
+    unit.read(DOCS / "systemd" / "glimpse.socket")
+    config = load().server
+    assert unit["Socket"]["ListenStream"] == f"{config.host}:{config.port}"
+    assert int(unit["Socket"]["Backlog"]) == BACKLOG

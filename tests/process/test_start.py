@@ -213,7 +213,7 @@ def test_with_a_certificate_of_its_own_the_server_speaks_tls_alone(tmp_path: Pat
     with running(tmp_path, {"server": {"tls": certificate.settings}}, trust=certificate.trust) as server:
         assert server.client.get("/readyz").json()["status"] == "ready"
         assert str(server.client.base_url).startswith("https://")
-        with contextlib.suppress(ConnectionError), server.connect() as plain:
+        with contextlib.suppress(ConnectionError), server.dial() as plain:
             plain.sendall(b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")
             assert b"HTTP/" not in plain.recv(100)
         server.register()

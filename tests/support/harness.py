@@ -14,7 +14,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import httpx
 
@@ -102,7 +102,7 @@ class Person:
 
 
 class Server:
-    """`python server.py` on a free port of loopback, with a data directory and a database of its own.
+    """A generation of `python server.py` on a free port of loopback, with a data directory and a database of its own.
 
     `database` is of the engine that the test is meant for: the same for each server of this folder.
     `trust` is what a client of a server with TLS believes.
@@ -125,7 +125,7 @@ class Server:
     def start(self, **environment: str) -> "Server":
         arguments = ["--config", str(self.config), "--port", "0", "--data-dir", str(self.data_dir)]
         with self.log.open("a") as log:
-            self.process = launch("server", arguments, stderr=log, environment={**os.environ, **environment})
+            self.process = self.launch(arguments, log, {**os.environ, **environment})
         for line in self.process.stdout:
             if found := re.search(r"listens on (https?)://[^ ]*:(\d+)", line):
                 scheme, self.port = found[1], int(found[2])
@@ -142,6 +142,9 @@ class Server:
             event_hooks={"response": [contract.check]},
         )
         return self
+
+    def launch(self, arguments: list[str], log: IO[Any], environment: Mapping[str, str]) -> Launched:
+        return launch("app.serving", arguments, stderr=log, environment=environment)
 
     def stop(self) -> int:
         """SIGTERM, and the exit code."""

@@ -94,7 +94,7 @@ def _parent_of(module: str) -> socket.socket:
 
 def _serve(module: str, way: socket.socket) -> None:
     main = importlib.import_module(module).main
-    if module == "server":
+    if module == "app.serving":
         document_bytes(), page()  # the two that a server makes once at its start
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
     while True:

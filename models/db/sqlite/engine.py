@@ -23,13 +23,14 @@ BUSY_SECONDS = 5.0
 class SqliteDatabase:
     """`Database` over one SQLite file. Used from one event loop; `writes` tells how much was committed."""
 
-    shared = False
-
-    def __init__(self, path: Path, *, busy_seconds: float = BUSY_SECONDS) -> None:
+    def __init__(
+        self, path: Path, *, busy_seconds: float = BUSY_SECONDS, beside: Callable[[], bool] = lambda: False
+    ) -> None:
         """Open the file, creating an empty one (mode 0600); the schema is `migrate`'s.
 
-        `busy_seconds` is how long a read or a write may wait for another process. Blocks for milliseconds, or up
-        to five seconds while another process writes. Raises Busy, DatabaseError.
+        `busy_seconds` is how long a read or a write may wait for another process, `beside` tells whether one serves
+        from this file now. Blocks for milliseconds, or up to five seconds while another process writes. Raises Busy,
+        DatabaseError.
         """
         self._busy_seconds = busy_seconds
         self.writes = GroupCommit(partial(connect, path), busy_seconds=busy_seconds)
@@ -37,6 +38,11 @@ class SqliteDatabase:
         self._bulk_reader = connect(path, busy_milliseconds=int(busy_seconds * 1000), query_only=True).cursor()
         self._bulk_thread = ThreadPoolExecutor(1, "sqlite-bulk")
         self._closed = False
+        self._beside = beside
+
+    @property
+    def shared(self) -> bool:
+        return self._beside()
 
     async def read(self, statement: Statement, **params: Value) -> list[Row]:
         """As `Database.read`. A bulk statement runs in a thread, one at a time."""
