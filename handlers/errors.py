@@ -30,6 +30,8 @@ STATUS: dict[Kind, int] = {
     Kind.UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
     Kind.STORAGE_FULL: HTTPStatus.INSUFFICIENT_STORAGE,
 }
+REASONS = {Kind.CHECKSUM: "Checksum Mismatch"}
+"""Reason phrases of statuses that HTTP itself has none for."""
 RETRY_AFTER_SECONDS = {Kind.RATE_LIMITED: 60, Kind.UNAVAILABLE: 5, Kind.STORAGE_FULL: 60}
 """For refusals that do not know better: what is unavailable is mostly back at once, a full disk is not."""
 

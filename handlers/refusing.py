@@ -32,7 +32,7 @@ class RefusingHandler(LeanHandler):
         return self.connection.head.length
 
     def write_problem(self, error: AppError) -> None:
-        self.set_status(errors.STATUS[error.kind])
+        self.set_status(errors.STATUS[error.kind], errors.REASONS.get(error.kind))
         for name, value in errors.headers(error, browser="Sec-Fetch-Mode" in self.request.headers).items():
             self.set_header(name, value)
         body = errors.body(error, self.request_id)

@@ -120,6 +120,7 @@ def test_a_wrong_checksum_adds_nothing_and_a_right_one_goes_on(ann: Person, ben:
     wrong = {"Upload-Checksum": "sha256 " + b64encode(sha256(b"else").digest()).decode()}
     refused = send_piece(ann, upload, 0, picture[:20_000], wrong)
     assert (refused.status_code, refused.json()["code"]) == (460, "checksum_mismatch")
+    assert refused.reason_phrase == "Checksum Mismatch"
     assert offset_of(ann, upload) == 0
     right = {"Upload-Checksum": "sha256 " + b64encode(sha256(picture).digest()).decode()}
     done = send_piece(ann, upload, 0, picture, right)

@@ -37,5 +37,6 @@ def test_the_service_worker_shows_takes_and_acknowledges(tmp_path: Path) -> None
     assert first == again
     assert (first["tag"], first["image"]) == (str(message_id), told["thumbnail_url"])
     assert retrieved["tag"] == "account_retrieved"
+    assert said["failed"] == ["HTTP 503"]  # and the second click asks again
     assert said["opened"] == [f"/#image={key}"] * 2
     assert said["authorized"] is False

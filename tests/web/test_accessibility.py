@@ -26,6 +26,23 @@ def is_within(page: Page) -> bool:
     return bool(page.evaluate("document.documentElement.scrollWidth <= innerWidth"))
 
 
+def cut_choices(page: Page) -> list[str]:
+    """What is chosen in a list of choices that is too narrow for it."""
+    return list(
+        page.evaluate(
+            """[...document.querySelectorAll('select')].filter((select) => {
+                 const chosen = select.selectedOptions[0].cloneNode(true);
+                 const whole = Object.assign(select.cloneNode(false), {style: 'width: max-content; position: fixed'});
+                 whole.replaceChildren(chosen);
+                 select.after(whole);
+                 const cut = whole.offsetWidth > select.offsetWidth;
+                 whole.remove();
+                 return cut;
+               }).map((select) => select.selectedOptions[0].text)"""
+        )
+    )
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("viewport", [SMALLEST, {"width": 1280, "height": 800}], ids=["phone", "desktop"])
 def test_no_screen_has_a_barrier(visit: Visit, scheme: str, viewport: dict[str, int], tmp_path: Path) -> None:
@@ -34,7 +51,7 @@ def test_no_screen_has_a_barrier(visit: Visit, scheme: str, viewport: dict[str, 
     found: dict[str, Any] = {}
 
     def judge(screen: str) -> None:
-        found[screen] = [*violations(ann.page), *([] if is_within(ann.page) else ["too wide"])]
+        found[screen] = [*violations(ann.page), *([] if is_within(ann.page) else ["too wide"]), *cut_choices(ann.page)]
 
     ann.page.goto(ann.origin)
     ann.see("Begin with your number")

@@ -77,6 +77,40 @@ def test_texts_go_both_ways_and_are_seen(visit: Visit) -> None:
     expect(ann.page.get_by_role("heading", name="Ben")).to_be_in_viewport()
 
 
+def test_a_chat_stays_at_its_end_when_what_is_shown_grows(visit: Visit) -> None:
+    ann, ben = visit("Ann", viewport=PHONE).register(), visit("Ben").register()
+    ann.find(ben.number)
+    for number in range(20):
+        ann.write(f"Line {number}")
+    last = ann.page.get_by_text("Line 19", exact=True)
+    expect(last).to_be_in_viewport()
+    grow = "document.querySelector('.message:last-child').style.paddingTop"
+    ann.page.evaluate(f"{grow} = '40rem'")
+    expect(last).to_be_in_viewport()
+    ann.page.evaluate("document.querySelector('.messages').scrollBy(0, -40)")
+    ann.page.evaluate(f"document.querySelector('.messages').scrollBy(0, 40); {grow} = '90rem'")
+    expect(last).to_be_in_viewport()
+    ann.page.evaluate("document.querySelector('.messages').scrollTo(0, 0)")
+    expect(ann.page.get_by_text("Line 0", exact=True)).to_be_in_viewport()
+    ben.open_chat("Ann")
+    ben.write("And more")
+    expect(ann.page.get_by_text("And more").last).to_be_attached()
+    expect(ann.page.get_by_text("Line 0", exact=True)).to_be_in_viewport()
+
+
+def test_a_picture_that_waits_does_not_stand_as_seen(visit: Visit, tmp_path: Path) -> None:
+    """The chat was read; the picture was not opened."""
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    ann.find(ben.number)
+    ann.write("Look")
+    ann.choose(picture(tmp_path))
+    ann.click("Send")
+    ben.open_chat("Ann")
+    expect(ann.page.locator(".message", has_text="Look").locator(".seen")).to_have_count(1)
+    expect(ann.page.locator(".message", has_text="Not seen yet")).to_have_count(1)
+    expect(ann.page.locator(".message .seen")).to_have_count(1)
+
+
 def test_several_pictures_leave_at_once_and_one_can_be_left_out(visit: Visit, tmp_path: Path) -> None:
     ann, ben = visit("Ann").register(), visit("Ben").register()
     ann.find(ben.number)

@@ -78,7 +78,7 @@ export const en = {
   pictures: (/** @type {number} */ n) => count(n, 'picture', 'pictures'),
   leaveOut: (/** @type {string} */ name) => `Leave out ${name}`,
   lifetime: 'If nobody opens it',
-  asLongAsAllowed: 'keep as long as the server allows',
+  asLongAsAllowed: 'kept as long as allowed',
   goneAfter: (/** @type {string} */ time) => `gone after ${time}`,
   cannotRead: 'A file could not be read.',
   goesLater: 'Goes when the line is back',

@@ -1,5 +1,6 @@
 // Runs the service worker of docs/push-clients.md with a browser's objects around it: the address of a server, an
-// Authorization, a notification and the worker's source come in as JSON, what it showed and kept goes out.
+// Authorization, a notification and the worker's source come in as JSON, what it showed and kept goes out. The server is
+// too busy for its first DELETE.
 import { readFileSync } from "node:fs";
 import vm from "node:vm";
 
@@ -7,6 +8,7 @@ const given = JSON.parse(readFileSync(0, "utf8"));
 const listeners = {};
 const shown = [];
 const opened = [];
+const failed = [];
 const kept = new Map();
 
 const cache = {
@@ -20,13 +22,16 @@ const self = {
   registration: { showNotification: async (title, options) => void shown.push({ title, ...options }) },
   clients: { openWindow: async (url) => void opened.push(url) },
 };
-const context = vm.createContext({ self, caches: { open: async () => cache }, fetch, Response });
+let refusals = 1;
+const asked = async (url, options) =>
+  options.method === "DELETE" && refusals-- > 0 ? new Response(null, { status: 503 }) : fetch(url, options);
+const context = vm.createContext({ self, caches: { open: async () => cache }, fetch: asked, Response });
 vm.runInContext(given.source, context);
 
 async function happens(kind, event) {
   const waits = [];
   listeners[kind]({ ...event, waitUntil: (promise) => waits.push(promise) });
-  await Promise.all(waits);
+  for (const { reason } of await Promise.allSettled(waits)) if (reason) failed.push(reason.message);
 }
 
 kept.set("/authorization", new Response(given.authorization));
@@ -37,4 +42,4 @@ for (let times = 0; times < 2; times++) {
 const image = kept.get(`/images/${given.told.message_key}`);
 const bytes = Buffer.from(await image.arrayBuffer()).toString("base64");
 await happens("push", { data: { json: () => ({ type: "account_retrieved" }) } });
-console.log(JSON.stringify({ shown, opened, bytes, authorized: kept.has("/authorization") }));
+console.log(JSON.stringify({ shown, opened, failed, bytes, authorized: kept.has("/authorization") }));

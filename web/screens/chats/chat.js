@@ -19,6 +19,7 @@ class Chat extends View {
   conversation = '';
   dragging = false;
   #atEnd = true;
+  #top = 0;
   /** @type {HTMLElement | null} */
   #messages = null;
   /** Pictures and fields that grow do not push the last word out of sight. */
@@ -54,7 +55,8 @@ class Chat extends View {
       onscroll: () => this.scrolled()},
     history?.more && h('button', {type: 'button', class: 'quiet earlier', onclick: () => trying(() => loadEarlier(id))}, t.earlier),
     history?.entries.length === 0 && this.outgoing().length === 0 && empty('eye', t.nothingSaid, t.nothingSaidHint),
-    h('ol', null, this.lines(history?.entries ?? []), this.outgoing().map((each) => outgoingBubble(each)))),
+    h('ol', {ref: (/** @type {HTMLElement} */ element) => this.#growth.observe(element)},
+      this.lines(history?.entries ?? []), this.outgoing().map((each) => outgoingBubble(each)))),
     h('gl-composer', {key: `composer-${id}`, conversation: id}));
   }
 
@@ -72,7 +74,9 @@ class Chat extends View {
   lines(entries) {
     let day = '';
     const seen = state.readBy.get(this.conversation) ?? 0;
-    const lastSeen = entries.findLast((each) => each.sender_uid === state.me?.uid && each.message_id <= seen)?.message_id;
+    // A picture says itself whether it was seen: that its chat was read is less.
+    const lastSeen = entries.findLast((each) => each.kind !== 'image' && each.sender_uid === state.me?.uid
+      && each.message_id <= seen)?.message_id;
     return entries.map((entry, at) => {
       const own = dayOf(entry.send_time);
       const fresh = own !== day;
@@ -85,9 +89,13 @@ class Chat extends View {
     });
   }
 
+  /** Who goes up leaves the end; what grows below takes nobody away from it. */
   scrolled() {
     const box = this.#messages;
-    if (box) this.#atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END;
+    if (!box) return;
+    const near = box.scrollHeight - box.scrollTop - box.clientHeight < NEAR_END;
+    if (near || box.scrollTop < this.#top) this.#atEnd = near;
+    this.#top = box.scrollTop;
   }
 
   toEnd() {
