@@ -105,7 +105,7 @@ def test_an_upload_in_pieces_ends_in_the_bucket(server: Server, ann: Person, ben
     assert server.stored_files() == []
 
 
-def test_who_wishes_it_has_the_bytes_from_the_store_itself(ann: Person, ben: Person) -> None:
+def test_who_wishes_it_has_the_bytes_from_the_store_itself(server: Server, ann: Person, ben: Person) -> None:
     key = send(ann, ben)
     manual, wish = {"ack": "manual"}, {"Prefer": "respond-async, redirect"}
     usual = ben.get(key, params=manual)
@@ -123,6 +123,7 @@ def test_who_wishes_it_has_the_bytes_from_the_store_itself(ann: Person, ben: Per
     assert waiting(ben) == [key]
     assert ben.get(key, headers=wish).content == PICTURE
     assert ben.get(key, params=manual, headers=wish).status_code == 410
+    wait_until(lambda: objects(server) == [], what="the removal before the store is gone in the next test")
 
 
 def test_while_the_store_is_gone_images_are_refused_and_none_is_lost(
