@@ -33,8 +33,8 @@ from services.worker_bus import WorkerBus
 from telemetry import logs
 from transport.server import Server
 
-RETURN_SECONDS = 10.0
-"""Within which readers of events are let go where another generation serves: they come back one by one."""
+RETURN_SECONDS = 9.0
+"""Within which readers of events are let go where another generation serves: one by one, all are back within ten."""
 
 log = logging.getLogger("glimpse.server")
 

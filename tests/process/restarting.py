@@ -18,7 +18,7 @@ from services.events import READERS_PER_PERSON
 from tests.process.generations import Load, Whole, whole
 
 READERS = 2000
-REQUESTERS = 40
+REQUESTERS = 60
 PACE = 0.2
 UPLOADS = 50
 BEFORE_SECONDS = 10.0
