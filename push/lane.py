@@ -183,7 +183,8 @@ class Lane:
         now, before = self._clock(), self.breaker.state
         self.breaker.record(failed=all(_is_fault(answer) for answer in answers), now=now)
         if self.breaker.state is not before:
-            log.warning(CHANGES[self.breaker.state], extra=self._named)
+            reasons = {"reason": _reason(answers[-1])} if self.breaker.state is BreakerState.OPEN else {}
+            log.warning(CHANGES[self.breaker.state], extra=self._named | reasons)
         seconds = min(max(map(_pause, answers), default=0.0), LONGEST_PAUSE_SECONDS)
         if seconds > 0:
             self._paused_until = max(self._paused_until, self._monotonic() + seconds)
@@ -198,6 +199,12 @@ class Lane:
 
 def _is_fault(answer: Answer) -> bool:
     return isinstance(answer, Raised) or (isinstance(answer, Retry) and answer.provider_fault)
+
+
+def _reason(answer: Answer) -> str:
+    if isinstance(answer, Raised):
+        return answer.name
+    return answer.reason if isinstance(answer, Retry) else ""
 
 
 def _pause(answer: Answer) -> float:

@@ -200,7 +200,7 @@ class Rotation:
     async def _end_tokens(self) -> None:
         """Wait until every token of the previous key has expired, and drop that key."""
         while (left := self._tokens_left_ms()) > 0:
-            self._say("old tokens end", (TOKENS_MS - left) // 1000, TOKENS_MS // 1000)
+            self._say("seconds until old tokens end", (TOKENS_MS - left) // 1000, TOKENS_MS // 1000)
             await asyncio.sleep(min(WAIT_SECONDS, left / 1000))
         with held(self._path, to_change=True):
             ring = read_key_ring(self._path)

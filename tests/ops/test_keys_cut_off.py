@@ -81,7 +81,7 @@ def a_number(data_dir: Path) -> str:
 
 
 @ON_SQLITE
-@pytest.mark.parametrize("step", ["numbers", "old digests", "old tokens end"])
+@pytest.mark.parametrize("step", ["numbers", "old digests", "seconds until old tokens end"])
 def test_a_backup_from_the_middle_of_a_rotation_opens_and_goes_on(stopped: Path, tmp_path: Path, step: str) -> None:
     number = a_number(stopped)
     cut_off(stopped, step)
@@ -107,7 +107,7 @@ def test_tokens_of_the_old_key_are_good_until_they_end_and_not_a_moment_longer(s
     clocks: list[int] = []
 
     def say(step: str, _done: int, _total: int) -> None:
-        if step == "old tokens end":
+        if step == "seconds until old tokens end":
             now = began + ahead[0]
             token, _ = old.sign(UserId(1), "0f" * 16, now - ahead[0])
             good = AccessTokens(read_key_ring(path)).read(token, now) is not None

@@ -179,6 +179,20 @@ async def test_whoever_asks_for_a_day_is_asked_again_every_hour_with_one_call(wo
     assert len(world.provider.calls) == 10
 
 
+async def test_who_reads_the_log_learns_why_a_provider_is_left_alone(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    await world.heap(8)
+    world.provider.script = lambda _: Retry("HTTP 502")
+    relay = world.relay()
+    for _ in range(6):
+        await relay.run_once()
+        world.clock.passes(3600)
+    assert relay.breakers["log", ""] is not BreakerState.CLOSED
+    lines = [vars(line) for line in caplog.records if "is left alone" in line.getMessage()]
+    assert {(line["levelname"], line["provider"], line["reason"]) for line in lines} == {("WARNING", "log", "HTTP 502")}
+
+
 async def test_a_clock_that_is_set_back_keeps_no_breaker_open(world: World) -> None:
     world.provider.batch_size = 1
     world.provider.script = lambda _: Retry("503")
