@@ -59,8 +59,7 @@ def parse(region_num: object, phone_num: object) -> Phone:
     typed, region = _text(phone_num), _text(region_num)
     dialled = _dialled(typed) if len(typed) <= MAX_TYPED else None
     wrong = []
-    is_international = bool(dialled and dialled.startswith("+"))
-    if not _REGION.fullmatch(region) and not (is_international and region_num in (None, "")):
+    if not _REGION.fullmatch(region) and not ((dialled or "").startswith("+") and region_num in (None, "")):
         wrong.append(("region_num", "must be a country calling code such as 86"))
     if not typed:
         wrong.append(("phone_num", "must be a telephone number"))
@@ -69,6 +68,11 @@ def parse(region_num: object, phone_num: object) -> Phone:
     if not dialled:
         raise _invalid()
     return _checked(_parsed(dialled, int(region) if region else None))
+
+
+def is_international(typed: str) -> bool:
+    """Whether it begins with a plus, and so names its country itself."""
+    return (_dialled(typed) or "").startswith("+")
 
 
 def from_e164(e164: str) -> Phone:

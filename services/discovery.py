@@ -20,7 +20,7 @@ from models.db.tables import budgets, users
 from models.errors import DiscoveryBudget, InvalidField, InvalidPhone, PhoneRequired
 from models.keys import KeyRing
 from models.network import network_of
-from models.phone import is_phone_hash, parse, phone_hash
+from models.phone import is_international, is_phone_hash, parse, phone_hash
 from models.user import UserId
 from services.authentication import Caller
 
@@ -152,7 +152,7 @@ def _read_contacts(fields: Mapping[str, Any]) -> Contacts:
 
 
 def _read_numbers(fields: Mapping[str, Any]) -> Contacts:
-    """Numbers as a person keeps them; what is no mobile number finds nobody."""
+    """Numbers as a person keeps them, of several countries; what is no mobile number finds nobody."""
     typed = fields["phone_nums"]
     if not fields.keys() <= {"phone_nums", "region_num"} or not isinstance(typed, list):
         raise InvalidField(fields=[("phone_nums", "a list of numbers, with at most a region_num beside it")])
@@ -161,7 +161,7 @@ def _read_numbers(fields: Mapping[str, Any]) -> Contacts:
     found: Contacts = {}
     for each in typed:
         try:
-            number = parse(fields.get("region_num"), each)
+            number = parse(None if is_international(each) else fields.get("region_num"), each)
         except (InvalidPhone, InvalidField):
             continue
         found.setdefault(phone_hash(number.e164), each)

@@ -92,6 +92,8 @@ def test_a_whole_life(desk: Desk, tmp_path: Path) -> None:
     assert watched.name == f"{again}.jpg"
 
     assert desk.says("ann", "text", "hello", "--to", str(desk.uid("ben"))).isdecimal()
+    assert desk.says("ann", "text", "hello again", "--to", bens_number).isdecimal()
+    assert "nobody is found by +8613900139999" in desk.call("ann", "text", "hello", "--to", "+8613900139999").stderr
     assert "Ben" in desk.says("ann", "friends", "--find", bens_number)
     desk.says("ann", "friends", "--add", str(desk.uid("ben")))
     assert "incoming" in desk.says("ben", "friends")

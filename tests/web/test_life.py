@@ -35,6 +35,23 @@ def test_a_picture_is_sent_seen_once_and_gone(visit: Visit, server: Server, tmp_
     expect(ben.page.locator(".viewer")).to_have_count(0)
 
 
+def test_a_number_with_its_plus_needs_no_country(visit: Visit) -> None:
+    ann, ben = visit("Ann"), visit("Ben").register()
+    ann.page.goto(ann.origin)
+    ann.page.get_by_label("Your name").fill("Ann")
+    ann.page.get_by_label("Country").select_option("GB")
+    ann.page.get_by_label("Phone number").fill(f"+86 {ann.number}")
+    ann.click("Begin")
+    ann.see("No chats yet")
+    ann.click(ann.page.get_by_role("link", name="Find people").first)
+    ann.page.get_by_label("Country").select_option("GB")
+    ann.page.get_by_label("Phone number").fill(f"+86 {ben.number}")
+    ann.click("Find")
+    ann.click(ann.page.get_by_role("status").get_by_role("link", name="Open chat"))
+    ann.write("Here I am")
+    ben.see("Here I am")
+
+
 def test_a_picture_is_kept_nowhere_in_the_browser(visit: Visit, tmp_path: Path) -> None:
     ann, ben = visit("Ann").register(), visit("Ben").register()
     ann.find(ben.number)

@@ -39,6 +39,14 @@ export function countries() {
   return found.sort((one, other) => one.name.localeCompare(other.name, locale()));
 }
 
+/**
+ * The calling code that goes with a number as it was typed: none where it begins with a plus and has its own.
+ * @param {string} chosen a region @param {string} number
+ */
+export function codeFor(chosen, number) {
+  return number.trim().startsWith('+') ? undefined : countries().find(({region}) => region === chosen)?.code;
+}
+
 /** Where the browser says that its user is; else the largest country of the language. */
 export function ownRegion() {
   const regions = navigator.languages.map((each) => new Intl.Locale(each).maximize().region ?? '');

@@ -110,6 +110,14 @@ def test_numbers_as_people_type_them_are_named_as_they_were_given(server: Server
         assert ann.request("POST", "/v1/contacts/discover", json=wrong).status_code == 422
 
 
+def test_a_number_with_a_plus_is_found_from_any_country(server: Server, ann: Person) -> None:
+    number = phone_number()
+    ben = server.register(phone_num=number)
+    body = {"region_num": "44", "phone_nums": [f"+86 {number}", "07911 123456"]}
+    [match] = ann.request("POST", "/v1/contacts/discover", json=body).json()["matches"]
+    assert (match["uid"], match["phone_num"]) == (ben.uid, f"+86 {number}")
+
+
 def test_who_has_no_phone_finds_nobody_by_number(server: Server, ann: Person) -> None:
     login = {"login": f"nophone{secrets.token_hex(4)}", "password": "correct horse"}
     account = server.client.post("/v1/signup", json=login).json()

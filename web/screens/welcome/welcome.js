@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 /** Becoming somebody: a number and its code, or a password. */
 
-import {countries, ownRegion} from '../../app/countries.js';
+import {codeFor, countries, ownRegion} from '../../app/countries.js';
 import {language, switchLanguage, t} from '../../app/i18n.js';
 import {inWords} from '../../app/refusals.js';
 import {database, server} from '../../app/server.js';
@@ -46,9 +46,9 @@ class Welcome extends View {
     return h('form', {key: 'phone', onsubmit: (/** @type {SubmitEvent} */ event) => this.submit(event, async (given) => {
       this.region = String(given.region);
       this.number = String(given.phone_num);
-      const code = countries().find(({region}) => region === this.region)?.code;
       const answer = await server.register({
-        region_num: code, phone_num: this.number, nickname: String(given.nickname), device_type: 'WEB',
+        region_num: codeFor(this.region, this.number), phone_num: this.number, nickname: String(given.nickname),
+        device_type: 'WEB',
       });
       if ('activation_id' in answer) this.go('code', answer);
       else await this.enter();

@@ -227,14 +227,26 @@ def received(place: Place, client: Client, message_key: str, folder: Path, show:
 
 @main.command()
 @click.argument("words")
-@click.option("--to", type=int, help="A uid.")
+@click.option("--to", help="A number such as +8613800138000, or a uid.")
 @click.option("--group", type=int, help="A group_id.")
 @click.pass_obj
 @told
-def text(place: Place, words: str, to: int | None, group: int | None) -> None:
+def text(place: Place, words: str, to: str | None, group: int | None) -> None:
     """Send a text to a person or a group; prints its message_id."""
     with place.client() as client:
-        click.echo(client.send_text(words, to=to, group=group).message_id)
+        uid = None if to is None else uid_of(client, to)
+        click.echo(client.send_text(words, to=uid, group=group).message_id)
+
+
+def uid_of(client: Client, to: str) -> int:
+    """Who is meant by a uid or a number. Raises ValueError where nobody is found."""
+    who = receiver(to)
+    if isinstance(who, int):
+        return who
+    found = client.discover([who])
+    if not found:
+        raise ValueError(f"nobody is found by {to}")
+    return found[0].uid
 
 
 @main.command()
