@@ -10,6 +10,7 @@ from typing import Literal
 import click
 
 from config.load import Config
+from models.clock import now_ms
 from ops.opening import (
     CannotRun,
     as_json,
@@ -17,10 +18,12 @@ from ops.opening import (
     of_a_server,
     opened_database,
     opened_images,
+    operator,
     print_json,
     progress,
     settings,
 )
+from services.audit import record
 from services.maintenance.store_copy import Copied, copy_images
 from storage.bucket import Bucket
 from storage.places import open_store
@@ -68,6 +71,7 @@ async def _copy(config: Config, kind: Kind, say: Callable[[str], None]) -> Copie
         try:
             if not await target.probe():
                 raise CannotRun("the target cannot be written to; the log above says why")
+            await record(db, operator=operator(), act="storage copy", about=f"to {kind}", now=now_ms())
             return await copy_images(db, source, target, say)
         finally:
             target.close()

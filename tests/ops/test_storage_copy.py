@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from ops.audit import audit
 from ops.storage import storage
+from tests.ops.commands import asked
 from tests.support.engines import ON_SQLITE
 from tests.support.harness import Person, Server, running
 from tests.support.pictures import jpeg, png
@@ -69,6 +71,10 @@ def test_images_move_to_a_bucket_and_back_while_the_server_runs(tmp_path: Path, 
     use(server, "disk")
     server.start()
     assert all(ben.get(key).content == picture for key, picture in sent.items())
+    acts = asked(audit, server.data_dir)["acts"]
+    assert [(act["act"], act["about"]) for act in acts] == [
+        ("storage copy", f"to {kind}") for kind in ("disk", "s3", "s3")
+    ]
     assert (server.stop(), server.failures()) == (0, [])
 
 

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may ask the operator's page for anything: whoever has its token, on this machine, from no other page."""
 
+import contextlib
+import os
+import signal
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -196,3 +199,27 @@ def test_the_token_is_the_same_after_a_restart(tmp_path: Path) -> None:
         server.start()
         assert desk.token == first
         assert desk.ask("GET", "/api/overview").status_code == 200
+
+
+@pytest.mark.only_on("mariadb")
+def test_one_of_several_workers_serves_the_page_also_after_its_death(new_folder: NewFolder) -> None:
+    port = free_port()
+    with running(new_folder("workers"), {"admin": {"port": port}, "server": {"workers": 2}}) as server:
+        desk = Desk(server, port)
+        ann = server.register("Ann")
+        for _ in range(5):
+            assert desk.ask("GET", f"/api/people/{ann.uid}").json()["nickname"] == "Ann"
+        assert server.process
+        children = Path(f"/proc/{server.process.pid}/task/{server.process.pid}/children").read_text().split()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(child), signal.SIGKILL)
+        replies: list[int] = []
+
+        def answered() -> bool:
+            with contextlib.suppress(httpx.TransportError):
+                replies.append(desk.ask("GET", "/api/overview").status_code)
+            return bool(replies)
+
+        wait_until(answered, what="the page of the worker that came after", pause=0.2)
+        assert replies == [200]
