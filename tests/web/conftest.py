@@ -36,7 +36,7 @@ def server(new_folder: NewFolder) -> Iterator[Server]:
         assert server.failures() == []
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with chromium() as browser:
         yield browser
