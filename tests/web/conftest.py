@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A browser for all tests of this folder, and a server with the web app for each module."""
+"""A browser and a server with the web app, for each file of tests."""
 
 import os
 from collections.abc import Callable, Iterator

@@ -69,7 +69,8 @@ def test_one_file_goes_to_everybody_else_and_ends_with_the_last(server: Server, 
     assert states(ben, key) == {ann.uid: "pending", cat.uid: "pending"}
     [item] = ann.request("GET", "/v1/inbox").json()["items"]
     assert (item["group_id"], item["caption"], item["sender_uid"]) == (group_id, "us", ben.uid)
-    said = {"message_id": message_id, "message_key": key, "sender_uid": ben.uid, "group_id": group_id}
+    picture_said = {"message_key": key, "placeholder": None, "has_thumbnail": False}
+    said = {"message_id": message_id, "sender_uid": ben.uid, "group_id": group_id, **picture_said}
     assert events(ann, "image") == events(cat, "image") == [said]
     assert events(ben, "image") == []
     assert counters(ann) == (1, 50_000)
