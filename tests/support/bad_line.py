@@ -129,7 +129,7 @@ class BadLine:
             await client.readexactly(int(request.headers.get("content-length", 0)))
             to_client.write(_answer(fault))
             return
-        server, to_server = await asyncio.open_connection("127.0.0.1", self.server_port)
+        server, to_server = await self._dial()
         to_server.write(_only_request(head))
         up = asyncio.create_task(_copy(client, to_server, fault.after_bytes if fault and does == "cut_request" else -1))
         tasks = {up} if does == "cut_request" else {up, asyncio.create_task(self._reply(fault, server, to_client))}
@@ -138,10 +138,21 @@ class BadLine:
             if does == "cut_request":
                 to_client.transport.abort()
         finally:
+            to_server.transport.abort()
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await _reset(to_server)
+
+    async def _dial(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to the server; who is cancelled meanwhile leaves none behind."""
+        dialling = asyncio.create_task(asyncio.open_connection("127.0.0.1", self.server_port))
+        try:
+            return await asyncio.shield(dialling)
+        except asyncio.CancelledError:
+            _, to_server = await dialling
+            await _reset(to_server)
+            raise
 
     async def _reply(self, fault: Fault | None, server: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
         does, limit = (fault.does, fault.after_bytes) if fault else ("", 0)
