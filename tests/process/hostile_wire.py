@@ -123,7 +123,7 @@ def provoke(server: Server, raw: bytes) -> list[Answer]:
     with server.connect() as connection:
         got = bytearray()
         connection.settimeout(CLOSED_SECONDS)
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(ConnectionError, ssl.SSLEOFError):  # a server that has answered need not read on
             connection.sendall(raw)
         with contextlib.suppress(ConnectionError):
             while piece := connection.recv(65536):

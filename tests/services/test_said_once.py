@@ -61,7 +61,7 @@ async def test_an_event_tells_what_the_message_says_now(engine: Engine, tmp_path
         said, shown = await town.log(ben)
         head = {"message_id": message_id, "kind": "text", "sender_uid": ann, "receiver_uid": ben, "group_id": None}
         assert said == ("message", {**head, "send_time": said[1]["send_time"], "text": "hello"})
-        key = {"message_key": image.message_key, "sender_uid": ann}
+        key = {"message_key": image.message_key, "sender_uid": ann, "placeholder": None, "has_thumbnail": False}
         assert shown == ("image", {"message_id": image.message_id, **key})
 
 
