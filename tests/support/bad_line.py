@@ -89,7 +89,7 @@ class BadLine:
             await self._treat(self._fault_of(request), request, head, client, to_client)
             await to_client.drain()
             to_client.close()
-            await to_client.wait_closed()
+            await _closed(to_client)
         except (ConnectionError, asyncio.IncompleteReadError):
             pass
         finally:
@@ -175,7 +175,12 @@ class BadLine:
 async def _reset(side: asyncio.StreamWriter) -> None:
     side.transport.abort()
     with suppress(ConnectionError):
-        await side.wait_closed()
+        await _closed(side)
+
+
+async def _closed(side: asyncio.StreamWriter) -> None:
+    """All who wait for a side's end wait for one future, which nobody's cancelling may cancel for the others."""
+    await asyncio.shield(side.wait_closed())
 
 
 async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter, limit: int) -> None:
