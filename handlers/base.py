@@ -30,6 +30,7 @@ from models.errors import (
     Unauthenticated,
     Unavailable,
     UnsupportedType,
+    cause_of,
 )
 from models.origin import normal_origin
 from models.user import UserId
@@ -336,7 +337,7 @@ class BaseHandler(RefusingHandler):
             return
         self._ended = True
         self.services.activity.end()
-        if cause := errors.cause(self.refused):
+        if cause := cause_of(self.refused):
             log.error("the database failed", extra={"cause": cause})
         error = self.refused.code if self.refused else ""
         _tell_end(self.request.method or "", self.rule.path, status, error, self.request_id, self.started)

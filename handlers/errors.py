@@ -91,12 +91,3 @@ def known(error: BaseException | None) -> AppError:
         refusals = {400: MalformedRequest, 404: NotFound, 405: MethodNotAllowed}
         return refusals.get(error.status_code, InternalError)()
     return InternalError()
-
-
-def cause(error: BaseException | None) -> str:
-    """What we failed at, said by the error or by the one that it was raised from; empty where nothing failed."""
-    while error is not None:
-        if isinstance(error, AppError) and error.cause:
-            return error.cause
-        error = error.__cause__
-    return ""

@@ -306,3 +306,12 @@ class StorageError(Unavailable):
 
 class StorageFull(AppError):
     kind, code, message = Kind.STORAGE_FULL, "storage_full", "The server has no room for images."
+
+
+def cause_of(error: BaseException | None) -> str:
+    """What we failed at, said by the error or by the one that it was raised from; empty where nothing failed."""
+    while error is not None:
+        if isinstance(error, AppError) and error.cause:
+            return error.cause
+        error = error.__cause__
+    return ""

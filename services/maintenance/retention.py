@@ -31,7 +31,7 @@ from models.db.tables import (
     uploads,
 )
 from models.db.tables.image_files import Purgeable
-from models.errors import AppError
+from models.errors import AppError, cause_of
 from models.message import MessageId
 from services.accounts.account_deletion import finish_all
 from services.accounts.activation import LIFETIME_MS as ACTIVATION_MS
@@ -286,7 +286,8 @@ class Retention:
             try:
                 counts.removed[name] = await step()
             except Exception as error:  # noqa: BLE001 - one kind's fault must not keep the others
-                log.error("retention failed", extra={"step": name, "error": type(error).__name__})
+                why = {"error": type(error).__name__, "cause": cause_of(error)}
+                log.error("retention failed", extra={"step": name, **why})
                 counts.failed.append(name)
                 metrics.RETENTION_FAILURES.inc()
 
