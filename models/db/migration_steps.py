@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The steps that bring a database to the schema of this program, and how far a database has come with them.
 
-A step is a file `migrations/NNNN_name.<dialect>.sql`. Released steps are never edited: a database that has run one
-does not run it again.
+A step is a file `migrations/NNNN_name.sql` with what each engine runs, under the lines `-- [sqlite]` and `-- [mysql]`.
+Released steps are never edited: a database that has run one does not run it again.
 """
 
 import re
@@ -43,12 +43,22 @@ class Progress:
 
 
 def steps(dialect: str, folder: Path = FOLDER) -> list[Step]:
-    """The steps that ship for "sqlite" or "mysql", in order. A statement ends with a semicolon at a line's end."""
-    ending = f".{dialect}.sql"
+    """The steps that ship for "sqlite" or "mysql", in order. A statement ends with a semicolon at a line's end.
+
+    Raises ValueError for a file without a part for this engine.
+    """
     return [
-        Step(int(file.name[:4]), file.name.removesuffix(ending), _statements(file.read_text("utf-8")))
-        for file in sorted(folder.glob(f"[0-9][0-9][0-9][0-9]_*{ending}"))
+        Step(int(file.name[:4]), file.stem, _statements(_part(file, dialect)))
+        for file in sorted(folder.glob("[0-9][0-9][0-9][0-9]_*.sql"))
     ]
+
+
+def _part(file: Path, dialect: str) -> str:
+    parts = re.split(r"(?m)^-- \[(\w+)\]$", file.read_text("utf-8"))
+    named = dict(zip(parts[1::2], parts[2::2], strict=True))
+    if dialect not in named:
+        raise ValueError(f"{file.name} says nothing of {dialect}")
+    return named[dialect]
 
 
 def _statements(text: str) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brings a SQLite file to the schema that this code needs, one step after the other.
 
-A step is a file `migrations/NNNN_name.sqlite.sql`. It is one transaction, with the records of its statements in the
-table `migrations`: of a run that is killed or fails, the version that opened the file before opens it again.
+A step is one transaction, with the records of its statements in the table `migrations`: of a run that is killed or
+fails, the version that opened the file before opens it again.
 """
 
 from pathlib import Path

@@ -24,12 +24,13 @@ from tests.support import ROOT
 STEPS = migration_steps.steps("sqlite")
 LAST = STEPS[-1]
 SHIPPED = {
-    "0001_init.mysql.sql": "cca36195ab43f7535ea3124c1ab8a8fb525352afb54c122764d8392245f6b7a0",
-    "0001_init.sqlite.sql": "07376c026d20dd649f912a9f9fd2593d9db1392c89eb6106f9723314f8c143a8",
-    "0002_leases.mysql.sql": "042b241d7ec6a21fbb03879cd5ddb1edddd4ed777ee62265244ae90823ff7afa",
-    "0002_leases.sqlite.sql": "4f1b5ecea28cfd927d2a14fcc8686fcde0b1382baa6ca47d1b24ab5a1258ca1c",
+    ("0001_init", "mysql"): "334ba380fc2d9970cd0f2f835e18b831d1d99cf3f6dc5e7d1ceea892485b934f",
+    ("0001_init", "sqlite"): "b90ce96e86eed3b7db1ce1ad09c59cd9438990aac5dd6b7e369f2356eccb2493",
+    ("0002_leases", "mysql"): "fd065807ccd0c8c2d580c232effdf98f690875d2be3ad9cb8f5ab6a04917582b",
+    ("0002_leases", "sqlite"): "00821d692e409de3df576d06dc971369018c7faef27d0b28037a6b526971bf3f",
 }
-"""SHA-256 of each file that is in a release: databases have run it, and do not run it again."""
+"""SHA-256 of each step's statements that are in a release: databases have run them, and do not run them again."""
+ON_SQLITE = "-- [sqlite]\n"
 # One process that has imported everything dies at each step, in a child of its own.
 KILLED_EVERYWHERE = """
 import importlib, os, sys
@@ -165,8 +166,8 @@ def test_a_migrated_database_is_not_written_to(tmp_path: Path) -> None:
 def test_of_a_step_that_fails_nothing_is_left_and_it_is_run_again(tmp_path: Path) -> None:
     folder, path = tmp_path / "migrations", tmp_path / "new.db"
     folder.mkdir()
-    step = folder / "0001_two.sqlite.sql"
-    step.write_text("-- why; it is so\nCREATE TABLE a (\n  x TEXT DEFAULT ';'\n);\nCREATE TABL b (y);\n")
+    step = folder / "0001_two.sql"
+    step.write_text(f"-- why; it is so\n{ON_SQLITE}CREATE TABLE a (\n  x TEXT DEFAULT ';'\n);\nCREATE TABL b (y);\n")
     with pytest.raises(DatabaseError):
         migrate.run(path, folder)
     assert migrate.inspect(path, folder) == Progress(0, ("0001_two",))
@@ -180,10 +181,10 @@ def test_the_version_before_opens_what_a_failed_step_has_left(tmp_path: Path) ->
     before, after, path = tmp_path / "before", tmp_path / "after", tmp_path / "new.db"
     for folder in (before, after):
         folder.mkdir()
-        (folder / "0001_a.sqlite.sql").write_text("CREATE TABLE a (x);")
+        (folder / "0001_a.sql").write_text(f"{ON_SQLITE}CREATE TABLE a (x);")
     migrate.run(path, before)
-    (after / "0002_b.sqlite.sql").write_text(
-        "CREATE TABLE b (x);\nINSERT INTO a VALUES (1);\nINSERT INTO c VALUES (1);"
+    (after / "0002_b.sql").write_text(
+        f"{ON_SQLITE}CREATE TABLE b (x);\nINSERT INTO a VALUES (1);\nINSERT INTO c VALUES (1);"
     )
     with pytest.raises(DatabaseError):
         migrate.run(path, after)
@@ -194,7 +195,7 @@ def test_the_version_before_opens_what_a_failed_step_has_left(tmp_path: Path) ->
 def test_what_a_version_left_that_committed_each_statement_is_gone_on_with(tmp_path: Path) -> None:
     folder, path = tmp_path / "migrations", tmp_path / "new.db"
     folder.mkdir()
-    (folder / "0001_two.sqlite.sql").write_text("CREATE TABLE a (x);\nCREATE TABLE b (x);")
+    (folder / "0001_two.sql").write_text(f"{ON_SQLITE}CREATE TABLE a (x);\nCREATE TABLE b (x);")
     connection = apsw.Connection(str(path))
     connection.execute(f"{migrate.RECORDS}; CREATE TABLE a (x); INSERT INTO migrations VALUES (1, 0)")
     connection.close()
@@ -205,9 +206,9 @@ def test_what_a_version_left_that_committed_each_statement_is_gone_on_with(tmp_p
 def test_a_run_that_meets_another_transaction_for_too_long_is_refused(tmp_path: Path) -> None:
     folder, path = tmp_path / "migrations", tmp_path / "new.db"
     folder.mkdir()
-    (folder / "0001_a.sqlite.sql").write_text("CREATE TABLE a (x);")
+    (folder / "0001_a.sql").write_text(f"{ON_SQLITE}CREATE TABLE a (x);")
     migrate.run(path, folder)
-    (folder / "0002_b.sqlite.sql").write_text("CREATE TABLE b (x);")
+    (folder / "0002_b.sql").write_text(f"{ON_SQLITE}CREATE TABLE b (x);")
     other = apsw.Connection(str(path))
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(Busy):
@@ -218,12 +219,22 @@ def test_a_run_that_meets_another_transaction_for_too_long_is_refused(tmp_path: 
     assert migrate.run(path, folder) == Progress(2, ())
 
 
-@pytest.mark.parametrize("name", SHIPPED)
-def test_a_step_that_has_shipped_stays_as_it_is(name: str) -> None:
-    assert hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() == SHIPPED[name]
+@pytest.mark.parametrize(("name", "dialect"), SHIPPED)
+def test_a_step_that_has_shipped_stays_as_it_is(name: str, dialect: str) -> None:
+    [step] = [step for step in migration_steps.steps(dialect) if step.name == name]
+    assert hashlib.sha256("\n".join(step.statements).encode()).hexdigest() == SHIPPED[name, dialect]
 
 
-def test_sqlite_and_mysql_steps_do_not_mix() -> None:
-    files = {file.name for file in FOLDER.iterdir()}
-    named = {f"{step.name}.{dialect}.sql" for dialect in ("sqlite", "mysql") for step in migration_steps.steps(dialect)}
-    assert files == named
+def test_each_file_of_the_migrations_is_a_step_of_both_engines() -> None:
+    files = sorted(file.name for file in FOLDER.iterdir())
+    for dialect in ("sqlite", "mysql"):
+        shipped = migration_steps.steps(dialect)
+        assert [f"{step.name}.sql" for step in shipped] == files
+        assert all(step.statements for step in shipped)
+
+
+@pytest.mark.parametrize("text", ["CREATE TABLE a (x);", "-- [mysql]\nCREATE TABLE a (x);"])
+def test_a_step_that_says_nothing_of_an_engine_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "0001_a.sql").write_text(text)
+    with pytest.raises(ValueError, match=r"0001_a\.sql says nothing of sqlite"):
+        migration_steps.steps("sqlite", tmp_path)

@@ -108,8 +108,8 @@ async def test_a_newer_version_is_refused_and_nothing_is_changed(engine: Engine)
 
 
 async def test_a_step_that_fails_is_told_and_goes_on_when_it_is_mended(engine: Engine, tmp_path: Path) -> None:
-    step = tmp_path / "0001_a.mysql.sql"
-    step.write_text("CREATE TABLE a (id INTEGER);\nINSERT INTO b VALUES (1);\n")
+    step = tmp_path / "0001_a.sql"
+    step.write_text("-- [mysql]\nCREATE TABLE a (id INTEGER);\nINSERT INTO b VALUES (1);\n")
     with pytest.raises(DatabaseError):
         await mysql_migrate.run(location(engine), tmp_path)
     assert engine.rows("SELECT statement FROM migrations") == [(0,)]

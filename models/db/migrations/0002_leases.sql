@@ -1,6 +1,19 @@
 -- SPDX-License-Identifier: Apache-2.0
 -- Several processes on one database: who does what for all of them, and which of them live.
 
+-- [sqlite]
+
+CREATE TABLE leases (
+    name VARCHAR(64) NOT NULL,
+    holder VARCHAR(32) NOT NULL,
+    renewals BIGINT NOT NULL,
+    PRIMARY KEY (name)
+);
+
+ALTER TABLE servers ADD COLUMN beats BIGINT DEFAULT '0' NOT NULL;
+
+-- [mysql]
+
 CREATE TABLE leases (
     name VARCHAR(64) NOT NULL COMMENT 'of the work that one process does for all',
     holder VARCHAR(32) NOT NULL COMMENT 'random, another each time that it is taken',
