@@ -5,6 +5,7 @@ from contextlib import aclosing
 from dataclasses import asdict
 
 from handlers.base import BaseHandler
+from handlers.route import ANYBODY, PERSON, Route
 from models.errors import NotFound
 from models.ids import parse_id
 from services.accounts.account_issuing import Issued
@@ -100,3 +101,16 @@ class UserHandler(BaseHandler):
         if wanted is None:
             raise NotFound
         self.reply(200, await self.services.accounts.get_user(wanted))
+
+
+ROUTES = (
+    Route("POST", "/v1/register", RegisterHandler, ANYBODY, "register", "register"),
+    Route("POST", "/v1/activations/{activation_id}", ActivationHandler, ANYBODY, "code", "activate"),
+    Route("POST", "/v1/activations/{activation_id}/resend", ActivationResendHandler, ANYBODY, "code", "resendCode"),
+    Route("GET", "/v1/me", MeHandler, PERSON, "default", "getMe"),
+    Route("PATCH", "/v1/me", MeHandler, PERSON, "default", "patchMe", without_room=True),
+    Route("DELETE", "/v1/me", MeHandler, PERSON, "default", "deleteMe"),
+    Route("GET", "/v1/me/export", ExportHandler, PERSON, "export", "exportMe"),
+    Route("POST", "/v1/me/ukey", UkeyHandler, PERSON, "default", "renewUkey", without_room=True),
+    Route("GET", "/v1/users/{uid}", UserHandler, PERSON, "default", "getUser"),
+)

@@ -11,7 +11,8 @@ from tornado.web import Application
 
 from handlers.docs import docs_page
 from handlers.openapi import document_bytes
-from handlers.routes import ROUTES, Route
+from handlers.route import Route
+from handlers.routes import ROUTES
 from handlers.shared import Rule, Services, Who
 from handlers.system import NothingHereHandler
 from handlers.uploading import UPLOADS

@@ -2,6 +2,7 @@
 """Tokens for hosted chat services, as `operations/chat.yaml` describes them."""
 
 from handlers.base import BaseHandler
+from handlers.route import PERSON, Route
 from services.chat import read_wanted
 
 
@@ -19,3 +20,6 @@ class ChatTokenHandler(BaseHandler):
                 "agora_uid": str(self.uid),
             },
         )
+
+
+ROUTES = (Route("POST", "/v1/chat/token", ChatTokenHandler, PERSON, "chat_token", "chatToken"),)

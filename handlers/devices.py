@@ -4,6 +4,7 @@
 from dataclasses import asdict
 
 from handlers.base import BaseHandler
+from handlers.route import PERSON, Route
 from models.errors import NotFound
 from models.ids import parse_id
 
@@ -63,3 +64,13 @@ def read_device_id(text: str) -> int:
     if device_id is None:
         raise NotFound
     return device_id
+
+
+ROUTES = (
+    Route("GET", "/v1/devices", DevicesHandler, PERSON, "default", "listDevices"),
+    Route("POST", "/v1/devices", DevicesHandler, PERSON, "device", "registerDevice"),
+    Route("PUT", "/v1/devices/{device_id}", DeviceHandler, PERSON, "device", "replaceDeviceToken"),
+    Route("DELETE", "/v1/devices/{device_id}", DeviceHandler, PERSON, "default", "deleteDevice"),
+    Route("POST", "/v1/devices/{device_id}/test-push", TestPushHandler, PERSON, "test_push", "testPush"),
+    Route("GET", "/v1/devices/{device_id}/pushes", DevicePushesHandler, PERSON, "default", "listPushes"),
+)

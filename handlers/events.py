@@ -10,6 +10,7 @@ from typing import Any
 
 from handlers.base import BaseHandler
 from handlers.paging import DEFAULT_LIMIT, MAX_LIMIT, number
+from handlers.route import PERSON, Route
 from models.errors import AppError, InvalidField
 from models.event import Event
 from models.ids import MAX_ID
@@ -113,3 +114,9 @@ def first_frame(message: str | bytes) -> str:
     if not isinstance(token, str):
         raise InvalidField(fields=[("access_token", "the first frame is to be an object with this alone")])
     return token
+
+
+ROUTES = (
+    Route("GET", "/v1/events", EventsHandler, PERSON, "default", "listEvents"),
+    Route("GET", "/v1/events/stream", EventStreamHandler, PERSON, "default", "streamEvents"),
+)

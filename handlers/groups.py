@@ -3,6 +3,7 @@
 
 from handlers import paging
 from handlers.base import BaseHandler
+from handlers.route import PERSON, Route
 from models.errors import NotFound
 from models.ids import parse_id
 from services.groups import MEMBER, read_changes, read_new_group, read_role, read_room_gid
@@ -60,3 +61,15 @@ def _id(text: str) -> int:
     if number is None:
         raise NotFound
     return number
+
+
+ROUTES = (
+    Route("POST", "/v1/groups", GroupsHandler, PERSON, "group", "createGroup"),
+    Route("GET", "/v1/groups", GroupsHandler, PERSON, "default", "listGroups"),
+    Route("POST", "/v1/groups/join", GroupJoinHandler, PERSON, "group", "joinGroup"),
+    Route("GET", "/v1/groups/{group_id}", GroupHandler, PERSON, "default", "getGroup"),
+    Route("PATCH", "/v1/groups/{group_id}", GroupHandler, PERSON, "message", "patchGroup"),
+    Route("DELETE", "/v1/groups/{group_id}", GroupHandler, PERSON, "default", "deleteGroup"),
+    Route("PUT", "/v1/groups/{group_id}/members/{uid}", GroupMemberHandler, PERSON, "message", "putGroupMember"),
+    Route("DELETE", "/v1/groups/{group_id}/members/{uid}", GroupMemberHandler, PERSON, "message", "deleteGroupMember"),
+)

@@ -11,6 +11,7 @@ from tornado.iostream import StreamClosedError
 from handlers import paging
 from handlers.base import BaseHandler
 from handlers.ranges import requested_range
+from handlers.route import PERSON, Route
 from handlers.tcp_delivery import TcpDelivery
 from models.errors import AppError, InvalidField, RangeNotSatisfiable
 from models.imagefile import CONTENT_TYPES, EXTENSIONS
@@ -255,3 +256,14 @@ class InboxHandler(BaseHandler):
         wanted = paging.cursor(self.query("after", "before", "limit"))
         page = await self.services.reading.inbox(self.uid, wanted)
         self.reply(200, {"items": page.items, "next": page.next})
+
+
+ROUTES = (
+    Route("GET", "/v1/images", OldestImageHandler, PERSON, "default", "fetchOldestImage"),
+    Route("HEAD", "/v1/images", OldestImageHandler, PERSON, "default", "headOldestImage"),
+    Route("GET", "/v1/images/{message_key}", ImageHandler, PERSON, "default", "fetchImage"),
+    Route("HEAD", "/v1/images/{message_key}", ImageHandler, PERSON, "default", "headImage"),
+    Route("DELETE", "/v1/images/{message_key}", AcknowledgeHandler, PERSON, "default", "deleteImage"),
+    Route("GET", "/v1/images/{message_key}/status", ImageStatusHandler, PERSON, "default", "imageStatus"),
+    Route("GET", "/v1/inbox", InboxHandler, PERSON, "default", "inbox"),
+)

@@ -7,6 +7,7 @@ from typing import Any
 
 from handlers.base import PIECE_BYTES, BaseHandler
 from handlers.paging import DEFAULT_LIMIT, MAX_LIMIT, cursor, number
+from handlers.route import PERSON, Route
 from models.errors import InvalidField, NotFound
 from models.ids import MAX_ID, parse_id
 from models.message import MeasuredMessage
@@ -106,3 +107,12 @@ def _conversation(query: Mapping[str, str]) -> Conversation:
     if wanted is None:
         raise InvalidField(fields=[("with_uid", "exactly one of with_uid, group_id, a positive integer")])
     return Conversation(wanted, None) if given == ["with_uid"] else Conversation(None, wanted)
+
+
+ROUTES = (
+    Route("POST", "/v1/messages", MessagesHandler, PERSON, "default", "sendMessage"),
+    Route("GET", "/v1/messages", MessagesHandler, PERSON, "default", "listMessages"),
+    Route("DELETE", "/v1/messages/{message_id}", MessageHandler, PERSON, "default", "deleteMessage"),
+    Route("GET", "/v1/conversations", ConversationsHandler, PERSON, "default", "listConversations"),
+    Route("PUT", "/v1/conversations/{conversation}/read", ReadMarkHandler, PERSON, "message", "markRead"),
+)

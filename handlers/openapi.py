@@ -16,7 +16,8 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
 from handlers import errors
-from handlers.routes import ROUTES, Route
+from handlers.route import Route
+from handlers.routes import ROUTES
 from handlers.shared import Who
 from models import errors as catalogue
 from models.errors import AppError

@@ -8,6 +8,7 @@ from typing import Any
 from handlers import paging
 from handlers.base import BaseHandler
 from handlers.receiving import ReceivingHandler
+from handlers.route import PERSON, Route
 from handlers.uploads import MAX_FIELD_BYTES
 from models.errors import InvalidField, NotFound
 from models.ids import parse_id, read_id
@@ -151,3 +152,16 @@ def _person(text: str) -> int:
     if uid is None:
         raise NotFound
     return uid
+
+
+ROUTES = (
+    Route("POST", "/v1/contacts/discover", DiscoverHandler, PERSON, "default", "discoverContacts"),
+    Route("POST", "/v1/friends", FriendsHandler, PERSON, "befriend", "befriend"),
+    Route("GET", "/v1/friends", FriendsHandler, PERSON, "default", "listFriends"),
+    Route("POST", "/v1/friends/{uid}/accept", FriendAcceptHandler, PERSON, "default", "acceptFriend"),
+    Route("DELETE", "/v1/friends/{uid}", FriendHandler, PERSON, "default", "deleteFriend"),
+    Route("GET", "/v1/blocks", BlocksHandler, PERSON, "default", "listBlocks"),
+    Route("PUT", "/v1/blocks/{uid}", BlockHandler, PERSON, "default", "blockPerson", without_room=True),
+    Route("DELETE", "/v1/blocks/{uid}", BlockHandler, PERSON, "default", "unblockPerson"),
+    Route("POST", "/v1/reports", ReportsHandler, PERSON, "report", "report"),
+)

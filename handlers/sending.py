@@ -2,6 +2,7 @@
 """POST /v1/images: an image on its way in. The parsing is in `handlers.uploads`, the use case in `services.sending`."""
 
 from handlers.receiving import ReceivingHandler
+from handlers.route import FORM, Route
 from handlers.uploads import IMAGE_FIELDS, OPAQUE, HashOnly, Upload
 from models.errors import AppError, Unauthenticated, Unavailable
 from services.authentication import Caller
@@ -121,3 +122,6 @@ class SendImageHandler(ReceivingHandler):
     def _forget_unknown_bytes(self) -> None:
         self.services.unknown_callers.add(-self.unknown_bytes)
         self.unknown_bytes = 0
+
+
+ROUTES = (Route("POST", "/v1/images", SendImageHandler, FORM, "default", "sendImage"),)

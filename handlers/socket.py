@@ -8,6 +8,7 @@ from tornado.iostream import StreamClosedError
 
 from handlers.errors import STATUS
 from handlers.events import HEARTBEAT_SECONDS, STALL_SECONDS, FollowingHandler, cursor, entry, first_frame
+from handlers.route import FRAME, Route
 from models.errors import AppError, Forbidden, Unauthenticated, Unavailable
 from services.authentication import Caller
 from transport.websocket import WebSocketClosed, WebSocketHandler
@@ -140,3 +141,6 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
 def _close_code(error: AppError) -> int:
     status = int(STATUS[error.kind])
     return TRY_LATER if status == 503 else REFUSED + status
+
+
+ROUTES = (Route("GET", "/v1/events/ws", EventSocketHandler, FRAME, "default", "socketEvents"),)

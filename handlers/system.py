@@ -8,6 +8,7 @@ import segno
 
 from handlers import web
 from handlers.base import BaseHandler
+from handlers.route import ANYBODY, PERSON, Route
 from models.errors import InvalidField, MethodNotAllowed, NotFound
 from models.version import VERSION
 
@@ -125,3 +126,16 @@ class NothingHereHandler(BaseHandler):
     async def options(self, *_: str) -> None:
         """What a browser asks before a page of another origin may call (the Fetch standard, CORS-preflight)."""
         self.reply(204)
+
+
+ROUTES = (
+    Route("GET", "/", RootHandler, ANYBODY, "default", "root"),
+    Route("GET", "/healthz", HealthHandler, ANYBODY, "default", "healthz"),
+    Route("HEAD", "/healthz", HealthHandler, ANYBODY, "default", "headHealthz"),
+    Route("GET", "/readyz", ReadyHandler, ANYBODY, "default", "readyz"),
+    Route("HEAD", "/readyz", ReadyHandler, ANYBODY, "default", "headReadyz"),
+    Route("GET", "/openapi.json", DescriptionHandler, ANYBODY, "default", "openapi"),
+    Route("GET", "/docs", DocsHandler, ANYBODY, "default", "docs"),
+    Route("GET", "/v1/push/vapid", VapidHandler, ANYBODY, "default", "vapidKey"),
+    Route("GET", "/v1/qr", QrHandler, PERSON, "qr_code", "qrCode"),
+)

@@ -2,6 +2,7 @@
 """Previews of images on their way out, to people and to devices. Showing one never consumes."""
 
 from handlers.base import BaseHandler
+from handlers.route import ANYBODY, PERSON, Route
 from handlers.uploads import OPAQUE
 from models.imagefile import CONTENT_TYPES
 from services.previews import OpenPreview
@@ -37,3 +38,9 @@ class TokenThumbnailHandler(ServesPreview):
     async def get(self, token: str) -> None:
         self.query()
         self.serve(await self.services.thumbnails.open(token))
+
+
+ROUTES = (
+    Route("GET", "/v1/images/{message_key}/thumbnail", ThumbnailHandler, PERSON, "default", "fetchThumbnail"),
+    Route("GET", "/v1/thumbnails/{token}", TokenThumbnailHandler, ANYBODY, "thumbnail", "showThumbnail"),
+)

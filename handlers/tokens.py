@@ -4,6 +4,7 @@
 from typing import Any
 
 from handlers.base import BaseHandler
+from handlers.route import ANYBODY, PERSON, Route
 from models.errors import InvalidField
 from services.accounts.sessions import TokenPair
 
@@ -77,3 +78,14 @@ def shown(pair: TokenPair) -> dict[str, Any]:
         "expires_at": pair.expires_at,
         "refresh_token": pair.refresh_token,
     }
+
+
+ROUTES = (
+    Route("POST", "/v1/signup", SignupHandler, ANYBODY, "register", "signUp"),
+    Route("POST", "/v1/login", LoginHandler, ANYBODY, "login", "logIn", without_room=True),
+    Route("POST", "/v1/tokens", TokensHandler, PERSON, "default", "openSession", without_room=True),
+    Route("POST", "/v1/tokens/refresh", RefreshHandler, ANYBODY, "default", "refreshTokens", without_room=True),
+    Route("POST", "/v1/logout", LogoutHandler, PERSON, "default", "logOut", without_room=True),
+    Route("PUT", "/v1/me/password", PasswordHandler, PERSON, "password", "changePassword", without_room=True),
+    Route("PUT", "/v1/me/credentials", CredentialsHandler, PERSON, "password", "putCredentials", without_room=True),
+)

@@ -11,6 +11,7 @@ from hmac import compare_digest
 from handlers.base import BaseHandler
 from handlers.ietf import Ietf, speaks
 from handlers.receiving import LONGEST_UPLOAD_SECONDS, ReceivingHandler
+from handlers.route import ANYBODY, PERSON, Route
 from handlers.tus import Tus
 from handlers.wire import Plain
 from models.errors import (
@@ -373,3 +374,14 @@ class UploadThumbnailHandler(BaseHandler):
             raise Unauthenticated
         await self.services.uploads.put_thumbnail(self.caller, upload_id, b"".join(self._body))
         self.reply(204)
+
+
+ROUTES = (
+    Route("OPTIONS", "/v1/uploads", UploadOptionsHandler, ANYBODY, "default", "uploadsOptions"),
+    Route("POST", "/v1/uploads", UploadsHandler, PERSON, "default", "beginUpload"),
+    Route("OPTIONS", "/v1/uploads/{upload_id}", UploadOptionsHandler, ANYBODY, "default", "uploadOptions"),
+    Route("HEAD", "/v1/uploads/{upload_id}", UploadHandler, PERSON, "default", "headUpload"),
+    Route("PATCH", "/v1/uploads/{upload_id}", UploadHandler, PERSON, "default", "continueUpload"),
+    Route("DELETE", "/v1/uploads/{upload_id}", UploadHandler, PERSON, "default", "dropUpload"),
+    Route("PUT", "/v1/uploads/{upload_id}/thumbnail", UploadThumbnailHandler, PERSON, "default", "putUploadThumbnail"),
+)

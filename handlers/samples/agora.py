@@ -4,6 +4,7 @@
 from typing import Any
 
 from handlers import errors
+from handlers.route import ANYBODY, Route
 from handlers.samples.base import ShapedHandler, account_name
 from models.errors import AppError, InvalidField, NotFound, Unauthenticated
 from models.user import UserId
@@ -86,3 +87,10 @@ def shown(given: Pass) -> dict[str, Any]:
         "expireTimestamp": given.token.expires_at,
         "chatUserName": given.chat_username,
     }
+
+
+ROUTES = (
+    Route("POST", "/app/user/register", AgoraRegisterHandler, ANYBODY, "register", "agoraRegister", sample=True),
+    Route("POST", "/app/user/login", AgoraLoginHandler, ANYBODY, "login", "agoraLogIn", sample=True, without_room=True),
+    Route("GET", "/token", AgoraTokenHandler, ANYBODY, "default", "agoraToken", sample=True),
+)

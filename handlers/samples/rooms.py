@@ -5,6 +5,7 @@ from operator import attrgetter
 from typing import Any
 
 from handlers.base import PIECE_BYTES
+from handlers.route import ANYBODY, SESSION, Route
 from handlers.samples.base import ShapedHandler, account_name
 from models.errors import AppError
 from models.paging import pieces
@@ -81,3 +82,12 @@ class RoomHistoryHandler(RoomMemberHandler):
         rooms = self.services.rooms
         found = pieces(await rooms.history(self.uid, room_gid), PIECE_BYTES, attrgetter("size"))
         await self.reply_in_pieces(found, rooms.entries, {"ok": True}, name="data")
+
+
+ROUTES = (
+    Route("POST", "/register", RoomRegisterHandler, ANYBODY, "register", "roomRegister", sample=True),
+    Route("POST", "/login", RoomLoginHandler, ANYBODY, "login", "roomLogIn", sample=True, without_room=True),
+    Route("POST", "/create-room", RoomCreateHandler, SESSION, "group", "createRoom", sample=True),
+    Route("POST", "/send-message", RoomMessageHandler, SESSION, "default", "sendRoomMessage", sample=True),
+    Route("GET", "/get-room-history", RoomHistoryHandler, SESSION, "default", "roomHistory", sample=True),
+)

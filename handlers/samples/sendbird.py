@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The Sendbird sample, as docs/samples.md describes it."""
 
+from handlers.route import ANYBODY, Route
 from handlers.samples.base import SampleHandler
 
 TAKEN = ("email", "nickname", "password", "device_token", "device_type")
@@ -26,3 +27,6 @@ class SendbirdSignupHandler(SampleHandler):
                 "email": me["email"],
             },
         )
+
+
+ROUTES = (Route("POST", "/signup", SendbirdSignupHandler, ANYBODY, "register", "sendbirdSignUp", sample=True),)

@@ -14,7 +14,8 @@ from typing import Any
 import httpx
 import pytest
 
-from handlers.routes import ROUTES, Route
+from handlers.route import Route
+from handlers.routes import ROUTES
 from handlers.shared import Who
 from models.access_token import AccessTokens
 from models.keys import open_key_ring

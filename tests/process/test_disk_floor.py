@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from handlers.routes import ROUTES, WITHOUT_ROOM
+from handlers.routes import ROUTES
 from handlers.shared import Who
 from tests.support.engines import ON_SQLITE
 from tests.support.harness import Person, Server, running, wait_until
@@ -95,7 +95,3 @@ def test_what_takes_room_is_refused_and_the_rest_goes_on(server: Server, disk: P
     filler.unlink()
     wait_until(lambda: server.client.get("/readyz").status_code == 200, what="readiness")
     assert ann.send(server.register("Cat"), PICTURE).status_code == 201
-
-
-def test_every_operation_that_goes_on_without_room_exists() -> None:
-    assert {route.operation_id for route in ROUTES} >= WITHOUT_ROOM
