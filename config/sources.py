@@ -172,12 +172,12 @@ def with_named_apps(below: Values, given: Values) -> Values:
     for vendor, section in below.get("push", {}).items():
         if isinstance(section, dict) and "apps" in section:
             own = {key: value for key, value in section.items() if key != "apps"}
-            apps = _find(given, "push", vendor, "apps")
+            apps = find(given, "push", vendor, "apps")
             below = merge(below, {"push": {vendor: {"apps": dict.fromkeys(apps, own)}}})
     return below
 
 
-def _find(values: Values, *path: str) -> Values:
+def find(values: Values, *path: str) -> Values:
     """The mapping at this place, empty if there is none."""
     found: Any = values
     for part in path:

@@ -11,8 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, Se
 from pydantic_core import PydanticCustomError, PydanticKnownError
 
 from config import addresses, files
+from config.sources import find, shipped
 from httpclient.endpoints import parse_origin
-from models.rates import names
 from models.rates import parse as parse_rate
 from push.providers.apns_auth import p256_key
 from push.providers.fcm_auth import read_service_account, rsa_key
@@ -125,9 +125,11 @@ def _region(value: Any) -> str:
     return text
 
 
-def _one_of(*keys: str) -> AfterValidator:
+def _class_per(scope: str) -> AfterValidator:
+    """A class of requests that config.yaml gives a rate for this scope."""
+
     def check(key: str) -> str:
-        if key not in keys:
+        if key not in find(shipped()[0], "limits", "rates", f"per_{scope}"):
             raise PydanticCustomError("extra_forbidden", "unknown")
         return key
 
@@ -239,10 +241,10 @@ BucketName = Annotated[str, AfterValidator(_bucket_name)]
 KeyPrefix = Annotated[str, AfterValidator(_key_prefix)]
 Rate = Annotated[str, AfterValidator(_rate)]
 PushProvider = Annotated[str, AfterValidator(_push_provider)]
-AddressRates = dict[Annotated[str, _one_of(*names("address"))], Rate]
-AccountRates = dict[Annotated[str, _one_of(*names("account"))], Rate]
-PhoneRates = dict[Annotated[str, _one_of(*names("phone"))], Rate]
-DeviceRates = dict[Annotated[str, _one_of(*names("device"))], Rate]
+AddressRates = dict[Annotated[str, _class_per("address")], Rate]
+AccountRates = dict[Annotated[str, _class_per("account")], Rate]
+PhoneRates = dict[Annotated[str, _class_per("phone")], Rate]
+DeviceRates = dict[Annotated[str, _class_per("device")], Rate]
 Host = Annotated[Text, AfterValidator(addresses.listening_host)]
 BaseUrl = Annotated[str, AfterValidator(addresses.base_url)]
 SecretUrl = Annotated[str, AfterValidator(addresses.url), AfterValidator(addresses.secret_url)]

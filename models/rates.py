@@ -1,58 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every class of requests that has a rate of its own, and how a rate is written.
-
-One row says for whom a class is counted and where. Configuration keys and counters derive from it; how much is allowed,
-and of what, stands in config.yaml.
-"""
+"""How a rate is written. config.yaml alone says which classes of requests have one, and for whom it is counted."""
 
 import re
-from dataclasses import dataclass
 
 SECONDS = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 RATE = re.compile(r"([1-9][0-9]{0,11})/(?:([1-9][0-9]{0,3}) ?)?(second|minute|hour|day)s?")
-
-
-@dataclass(frozen=True, slots=True)
-class RateClass:
-    """Counted per each of `scopes`: "address", "account", "phone", "device".
-
-    `in_database`: for all processes and over restarts, so that nobody is let in where the database is away. It is for
-    what guards accounts and money, and for what is rare and expensive. Others are counted in each process.
-    """
-
-    name: str
-    scopes: tuple[str, ...]
-    in_database: bool = False
-
-
-CLASSES = (
-    RateClass("default", ("address", "account")),
-    RateClass("register", ("address", "phone"), in_database=True),
-    RateClass("code", ("address",), in_database=True),
-    RateClass("login", ("address",), in_database=True),
-    RateClass("login_failure", ("address", "account"), in_database=True),
-    RateClass("password", ("account",), in_database=True),
-    RateClass("export", ("account",), in_database=True),
-    RateClass("test_number", ("phone",), in_database=True),
-    RateClass("test_push", ("account", "device"), in_database=True),
-    RateClass("thumbnail", ("address", "device")),
-    RateClass("send", ("account",)),
-    RateClass("message", ("account",)),
-    RateClass("delivery", ("account",)),
-    RateClass("text_bytes", ("account",)),
-    RateClass("image_bytes", ("account",)),
-    RateClass("chat_token", ("account",)),
-    RateClass("device", ("account",)),
-    RateClass("befriend", ("account",)),
-    RateClass("group", ("account",)),
-    RateClass("report", ("account",)),
-    RateClass("qr_code", ("account",)),
-)
-
-
-def names(scope: str) -> list[str]:
-    """The classes that are counted per address, account, phone or device."""
-    return [each.name for each in CLASSES if scope in each.scopes]
 
 
 def parse(rate: str) -> tuple[int, int]:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """How often an address, an account, a number and a device may do what.
 
-`models.rates` has the classes, and which of them are counted in the database. All else is counted in this process, each
-of several having its share: it cannot be away, and costs no statement. config.yaml says what each counts.
+config.yaml has the classes and what each counts; what is IN_DATABASE holds for all processes. All else is counted in
+this process, each of several having its share: it cannot be away, and costs no statement.
 """
 
 from collections import OrderedDict
@@ -16,11 +16,16 @@ from models.clock import now_ms
 from models.db.database import Database
 from models.errors import RateLimited
 from models.keys import KeyRing
-from models.rates import CLASSES, parse
+from models.rates import parse
 from services.shared_counts import SharedCounts, SharedWindow, Slot
 
 DEFAULT = "default"
 LOGIN_FAILURE = "login_failure"
+
+IN_DATABASE = frozenset(("register", "code", "login", LOGIN_FAILURE, "password", "export", "test_number", "test_push"))
+"""Counted for all processes and over restarts, so that nobody is let in where the database is away: what guards
+accounts and money, and what is rare and expensive.
+"""
 
 MAX_KEYS = 100_000
 """Bounds the memory of one window, about 10 MB, while strangers come from ever new addresses."""
@@ -89,10 +94,9 @@ class Limits:
         """
         self.enabled = enabled
         self._counts = SharedCounts(db, keys, clock)
-        in_database = {each.name for each in CLASSES if each.in_database}
 
         def window(whose: str, name: str, rate: str) -> Window | SharedWindow:
-            if name in in_database:
+            if name in IN_DATABASE:
                 return SharedWindow(self._counts, f"{whose} {name}", rate)
             return Window(rate, monotonic, share=workers)
 

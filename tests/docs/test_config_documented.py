@@ -20,7 +20,6 @@ from config.load import load
 from config.sections import Config, Section
 from config.sources import SHIPPED, flat
 from config.types import Rate
-from models.rates import names
 from services import limits
 
 LINES = SHIPPED.read_text("utf-8").splitlines()
@@ -108,9 +107,3 @@ def test_each_key_with_a_value_has_a_comment(line: str) -> None:
 def test_a_rate_that_may_be_written_here_is_one_that_limits_reads(rate: str) -> None:
     assert TypeAdapter(Rate).validate_python(rate) == rate
     assert limits.Window(rate, lambda: 0.0).amount == int(rate.partition("/")[0])
-
-
-@pytest.mark.parametrize("scope", ["address", "account", "phone", "device"])
-def test_each_class_of_requests_has_a_rate(scope: str) -> None:
-    prefix = f"limits.rates.per_{scope}."
-    assert {key.removeprefix(prefix) for key in shipped() if key.startswith(prefix)} == set(names(scope))

@@ -6,16 +6,23 @@ import re
 from config.load import load
 from config.sources import keys_of
 from handlers.routes import ROUTES
-from models.rates import CLASSES
+from services.limits import IN_DATABASE
 from tests.support import ROOT
 
 PAGE = (ROOT / "docs" / "limits.md").read_text("utf-8")
 
 
+def classes() -> set[str]:
+    return {name for rates in load().limits.rates.model_dump().values() for name in rates}
+
+
 def test_each_class_is_counted_by_a_route_or_a_service() -> None:
     services = "".join(path.read_text("utf-8") for path in (ROOT / "services").rglob("*.py"))
-    counted = {route.limit for route in ROUTES} | set(re.findall(r'"(\w+)"', services))
-    assert {each.name for each in CLASSES} <= counted
+    assert classes() <= {route.limit for route in ROUTES} | set(re.findall(r'"(\w+)"', services))
+
+
+def test_each_class_that_is_counted_has_a_rate() -> None:
+    assert {route.limit for route in ROUTES} | IN_DATABASE <= classes()
 
 
 def test_each_setting_of_the_page_is_one_that_exists() -> None:

@@ -10,8 +10,7 @@ import pytest
 from models.db.database import Database, DatabaseError, T, Unit
 from models.errors import RateLimited
 from models.keys import new_key_ring
-from models.rates import CLASSES
-from services.limits import Limits, Window, network
+from services.limits import IN_DATABASE, Limits, Window, network
 from tests.support import shipped
 from tests.support.clock import Clock
 from tests.support.engines import Engine
@@ -127,7 +126,7 @@ async def test_switched_off_nothing_is_counted(process: Process, db: Written) ->
     assert db.writes == 0
 
 
-@pytest.mark.parametrize("name", sorted({each.name for each in CLASSES if each.in_database} - {"login_failure"}))
+@pytest.mark.parametrize("name", sorted(IN_DATABASE - {"login_failure"}))
 async def test_processes_share_what_is_counted_in_the_database(process: Process, name: str) -> None:
     first, second, *_ = several = [process(per_address={name: "5/hour"}) for _ in range(2)]
     await first.check(name, address="192.0.2.1")
