@@ -21,7 +21,7 @@ from emulators import keys as keys_of
 from emulators.apns_http2 import FAULTS_AFTER, FAULTS_BEFORE, ApnsConnection
 from emulators.apns_rules import STATES, STATUS_OF, ApnsState, Keys
 from emulators.http import ControlHandler, Fault, PageHandler, listen, serving
-from emulators.starting import KEYS_DIRECTORY, Started, serve
+from emulators.starting import KEYS_DIRECTORY, Started, serve, with_chances
 
 KINDS = (*FAULTS_BEFORE, *FAULTS_AFTER, *STATUS_OF)
 
@@ -113,12 +113,9 @@ async def running(keys: Keys | None = None) -> AsyncIterator[Running]:
 @click.option("--port", default=0, help="of the vendor's API; the page is on the next one; 0: free ones")
 @click.option("--keys", default=str(KEYS_DIRECTORY), show_default=True, help="directory for key and certificate")
 @click.option("--topic", default="com.example.app", show_default=True)
-@click.option("--fail", default=0.0, help="percent of the pushes answered 502")
-@click.option("--hang", default=0.0, help="percent never answered")
-@click.option("--reset", default=0.0, help="percent kept, then cut off")
-def command(*, host: str, port: int, keys: str, topic: str, fail: float, hang: float, reset: float) -> None:
+@with_chances("pushes")
+def command(*, host: str, port: int, keys: str, topic: str, chances: dict[str, float]) -> None:
     """Emulate APNs until interrupted."""
-    chances = {"fail": fail, "hang": hang, "reset": reset}
     asyncio.run(serve(host, port, lambda host, ports: start(host, ports, Path(keys), topic, chances)))
 
 

@@ -18,7 +18,7 @@ from emulators.fcm_message import Refused, bad_field, error
 from emulators.fcm_rules import MALFORMED, STATES, FcmState, Keys
 from emulators.http import ControlHandler, PageHandler, VendorHandler, listen, serving
 from emulators.keys import kept, rsa_key, write
-from emulators.starting import KEYS_DIRECTORY, Started, serve
+from emulators.starting import KEYS_DIRECTORY, Started, serve, with_chances
 
 RETRY_SECONDS = "2"
 # The vendor's own ways to fail, and whether Retry-After is with them.
@@ -191,12 +191,9 @@ async def running(keys: Keys | None = None) -> AsyncIterator[Running]:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=0, help="0: a free one")
 @click.option("--keys", default=str(KEYS_DIRECTORY), show_default=True, help="directory for the service account's file")
-@click.option("--fail", default=0.0, help="percent of the pushes answered 502")
-@click.option("--hang", default=0.0, help="percent never answered")
-@click.option("--reset", default=0.0, help="percent kept, then cut off")
-def command(*, host: str, port: int, keys: str, fail: float, hang: float, reset: float) -> None:
+@with_chances("pushes")
+def command(*, host: str, port: int, keys: str, chances: dict[str, float]) -> None:
     """Emulate FCM until interrupted."""
-    chances = {"fail": fail, "hang": hang, "reset": reset}
     asyncio.run(serve(host, port, lambda host, ports: start(host, ports, Path(keys), chances)))
 
 

@@ -16,7 +16,7 @@ from tornado.web import Application, RequestHandler
 from emulators.getui_checks import Refused
 from emulators.getui_rules import CID_STATES, GetuiState, Keys
 from emulators.http import ControlHandler, PageHandler, VendorHandler, listen, serving
-from emulators.starting import Started, serve
+from emulators.starting import Started, serve, with_chances
 
 BUSY = {"10001": (401, "token is invalid"), "10005": (401, "too frequent"), "30019": (403, "busy")}
 OWN_FAULTS = (*BUSY, "30009", "20001")
@@ -184,15 +184,11 @@ async def running(keys: Keys | None = None) -> AsyncIterator[Running]:
 @click.option("--app-id", default=Keys().app_id)
 @click.option("--app-key", default=Keys().app_key)
 @click.option("--master-secret", default=Keys().master_secret)
-@click.option("--fail", default=0.0, help="percent of the pushes answered 502")
-@click.option("--hang", default=0.0, help="percent never answered")
-@click.option("--reset", default=0.0, help="percent kept, then cut off")
-def command(
-    *, host: str, port: int, app_id: str, app_key: str, master_secret: str, fail: float, hang: float, reset: float
-) -> None:
+@with_chances("pushes")
+def command(*, host: str, port: int, app_id: str, app_key: str, master_secret: str, chances: dict[str, float]) -> None:
     """Emulate GeTui until interrupted."""
     state = GetuiState(Keys(app_id, app_key, master_secret))
-    state.faults.chances = {"fail": fail, "hang": hang, "reset": reset}
+    state.faults.chances = chances
     asyncio.run(serve(host, port, lambda host, ports: start(host, ports, state)))
 
 

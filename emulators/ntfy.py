@@ -18,7 +18,7 @@ from tornado.web import Application, RequestHandler
 
 from emulators.http import ControlHandler, VendorHandler, listen, serving, write_page
 from emulators.ntfy_rules import ERRORS, Gone, NtfyState, Refused, first_of
-from emulators.starting import Started, serve
+from emulators.starting import Started, serve, with_chances
 
 OWN_FAULTS = tuple(map(str, ERRORS))
 
@@ -180,13 +180,11 @@ async def running() -> AsyncIterator[Running]:
 @click.command("ntfy")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=0, help="0: a free one")
-@click.option("--fail", default=0.0, help="percent of the messages answered 502")
-@click.option("--hang", default=0.0, help="percent never answered")
-@click.option("--reset", default=0.0, help="percent kept, then cut off")
-def command(*, host: str, port: int, fail: float, hang: float, reset: float) -> None:
+@with_chances("messages")
+def command(*, host: str, port: int, chances: dict[str, float]) -> None:
     """Emulate an ntfy server until interrupted."""
     state = NtfyState()
-    state.faults.chances = {"fail": fail, "hang": hang, "reset": reset}
+    state.faults.chances = chances
     asyncio.run(serve(host, port, lambda host, ports: start(host, ports, state)))
 
 

@@ -4,6 +4,7 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import wraps
 from itertools import count, repeat
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,22 @@ class Started:
 
 # Given a host and the ports that it may take, one after the other.
 Starter = Callable[[str, Iterator[int]], Awaitable[Started]]
+
+
+def with_chances(calls: str) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options that let its calls fail by chance; it takes them as `chances`, as `Faults` does."""
+
+    def decorated(command: Callable[..., None]) -> Callable[..., None]:
+        @click.option("--fail", default=0.0, help=f"percent of the {calls} answered 502")
+        @click.option("--hang", default=0.0, help="percent never answered")
+        @click.option("--reset", default=0.0, help="percent kept, then cut off")
+        @wraps(command)
+        def called(*, fail: float, hang: float, reset: float, **others: object) -> None:
+            command(chances={"fail": fail, "hang": hang, "reset": reset}, **others)
+
+        return called
+
+    return decorated
 
 
 def ports_from(first: int) -> Iterator[int]:

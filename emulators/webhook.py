@@ -19,7 +19,7 @@ import click
 from tornado.web import Application, RequestHandler
 
 from emulators.http import Clock, ControlHandler, Faults, PageHandler, VendorHandler, listen, serving
-from emulators.starting import Started, serve
+from emulators.starting import Started, serve, with_chances
 
 # Public, and for tests only: that of the specification's own example.
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"  # noqa: S105
@@ -197,13 +197,11 @@ async def running(secret: str = SECRET) -> AsyncIterator[Running]:
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=0, help="0: a free one")
 @click.option("--secret", default=SECRET, help="whsec_ and base64")
-@click.option("--fail", default=0.0, help="percent of the webhooks answered 502")
-@click.option("--hang", default=0.0, help="percent never answered")
-@click.option("--reset", default=0.0, help="percent kept, then cut off")
-def command(*, host: str, port: int, secret: str, fail: float, hang: float, reset: float) -> None:
+@with_chances("webhooks")
+def command(*, host: str, port: int, secret: str, chances: dict[str, float]) -> None:
     """Emulate a receiver of webhooks until interrupted."""
     state = WebhookState(secret)
-    state.faults.chances = {"fail": fail, "hang": hang, "reset": reset}
+    state.faults.chances = chances
     asyncio.run(serve(host, port, lambda host, ports: start(host, ports, state)))
 
 

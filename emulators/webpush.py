@@ -17,7 +17,7 @@ from tornado.httputil import HTTPServerRequest
 from tornado.web import Application, RequestHandler
 
 from emulators.http import ControlHandler, PageHandler, VendorHandler, listen, serving
-from emulators.starting import Started, serve
+from emulators.starting import Started, serve, with_chances
 from emulators.webpush_rules import ERRORS, Browser, Refused, WebpushState
 
 OWN_FAULTS = tuple(ERRORS)
@@ -167,13 +167,11 @@ async def running() -> AsyncIterator[Running]:
 @click.command("webpush")
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=0, help="0: a free one")
-@click.option("--fail", default=0.0, help="percent of the pushes answered 502")
-@click.option("--hang", default=0.0, help="percent never answered")
-@click.option("--reset", default=0.0, help="percent kept, then cut off")
-def command(*, host: str, port: int, fail: float, hang: float, reset: float) -> None:
+@with_chances("pushes")
+def command(*, host: str, port: int, chances: dict[str, float]) -> None:
     """Emulate a browser's push service until interrupted."""
     state = WebpushState()
-    state.faults.chances = {"fail": fail, "hang": hang, "reset": reset}
+    state.faults.chances = chances
     asyncio.run(serve(host, port, lambda host, ports: start(host, ports, state)))
 
 

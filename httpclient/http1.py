@@ -46,6 +46,12 @@ class Answer:
     headers: Mapping[str, str]
     body: bytes
 
+    def is_temporary(self) -> bool:
+        """Whether its status says that the same request may succeed later: Request Timeout (RFC 9110, 15.5.9), Too
+        Early (RFC 8470), Too Many Requests (RFC 6585), or an error of the server.
+        """
+        return self.status >= 500 or self.status in (408, 425, 429)
+
     def retry_after(self) -> float | None:
         """Seconds asked for by `Retry-After` (RFC 9110, 10.2.3), given as number or date; None without a valid one."""
         value = self.headers.get("retry-after", "").strip()

@@ -5,68 +5,36 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 from models.errors import AppError
 from models.shared_counters import SharedCounters
-from storage.base import BATCH_KEYS, PARTS
 from storage.blob import DiskBlob
 from storage.keys import path_of
 from storage.publishing import DiskPublisher
-from storage.space import Reservation, Space
-from storage.threads import DiskThreads
-from storage.tree import Taken, Tree, write_all
-from storage.upload_files import UploadFiles
-from storage.writer import DiskWriter
+from storage.receiving import ReceivingStore
+from storage.tree import Taken, write_all
 from telemetry import metrics
 
 FIRST_BYTES = 128 * 1024  # read ahead into the page cache: the first piece of a download
 
 
-class DiskStore:
+class DiskStore(ReceivingStore):
     """One directory of images under their keys. Belongs to one event loop; blocking calls run in its own threads.
 
-    `min_free_bytes` (or 5 % of the filesystem, if that is less) stays free; `max_bytes` is the ceiling on what is
-    stored, 0 for none; `counters` are shared by the processes for which both hold together. Every method that takes a
-    key raises ValueError for what is no key, and StorageError where the disk fails.
+    Every method that takes a key raises ValueError for what is no key, and StorageError where the disk fails.
     """
 
     def __init__(
         self, root: Path, *, min_free_bytes: int = 1 << 30, max_bytes: int = 0, counters: SharedCounters | None = None
     ) -> None:
-        self._tree = Tree(root)
-        self._space = Space(root, min_free_bytes=min_free_bytes, max_bytes=max_bytes, counters=counters)
-        self._threads = DiskThreads()
-        self._publisher = DiskPublisher(self._tree, self._threads)
-        self.uploads = UploadFiles(self._tree, self._space, self._threads, self._publisher)
+        super().__init__(root, DiskPublisher, min_free_bytes=min_free_bytes, max_bytes=max_bytes, counters=counters)
 
     @property
     def healthy(self) -> bool:
         """False from an I/O error until `probe` succeeds."""
         return self._threads.healthy
-
-    @property
-    def stored_bytes(self) -> int:
-        """The bytes of all images: what `set_stored_bytes` said, and what was stored and removed since."""
-        return self._space.stored
-
-    def set_stored_bytes(self, n_bytes: int) -> None:
-        """Say how many bytes the images have; the ceiling counts from there. One process alone may say so."""
-        self._space.counters.stored.add(n_bytes - self._space.counters.stored.total)
-
-    @property
-    def receiving(self) -> bool:
-        """Whether an upload runs in any process of this machine: from its reservation until its release."""
-        return self._space.uploads > 0
-
-    def reserve(self, n_bytes: int) -> Reservation:
-        """Reserve space for one upload; `with` releases what is not stored. Raises StorageFull."""
-        return self._space.reserve(n_bytes)
-
-    async def create(self, reservation: Reservation) -> DiskWriter:
-        """A writer for one image, using this reservation. Opens no file yet."""
-        return DiskWriter(self._tree, self._threads, self._publisher, reservation)
 
     async def open(self, key: str) -> DiskBlob | None:
         """The image, or None. What the kernel remembers is opened at once; for anything else a thread looks, and reads
@@ -129,20 +97,9 @@ class DiskStore:
         """SHA-256 of a stored image, or None when it is not there."""
         return await self._threads.run(self._digest, key)
 
-    async def sweep_candidates(self, older_than_seconds: float) -> AsyncIterator[list[str]]:
-        """The keys of all files last written that long ago, up to 500 at a time; never the whole store at once."""
-        for number in range(PARTS):
-            keys = await self.old_keys(number, older_than_seconds)
-            for start in range(0, len(keys), BATCH_KEYS):
-                yield keys[start : start + BATCH_KEYS]
-
     async def old_keys(self, number: int, older_than_seconds: float) -> list[str]:
         """The keys in one of the store's PARTS whose files were last written that long ago."""
         return await self._threads.run(self._tree.old_keys, f"{number:02x}", time.time() - older_than_seconds)
-
-    async def remove_strays(self, *, written_before: float) -> int:
-        """Remove what broken uploads have left in `.tmp` before then (seconds since the epoch); how many files."""
-        return await self._threads.run(self._tree.remove_strays, written_before)
 
     async def probe(self) -> bool:
         """Try a small durable write; whether the store is healthy now. A full disk says nothing of health."""
@@ -152,11 +109,6 @@ class DiskStore:
             return self.healthy
         self._threads.healthy = True
         return True
-
-    def close(self) -> None:
-        """Wait for what runs in the threads and end. Writers and blobs are ended before."""
-        self._threads.close()
-        self._tree.close()
 
     def _put(self, key: str, data: bytes) -> None:
         file = self._tree.open_temporary()

@@ -8,33 +8,29 @@ Sweeps go by the store's own clock, and list the bucket; nothing that a person a
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import Iterable
 from contextlib import closing, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 
 from models.errors import AppError, StorageError
 from models.shared_counters import SharedCounters
-from storage.base import BATCH_KEYS, PARTS
 from storage.bucket import MARK, Bucket, BucketSettings
 from storage.bucket_blob import WINDOW_BYTES, BucketBlob, open_blob
 from storage.keys import is_file_key, path_of
 from storage.publishing import Source
-from storage.space import Reservation, Space
+from storage.receiving import ReceivingStore
 from storage.threads import DiskThreads
-from storage.tree import Tree
-from storage.upload_files import UploadFiles
-from storage.writer import DiskWriter
 from telemetry import metrics
 
 CLOCK_SECONDS = 3600
 """So long the store's clock is known from when it was last asked."""
 
 
-class S3Store:
+class S3Store(ReceivingStore):
     """One bucket of images under their keys, and a directory of this machine for those on their way.
 
-    `min_free_bytes` holds for the directory; `max_bytes` is the ceiling on what is stored, 0 for none.
+    `min_free_bytes` holds for the directory, `max_bytes` for the bucket.
     """
 
     def __init__(
@@ -46,35 +42,20 @@ class S3Store:
         max_bytes: int = 0,
         counters: SharedCounters | None = None,
     ) -> None:
-        self._tree = Tree(root)
-        self._space = Space(root, min_free_bytes=min_free_bytes, max_bytes=max_bytes, counters=counters)
-        self._threads = DiskThreads()
         self._bucket = Bucket(settings)
-        self._publisher = BucketPublisher(self._bucket, self._threads)
         self._clock: tuple[datetime, float] | None = None
-        self.uploads = UploadFiles(self._tree, self._space, self._threads, self._publisher)
+        super().__init__(
+            root,
+            lambda _, threads: BucketPublisher(self._bucket, threads),
+            min_free_bytes=min_free_bytes,
+            max_bytes=max_bytes,
+            counters=counters,
+        )
 
     @property
     def healthy(self) -> bool:
         """False from an error of the bucket or of the disk until `probe` succeeds."""
         return self._threads.healthy and not self._bucket.trouble
-
-    @property
-    def stored_bytes(self) -> int:
-        return self._space.stored
-
-    def set_stored_bytes(self, n_bytes: int) -> None:
-        self._space.counters.stored.add(n_bytes - self._space.counters.stored.total)
-
-    @property
-    def receiving(self) -> bool:
-        return self._space.uploads > 0
-
-    def reserve(self, n_bytes: int) -> Reservation:
-        return self._space.reserve(n_bytes)
-
-    async def create(self, reservation: Reservation) -> DiskWriter:
-        return DiskWriter(self._tree, self._threads, self._publisher, reservation)
 
     async def open(self, key: str) -> BucketBlob | None:
         return await open_blob(self._bucket, key)
@@ -135,12 +116,6 @@ class S3Store:
                 digest.update(await blob.read(offset, WINDOW_BYTES))
         return digest.digest()
 
-    async def sweep_candidates(self, older_than_seconds: float) -> AsyncIterator[list[str]]:
-        for number in range(PARTS):
-            keys = await self.old_keys(number, older_than_seconds)
-            for start in range(0, len(keys), BATCH_KEYS):
-                yield keys[start : start + BATCH_KEYS]
-
     async def old_keys(self, number: int, older_than_seconds: float) -> list[str]:
         """As `BlobStore`; how old an object is goes by the clock of the store, which wrote its time."""
         cutoff = await self._now() - timedelta(seconds=older_than_seconds)
@@ -152,9 +127,6 @@ class S3Store:
                     keys.append(key)
         return keys
 
-    async def remove_strays(self, *, written_before: float) -> int:
-        return await self._threads.run(self._tree.remove_strays, written_before)
-
     async def probe(self) -> bool:
         """Try a write to the disk and one to the bucket; whether the store is healthy now."""
         try:
@@ -164,10 +136,6 @@ class S3Store:
         self._threads.healthy = True
         self._bucket.succeeded()
         return True
-
-    def close(self) -> None:
-        self._threads.close()
-        self._tree.close()
 
     async def _write_mark(self) -> None:
         await self._bucket.put(MARK, b"Glimpse", replace=True)

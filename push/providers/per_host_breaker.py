@@ -23,9 +23,9 @@ SEATS = 512
 PUSH_SECONDS = 20.0
 # More 404 in a row than one person has devices: the host is more likely misconfigured than all of them gone.
 MASS_NOT_FOUND = 20
-# 406 is how Microsoft's service, which is Edge's, says that it gets too many:
+# How Microsoft's service, which is Edge's, says that it gets too many:
 # https://learn.microsoft.com/en-us/windows/apps/windows-app-sdk/notifications/push-notifications/troubleshooting
-TEMPORARY = {406, 408, 425, 429}
+TOO_MANY = 406
 # ntfy's status for a UnifiedPush topic without a subscriber: anyone can name such topics, and the host is fine.
 DESERTED = 507
 
@@ -110,10 +110,9 @@ class PerHostBreaker:
 
 def _asks_for_later(answer: Answer) -> bool:
     """Whether this is no word on the push itself. Whoever names a time wants to be asked again, whatever is wrong."""
-    status = answer.status
-    if status < 400:
-        return status >= 300
-    return status >= 500 or status in TEMPORARY or answer.retry_after() is not None
+    if answer.status < 400:
+        return answer.status >= 300
+    return answer.is_temporary() or answer.status == TOO_MANY or answer.retry_after() is not None
 
 
 def _not_asked(reason: str, after: float) -> Retry:

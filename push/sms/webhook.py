@@ -8,8 +8,6 @@ from httpclient.http1 import HttpClient, NoAnswer
 from push.sms.base import SmsMessage, SmsNotSent, SmsOutcome, SmsSent
 from push.webhook_signature import signed_headers, signing_key
 
-TEMPORARY = {408, 425, 429}
-
 
 class WebhookSms:
     """POSTs `{"to","text","code"}` to `url`; 2xx is sent, 408, 425, 429 and 5xx are temporary.
@@ -33,7 +31,7 @@ class WebhookSms:
             return SmsNotSent(answer.reason, temporary=True)
         if 200 <= answer.status < 300:
             return SmsSent()
-        return SmsNotSent(f"HTTP {answer.status}", temporary=answer.status >= 500 or answer.status in TEMPORARY)
+        return SmsNotSent(f"HTTP {answer.status}", temporary=answer.is_temporary())
 
     async def close(self) -> None:
         await self._http.close()

@@ -11,7 +11,17 @@ import pytest
 from tornado.iostream import StreamClosedError
 
 from tests.process.hostile_wire import CLOSE, chunked, request
-from tests.transport.world import PIECE, PIECES, Client, FromFile, serving, turns, until
+from tests.transport.world import (
+    PIECE,
+    PIECES,
+    Client,
+    FromFile,
+    sending_more_than_is_taken,
+    serving,
+    taking_nothing,
+    turns,
+    until,
+)
 from transport.connection import READ_AHEAD_BYTES
 from transport.limits import Limits
 from transport.server import SWEEP_SECONDS
@@ -58,13 +68,7 @@ async def test_where_the_network_cuts_makes_no_difference(size: int) -> None:
 
 async def test_a_body_is_read_no_faster_than_its_handler_takes_it() -> None:
     async with serving() as world:
-        client = await world.connect()
-        client.send(request("POST", "/slow", CLOSE, "Content-Length: 20000000"))
-        for _ in range(20):
-            client.send(bytes(1_000_000))
-        await until(lambda: world.log.pieces)
-        (connection,) = world.server._connections
-        await until(lambda: connection._reading_paused)
+        client, connection = await sending_more_than_is_taken(world)
         assert len(connection._unread) < 2 * READ_AHEAD_BYTES
         assert world.log.pieces <= 256 * 1024
         world.log.go_on.set()
@@ -73,15 +77,7 @@ async def test_a_body_is_read_no_faster_than_its_handler_takes_it() -> None:
 
 async def test_a_reply_in_pieces_is_written_no_faster_than_the_client_takes_it() -> None:
     async with serving() as world:
-        client = await world.connect(window=4096)
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        client.send(request("GET", "/pieces", CLOSE))
-        await until(lambda: world.log.pieces)
-        (connection,) = world.server._connections
-        await until(lambda: connection.unsent() > 0)
-        written = world.log.pieces
-        await turns()
-        assert world.log.pieces == written
+        client, connection = await taking_nothing(world)
         assert connection.unsent() <= len(PIECE) + 100
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         body = (await client.rest()).partition(b"\r\n\r\n")[2]

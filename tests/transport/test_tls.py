@@ -12,7 +12,7 @@ import pytest
 
 from tests.process.hostile_wire import CLOSE, request
 from tests.support.certificates import own_certificate
-from tests.transport.world import PIECE, World, serving, turns, until
+from tests.transport.world import PIECE, World, sending_more_than_is_taken, serving, taking_nothing, turns, until
 from transport.limits import Limits
 
 pytestmark = pytest.mark.gen_test(timeout=30)
@@ -54,13 +54,7 @@ async def test_a_body_larger_than_any_buffer_comes_whole(secured: Secured) -> No
 
 async def test_a_body_is_read_no_faster_than_its_handler_takes_it(secured: Secured) -> None:
     async with secured() as world:
-        client = await world.connect()
-        client.send(request("POST", "/slow", CLOSE, "Content-Length: 20000000"))
-        for _ in range(20):
-            client.send(bytes(1_000_000))
-        await until(lambda: world.log.pieces)
-        (connection,) = world.server._connections
-        await until(lambda: connection._reading_paused)
+        client, _ = await sending_more_than_is_taken(world)
         taken = world.log.pieces
         await turns()
         assert world.log.pieces == taken < 1_000_000
@@ -70,15 +64,8 @@ async def test_a_body_is_read_no_faster_than_its_handler_takes_it(secured: Secur
 
 async def test_a_reply_in_pieces_is_written_no_faster_than_the_client_takes_it(secured: Secured) -> None:
     async with secured() as world:
-        client = await world.connect(window=4096)
-        client.writer.transport.pause_reading()  # type: ignore[attr-defined]
-        client.send(request("GET", "/pieces", CLOSE))
-        await until(lambda: world.log.pieces)
-        (connection,) = world.server._connections
-        await until(lambda: connection.unsent() > 0)
+        client, connection = await taking_nothing(world)
         written = world.log.pieces
-        await turns()
-        assert world.log.pieces == written
         assert connection.unsent() <= len(PIECE) + 1000
         client.writer.transport.resume_reading()  # type: ignore[attr-defined]
         await client.reader.readexactly(1_000_000)

@@ -15,8 +15,9 @@ from tornado.iostream import StreamClosedError
 from tornado.web import Application, RequestHandler, stream_request_body
 
 from handlers.errors import whole_reply
-from tests.process.hostile_wire import Answer, answers
+from tests.process.hostile_wire import CLOSE, Answer, answers, request
 from tests.support import PATIENCE
+from transport.connection import Connection
 from transport.exchange import Exchange
 from transport.limits import Limits
 from transport.server import Server
@@ -237,6 +238,32 @@ async def turns(count: int = 500) -> None:
     """Let everybody do what they can do now: what has not happened after so many turns of the loop waits for more."""
     for _ in range(count):
         await asyncio.sleep(0)
+
+
+async def sending_more_than_is_taken(world: World) -> tuple[Client, Connection]:
+    """A client of a handler that takes one piece, and its connection, which reads no more of the 20 MB."""
+    client = await world.connect()
+    client.send(request("POST", "/slow", CLOSE, "Content-Length: 20000000"))
+    for _ in range(20):
+        client.send(bytes(1_000_000))
+    await until(lambda: world.log.pieces)
+    (connection,) = world.server._connections
+    await until(lambda: connection._reading_paused)
+    return client, connection
+
+
+async def taking_nothing(world: World) -> tuple[Client, Connection]:
+    """A client that reads nothing of a reply in pieces, and its connection, which has stopped writing them."""
+    client = await world.connect(window=4096)
+    client.writer.transport.pause_reading()  # type: ignore[attr-defined]
+    client.send(request("GET", "/pieces", CLOSE))
+    await until(lambda: world.log.pieces)
+    (connection,) = world.server._connections
+    await until(lambda: connection.unsent() > 0)
+    written = world.log.pieces
+    await turns()
+    assert world.log.pieces == written
+    return client, connection
 
 
 @asynccontextmanager
