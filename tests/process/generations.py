@@ -4,6 +4,7 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -117,9 +118,12 @@ class Broken(Exception):
 
 @dataclass
 class Met:
-    """What clients met. `back`: how many seconds after the restart each stream of events was there again."""
+    """What clients met. `longest_wait`: the seconds from when a request was due to its answer. `back`: how many seconds
+    after the restart each stream of events was there again.
+    """
 
     answered: int = 0
+    longest_wait: float = 0.0
     sent: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     wrong: list[str] = field(default_factory=list)
@@ -131,7 +135,9 @@ class Load:
     """Clients of one server, each at its own pace, until `stop` is set. What goes wrong is kept."""
 
     def __init__(self, server: Server, people: list[Person], *, requesters: int, pace: float) -> None:
-        """`pace`: seconds between two requests of one of the `requesters`."""
+        """`pace`: seconds from when one of the `requesters` is to ask to when it is to ask again, however long answers
+        take: who is late asks at once, so that the load is the same on a slow server.
+        """
         self.server = server
         self.people = people
         self.requesters = requesters
@@ -166,15 +172,18 @@ class Load:
     async def _ask(self, person: Person) -> None:
         """A request now and then, on a connection that is kept for a while."""
         head = f"GET /v1/inbox HTTP/1.1\r\nHost: x\r\nAuthorization: {person.basic}\r\n\r\n".encode()
+        due = monotonic() + random.uniform(0, self.pace)
         while not self.stop.is_set():
             try:
                 reader, writer = await self._connect()
                 for _ in range(REQUESTS_PER_CONNECTION):
+                    await asyncio.sleep(due - monotonic())
                     writer.write(head)
                     status, headers = await _reply(reader)
                     self._judge(status, 200)
                     self.met.answered += 1
-                    await asyncio.sleep(self.pace)
+                    self.met.longest_wait = max(self.met.longest_wait, monotonic() - due)
+                    due += self.pace
                     if headers.get("connection") == "close" or reader.at_eof() or self.stop.is_set():
                         break
                 writer.close()
