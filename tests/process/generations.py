@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from app.status_file import read_status
 from tests.process.crew import FORM, form
@@ -42,8 +42,12 @@ class Started(Launched):
 
 
 class Whole(Server):
-    """`python server.py`: the main process and its generations, in a session of their own."""
+    """`python server.py`: the main process and its generations, in a session of their own.
 
+    `program` is the directory of the code, which can be a copy that is upgraded.
+    """
+
+    program = ROOT
     command: tuple[str, ...] = (*DEFAULT_SIGNALS, sys.executable, "server.py")
 
     def start(self, **environment: str) -> "Whole":
@@ -55,7 +59,7 @@ class Whole(Server):
         return Started(
             subprocess.Popen(
                 [*self.command, *arguments],
-                cwd=ROOT,
+                cwd=self.program,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -101,11 +105,15 @@ class Whole(Server):
             self.process.wait()
 
 
+Kind = TypeVar("Kind", bound=Whole)
+
+
 @contextmanager
-def whole(server: Whole, **environment: str) -> Iterator[Whole]:
+def whole(server: Kind, **environment: str) -> Iterator[Kind]:
     """The server for the length of a block."""
     try:
-        yield server.start(**environment)
+        server.start(**environment)
+        yield server
         if server.process and server.process.poll() is None:
             assert server.stop() == 0
     finally:
