@@ -16,18 +16,12 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from shutil import copy
 from tempfile import TemporaryDirectory
 from typing import IO, Any
 
 import apsw
 
 from models.clock import now_ms
-from models.db.engine import parse_url
-from models.db.migration_steps import FOLDER
-from models.db.mysql import migrate as mysql_migrate
-from models.db.mysql.connection import MysqlLocation
-from models.db.sqlite import migrate as sqlite_migrate
 from tests.process.generations import Started
 from tests.support import ROOT
 from tests.support.engines import Engine
@@ -35,6 +29,7 @@ from tests.support.harness import Person, Server, wait_until
 from tests.support.launcher import Launched
 from tests.support.pictures import jpeg
 from tests.support.rows import insert
+from tests.support.schemas import make, steps_up_to
 
 KEPT = Path(__file__).with_suffix(".json")
 LAST_STEP = 2
@@ -65,7 +60,7 @@ def lay(data_dir: Path, engine: Engine) -> Laid:
     shifted = MOMENT.sub(lambda found: str(int(found[0]) + shift), json.dumps([kept["told"], kept["tables"]]))
     told, tables = json.loads(shifted)
     data_dir.mkdir(mode=0o700)
-    _migrate(engine, data_dir.parent)
+    asyncio.run(make(engine, steps_up_to(LAST_STEP, data_dir.parent / "steps")))
     for table, rows in tables.items():
         insert(engine, f"`{table}`", ", ".join(rows[0]), [[_bytes(value) for value in row.values()] for row in rows])
     for name, content in kept["files"].items():
@@ -74,20 +69,6 @@ def lay(data_dir: Path, engine: Engine) -> Laid:
         path.write_bytes(b64decode(content))
         path.chmod(0o600)
     return Laid(told)
-
-
-def _migrate(engine: Engine, folder: Path) -> None:
-    """The schema of that release, by the steps that it had: they have not changed since (`test_migrate`)."""
-    steps = folder / "steps"
-    steps.mkdir()
-    for file in FOLDER.iterdir():
-        if int(file.name[:4]) <= LAST_STEP:
-            copy(file, steps)
-    location = parse_url(engine.url)
-    if isinstance(location, MysqlLocation):
-        asyncio.run(mysql_migrate.run(location, steps))
-    else:
-        sqlite_migrate.run(location, steps)
 
 
 def _bytes(value: Any) -> Any:
