@@ -32,8 +32,6 @@ from tests.support.rows import insert
 from tests.support.schemas import make, steps_up_to
 
 KEPT = Path(__file__).with_suffix(".json")
-LAST_STEP = 2
-"""The last migration of that release."""
 NEVER_KEPT = ("migrations", "sqlite_sequence", "servers", "leases", "budgets")
 """Made by the migrations, or of that one process."""
 FILES = ("keys.json", "images/**/*")
@@ -45,9 +43,12 @@ GONE = "http://127.0.0.1:1"
 
 @dataclass(frozen=True)
 class Laid:
-    """A data directory as that release left it an hour ago. `told` is what that release said of it to its clients."""
+    """A data directory as that release left it an hour ago, with the schema of `last_step`. `told` is what it said to
+    its clients.
+    """
 
     told: dict[str, Any]
+    last_step: int
 
     def person(self, server: Server, name: str) -> Person:
         return Person(server, **self.told["people"][name])
@@ -60,7 +61,7 @@ def lay(data_dir: Path, engine: Engine) -> Laid:
     shifted = MOMENT.sub(lambda found: str(int(found[0]) + shift), json.dumps([kept["told"], kept["tables"]]))
     told, tables = json.loads(shifted)
     data_dir.mkdir(mode=0o700)
-    asyncio.run(make(engine, steps_up_to(LAST_STEP, data_dir.parent / "steps")))
+    asyncio.run(make(engine, steps_up_to(kept["last_step"], data_dir.parent / "steps")))
     for table, rows in tables.items():
         insert(engine, f"`{table}`", ", ".join(rows[0]), [[_bytes(value) for value in row.values()] for row in rows])
     for name, content in kept["files"].items():
@@ -68,7 +69,7 @@ def lay(data_dir: Path, engine: Engine) -> Laid:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         path.write_bytes(b64decode(content))
         path.chmod(0o600)
-    return Laid(told)
+    return Laid(told, kept["last_step"])
 
 
 def _bytes(value: Any) -> Any:
@@ -135,9 +136,10 @@ def _ok(reply: Any) -> Any:
 
 def kept_of(data_dir: Path, told: dict[str, Any], commit: str) -> dict[str, Any]:
     """All that is to be laid out again."""
-    tables = {}
+    tables: dict[str, list[dict[str, Any]]] = {}
     with apsw.Connection(str(data_dir / "glimpse.db"), flags=apsw.SQLITE_OPEN_READONLY) as db:
         names = [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
+        [(last_step,)] = db.execute("SELECT max(step) FROM migrations")
         for name in sorted(set(names).difference(NEVER_KEPT)):
             columns = [column for _, column, *_ in db.execute(f"PRAGMA table_info(`{name}`)")]
             rows = db.execute(f"SELECT * FROM `{name}`")
@@ -145,7 +147,8 @@ def kept_of(data_dir: Path, told: dict[str, Any], commit: str) -> dict[str, Any]
                 tables[name] = found
     paths = sorted({path for pattern in FILES for path in data_dir.glob(pattern) if path.is_file()})
     files = {str(path.relative_to(data_dir)): b64encode(path.read_bytes()).decode() for path in paths}
-    return {"made_by": commit, "made_at": now_ms(), "told": told, "tables": tables, "files": files}
+    made = {"made_by": commit, "made_at": now_ms(), "last_step": last_step}
+    return {**made, "told": told, "tables": tables, "files": files}
 
 
 def _text(value: Any) -> Any:
