@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make release`: the source archive of the commit that is checked out, its SBOM, and their checksums, in `dist/`.
 
-With a version (`make release VERSION=0.2.0`) that commit is made first. The same commit makes the same bytes: nothing in
-them depends on the day, the machine's user or the working tree.
+With a version (`make release VERSION=0.2.0`) that commit is made first. The same commit makes the same bytes: nothing
+in them depends on the day, the machine's user or the working tree.
 """
 
 import gzip
