@@ -164,8 +164,11 @@ def main() -> None:
         with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
             archive.extractall(program, filter="data")
         server = Released(Path(folder), program).start()
-        told = told_by(server)
-        assert server.stop() == 0
+        try:
+            told = told_by(server)
+        finally:
+            code = server.stop()
+        assert code == 0
         KEPT.write_text(json.dumps(kept_of(server.data_dir, told, commit), indent=1) + "\n")
 
 
