@@ -54,8 +54,8 @@ prove-attacks: .venv/.installed-dev ## how others fare while one account, addres
 prove-restart: .venv/.installed-dev ## a restart under 200 requests/s, 50 uploads and 2,000 readers of events: nobody is refused, cut off or forgotten
 	$(BIN)/python -m tests.process.restarting
 
-release: ## the source archive of what is committed, its SBOM and their checksums, in dist/: the same bytes each time
-	$(PYTHON) .ci/release.py
+release: ## with VERSION=0.2.0 commit that version; then its source archive, SBOM and checksums, in dist/: the same bytes each time
+	$(PYTHON) .ci/release.py $(VERSION)
 
 prove-transport: .venv/.installed-dev ## a million odd requests by three parsers; 2,000 slow heads, bodies and readers, 100,000 cut connections, plain and with TLS
 	$(BIN)/python -m tests.transport.differential 1000000

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """`make release`: the source archive of the commit that is checked out, its SBOM, and their checksums, in `dist/`.
 
-The same commit makes the same bytes: nothing in them depends on the day, the machine's user or the working tree.
+With a version (`make release VERSION=0.2.0`) that commit is made first. The same commit makes the same bytes: nothing
+in them depends on the day, the machine's user or the working tree.
 """
 
 import gzip
@@ -12,10 +13,13 @@ import re
 import subprocess
 import sys
 import tomllib
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 DIST = Path("dist")
+NUMBERS = re.compile(r"\d+\.\d+\.\d+")
+RELEASED = re.compile(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", re.MULTILINE)
 PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)(?:\s*;\s*([^\\]+))?", re.MULTILINE)
 
 
@@ -78,14 +82,36 @@ def bill_of_materials(project: dict[str, Any]) -> bytes:
     return (json.dumps(document, indent=2) + "\n").encode()
 
 
+def cut(version: str) -> None:
+    """Commit this version: what CHANGELOG.md says under [Unreleased] is of it, from today on. Raises SystemExit."""
+    if not NUMBERS.fullmatch(version):
+        sys.exit(f"{version} is no version: three numbers, as 0.2.0")
+    changes = text_of("CHANGELOG.md")
+    if any(_numbers(released) >= _numbers(version) for released in RELEASED.findall(changes)):
+        sys.exit(f"CHANGELOG.md has {version}, or a later version: it has been released")
+    heading = f"## [Unreleased]\n\n## [{version}] - {datetime.now(UTC).date()}"
+    Path("CHANGELOG.md").write_text(changes.replace("## [Unreleased]", heading, 1))
+    project = re.sub(
+        r'^version = ".*"$', f'version = "{version}"', text_of("pyproject.toml"), count=1, flags=re.MULTILINE
+    )
+    Path("pyproject.toml").write_text(project)
+    committed("commit", "--quiet", "--message", f"Version {version}", "--", "CHANGELOG.md", "pyproject.toml")
+
+
+def _numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
+
+
 def main() -> None:
     """Write the three files. Exits with the reason when there is nothing to release."""
-    project = tomllib.loads(text_of("pyproject.toml"))["project"]
-    version = project["version"]
     if committed("status", "--porcelain", "--untracked-files=no"):
         sys.exit("there are changes that are not committed: a release is made of a commit")
-    if not re.search(rf"^## \[{re.escape(version)}\] - \d{{4}}-\d\d-\d\d$", text_of("CHANGELOG.md"), re.MULTILINE):
-        sys.exit(f"CHANGELOG.md has no heading for {version}: give [Unreleased] its version and date first")
+    for version in sys.argv[1:]:
+        cut(version)
+    project = tomllib.loads(text_of("pyproject.toml"))["project"]
+    version = project["version"]
+    if version not in RELEASED.findall(text_of("CHANGELOG.md")):
+        sys.exit(f"CHANGELOG.md has no heading for {version}: make release VERSION={version} writes it")
     name = f"glimpse-{version}"
     made = {f"{name}.tar.gz": archive(name), f"{name}.cdx.json": bill_of_materials(project)}
     sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {file}\n" for file, content in made.items())

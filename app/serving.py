@@ -33,8 +33,10 @@ from services.worker_bus import WorkerBus
 from telemetry import logs
 from transport.server import Server
 
-RETURN_SECONDS = 9.0
-"""Within which readers of events are let go where another generation serves: one by one, all are back within ten."""
+RETURN_SECONDS = 6.0
+"""Within which readers of events are let go where another generation serves. All are to be back within ten: browsers
+wait two before they come again (`RECONNECT_MS`), and the rest is for a machine that is busy.
+"""
 
 log = logging.getLogger("glimpse.server")
 

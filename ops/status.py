@@ -8,7 +8,8 @@ from typing import Any
 import click
 
 from app.status_file import read_status
-from ops.opening import as_json, explained, of_a_server, print_json, settings, when
+from config.load import ConfigError, load
+from ops.opening import CannotRun, as_json, explained, of_a_server, print_json, when
 from storage.ownership import is_owned
 
 
@@ -20,10 +21,10 @@ def status(file: Path | None, data_dir: Path | None, *, as_json: bool) -> None:
 
     Exit status 0, or 1 when no server runs or the last restart was refused.
     """
-    config = settings(file, data_dir)
+    place = _data_dir(file, data_dir)
     with explained():
-        found = read_status(config.data_dir)
-        runs = found is not None or (config.data_dir.is_dir() and is_owned(config.data_dir))
+        found = read_status(place)
+        runs = found is not None or (place.is_dir() and is_owned(place))
     last = found["last_restart"] if found else None
     if as_json:
         print_json({"running": runs, **(found or {})})
@@ -34,6 +35,18 @@ def status(file: Path | None, data_dir: Path | None, *, as_json: bool) -> None:
         click.echo("a server is starting, or one runs without its main process" if runs else "no server runs")
     if not runs or (last and last["outcome"] == "refused"):
         raise SystemExit(1)
+
+
+def _data_dir(file: Path | None, data_dir: Path | None) -> Path:
+    """Where the server keeps everything. Wrong settings elsewhere are no reason not to say it: they are what refuses a
+    restart, and somebody asks. Raises CannotRun.
+    """
+    try:
+        return load(file, data_dir=data_dir).data_dir
+    except ConfigError as error:
+        if error.usable is None or "data_dir" in error.broken:
+            raise CannotRun("; ".join(error.problems)) from None
+        return error.usable.data_dir
 
 
 def _lines(found: dict[str, Any]) -> Iterator[str]:

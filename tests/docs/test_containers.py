@@ -66,6 +66,13 @@ def test_nothing_is_reached_from_other_machines_as_it_stands() -> None:
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
+def test_each_part_of_a_cluster_can_be_restarted_without_the_rest() -> None:
+    cluster = {name: service for name, service in COMPOSE["services"].items() if service["profiles"] == ["cluster"]}
+    holder = cluster.pop("loopback")
+    assert holder["entrypoint"] == ["sleep", "infinity"]
+    assert {service["network_mode"] for service in cluster.values()} == {"service:loopback"}
+
+
 def test_every_secret_is_a_file_that_some_container_is_given() -> None:
     given = {secret for service in COMPOSE["services"].values() for secret in service.get("secrets", ())}
     assert given == set(COMPOSE["secrets"])

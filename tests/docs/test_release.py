@@ -83,6 +83,22 @@ def test_what_is_not_committed_is_not_released(repository: Path) -> None:
     assert (made.returncode, "not committed" in made.stderr) == (1, True)
 
 
+def test_a_version_is_cut_and_released_in_one_step(repository: Path) -> None:
+    command = (sys.executable, str(ROOT / ".ci" / "release.py"))
+    (repository / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n\n- New.\n")
+    commit(repository)
+    made = run(repository, *command, "7.1.0")
+    assert made.returncode == 0, made.stderr
+    changes = (repository / "CHANGELOG.md").read_text()
+    assert re.search(r"^## \[Unreleased\]\n\n## \[7\.1\.0\] - \d{4}-\d\d-\d\d\n\n- New\.$", changes, re.MULTILINE)
+    assert run(repository, "git", "status", "--porcelain", "--untracked-files=no").stdout == ""
+    archive = (repository / "dist" / "glimpse-7.1.0.tar.gz").read_bytes()
+    assert release(repository)["glimpse-7.1.0.tar.gz"] == archive  # and again without a word
+    for version, reason in (("7.1.0", "has been released"), ("7.0.9", "has been released"), ("v8", "is no version")):
+        refused = run(repository, *command, version)
+        assert (refused.returncode, reason in refused.stderr) == (1, True)
+
+
 def test_a_version_without_its_changes_is_not_released(repository: Path) -> None:
     (repository / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n")
     commit(repository)

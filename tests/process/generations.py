@@ -4,6 +4,7 @@
 import asyncio
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from app.status_file import read_status
 from tests.process.crew import FORM, form
@@ -41,8 +42,12 @@ class Started(Launched):
 
 
 class Whole(Server):
-    """`python server.py`: the main process and its generations, in a session of their own."""
+    """`python server.py`: the main process and its generations, in a session of their own.
 
+    `program` is the directory of the code, which can be a copy that is upgraded.
+    """
+
+    program = ROOT
     command: tuple[str, ...] = (*DEFAULT_SIGNALS, sys.executable, "server.py")
 
     def start(self, **environment: str) -> "Whole":
@@ -54,7 +59,7 @@ class Whole(Server):
         return Started(
             subprocess.Popen(
                 [*self.command, *arguments],
-                cwd=ROOT,
+                cwd=self.program,
                 env=dict(environment),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -100,11 +105,15 @@ class Whole(Server):
             self.process.wait()
 
 
+Kind = TypeVar("Kind", bound=Whole)
+
+
 @contextmanager
-def whole(server: Whole, **environment: str) -> Iterator[Whole]:
+def whole(server: Kind, **environment: str) -> Iterator[Kind]:
     """The server for the length of a block."""
     try:
-        yield server.start(**environment)
+        server.start(**environment)
+        yield server
         if server.process and server.process.poll() is None:
             assert server.stop() == 0
     finally:
@@ -117,9 +126,12 @@ class Broken(Exception):
 
 @dataclass
 class Met:
-    """What clients met. `back`: how many seconds after the restart each stream of events was there again."""
+    """What clients met. `longest_wait`: the seconds from when a request was due to its answer. `back`: how many seconds
+    after the restart each stream of events was there again.
+    """
 
     answered: int = 0
+    longest_wait: float = 0.0
     sent: list[str] = field(default_factory=list)
     seen: set[str] = field(default_factory=set)
     wrong: list[str] = field(default_factory=list)
@@ -131,7 +143,9 @@ class Load:
     """Clients of one server, each at its own pace, until `stop` is set. What goes wrong is kept."""
 
     def __init__(self, server: Server, people: list[Person], *, requesters: int, pace: float) -> None:
-        """`pace`: seconds between two requests of one of the `requesters`."""
+        """`pace`: seconds from when one of the `requesters` is to ask to when it is to ask again, however long answers
+        take: who is late asks at once, so that the load is the same on a slow server.
+        """
         self.server = server
         self.people = people
         self.requesters = requesters
@@ -166,15 +180,18 @@ class Load:
     async def _ask(self, person: Person) -> None:
         """A request now and then, on a connection that is kept for a while."""
         head = f"GET /v1/inbox HTTP/1.1\r\nHost: x\r\nAuthorization: {person.basic}\r\n\r\n".encode()
+        due = monotonic() + random.uniform(0, self.pace)
         while not self.stop.is_set():
             try:
                 reader, writer = await self._connect()
                 for _ in range(REQUESTS_PER_CONNECTION):
+                    await asyncio.sleep(due - monotonic())
                     writer.write(head)
                     status, headers = await _reply(reader)
                     self._judge(status, 200)
                     self.met.answered += 1
-                    await asyncio.sleep(self.pace)
+                    self.met.longest_wait = max(self.met.longest_wait, monotonic() - due)
+                    due += self.pace
                     if headers.get("connection") == "close" or reader.at_eof() or self.stop.is_set():
                         break
                 writer.close()

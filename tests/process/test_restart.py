@@ -148,9 +148,10 @@ def test_wrong_settings_leave_the_generation_that_serves_and_the_reason_is_told(
     assert server.client.get("/readyz").status_code == 200
     assert server.status()["serving_pid"] == before["serving_pid"]
     expect(server, REFUSED)
-    told = invoke(status, server.data_dir)
+    told = invoke(status, server.data_dir, "--config", server.config)  # which is still wrong
     assert told.exit_code == 1
     assert "was refused: images.max_bytes" in told.output
+    assert "generation 1 is process" in told.output
     change(server, images={"max_bytes": 10_000})
     server.restart()
     found = asked(status, server.data_dir)

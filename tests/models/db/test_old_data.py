@@ -3,40 +3,17 @@
 
 import json
 from pathlib import Path
-from shutil import copy
 
 import pytest
 
 from models.db.engine import bring_up_to_date, parse_url
-from models.db.migration_steps import FOLDER
-from models.db.mysql import migrate as mysql_migrate
-from models.db.mysql.connection import MysqlLocation
-from models.db.sqlite import migrate as sqlite_migrate
 from tests.support.engines import Engine
 from tests.support.rows import insert
+from tests.support.schemas import make, steps_up_to
 
 pytestmark = pytest.mark.anyio
 
 USER = "uid, nickname, reg_time, seen_at"
-
-
-def steps_up_to(last: int, folder: Path) -> Path:
-    """The folder, with these steps alone in it."""
-    folder.mkdir()
-    for file in FOLDER.iterdir():
-        if int(file.name[:4]) <= last:
-            copy(file, folder)
-    return folder
-
-
-async def make(engine: Engine, steps: Path) -> None:
-    """A new database of the version that had these steps."""
-    location = parse_url(engine.url)
-    if isinstance(location, MysqlLocation):
-        await mysql_migrate.run(location, steps)
-    else:
-        location.parent.mkdir()
-        sqlite_migrate.run(location, steps)
 
 
 MESSAGE = (
