@@ -7,7 +7,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy faketime chromium firefox-esr npm java
 TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy faketime chromium firefox-esr default-jre-headless libgoogle-gson-java fonts-noto-cjk fonts-noto-color-emoji fonts-inter $(if $(shell command -v npm),,npm)
 
-.PHONY: help setup run test test-deps test-sdks check bench prove prove-transport prove-timing prove-attacks prove-restart release lock
+.PHONY: help setup run test test-deps test-sdks check bench prove prove-transport prove-timing prove-attacks prove-erasing prove-restart release lock
 .DEFAULT_GOAL := help
 
 help: ## say what each target does
@@ -41,14 +41,16 @@ bench: .venv/.installed-bench ## measure an image's life beside nginx and Tornad
 	$(BIN)/python -m bench.speed
 	for part in authentication discovery group_image messages listeners relay round_trips engines growth; do $(BIN)/python -m bench.$$part || exit 1; done
 
-prove: prove-transport prove-timing prove-attacks prove-restart ## what takes too long for every run of the tests
+prove: prove-transport prove-timing prove-attacks prove-erasing prove-restart ## what takes too long for every run of the tests
 
 prove-timing: .venv/.installed-dev ## no answer's time tells what the answer does not: five questions, 200 pairs each
 	$(BIN)/python -m tests.process.timing
 
-prove-attacks: .venv/.installed-dev ## how others fare while one account, address, network, host, friend or group abuses the server, and while old rows go
+prove-attacks: .venv/.installed-dev ## how others fare while one account, address, network, host, friend or group abuses the server
 	$(BIN)/python -m tests.process.attacks
-	$(BIN)/python -m tests.process.erasing
+
+prove-erasing: .venv/.installed-dev ## how people fare while a million old rows are erased, and a tenth of them on MariaDB
+	$(BIN)/python -m tests.process.erasing 250000
 	$(BIN)/python -m tests.process.erasing --mariadb
 
 prove-restart: .venv/.installed-dev ## a restart under 200 requests/s, 50 uploads and 2,000 readers of events: nobody is refused, cut off or forgotten

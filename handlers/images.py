@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Images on their way out: fetching with an exact hand-over, acknowledging, recalling, status and inbox."""
 
-import asyncio
 import logging
 from base64 import b64encode
 from collections.abc import Mapping
@@ -136,6 +135,8 @@ class ServesImage(BaseHandler):
         Raises StreamClosedError, StorageError.
         """
         by_kernel = self.connection.sends_files
+        if not by_kernel or end - start > AT_ONCE_BYTES:
+            await self.services.turns.take()  # the first piece is as dear as those that follow
         if by_kernel:
             self.connection.cork(held=True)  # the head goes with the first bytes
             await self.flush_within(self.services.settings.stall_seconds)
@@ -153,7 +154,7 @@ class ServesImage(BaseHandler):
                 return False
             start += sent
             if start < end:
-                await asyncio.sleep(0)
+                await self.services.turns.take()
         if by_kernel:
             self.connection.cork(held=False)
         return True

@@ -26,6 +26,9 @@ ROWS_IN_FLIGHT = 1000
 LONGEST_PAUSE_SECONDS = 3600.0
 """A provider that asks for longer is asked again once an hour: its limit may have been raised meanwhile."""
 
+AWAY_SECONDS = 5
+"""A device is taken for busy no longer without a new try: who was flooded is reached soon after the flood's end."""
+
 CHANGES = {
     BreakerState.OPEN: "a push provider fails and is left alone for a while",
     BreakerState.HALF_OPEN: "a push provider is tried again",
@@ -81,6 +84,7 @@ class Lane:
         self._monotonic = monotonic
         # By a clock that nobody can set: what a provider asks for is a length of time.
         self._paused_until = 0.0
+        self._away: dict[int, float] = {}
         metrics.push_provider(*key)
 
     def room(self, now: int) -> int:
@@ -90,6 +94,12 @@ class Lane:
         if self.breaker.state is not BreakerState.CLOSED:
             return 0 if self._reserved else 1
         return self._claim if self._reserved < self._full else 0
+
+    def away(self, now: int) -> dict[int, int]:
+        """Devices whose host had no place for their last push, and until when more of theirs would fare no better."""
+        here = self._monotonic()
+        self._away = {device: until for device, until in self._away.items() if until > here}
+        return {device: now + int(1000 * (until - here)) for device, until in self._away.items()}
 
     def reserve(self, rows: int) -> None:
         """Take room for rows that are to be delivered; `release` gives it back."""
@@ -132,10 +142,16 @@ class Lane:
         answers = iter(await self._ask(pushes) if pushes else [])
         fault.point("after_push")
         outcomes: list[Answer] = [next(answers) if isinstance(push, Push) else push for push in built]
+        self._note_absences(rows, outcomes)
         now = self._clock()
         return [
             settlement.decide(row, outcome, now, probing=probing) for row, outcome in zip(rows, outcomes, strict=True)
         ]
+
+    def _note_absences(self, rows: Sequence[Claimed], outcomes: Sequence[Answer]) -> None:
+        for row, outcome in zip(rows, outcomes, strict=True):
+            if isinstance(outcome, Retry) and not outcome.asked:
+                self._away[row.device_id] = self._monotonic() + min(outcome.after or 0.0, AWAY_SECONDS)
 
     def _build(self, row: Claimed, now: int) -> Push | Raised:
         try:

@@ -270,7 +270,7 @@ class Relay:
 
     async def _claim(self, lane: Lane, limit: int, now: int) -> int:
         """Lease rows of one lane and start to deliver them; rows that are not to be sent any more end here."""
-        lease, until = outbox.new_lease(self._server_id), now + self._lease_ms
+        lease, until, away = outbox.new_lease(self._server_id), now + self._lease_ms, lane.away(now)
         unit = partial(
             outbox.claim,
             lane=lane.key,
@@ -279,8 +279,11 @@ class Relay:
             lease_until=until,
             limit=limit,
             under_way=self._under_way,
+            away=away,
         )
         rows = await self._db.write(unit)
+        if away and not rows:
+            self.wake()  # what stands behind those that were put off is due as well
         ages = self._ages()
         ended = {row.outbox_id: verdict for row in rows if (verdict := settlement.end_unsent(row, ages))}
         for batch in lane.batches([row for row in rows if row.outbox_id not in ended]):

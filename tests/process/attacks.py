@@ -12,10 +12,9 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import httpx
@@ -81,16 +80,17 @@ class Others:
         self._timed(fared, "healthz", None, "GET", "/healthz")
         to = {"receiver_uid": str(self.ben.uid)}
         files = {"img_file": ("x.jpg", PICTURE)}
-        began = time.perf_counter()
         reply = self._timed(fared, "send", sender, "POST", "/v1/images", data=to, files=files)
         if reply is not None:
-            self.sent[int(reply.headers["Message-Id"])] = began
             key = reply.headers["Message-Key"]
             self._timed(fared, "inbox", self.ben, "GET", "/v1/inbox")
             self._timed(fared, "fetch", self.ben, "GET", f"/v1/images/{key}?ack=manual")
             self._timed(fared, "acknowledge", self.ben, "DELETE", f"/v1/images/{key}")
-        said = {"kind": "text", "text": "hello", **to}
-        self._timed(fared, "text", sender, "POST", "/v1/messages", json={**said, "receiver_uid": self.ben.uid})
+        said = {"kind": "text", "text": "hello", "receiver_uid": self.ben.uid}
+        began = time.perf_counter()
+        reply = self._timed(fared, "text", sender, "POST", "/v1/messages", json=said)
+        if reply is not None:  # not of the image, which is acknowledged: its push is dropped when it is late
+            self.sent[reply.json()["message_id"]] = began
         hashes = {"phone_hashes": [self.ben.phone_hash]}
         self._timed(fared, "discover", sender, "POST", "/v1/contacts/discover", json=hashes)
 
@@ -114,7 +114,7 @@ class Others:
 
     def heard(self) -> None:
         """The phone was called."""
-        for body in self.phone.got["/204/ben"]:
+        for body in self.phone.got.get(f"/204/{self.ben.uid}", ()):
             self.pushed.setdefault(body["message_id"], time.perf_counter())
 
     def accept(self) -> None:
@@ -125,30 +125,37 @@ class Others:
 
 @contextmanager
 def scene(
-    folder: Path, prepare: Callable[[Server], object] | None = None
+    folder: Path, prepare: Callable[[Server], object] | None = None, settings: Mapping[str, object] | None = None
 ) -> Iterator[tuple[Server, Others, list[socket.socket]]]:
-    """A server as it ships, but that these hosts of this machine may be named by devices. `prepare` sees it first."""
+    """A server as it ships, but that these hosts of this machine may be named by devices, and for `settings`.
+    `prepare` sees it first.
+    """
     with ExitStack() as stack:
         phone = stack.enter_context(running_phone())
         hosts = [stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(HANGING_HOSTS)]
         origins = [phone.url, *(f"http://127.0.0.1:{host.getsockname()[1]}" for host in hosts)]
         push = {"allow_endpoints": origins, "webhook": {"secret": SECRET}}
-        server = Server(folder, {"push": push})
+        server = Server(folder, {"push": push, **(settings or {})})
         if prepare:
             prepare(server)
         server.start()
         stack.callback(server.stop)
-        transport = httpx.HTTPTransport(local_address=OTHERS)
-        client = stack.enter_context(
-            httpx.Client(transport=transport, base_url=str(server.client.base_url), timeout=PATIENCE, trust_env=False)
-        )
+        yield server, stack.enter_context(others_of(server, phone)), hosts
+
+
+@contextmanager
+def others_of(server: Server, phone: Phone) -> Iterator[Others]:
+    """New people, whom nobody has done anything to."""
+    transport = httpx.HTTPTransport(local_address=OTHERS)
+    base = str(server.client.base_url)
+    with httpx.Client(transport=transport, base_url=base, timeout=PATIENCE, trust_env=False) as client:
         ben, friend, stranger = (server.register() for _ in range(3))
         ben.befriend(friend)
-        device = {"provider": "webhook", "token": f"{phone.url}/204/ben", "device_type": "ANDROID"}
+        device = {"provider": "webhook", "token": f"{phone.url}/204/{ben.uid}", "device_type": "ANDROID"}
         assert ben.request("POST", "/v1/devices", json=device).is_success
         others = Others(ben, friend, stranger, client, phone)
         phone.before = others.heard
-        yield server, others, hosts
+        yield others
 
 
 def abuse(name: str, crowd: Crowd) -> None:
@@ -163,6 +170,41 @@ def abuse(name: str, crowd: Crowd) -> None:
     asyncio.run(run())
 
 
+class Abuser:
+    """One attack in a process of its own, ready to begin."""
+
+    def __init__(
+        self,
+        name: str,
+        server: Server,
+        others: Others,
+        hosts: list[socket.socket],
+        *,
+        seconds: float,
+        gives_up: bool = False,
+    ) -> None:
+        self._hears, tells = multiprocessing.Pipe()
+        crowd = Crowd(server.port, ABUSER, others.ben.uid, seconds, hosts, tells, gives_up=gives_up)
+        self._process = multiprocessing.get_context("fork").Process(target=abuse, args=(name, crowd), daemon=True)
+        self._process.start()
+        self._hear()
+
+    def begin(self) -> None:
+        self._hears.send("go")
+
+    def end(self) -> str:
+        """What it got, when it has ended."""
+        got = self._hear()
+        self._process.join()
+        return got
+
+    def _hear(self) -> str:
+        """What it says next. Raises AssertionError when it says nothing."""
+        assert self._hears.poll(10 * PATIENCE)
+        said: str = self._hears.recv()
+        return said
+
+
 def size(server: Server) -> int:
     files = [*server.database.files(), *(server.data_dir / "images").rglob("*")]
     return sum(path.stat().st_size for path in files if path.is_file())
@@ -171,20 +213,14 @@ def size(server: Server) -> int:
 def attacked(name: str) -> tuple[str, bool, bool]:
     """A row of the table; whether others were refused anything, and whether they waited too long."""
     with tempfile.TemporaryDirectory() as folder, scene(Path(folder)) as (server, others, hosts):
-        ours, theirs = multiprocessing.Pipe()
-        crowd = Crowd(server.port, ABUSER, others.ben.uid, SECONDS, hosts, theirs)
-        child = multiprocessing.get_context("fork").Process(target=abuse, args=(name, crowd), daemon=True)
         before = others.live(IDLE_SECONDS)
-        child.start()
-        _hear(ours)
+        abuser = Abuser(name, server, others, hosts, seconds=SECONDS)
         others.accept()
         memory, disk = memory_bytes(server), size(server)
-        ours.send("go")
+        abuser.begin()
         under = others.live(SECONDS)
         memory, disk = memory_bytes(server) - memory, size(server) - disk
-        got = _hear(ours)
-        child.join()
-        others.client.close()
+        got = abuser.end()
         ready = server.client.get("/readyz").status_code
         hurt = [line for line in under.refused if not (name in SHUT_TO_STRANGERS and line == "stranger's send 429")]
         failures = [*hurt, *server.failures()]
@@ -195,13 +231,6 @@ def attacked(name: str) -> tuple[str, bool, bool]:
     cells = [name, *times, str(len(under.refused)), f"{memory / 1e6:+.0f} MB", f"{disk / 1e6:+.1f} MB", str(ready), got]
     row = f"| {' | '.join(cells)} |" + "".join(f"\n    {line}" for line in failures[:5])
     return row, bool(failures), under.percentile("healthz", 99) > MOST_MS
-
-
-def _hear(ours: Connection) -> str:
-    """What the abuser says next. Raises AssertionError when it says nothing."""
-    assert ours.poll(10 * PATIENCE)
-    said: str = ours.recv()
-    return said
 
 
 COLUMNS = (("healthz", 99), ("send", 50), ("send", 99), ("inbox", 99), ("text", 99), ("push", 50), ("push", 99))

@@ -173,6 +173,14 @@ TAKEN = {
     "blanks behind its boundaries": (form(TO, IMAGE).replace(b"--frontier", b"--frontier \t "), PICTURE),
     "a name of the file in GBK": (form(TO, IMAGE.replace(b"x.jpg", b"\xcb\xd5.jpg")), PICTURE),
     "a name of the file in cut UTF-8": (form(TO, IMAGE.replace(b"x.jpg", b"\xe8\x8b.jpg")), PICTURE),
+    "a path for a name": (form(TO, part("img_file", PICTURE, '; filename="../../../etc/x.jpg"')), PICTURE),
+    "a path of another system for a name": (form(TO, part("img_file", PICTURE, r'; filename="C:\..\x.jpg"')), PICTURE),
+    "an encoded path for a name": (
+        form(TO, part("img_file", PICTURE, "; filename*=UTF-8''..%2f..%2fx%00.jpg")),
+        PICTURE,
+    ),
+    "a name that reads backwards": (form(TO, IMAGE.replace(b"x.jpg", "\u202egpj.exe".encode())), PICTURE),
+    "a name of three kilobytes": (form(TO, IMAGE.replace(b"x.jpg", b"x" * 3000)), PICTURE),
     "a folded part header": (form(TO, part("img_file", PICTURE, ';\r\n\tfilename="x.jpg";\r\n size=3000')), PICTURE),
     "a near boundary inside the image": (
         form(TO, image_part(PICTURE + b"\r\n--frontie\r\n-")),
@@ -202,7 +210,8 @@ def test_what_is_odd_but_whole_is_taken_as_it_is_and_served_as_no_page(
     assert fetched.content == image
     assert fetched.headers["Content-Type"] in ("image/jpeg", "image/gif")
     assert fetched.headers["X-Content-Type-Options"] == "nosniff"
-    assert fetched.headers["Content-Disposition"].startswith("attachment; ")
+    key = answer.headers["message-key"]
+    assert fetched.headers["Content-Disposition"] in [f'attachment; filename="{key}.{end}"' for end in ("jpg", "gif")]
     assert fetched.headers["Content-Security-Policy"] == "sandbox; default-src 'none'"
     assert "X-Evil" not in fetched.headers
 

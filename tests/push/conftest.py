@@ -100,26 +100,38 @@ class World:
 
         return await self.db.write(unit)
 
-    async def heap(self, people: int, *, each: int = 1, devices: int = 1, provider: str = "log", app: str = "") -> None:
-        """`each` messages to each of so many new people with so many `devices`; all due now, in this order."""
+    async def heap(
+        self,
+        people: int,
+        *,
+        each: int = 1,
+        devices: int = 1,
+        provider: str = "log",
+        app: str = "",
+        in_turn: bool = False,
+    ) -> None:
+        """`each` messages to each of so many new people with so many `devices`; all due now, one person after the
+        other, or `in_turn` one message to each and so on.
+        """
         now = self.clock()
 
         async def unit(tx: Transaction) -> None:
             sender = await add_person(tx, now=now, cipher=b"sender")
-            for number in range(people):
-                receiver = await add_person(tx, now=now, cipher=b"receiver")
+            receivers = [await add_person(tx, now=now, cipher=b"receiver") for _ in range(people)]
+            for number, receiver in enumerate(receivers):
                 for device in range(devices):
                     token = f"{provider}{app}-{receiver}-{number + device}"
                     await add_device(tx, uid=receiver, now=now - 1, provider=provider, app=app, token=token)
-                for count in range(each):
-                    both = {"sender": sender, "receiver": receiver}
-                    made = await tx.execute(
-                        INSERT_MESSAGE, **both, key=f"heap-{receiver}-{count}", now=now, until=now + 3 * DAY
-                    )
-                    await tx.execute(INSERT_DELIVERY, **both, message=made.last_id)
-                    await outbox.insert_for_person(
-                        tx, kind=Kind.MESSAGE, message_id=made.last_id, uid=receiver, now=now, give_up_at=now + 3 * DAY
-                    )
+            in_order = [(receiver, count) for receiver in receivers for count in range(each)]
+            for receiver, count in sorted(in_order, key=lambda one: one[1]) if in_turn else in_order:
+                both = {"sender": sender, "receiver": receiver}
+                made = await tx.execute(
+                    INSERT_MESSAGE, **both, key=f"heap-{receiver}-{count}", now=now, until=now + 3 * DAY
+                )
+                await tx.execute(INSERT_DELIVERY, **both, message=made.last_id)
+                await outbox.insert_for_person(
+                    tx, kind=Kind.MESSAGE, message_id=made.last_id, uid=receiver, now=now, give_up_at=now + 3 * DAY
+                )
 
         await self.db.write(unit)
 

@@ -21,6 +21,7 @@ from models.db.tables.outbox import CLAIMED_PER_PERSON
 from models.user import UserId
 from push.base import Delivered, Outcome, Push, Retry
 from push.breaker import BreakerState
+from push.lane import AWAY_SECONDS
 from push.relay import Relay
 from services.authentication import Caller
 from services.delivery import record
@@ -33,6 +34,8 @@ from tests.support.shipped import send_policy
 
 pytestmark = pytest.mark.anyio
 OTHER = ("other", "")
+PEOPLE, DEVICES, EACH = 20, 20, 10
+BUSY = Retry("host busy", 60, provider_fault=False, costs_attempt=False, asked=False)
 LEASED = Statement(
     select(func.count()).where(outbox_table.c.provider == bindparam("provider"), outbox_table.c.lease.is_not(None)),
     bulk=True,
@@ -247,6 +250,46 @@ async def test_one_person_with_thousands_of_rows_does_not_keep_the_others_waitin
     last = max(place for place, token in enumerate(sent) if token not in greedy)
     assert last < 10 * CLAIMED_PER_PERSON + 50
     assert len({push.dedupe_id for push in world.provider.sent}) == 2050
+
+
+async def test_a_flood_to_a_host_that_is_busy_is_soon_behind_everybody_else(world: World) -> None:
+    """Whoever's push came after thousands of them waits for one to each device, and not for all of them."""
+    world.provider.batch_size = 1
+    await world.heap(PEOPLE, each=EACH, devices=DEVICES, in_turn=True)
+    world.clock.passes(1)
+    bystander = await world.person()
+    await world.device(bystander, "bystander")
+    await world.message(bystander, bystander)
+    world.provider.script = lambda push: Delivered() if push.token == "bystander" else BUSY
+    relay = world.relay(claim_limit=200)
+    for _ in range(EACH * PEOPLE * DEVICES // 200):
+        await relay.run_once()
+        if "delivered" in await world.states():
+            break
+    assert len(world.provider.sent) <= 2 * PEOPLE * DEVICES
+    assert Counter(await world.states()) == {"delivered": 1, "due": EACH * PEOPLE * DEVICES}
+    world.provider.script = lambda _: Delivered()
+    await drained(relay, world)
+    assert Counter(await world.states()) == {"delivered": 1 + EACH * PEOPLE * DEVICES}
+    assert {attempts for _, attempts, _, _ in await world.rows()} == {1}
+
+
+async def test_a_push_to_a_busy_host_waits_for_its_own_host_alone(world: World) -> None:
+    """Of a person with two devices, the other's pushes go out; and what comes later is tried after a few seconds."""
+    both = await world.person(b"sender")
+    for token in ("busy", "free"):
+        await world.device(both, token)
+    world.provider.batch_size = 1
+    world.provider.script = lambda push: BUSY if push.token == "busy" else Delivered()
+    relay = world.relay()
+    for _ in range(3):
+        world.clock.passes(1)
+        await world.message(both, both)
+        await relay.run_once()
+    assert Counter(push.token for push in world.provider.sent) == {"free": 3, "busy": 1}
+    world.clock.passes(AWAY_SECONDS)
+    await relay.run_once()
+    assert Counter(push.token for push in world.provider.sent) == {"free": 3, "busy": 3}, "the first waits for longer"
 
 
 async def test_six_hours_without_a_provider_harm_no_sender_and_are_made_up_for(world: World) -> None:

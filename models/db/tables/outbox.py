@@ -7,7 +7,7 @@ and writes the lease; whoever holds the lease may settle the row, and when it ru
 
 import secrets
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -38,6 +38,9 @@ CLAIMED_PER_PERSON = 20
 
 HELD_BACK_MS = 1000
 """The rest of their rows is due again after this, behind whatever is due by then."""
+
+LOOKED_AT = 1000
+"""The rows among which a claim looks for those of people who have few, and which it can put off by a few statements."""
 
 LEASE_BYTES = 7
 
@@ -320,29 +323,44 @@ async def claim(
     lease_until: int,
     limit: int,
     under_way: Collection[int] = (),
+    away: Mapping[int, int] | None = None,
 ) -> list[Claimed]:
     """Lease up to `limit` due rows of one lane, longest due first. `lease` is a name that no claim has had before.
 
     Those that this process has `under_way` are due because the clock went forward: their lease is prolonged.
-    Where more are due than that, no person gets more than a share: what they have beyond that comes a second later,
-    behind whatever is due by then, so that one with ten thousand rows does not keep the others waiting.
+    Devices that are `away` until then (milliseconds) are told nothing before: their rows are put off unclaimed, and
+    there may be none left to claim now though more are due.
+    Where more are due than that, everybody's first comes before anybody's second, and no person gets more than a share:
+    what they have beyond that comes a second later, behind whatever is due by then, so that one with ten thousand rows
+    does not keep the others waiting.
     """
     provider, app = lane
-    due = await tx.read(_DUE, of_provider=provider, of_app=app, now=now, at_most=limit)
-    is_full = len(due) == limit
+    due = await tx.read(_DUE, of_provider=provider, of_app=app, now=now, at_most=max(limit, LOOKED_AT))
     sent_now = [row[0] for row in due if row[0] in under_way]
     if sent_now:
         await tx.execute(_PROLONG, ids=as_list(sent_now), until=lease_until)
         due = [row for row in due if row[0] not in under_way]
+    if away:
+        await _put_off(tx, [(row[0], away[row[1]]) for row in due if row[1] in away], now)
+        due = [row for row in due if row[1] not in away]
     chosen, held_back = [row[0] for row in due], list[int]()
-    if is_full:
+    if len(due) > limit:
         owners: dict[int, int] = dict(await tx.read(_OWNERS, ids=as_list({row[1] for row in due})))
-        chosen, held_back = _share([(outbox_id, owners[device_id]) for outbox_id, device_id in due])
+        chosen, held_back = _share([(outbox_id, owners[device_id]) for outbox_id, device_id in due], limit)
     if held_back:
         await tx.execute(_HOLD_BACK, ids=as_list(held_back), now=now, until=now + HELD_BACK_MS)
     ids = as_list(chosen)
     await tx.execute(_LEASE, ids=ids, now=now, held=lease, until=lease_until)
     return [Claimed(*row) for row in await tx.read(_CLAIMED, ids=ids, held=lease)]
+
+
+async def _put_off(tx: Transaction, rows: Sequence[tuple[int, int]], now: int) -> None:
+    """Put rows off until then, rounded up to a second so that many go by one statement."""
+    by_second: defaultdict[int, list[int]] = defaultdict(list)
+    for outbox_id, until in rows:
+        by_second[-(-until // 1000)].append(outbox_id)
+    for second, ids in by_second.items():
+        await tx.execute(_HOLD_BACK, ids=as_list(ids), now=now, until=1000 * second)
 
 
 def new_lease(server_id: str) -> str:
@@ -384,15 +402,16 @@ async def free(tx: Transaction, *, outbox_ids: Collection[int], lease: str, now:
     return (await tx.execute(_FREE, ids=as_list(outbox_ids), held=lease, now=now)).count
 
 
-def _share(due: Sequence[tuple[int, int]]) -> tuple[list[int], list[int]]:
-    """Which rows of a full claim are taken and which held back, for people who have too many; given with their uids."""
+def _share(due: Sequence[tuple[int, int]], limit: int) -> tuple[list[int], list[int]]:
+    """Which of too many rows, given with their uids, are taken in turn, and which are beyond a person's share."""
     taken: Counter[int] = Counter()
-    chosen: list[int] = []
-    held_back: list[int] = []
+    turns: list[tuple[int, int]] = []
     for outbox_id, uid in due:
+        turns.append((taken[uid], outbox_id))
         taken[uid] += 1
-        (chosen if taken[uid] <= CLAIMED_PER_PERSON else held_back).append(outbox_id)
-    return chosen, held_back
+    in_turn = sorted(turns, key=lambda one: one[0])
+    chosen = [outbox_id for turn, outbox_id in in_turn if turn < CLAIMED_PER_PERSON]
+    return chosen[:limit], [outbox_id for turn, outbox_id in in_turn if turn >= CLAIMED_PER_PERSON]
 
 
 def _fitting(reason: str) -> str:
