@@ -273,7 +273,9 @@ def test_a_preview_may_come_beside_the_bytes(ann: Person, ben: Person) -> None:
     upload = begin(ann, len(picture), receiver_uid=ben.uid, placeholder="1QcSHQRnh493V4dIh4eXh1h4kJUI").headers[
         "Location"
     ]
-    assert ann.request("PUT", f"{upload}/thumbnail", content=b"no picture").status_code == 422
+    for wrong in (b"no picture", b"", bytes(100_000), jpeg(900, width=513, height=8)):
+        refused = ann.request("PUT", f"{upload}/thumbnail", content=wrong)
+        assert (refused.status_code, [error["field"] for error in refused.json()["errors"]]) == (422, ["body"])
     assert ann.request("PUT", f"{upload}/thumbnail", content=preview).status_code == 204
     assert ben.request("PUT", f"{upload}/thumbnail", content=preview).status_code == 404
     key = send_piece(ann, upload, 0, picture).headers["Message-Key"]
