@@ -2,10 +2,13 @@
 """What shows an image before it is opened: the sender's preview and placeholder."""
 
 import json
+import os
+import signal
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,14 +17,17 @@ import pytest
 from PIL import Image
 
 from ops.backup import backup
+from ops.fsck import fsck
 from ops.restore import restore
 from services.previews import MAX_PREVIEW_BYTES
 from tests.models.imagefile.forms import webp_chunk
 from tests.models.metadata import parts
 from tests.models.metadata.parts import EXIF_SEGMENT, PLACE, exif, png_chunk
 from tests.ops.commands import asked
+from tests.process.invariants import KEPT, rows
+from tests.process.test_uploads import begin, send_piece
 from tests.support.engines import ON_SQLITE, NewFolder
-from tests.support.harness import Person, Server, running, wait_until
+from tests.support.harness import BROKEN, Person, Server, running, wait_until
 from tests.support.pictures import gif, jpeg, png
 
 THUMB = jpeg(600, width=64, height=48)
@@ -155,6 +161,47 @@ def test_a_repeat_keeps_the_first_preview(ann: Person, ben: Person) -> None:
     again = ann.send(ben, image, headers, jpeg(700, width=32, height=32))
     assert (first.status_code, again.headers["Message-Key"]) == (201, first.headers["Message-Key"])
     assert ben.request("GET", f"/v1/images/{first.headers['Message-Key']}/thumbnail").content == THUMB
+
+
+@pytest.mark.parametrize(
+    ("point", "left"),
+    [
+        ("after_link:1", 1),
+        ("before_link:2", 1),
+        ("after_link:2", 2),
+        ("before_image_commit", 2),
+        ("after_image_commit", 0),
+    ],
+)
+@pytest.mark.parametrize("by", ["form", "upload"])
+def test_a_server_that_dies_over_a_preview_leaves_nothing_that_is_not_found(
+    tmp_path: Path, by: str, point: str, left: int
+) -> None:
+    image = jpeg(40_000)
+    with running(tmp_path, GLIMPSE_FAULT=point) as server:
+        ann, ben = server.register("Ann"), server.register("Ben")
+        send = partial(ann.send, ben, image, {"Idempotency-Key": "once"}, THUMB)
+        if by == "upload":
+            upload = begin(ann, len(image), receiver_uid=ben.uid).headers["Location"]
+            assert ann.request("PUT", f"{upload}/thumbnail", content=THUMB).status_code == 204
+            send = partial(send_piece, ann, upload, 0, image)
+        with pytest.raises(BROKEN):
+            send()
+        assert server.wait() == -signal.SIGKILL
+        known = {key for (key,) in rows(server.data_dir, KEPT)}
+        files = {file.name for file in server.stored_files() if file.parent.name != ".uploads"}
+        assert len({name for name in files if name.partition(".")[0] not in known}) == left
+        server.start()
+        reply = send()
+        [item] = ben.request("GET", "/v1/inbox").json()["items"]
+        assert item["message_key"] == reply.headers["Message-Key"]
+        assert ben.request("GET", f"/v1/images/{item['message_key']}/thumbnail").content == THUMB
+        for file in server.stored_files():
+            os.utime(file, (0, 0))  # so that they are old enough to be nobody's
+        assert asked(fsck, server.data_dir, status=1 if left else 0)["problems"]["orphan_files"] == left
+        asked(fsck, server.data_dir, "--repair")
+        assert asked(fsck, server.data_dir)["clean"]
+        assert {file.name for file in server.stored_files()} == {item["message_key"], f"{item['message_key']}.t"}
 
 
 @ON_SQLITE
