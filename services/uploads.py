@@ -560,10 +560,12 @@ class Append:
 
     async def _beat(self) -> None:
         """Save what has come, from time to time; and see whether somebody else has gone on."""
-        with suppress(AppError):
-            still_mine = True
-            while still_mine:
-                await asyncio.sleep(BEAT_SECONDS)
+        still_mine = True
+        while still_mine:
+            await asyncio.sleep(BEAT_SECONDS)
+            # What a full disk or a database that is away does not take now is told by a later beat; the sender hears of
+            # it from what they send, and not by a cut.
+            with suppress(AppError):
                 async with self._working:
                     if self._is_worth_saving():
                         still_mine = await self._save()
