@@ -290,6 +290,27 @@ def test_what_cannot_be_decoded_arrives_without_a_preview(maker: Server) -> None
     assert is_shown(ben, sent(ann, ben, photo(), None))
 
 
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_an_image_arrives_though_its_decoder_hangs_or_has_died_and_the_next_persons_is_shown(
+    maker: Server, how: signal.Signals
+) -> None:
+    ann, ben = maker.register("Ann"), maker.register("Ben")
+    [child] = children_of(maker)
+    os.kill(child, how)
+    key = sent(ann, ben, photo(), None)
+    assert ben.get(key, params={"ack": "manual"}).status_code == 200
+    assert not is_shown(ben, key)
+    other = maker.register("Eve")
+    wait_until(lambda: is_shown(ben, sent(other, ben, photo(), None)), what="a new child")
+    assert child not in children_of(maker)
+
+
+def children_of(server: Server) -> list[int]:
+    assert server.process
+    pid = server.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
 def test_no_previews_are_kept_where_they_are_off(tmp_path: Path) -> None:
     with running(tmp_path, {"images": {"previews": "off"}}) as server:
         ann, ben = server.register("Ann"), server.register("Ben")
