@@ -22,6 +22,8 @@ from transport.tornado_names import Found, HandlerDelegate
 
 OVERRIDES = ("PATCH", "DELETE")
 """What a POST to an upload may mean, for clients and firewalls that know no such methods (tus 1.0.0, core)."""
+METHODS_OF_GET = ("GET", "HEAD")
+"""What can be got can be asked for its head (RFC 9110, 9.1), whether or not the table names that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +45,12 @@ class Table(Application):
         for route in routes:
             rule = Rule(route.path, route.who, route.limit, route.needs_room)
             found = Found(route.handler, {"services": services, "rule": rule}, {})
-            if "{" in route.path:
-                at = route.method, route.path.count("/")
-                self._branches.setdefault(at, []).append(Branch(route.pattern, found))
-            else:
-                self._plain[route.method, route.path] = found
+            for method in METHODS_OF_GET if route.method == "GET" else (route.method,):
+                if "{" in route.path:
+                    at = method, route.path.count("/")
+                    self._branches.setdefault(at, []).append(Branch(route.pattern, found))
+                else:
+                    self._plain[method, route.path] = found
         self._add_assets(web_app, services)
         self._plain_paths = {path for _, path in self._plain}
         nowhere = {"services": services, "rule": Rule("", Who.ANYBODY, "default"), "methods_of": self.methods_of}
@@ -58,7 +61,8 @@ class Table(Application):
         rule = Rule("/assets/{path}", Who.ANYBODY, "default")
         for path, asset in web_app.by_path(enabled=services.settings.web_enabled).items():
             found = Found(AssetHandler, {"services": services, "rule": rule, "asset": asset}, {})
-            self._plain["GET", path] = self._plain["HEAD", path] = found
+            for method in METHODS_OF_GET:
+                self._plain[method, path] = found
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> HandlerDelegate:  # noqa: ARG002
         assert isinstance(request_conn, Exchange)

@@ -132,6 +132,10 @@ class BaseHandler(RefusingHandler):
             await self.services.authentication.confirm(self.caller)
         await getattr(type(self), (self.request.method or "get").lower())(self, *args, **kwargs)
 
+    async def head(self, *args: Any, **kwargs: Any) -> None:
+        """Answer as GET does; the content stays here (RFC 9110, 9.3.2)."""
+        await type(self).get(self, *args, **kwargs)  # type: ignore[misc]  # Tornado declares no method as a coroutine
+
     async def admit(self) -> None:
         """Everything that can be said before the body is read. Raises an AppError to refuse."""
         self.check_request()

@@ -3,6 +3,7 @@
 
 from dataclasses import asdict
 
+from handlers import paging
 from handlers.base import BaseHandler
 from handlers.route import PERSON, Route
 from models.errors import NotFound
@@ -13,6 +14,8 @@ class DevicesHandler(BaseHandler):
     """GET and POST /v1/devices."""
 
     async def get(self) -> None:
+        wanted = paging.cursor(self.query("after", "before", "limit"))
+        page = await self.services.devices.list_devices(self.uid, wanted)
         items = [
             {
                 "device_id": device.device_id,
@@ -22,9 +25,9 @@ class DevicesHandler(BaseHandler):
                 "registered_at": device.registered_at,
                 "stale": device.stale_at is not None,
             }
-            for device in await self.services.devices.list_devices(self.uid)
+            for device in page.items
         ]
-        self.reply(200, {"items": items, "next": None})
+        self.reply(200, {"items": items, "next": page.next})
 
     async def post(self) -> None:
         self.reply(201, {"device_id": await self.services.devices.register(self.uid, self.fields())})
@@ -54,7 +57,8 @@ class DevicePushesHandler(BaseHandler):
     """GET /v1/devices/{device_id}/pushes."""
 
     async def get(self, device_id: str) -> None:
-        pushes = await self.services.devices.pushes(self.uid, read_device_id(device_id))
+        limit = paging.limit(self.query("limit"))
+        pushes = await self.services.devices.pushes(self.uid, read_device_id(device_id), limit)
         self.reply(200, {"items": [asdict(push) for push in pushes], "next": None})
 
 

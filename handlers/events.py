@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from handlers.base import BaseHandler
-from handlers.paging import DEFAULT_LIMIT, MAX_LIMIT, number
+from handlers.paging import limit, number
 from handlers.route import PERSON, Route
 from models.errors import AppError, InvalidField
 from models.event import Event
@@ -64,9 +64,9 @@ class EventsHandler(FollowingHandler):
     async def get(self) -> None:
         query = self.query("after", "wait", "limit")
         wait = number(query, "wait", default=0, least=0, most=LONGEST_WAIT)
-        limit = number(query, "limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT)
+        most = limit(query)
         reader = await self.follow(cursor(query))
-        found = await reader.next(wait, limit)
+        found = await reader.next(wait, most)
         items = ",".join(map(entry, found))
         self.finish(f'{{"items":[{items}],"next":{reader.cursor}}}')
 
@@ -78,6 +78,9 @@ class EventStreamHandler(FollowingHandler):
         reader = await self.follow(self._after())
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("X-Accel-Buffering", "no")
+        if self.request.method == "HEAD":
+            self.finish()  # its content would have no end
+            return
         self.connection.pace()
         await self._send(f"retry: {RECONNECT_MS}\n\n")
         try:

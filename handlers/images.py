@@ -214,9 +214,6 @@ class ImageHandler(ServesImage):
         delivery = await self.services.reading.find_image(self.uid, message_key)
         await self.serve(delivery, query)
 
-    async def head(self, message_key: str) -> None:
-        await self.get(message_key)
-
 
 class OldestImageHandler(ServesImage):
     """GET and HEAD /v1/images: the oldest image from one sender, as the original clients ask for it."""
@@ -230,9 +227,6 @@ class OldestImageHandler(ServesImage):
         reading = self.services.reading
         delivery = await reading.find_oldest(self.caller, query["sender_phone"], query["receiver_phone"])
         await self.serve(delivery, query)
-
-    async def head(self) -> None:
-        await self.get()
 
 
 class AcknowledgeHandler(BaseHandler):

@@ -38,6 +38,9 @@ class MetricsHandler(RequestHandler):
     async def get(self) -> None:
         self.finish(await measured(self._services, self._open_connections))
 
+    async def head(self) -> None:
+        await self.get()
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's name
         self.finish(f"{status_code}\n")
 

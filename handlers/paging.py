@@ -16,8 +16,13 @@ def cursor(query: Mapping[str, str]) -> IdRange:
     return IdRange(
         after=number(query, "after", default=0, least=0, most=MAX_ID),
         before=number(query, "before", default=MAX_ID, least=0, most=MAX_ID),
-        limit=number(query, "limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT),
+        limit=limit(query),
     )
+
+
+def limit(query: Mapping[str, str]) -> int:
+    """The most items that are wanted. Raises InvalidField."""
+    return number(query, "limit", default=DEFAULT_LIMIT, least=1, most=MAX_LIMIT)
 
 
 def number(query: Mapping[str, str], name: str, *, default: int, least: int, most: int) -> int:

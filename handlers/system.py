@@ -45,9 +45,6 @@ class HealthHandler(BaseHandler):
     async def get(self) -> None:
         self.reply(200, {"status": "ok"})
 
-    async def head(self) -> None:
-        await self.get()
-
 
 class ReadyHandler(BaseHandler):
     """GET /readyz: database, storage and relay work and the disks have room; 503 names the one that does not."""
@@ -58,9 +55,6 @@ class ReadyHandler(BaseHandler):
             self.set_header("Retry-After", "5")
         status = "failing" if failing else "ready"
         self.reply(503 if failing else 200, {"status": status, "failing": failing, "version": VERSION})
-
-    async def head(self) -> None:
-        await self.get()
 
 
 class DescriptionHandler(BaseHandler):

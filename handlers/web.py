@@ -143,9 +143,6 @@ class AssetHandler(BaseHandler):
     async def get(self) -> None:
         send(self, self.asset)
 
-    async def head(self) -> None:
-        send(self, self.asset)
-
 
 def send(handler: RequestHandler, asset: Asset) -> None:
     """Answer with a file, compressed for whoever takes that; with 304 for a browser that has it."""

@@ -99,6 +99,10 @@ class PreviewMaker:
 
     async def _ask(self, whose: int, size: int, pieces: AsyncIterator[bytes]) -> Made | None:
         child = self._child
+        if child is not None and _is_gone(child):  # while it had nothing to do: nobody's fault
+            await self._end()
+            self.start()
+            child = None
         if child is None:
             metrics.preview_made("skipped")
             return None
@@ -164,9 +168,9 @@ async def _exchange(child: Process, size: int, pieces: AsyncIterator[bytes]) -> 
     """Raises EOFError, OSError for a child that is gone."""
     assert child.stdin
     assert child.stdout
-    child.stdin.write(REQUEST.pack(size))
+    _give(child, REQUEST.pack(size))
     async for piece in pieces:
-        child.stdin.write(piece)
+        _give(child, piece)
         await child.stdin.drain()
     lengths = ANSWER.unpack(await child.stdout.readexactly(ANSWER.size))
     if lengths[0] > MAX_PREVIEW_BYTES or lengths[1] > MAX_PLACEHOLDER_BYTES:
@@ -174,6 +178,19 @@ async def _exchange(child: Process, size: int, pieces: AsyncIterator[bytes]) -> 
     preview = await child.stdout.readexactly(lengths[0])
     placeholder = await child.stdout.readexactly(lengths[1])
     return Made(preview, placeholder) if preview else None
+
+
+def _is_gone(child: Process) -> bool:
+    assert child.stdin
+    return child.returncode is not None or child.stdin.is_closing()
+
+
+def _give(child: Process, data: bytes) -> None:
+    """Raises EOFError for a child that is gone: to write there is a RuntimeError to uvloop."""
+    assert child.stdin
+    if child.stdin.is_closing():
+        raise EOFError
+    child.stdin.write(data)
 
 
 async def _kill(child: Process) -> None:

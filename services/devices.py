@@ -14,6 +14,7 @@ from models.db.tables import devices, push_history
 from models.db.tables.devices import Address, Device, DeviceId
 from models.db.tables.push_history import PastPush
 from models.errors import NotFound
+from models.paging import IdRange, Page, page_of
 from models.user import UserId
 from push.base import Delivered, Gone, Outcome, Provider, Push, Rejected, Retry
 from services.accounts.registration import DEVICE_TYPES
@@ -76,9 +77,11 @@ class Devices:
 
         return await write_retrying(self.db, unit)
 
-    async def list_devices(self, uid: UserId) -> list[Device]:
-        """The person's devices that get pushes, oldest first."""
-        return await devices.list_active(self.db, uid=uid)
+    async def list_devices(self, uid: UserId, wanted: IdRange) -> Page[Device]:
+        """The person's devices that get pushes, oldest first. There are so few that all are read for any page."""
+        active = await devices.list_active(self.db, uid=uid)
+        found = [device for device in active if wanted.after < device.device_id < wanted.before]
+        return page_of(found, wanted.limit, lambda device: device.device_id)
 
     async def replace_token(self, uid: UserId, device_id: int, fields: Mapping[str, Any]) -> None:
         """Give a device the token that it has now. Raises NotFound, InvalidField, EndpointNotAllowed."""
@@ -118,12 +121,13 @@ class Devices:
         if not await self.db.write(unit):
             raise NotFound
 
-    async def pushes(self, uid: UserId, device_id: int) -> list[PastPush]:
-        """What became of the device's latest pushes, newest first. Raises NotFound.
+    async def pushes(self, uid: UserId, device_id: int, limit: int) -> list[PastPush]:
+        """What became of the device's latest pushes, newest first, of which `SHOWN_PUSHES` are shown. Raises NotFound.
 
         A device that has ended still tells why, for as long as its pushes are kept.
         """
-        found = await push_history.list_latest(self.db, uid=uid, device_id=device_id, limit=SHOWN_PUSHES)
+        limit = min(limit, SHOWN_PUSHES)
+        found = await push_history.list_latest(self.db, uid=uid, device_id=device_id, limit=limit)
         if not found:
             await self._address(uid, device_id)
         return found

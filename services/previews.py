@@ -88,23 +88,25 @@ class Previews:
             return await maker.make(whose, blob.size, _pieces(blob))
 
 
-def read_preview(data: bytes | None, *, opaque: bool, removal: Removal | None) -> Preview | None:
+def read_preview(
+    data: bytes | None, *, opaque: bool, removal: Removal | None, field: str = THUMB_FIELD
+) -> Preview | None:
     """The preview that these bytes are, without what `removal` says that nobody may read; None where none is given.
 
-    Of an opaque image it is opaque too, and left as it is. Raises InvalidField.
+    Of an opaque image it is opaque too, and left as it is. Raises InvalidField, which says that it came as `field`.
     """
     if data is None:
         return None
     if not 1 <= len(data) <= MAX_PREVIEW_BYTES:
-        raise InvalidField(fields=[(THUMB_FIELD, _WANTED)])
+        raise InvalidField(fields=[(field, _WANTED)])
     if opaque:
         return _preview(OPAQUE, data)
     header = HeaderReader()
     header.feed(data)
     sides = (header.width or 0, header.height or 0)
     if header.filetype not in PREVIEW_TYPES or not min(sides) >= 1 or max(sides) > MAX_PREVIEW_SIDE:
-        raise InvalidField(fields=[(THUMB_FIELD, _WANTED)])
-    return _preview(header.filetype, _cleaned(data, removal) if removal is not None else data)
+        raise InvalidField(fields=[(field, _WANTED)])
+    return _preview(header.filetype, _cleaned(data, removal, field) if removal is not None else data)
 
 
 def read_placeholder(text: str | None) -> str | None:
@@ -131,9 +133,9 @@ def _preview(filetype: str, data: bytes) -> Preview:
     return Preview(filetype, data, hashlib.sha256(data).digest())
 
 
-def _cleaned(data: bytes, removal: Removal) -> bytes:
+def _cleaned(data: bytes, removal: Removal, field: str) -> bytes:
     remover = MetadataRemover(removal)
     try:
         return b"".join([*remover.feed(data), *remover.end()])
     except Unreadable as error:
-        raise InvalidField(fields=[(THUMB_FIELD, "is built as no camera or program builds one")]) from error
+        raise InvalidField(fields=[(field, "is built as no camera or program builds one")]) from error

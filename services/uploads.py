@@ -59,6 +59,8 @@ from storage.base import BlobStore, Reservation
 from storage.upload_files import UploadFile, is_upload_id
 
 OPERATION = "upload"
+WHOLE_BODY = "body"
+"""What a refusal calls a preview that came without a form's field around it."""
 FIELDS = (*CONTENT, "placeholder")
 """What a creation says of the image."""
 MOST_OPEN = 20
@@ -99,7 +101,8 @@ class Uploads:
         StorageFull, RateLimited, IdempotencyConflict, and what `Sending.finish_image` says against the receiver.
         """
         to = addressee(name := addressed_by(fields, ADDRESSEES), fields[name])
-        ttl_seconds = rules.check_ttl(fields.get("ttl_seconds"), self.sending.policy)
+        ttl_text = fields.get("ttl_seconds")
+        ttl_seconds = None if ttl_text is None else rules.check_ttl(ttl_text, self.sending.policy)
         caption = rules.check_caption(fields.get("caption"))
         rules.check_filetype(fields.get("filetype"), self.sending.policy)
         read_placeholder(fields.get("placeholder"))
@@ -134,7 +137,7 @@ class Uploads:
         UploadComplete.
         """
         upload = await self._own(caller, upload_id)
-        preview = read_preview(data, opaque=upload.filetype is not None, removal=self.removal)
+        preview = read_preview(data, opaque=upload.filetype is not None, removal=self.removal, field=WHOLE_BODY)
         assert preview
 
         async def unit(tx: Transaction) -> bool:
@@ -318,7 +321,7 @@ class Uploads:
 class _Begun:
     upload_id: str
     fields: Mapping[str, str]
-    ttl_seconds: int
+    ttl_seconds: int | None
     caption: str
     length: int | None
     request: idempotency.Request | None
@@ -557,10 +560,12 @@ class Append:
 
     async def _beat(self) -> None:
         """Save what has come, from time to time; and see whether somebody else has gone on."""
-        with suppress(AppError):
-            still_mine = True
-            while still_mine:
-                await asyncio.sleep(BEAT_SECONDS)
+        still_mine = True
+        while still_mine:
+            await asyncio.sleep(BEAT_SECONDS)
+            # What a full disk or a database that is away does not take now is told by a later beat; the sender hears of
+            # it from what they send, and not by a cut.
+            with suppress(AppError):
                 async with self._working:
                     if self._is_worth_saving():
                         still_mine = await self._save()

@@ -219,7 +219,7 @@ class WebSocketHandler(RequestHandler):
         headers = Headers(list(self.request.headers.get_all()))
         request = Request(self.request.path, headers, self.request.method or "", self.request.version)
         accepted = ServerProtocol(logger=_quiet).accept(request)
-        if accepted.status_code != 101:
+        if accepted.status_code != 101 or self.request.method != "GET":
             self.set_header("Sec-WebSocket-Version", VERSION)
             raise MalformedRequest(f"This address speaks WebSocket alone, version {VERSION}.")
         return accepted

@@ -93,6 +93,30 @@ def test_the_life_of_a_device(server: Server) -> None:
     assert device_of(ann, "secret-3") == device_id
 
 
+def test_devices_are_listed_by_pages(server: Server) -> None:
+    ann = server.register("Ann")
+    made = [device_of(ann, f"{ann.uid}-{n}") for n in range(5)]
+    pages: list[dict[str, Any]] = [{"items": [], "next": 0}]
+    while pages[-1]["next"] is not None:
+        pages.append(ann.request("GET", "/v1/devices", params={"limit": 2, "after": pages[-1]["next"]}).json())
+    assert [[item["device_id"] for item in page["items"]] for page in pages[1:]] == [made[:2], made[2:4], made[4:]]
+    before = ann.request("GET", "/v1/devices", params={"before": made[2]}).json()
+    assert ([item["device_id"] for item in before["items"]], before["next"]) == (made[:2], None)
+
+
+@pytest.mark.parametrize("path", ["/v1/devices", "/v1/devices/{device}/pushes"])
+def test_a_limit_that_is_none_is_refused_and_one_is_kept(server: Server, path: str) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    path = path.format(device=device_of(ann, f"limit-{ann.uid}"))
+    device_of(ann, f"other-{ann.uid}")
+    for _ in range(2):
+        assert ben.send(ann, JPEG).status_code == 201
+    for limit in (0, 201, "x", ""):
+        assert code(ann.request("GET", path, params={"limit": limit})) == (422, "invalid_field")
+    assert code(ann.request("GET", path, params={"page": 1})) == (422, "invalid_field")
+    assert [len(items(ann, f"{path}?limit={limit}")) for limit in (1, 2, 200)] == [1, 2, 2]
+
+
 OPERATIONS = [("PUT", ""), ("DELETE", ""), ("POST", "/test-push"), ("GET", "/pushes")]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from tests.process.hostile_watch import statuses
 from tests.process.hostile_wire import CLOSE, FORM, by, form, image_part, part, read_answer, request
+from tests.process.test_uploads import PIECE, begin, offset_of, send_piece
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg
 
@@ -103,6 +104,37 @@ def test_a_full_disk_still_hands_out_what_it_has_and_room_makes_all_well(server:
     wait_until(
         lambda: [path.name for path in server.stored_files()] == [later.headers["Message-Key"]], what="the purge"
     )
+
+
+def test_an_upload_that_meets_the_end_of_the_disk_goes_on_when_there_is_room(server: Server, disk: Path) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    picture = jpeg(5_000_000)
+    upload = begin(ann, len(picture), receiver_uid=ben.uid).headers["Location"]
+    assert send_piece(ann, upload, 0, picture[:500_000]).status_code == 204
+    file, offset = disk / "images/.uploads" / upload.rpartition("/")[2], 500_000
+    for _ in range(3):
+        rest = picture[offset:]
+        about = {**PIECE, "Upload-Offset": offset, "Content-Length": len(rest)}
+        with server.connect() as connection:
+            connection.sendall(
+                request("PATCH", upload, by(ann), *(f"{name}: {value}" for name, value in about.items()))
+            )
+            connection.sendall(rest[:1_100_000])
+            wait_until(lambda: file.stat().st_size > offset, what="the first of it")  # noqa: B023 - called here
+            filler = fill(disk)
+            connection.sendall(rest[1_100_000:])
+            answer = read_answer(connection)
+        assert answer
+        assert answer.refusal in ((507, "storage_full"), (503, "unavailable"))
+        filler.unlink()
+        told = offset_of(ann, upload)
+        assert offset <= told <= file.stat().st_size
+        assert file.read_bytes()[:told] == picture[:told]
+        offset = told
+    done = send_piece(ann, upload, offset, picture[offset:])
+    assert done.status_code == 204
+    assert pending(ben) == {done.headers["Message-Key"]}
+    assert ben.get(done.headers["Message-Key"]).content == picture
 
 
 @pytest.fixture(autouse=True)

@@ -202,6 +202,8 @@ def test_the_metrics_port_has_nothing_else(metered_server: Metered) -> None:
         reply = httpx.request(method, metered_server.url + path, trust_env=False)
         assert (reply.status_code, reply.text) == (status, f"{status}\n"), (method, path)
         assert "server" not in reply.headers
+    head = httpx.head(f"{metered_server.url}/metrics", trust_env=False)
+    assert (head.status_code, head.content) == (200, b"")
 
 
 def listening_sockets(server: Server) -> int:

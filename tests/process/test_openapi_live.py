@@ -233,7 +233,7 @@ def test_a_path_that_is_not_described_is_not_found(server: Server, path: str) ->
 @pytest.mark.parametrize("method", ["PUT", "POST", "OPTIONS", "TRACE", "FOO"])
 def test_a_method_that_is_not_described_is_refused(server: Server, method: str) -> None:
     reply = server.client.request(method, "/v1/me")
-    assert (reply.status_code, reply.headers["Allow"]) == (405, "DELETE, GET, PATCH")
+    assert (reply.status_code, reply.headers["Allow"]) == (405, "DELETE, GET, HEAD, PATCH")
 
 
 def test_a_path_of_its_own_is_none_of_those_with_variables(server: Server) -> None:

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Pages of other origins: which may call, what they may read, and that no other changes anything for a visitor."""
 
+import socket
 from collections.abc import Iterator
+from pathlib import Path
 
+import httpx
 import pytest
 
+from tests.process.hostile_wire import by
+from tests.support import PATIENCE, proxies
 from tests.support.engines import ON_SQLITE, NewFolder
-from tests.support.harness import Server, phone_number, running
+from tests.support.harness import Person, Server, phone_number, running
 
 LISTED = "https://app.example"
 ALL_LISTED = [LISTED, "http://localhost:5173", "capacitor://localhost", "https://with-port.example:443"]
@@ -97,3 +102,27 @@ def test_the_public_address_is_our_own_origin(new_folder: NewFolder) -> None:
     with running(new_folder("public"), settings) as server:
         assert registered(server, {"Origin": "https://glimpse.example"}) == (201, None)
         assert registered(server, {"Origin": f"http://127.0.0.1:{server.port}"}) == (403, "cross_site")
+
+
+@pytest.mark.skipif("nginx" in proxies.missing(), reason="needs nginx: make test-deps")
+def test_the_pages_own_socket_opens_through_the_documented_nginx_on_any_port(tmp_path: Path) -> None:
+    settings = {"server": {"behind_proxy": True, "trusted_proxies": ["127.0.0.1"]}, "limits": {"enabled": False}}
+    (tmp_path / "proxy").mkdir()
+    with running(tmp_path, settings) as server, proxies.proxy("nginx", tmp_path / "proxy", server.port) as nginx:
+        ann, host = server.register("Ann"), f"c.example:{nginx.port}"
+        assert opened(nginx.port, ann, host, f"http://{host}").startswith(b"HTTP/1.1 101 ")
+        for elsewhere in ("http://c.example", f"https://{host}", f"http://evil.example:{nginx.port}", "null"):
+            assert opened(nginx.port, ann, host, elsewhere).startswith(b"HTTP/1.1 403 ")
+        body = {"region_num": "86", "phone_num": phone_number(), "nickname": "visitor"}
+        page = {"Host": host, "Origin": f"http://{host}"}
+        assert httpx.post(f"http://127.0.0.1:{nginx.port}/v1/register", data=body, headers=page).status_code == 201
+
+
+def opened(port: int, person: Person, host: str, origin: str) -> bytes:
+    """How the answer to a WebSocket's handshake begins, which a page of this origin asked for."""
+    key = "Sec-WebSocket-Version: 13", "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA=="
+    upgrade = "Connection: Upgrade", "Upgrade: websocket", *key, by(person)
+    head = [f"GET /v1/events/ws HTTP/1.1\r\nHost: {host}\r\nOrigin: {origin}", *upgrade, "", ""]
+    with socket.create_connection(("127.0.0.1", port), PATIENCE) as connection:
+        connection.sendall("\r\n".join(head).encode())
+        return connection.recv(4096)

@@ -2,10 +2,13 @@
 """What shows an image before it is opened: the sender's preview and placeholder."""
 
 import json
+import os
+import signal
 from base64 import b64decode
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -14,14 +17,17 @@ import pytest
 from PIL import Image
 
 from ops.backup import backup
+from ops.fsck import fsck
 from ops.restore import restore
 from services.previews import MAX_PREVIEW_BYTES
 from tests.models.imagefile.forms import webp_chunk
 from tests.models.metadata import parts
 from tests.models.metadata.parts import EXIF_SEGMENT, PLACE, exif, png_chunk
 from tests.ops.commands import asked
+from tests.process.invariants import KEPT, rows
+from tests.process.test_uploads import begin, send_piece
 from tests.support.engines import ON_SQLITE, NewFolder
-from tests.support.harness import Person, Server, running, wait_until
+from tests.support.harness import BROKEN, Person, Server, running, wait_until
 from tests.support.pictures import gif, jpeg, png
 
 THUMB = jpeg(600, width=64, height=48)
@@ -157,6 +163,47 @@ def test_a_repeat_keeps_the_first_preview(ann: Person, ben: Person) -> None:
     assert ben.request("GET", f"/v1/images/{first.headers['Message-Key']}/thumbnail").content == THUMB
 
 
+@pytest.mark.parametrize(
+    ("point", "left"),
+    [
+        ("after_link:1", 1),
+        ("before_link:2", 1),
+        ("after_link:2", 2),
+        ("before_image_commit", 2),
+        ("after_image_commit", 0),
+    ],
+)
+@pytest.mark.parametrize("by", ["form", "upload"])
+def test_a_server_that_dies_over_a_preview_leaves_nothing_that_is_not_found(
+    tmp_path: Path, by: str, point: str, left: int
+) -> None:
+    image = jpeg(40_000)
+    with running(tmp_path, GLIMPSE_FAULT=point) as server:
+        ann, ben = server.register("Ann"), server.register("Ben")
+        send = partial(ann.send, ben, image, {"Idempotency-Key": "once"}, THUMB)
+        if by == "upload":
+            upload = begin(ann, len(image), receiver_uid=ben.uid).headers["Location"]
+            assert ann.request("PUT", f"{upload}/thumbnail", content=THUMB).status_code == 204
+            send = partial(send_piece, ann, upload, 0, image)
+        with pytest.raises(BROKEN):
+            send()
+        assert server.wait() == -signal.SIGKILL
+        known = {key for (key,) in rows(server.data_dir, KEPT)}
+        files = {file.name for file in server.stored_files() if file.parent.name != ".uploads"}
+        assert len({name for name in files if name.partition(".")[0] not in known}) == left
+        server.start()
+        reply = send()
+        [item] = ben.request("GET", "/v1/inbox").json()["items"]
+        assert item["message_key"] == reply.headers["Message-Key"]
+        assert ben.request("GET", f"/v1/images/{item['message_key']}/thumbnail").content == THUMB
+        for file in server.stored_files():
+            os.utime(file, (0, 0))  # so that they are old enough to be nobody's
+        assert asked(fsck, server.data_dir, status=1 if left else 0)["problems"]["orphan_files"] == left
+        asked(fsck, server.data_dir, "--repair")
+        assert asked(fsck, server.data_dir)["clean"]
+        assert {file.name for file in server.stored_files()} == {item["message_key"], f"{item['message_key']}.t"}
+
+
 @ON_SQLITE
 def test_a_backup_brings_the_preview_back(tmp_path: Path) -> None:
     for name in ("before", "after"):
@@ -241,6 +288,27 @@ def test_what_cannot_be_decoded_arrives_without_a_preview(maker: Server) -> None
     for image, fields in ((jpeg(), {}), (b"\0secret", {"filetype": "opaque"})):
         assert not is_shown(ben, sent(ann, ben, image, None, **fields))
     assert is_shown(ben, sent(ann, ben, photo(), None))
+
+
+@pytest.mark.parametrize("how", [signal.SIGSTOP, signal.SIGKILL])
+def test_an_image_arrives_though_its_decoder_hangs_or_has_died_and_the_next_persons_is_shown(
+    maker: Server, how: signal.Signals
+) -> None:
+    ann, ben = maker.register("Ann"), maker.register("Ben")
+    [child] = children_of(maker)
+    os.kill(child, how)
+    key = sent(ann, ben, photo(), None)
+    assert ben.get(key, params={"ack": "manual"}).status_code == 200
+    assert not is_shown(ben, key)
+    other = maker.register("Eve")
+    wait_until(lambda: is_shown(ben, sent(other, ben, photo(), None)), what="a new child")
+    assert child not in children_of(maker)
+
+
+def children_of(server: Server) -> list[int]:
+    assert server.process
+    pid = server.process.pid
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def test_no_previews_are_kept_where_they_are_off(tmp_path: Path) -> None:

@@ -61,6 +61,13 @@ def inbox(person: Person) -> list[str]:
     return [item["message_key"] for item in person.request("GET", "/v1/inbox").json()["items"]]
 
 
+def test_a_look_says_of_the_image_what_its_creation_said(ann: Person, ben: Person) -> None:
+    for said in ({"receiver_uid": ben.uid}, {"receiver_uid": ben.uid, "caption": "ä", "ttl_seconds": 600}):
+        upload = begin(ann, 10, **said).headers["Location"]
+        looked = ann.request("HEAD", upload, headers=TUS).headers["Upload-Metadata"]
+        assert set(looked.split(",")) == set(metadata(said).split(","))
+
+
 def test_an_image_in_pieces_arrives_whole_as_one_image(server: Server, ann: Person, ben: Person) -> None:
     picture = jpeg(300_000)
     begun = begin(ann, len(picture), receiver_uid=ben.uid, caption="from a train")

@@ -14,8 +14,9 @@ import pytest
 
 from tests.models.metadata.parts import EXIF_SEGMENT, PLACE
 from tests.models.metadata.parts import jpeg as picture_of
-from tests.process.hostile_wire import by, reset
-from tests.process.invariants import check_database, orphans, pushes_due, rows, sweep_orphans
+from tests.process.broken_lines import BrokenLines, break_off
+from tests.process.hostile_wire import by
+from tests.process.invariants import check_database, check_promises, orphans, pushes_due, rows, sweep_orphans
 from tests.process.test_uploads import PIECE, TUS, begin, inbox, metadata, offset_of, send_piece
 from tests.support.engines import NewFolder
 from tests.support.harness import BROKEN, Person, Server, running, until_answered, wait_until
@@ -44,15 +45,6 @@ def stored(server: Server, upload: str) -> bytes:
     """What of an upload stands in its file."""
     file = file_of(server, upload)
     return file.read_bytes() if file.exists() else b""
-
-
-def break_off(person: Person, upload: str, offset: int, data: bytes, n_bytes: int, *, hard: bool) -> None:
-    """Announce all of `data` and send so much of it."""
-    fields = {**PIECE, "Upload-Offset": offset, "Content-Length": len(data), "Host": "x"}
-    head = f"PATCH {upload} HTTP/1.1\r\n{by(person)}\r\n" + "".join(f"{n}: {v}\r\n" for n, v in fields.items())
-    connection = person.server.connect()
-    connection.sendall(head.encode() + b"\r\n" + data[:n_bytes])
-    (reset if hard else type(connection).close)(connection)
 
 
 def go_on(person: Person, upload: str, picture: bytes) -> httpx.Response:
@@ -273,7 +265,9 @@ def test_a_preview_may_come_beside_the_bytes(ann: Person, ben: Person) -> None:
     upload = begin(ann, len(picture), receiver_uid=ben.uid, placeholder="1QcSHQRnh493V4dIh4eXh1h4kJUI").headers[
         "Location"
     ]
-    assert ann.request("PUT", f"{upload}/thumbnail", content=b"no picture").status_code == 422
+    for wrong in (b"no picture", b"", bytes(100_000), jpeg(900, width=513, height=8)):
+        refused = ann.request("PUT", f"{upload}/thumbnail", content=wrong)
+        assert (refused.status_code, [error["field"] for error in refused.json()["errors"]]) == (422, ["body"])
     assert ann.request("PUT", f"{upload}/thumbnail", content=preview).status_code == 204
     assert ben.request("PUT", f"{upload}/thumbnail", content=preview).status_code == 404
     key = send_piece(ann, upload, 0, picture).headers["Message-Key"]
@@ -329,6 +323,23 @@ def test_a_server_that_is_killed_loses_nothing_that_it_told_and_sends_one_image(
     assert mortal.stop() == 0
     asyncio.run(sweep_orphans(mortal.data_dir))
     assert orphans(mortal.data_dir) == set()
+
+
+@pytest.mark.usefixtures("engine")
+def test_what_a_broken_line_was_told_is_there_however_often_the_server_dies(mortal: Server) -> None:
+    mortal.start()
+    lines = BrokenLines(mortal)
+    with lines.sending():
+        for _ in range(4):
+            lines.wait_for_progress()
+            mortal.kill()
+            lines.check_files(mortal.data_dir)
+            mortal.start()
+    check_promises(lines.ben, lines.told)
+    assert len(lines.told.accepted) >= 4
+    assert mortal.stop() == 0
+    asyncio.run(sweep_orphans(mortal.data_dir))
+    check_database(mortal.data_dir)
 
 
 @pytest.mark.usefixtures("engine")

@@ -11,8 +11,11 @@ import pytest
 from httpclient.endpoints import Endpoints
 from models.db.database import Database
 from models.db.tables import devices
+from models.db.tables.devices import Device
 from models.errors import NotFound
+from models.ids import MAX_ID
 from models.keys import new_key_ring
+from models.paging import IdRange
 from models.user import UserId
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from services.device_tokens import DeviceTokens
@@ -39,7 +42,10 @@ class World:
         return await self.devices.register(self.uid, {"provider": "log", "app": app, "token": token})
 
     async def active(self) -> list[int]:
-        return [device.device_id for device in await self.devices.list_devices(self.uid)]
+        return [device.device_id for device in await self.listed()]
+
+    async def listed(self) -> Sequence[Device]:
+        return (await self.devices.list_devices(self.uid, IdRange(0, MAX_ID, 200))).items
 
 
 @pytest.fixture
@@ -77,7 +83,7 @@ async def test_each_outcome_has_its_name_and_only_a_dead_token_ends_its_device(
     assert (tested.outcome, tested.provider, tested.reason) == (name, "log", reason)
     assert await world.active() == ([] if name == "gone" else [device_id])
     if name != "gone":
-        [device] = await world.devices.list_devices(world.uid)
+        [device] = await world.listed()
         assert (device.stale_at is not None) == (reason == "stale")
     [push] = world.provider.sent
     assert (push.token, push.payload) == ("t", '{"type":"test"}')

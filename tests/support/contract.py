@@ -38,7 +38,10 @@ def check(response: httpx.Response) -> None:
     """Raises AssertionError for a reply that the document does not describe, or a request that it does not allow."""
     __tracebackhide__ = True
     request = response.request
-    operation = operation_of(request.method, request.url.raw_path.partition(b"?")[0].decode())
+    path = request.url.raw_path.partition(b"?")[0].decode()
+    operation = operation_of(request.method, path)
+    if operation is None and request.method == "HEAD":
+        operation = operation_of("GET", path)
     if operation is None:
         if not is_preflight(request, response):
             check_nothing_here(response)
