@@ -18,6 +18,8 @@ setup: .venv/.installed ## make .venv with what the server needs
 run: setup ## start the server on 127.0.0.1:8080
 	@exec $(BIN)/python server.py
 
+# Three workers and hundreds of interpreters would compile everything anew where the environment keeps no bytecode.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: .venv/.installed-dev .venv-sdks/.installed $(WEB)/node_modules/.installed ## run every test, on SQLite and on MariaDB where mariadbd is installed
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 

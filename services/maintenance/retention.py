@@ -156,7 +156,13 @@ class Retention:
         self._clock = clock
         self._is_off = is_off
         self._interval_seconds = lifetimes.interval_seconds
-        orphans = Orphans(db, store, orphan_seconds=lifetimes.orphan_seconds, monotonic=monotonic)
+        orphans = Orphans(
+            db,
+            store,
+            orphan_seconds=lifetimes.orphan_seconds,
+            monotonic=monotonic,
+            is_stopping=lambda: self._stopping,
+        )
         self._purges = _purges(lifetimes)
         self._longest = _longest_ahead(lifetimes)
         self._ending: Steps = {
