@@ -58,8 +58,8 @@ prove-erasing: .venv/.installed-dev ## how people fare while a million old rows 
 prove-restart: .venv/.installed-dev ## a restart under 200 requests/s, 50 uploads and 2,000 readers of events: nobody is refused, cut off or forgotten
 	$(BIN)/python -m tests.process.restarting
 
-prove-rounds: .venv/.installed-dev ## tests that chance has a part in, again and again: 90 random lives of images, 26 kills among failing push vendors
-	LONG_ROUNDS=1 $(BIN)/python -m pytest tests/process/test_model.py tests/process/test_relay_chaos.py
+prove-rounds: .venv/.installed-dev ## tests that have a longer form: 90 random lives of images, 26 kills among failing push vendors, each screen in each size and colour scheme
+	LONG_ROUNDS=1 $(BIN)/python -m pytest tests/process/test_model.py tests/process/test_relay_chaos.py tests/web/test_accessibility.py
 
 release: ## with VERSION=0.2.0 commit that version; then its source archive, SBOM and checksums, in dist/: the same bytes each time
 	$(PYTHON) .ci/release.py $(VERSION)

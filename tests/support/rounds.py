@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How often a test repeats what is left to chance: a few times in every run, many times in `make prove-rounds`."""
+"""How long a test's form is: short in every run, long in `make prove-rounds`, as where chance has a part in it."""
 
 import os
 
