@@ -183,7 +183,7 @@ class Retention:
         }
         self._lease = Lease(db, "retention", seconds=lease_seconds, monotonic=monotonic) if db.shared else None
         self._counts_stored = counts_stored
-        self._moving = asyncio.Lock()
+        self._moving = asyncio.Lock()  # while files and their rows go, the two do not say the same, and nobody counts
         self._woken = asyncio.Event()
         self._signs = [self._woken]
         self._stopping = False
