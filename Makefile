@@ -7,7 +7,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy faketime chromium firefox-esr npm java
 TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy faketime chromium firefox-esr default-jre-headless libgoogle-gson-java fonts-noto-cjk fonts-noto-color-emoji fonts-inter $(if $(shell command -v npm),,npm)
 
-.PHONY: help setup run test test-deps test-sdks check bench prove prove-transport prove-timing prove-attacks prove-erasing prove-restart release lock
+.PHONY: help setup run test test-deps test-sdks check bench prove prove-transport prove-timing prove-attacks prove-erasing prove-restart prove-rounds release lock
 .DEFAULT_GOAL := help
 
 help: ## say what each target does
@@ -18,6 +18,8 @@ setup: .venv/.installed ## make .venv with what the server needs
 run: setup ## start the server on 127.0.0.1:8080
 	@exec $(BIN)/python server.py
 
+# Three workers and hundreds of interpreters would compile everything anew where the environment keeps no bytecode.
+test: export PYTHONDONTWRITEBYTECODE :=
 test: .venv/.installed-dev .venv-sdks/.installed $(WEB)/node_modules/.installed ## run every test, on SQLite and on MariaDB where mariadbd is installed
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
@@ -41,7 +43,7 @@ bench: .venv/.installed-bench ## measure an image's life beside nginx and Tornad
 	$(BIN)/python -m bench.speed
 	for part in authentication discovery group_image messages listeners relay round_trips engines growth; do $(BIN)/python -m bench.$$part || exit 1; done
 
-prove: prove-transport prove-timing prove-attacks prove-erasing prove-restart ## what takes too long for every run of the tests
+prove: prove-transport prove-timing prove-attacks prove-erasing prove-restart prove-rounds ## what takes too long for every run of the tests
 
 prove-timing: .venv/.installed-dev ## no answer's time tells what the answer does not: five questions, 200 pairs each
 	$(BIN)/python -m tests.process.timing
@@ -55,6 +57,9 @@ prove-erasing: .venv/.installed-dev ## how people fare while a million old rows 
 
 prove-restart: .venv/.installed-dev ## a restart under 200 requests/s, 50 uploads and 2,000 readers of events: nobody is refused, cut off or forgotten
 	$(BIN)/python -m tests.process.restarting
+
+prove-rounds: .venv/.installed-dev ## tests that have a longer form: 90 random lives of images, 26 kills among failing push vendors, each screen in each size and colour scheme
+	LONG_ROUNDS=1 $(BIN)/python -m pytest tests/process/test_model.py tests/process/test_relay_chaos.py tests/web/test_accessibility.py
 
 release: ## with VERSION=0.2.0 commit that version; then its source archive, SBOM and checksums, in dist/: the same bytes each time
 	$(PYTHON) .ci/release.py $(VERSION)

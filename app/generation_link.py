@@ -9,7 +9,7 @@ import logging
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,6 +86,9 @@ class GenerationLink:
     def fileno(self) -> int:
         return self._way.fileno()
 
+    def close(self) -> None:
+        self._way.close()
+
     def say_serving(self, lock: int, named: Sequence[tuple[str, socket.socket]], **about: Any) -> None:
         """Requests are answered from now on, on these sockets, under this lock; and what else is to be known."""
         names = [LOCK, *(self.held.name_of(each, name) for name, each in named)]
@@ -118,7 +121,15 @@ class GenerationLink:
                     yield told["word"]
 
 
-def generation_link() -> GenerationLink | None:
-    """The way to the main process that started this one, if one did."""
+@contextmanager
+def generation_link() -> Iterator[GenerationLink | None]:
+    """The way to the main process that started this one, if one did, until the end of the block."""
     descriptor = os.environ.pop(LINK, None)
-    return None if descriptor is None else GenerationLink(int(descriptor))
+    if descriptor is None:
+        yield None
+        return
+    link = GenerationLink(int(descriptor))
+    try:
+        yield link
+    finally:
+        link.close()

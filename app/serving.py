@@ -44,7 +44,12 @@ log = logging.getLogger("glimpse.server")
 def main() -> int:
     """Run a server until SIGTERM or SIGINT. 0 after a clean end, 1 when it could not start, 2 for wrong settings."""
     os.umask(0o077)  # key ring, database and images are for the server's own user only
-    link = generation_link()
+    with generation_link() as link:
+        return run(link)
+
+
+def run(link: GenerationLink | None) -> int:
+    """As `main`, with the way to the main process if there is one."""
     try:
         config = checked(partial(from_command_line, sys.argv[1:]), ask_server=False)
     except ConfigError as error:
@@ -55,8 +60,9 @@ def main() -> int:
         log.warning("a setting may surprise", extra={"warning": warning})
     if link and link.death:
         log.error("the generation before has died", extra=link.death)
-    run = partial(supervise, config, serve, link) if config.server.workers > 1 else partial(serve_alone, config, link)
-    return report_failure(run, link)
+    several = config.server.workers > 1
+    serving = partial(supervise, config, serve, link) if several else partial(serve_alone, config, link)
+    return report_failure(serving, link)
 
 
 def serve_alone(config: Config, link: GenerationLink | None) -> int:

@@ -104,7 +104,9 @@ class HttpClient:
         self._endpoints = endpoints
         self._tls = tls or httpx.create_ssl_context(trust_env=False)
         self._tls.set_alpn_protocols(["http/1.1"])
-        self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._turns = asyncio.Semaphore(
+            MAX_CONNECTIONS
+        )  # who comes when all are busy waits, within the time for connecting
         # Least recently used first, among hosts as among each host's connections.
         self._idle: dict[_Host, list[Http1Connection]] = {}
         self._idle_count = 0

@@ -59,7 +59,7 @@ class Http2Client:
         self._tls = _tls(ca_file) if url.scheme == HTTPS else None
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
-        self._opening = asyncio.Lock()
+        self._opening = asyncio.Lock()  # all requests share one connection: who comes while it is opened waits for it
         self._connection: Http2Connection | None = None
 
     async def post(

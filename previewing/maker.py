@@ -53,7 +53,7 @@ class PreviewMaker:
         self._seconds = seconds
         self._turn_seconds = turn_seconds
         self._clock = clock
-        self._turn = asyncio.Lock()
+        self._turn = asyncio.Lock()  # one child, one image at a time: what decoding may take of a machine is bounded
         self._child: Process | None = None
         self._starting: asyncio.Task[None] | None = None
         self._blamed: dict[int, float] = {}

@@ -73,7 +73,7 @@ class Lane:
         self._phone_hash_of = phone_hash_of
         self._pictures = pictures
         calls = min(calls_at_once or provider.calls_at_once, max(ROWS_IN_FLIGHT // size, 1))
-        self._turn = asyncio.Semaphore(calls)
+        self._turn = asyncio.Semaphore(calls)  # so many calls at once, whatever is due
         self._full = calls * size
         self._claim = max(claim_limit // size * size, size)
         self._reserved = 0

@@ -370,7 +370,7 @@ class Append:
         self._trusted = True
         self._finishing = False
         self._keeps = True
-        self._working = asyncio.Lock()
+        self._working = asyncio.Lock()  # the heartbeat saves too, beside the request that writes, finishes or leaves
         self._beating: asyncio.Task[None] | None = None
         self.upload: Upload
 

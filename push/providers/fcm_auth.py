@@ -72,7 +72,7 @@ class FcmAuth:
         self._key = rsa_key(credentials.private_key)
         self._http = http
         self._clock = clock
-        self._lock = asyncio.Lock()
+        self._lock = asyncio.Lock()  # one renewal for all pushes that find the token too old
         self._token = ""
         self._began_at = self._renew_at = self._ends_at = 0
         self._unproven = False

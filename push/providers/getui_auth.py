@@ -63,7 +63,7 @@ class GetuiAuth:
         self._credentials = credentials
         self._http = http
         self._clock = clock
-        self._lock = asyncio.Lock()
+        self._lock = asyncio.Lock()  # one renewal for all pushes that find the token too old
         self._token = ""
         self._renew_at = self._ends_at = 0
         self._refusal = Retry("")

@@ -33,12 +33,14 @@ class Orphans:
         *,
         orphan_seconds: float,
         monotonic: Callable[[], float],
+        is_stopping: Callable[[], bool] = lambda: False,
         files_a_sweep: int = FILES_A_SWEEP,
     ) -> None:
         self._db = db
         self._store = store
         self._orphan_seconds = orphan_seconds
         self._monotonic = monotonic
+        self._is_stopping = is_stopping
         self._files_a_sweep = files_a_sweep
         # Anywhere: a server that is restarted often would else never come to the last parts.
         self._next = randbelow(PARTS)
@@ -47,7 +49,7 @@ class Orphans:
     async def sweep(self) -> int:
         """Look at the next parts of the store, at least one and up to `FILES_A_SWEEP` files, and remove what is due.
 
-        Returns how many files went. The next call goes on where this one stopped.
+        Returns how many files went. The next call goes on where this one stopped, or was told to.
         """
         looked = removed = 0
         for _ in range(PARTS):
@@ -55,7 +57,7 @@ class Orphans:
             keys = await self._store.old_keys(number, self._orphan_seconds)
             removed += await self._sweep_part(number, keys)
             looked += len(keys)
-            if looked >= self._files_a_sweep:
+            if looked >= self._files_a_sweep or self._is_stopping():
                 break
         return removed
 

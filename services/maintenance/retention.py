@@ -156,7 +156,13 @@ class Retention:
         self._clock = clock
         self._is_off = is_off
         self._interval_seconds = lifetimes.interval_seconds
-        orphans = Orphans(db, store, orphan_seconds=lifetimes.orphan_seconds, monotonic=monotonic)
+        orphans = Orphans(
+            db,
+            store,
+            orphan_seconds=lifetimes.orphan_seconds,
+            monotonic=monotonic,
+            is_stopping=lambda: self._stopping,
+        )
         self._purges = _purges(lifetimes)
         self._longest = _longest_ahead(lifetimes)
         self._ending: Steps = {
@@ -177,7 +183,7 @@ class Retention:
         }
         self._lease = Lease(db, "retention", seconds=lease_seconds, monotonic=monotonic) if db.shared else None
         self._counts_stored = counts_stored
-        self._moving = asyncio.Lock()
+        self._moving = asyncio.Lock()  # while files and their rows go, the two do not say the same, and nobody counts
         self._woken = asyncio.Event()
         self._signs = [self._woken]
         self._stopping = False

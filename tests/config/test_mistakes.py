@@ -3,8 +3,6 @@
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,8 +11,9 @@ from click.testing import CliRunner, Result
 
 from ops.config import config
 from tests.config.damaged import make_all
-from tests.support import ROOT
+from tests.support import PATIENCE
 from tests.support.engines import NEEDS_MARIADBD, mariadb_server
+from tests.support.launcher import launch
 from tests.support.own_config import Write
 
 TABLE = Path(__file__).with_name("mistakes.txt").read_text("utf-8")
@@ -174,12 +173,14 @@ OF_EACH_KIND = [
 
 @pytest.mark.usefixtures("no_trace_is_left")
 @pytest.mark.parametrize("text", OF_EACH_KIND)
-def test_the_server_says_the_same_and_does_not_start(folder: Path, write: Write, text: str) -> None:
+def test_the_server_says_the_same_and_does_not_start(folder: Path, write: Write, tmp_path: Path, text: str) -> None:
     line = dict(MISTAKES)[text].replace("HERE", str(folder))
-    command = [sys.executable, "server.py", "--config", str(write(written(text, folder)))]
-    ended = subprocess.run(command, cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=60, check=False)
-    assert (ended.returncode, ended.stdout) == (2, "")
-    assert ended.stderr == f"Glimpse cannot start: {line}\n"
+    arguments, said = ["--config", str(write(written(text, folder)))], tmp_path / "stderr"
+    with said.open("w") as stderr:
+        server = launch("app.serving", arguments, stderr=stderr, environment=os.environ)
+    with server.stdout:
+        assert (server.wait(PATIENCE), server.stdout.read()) == (2, "")
+    assert said.read_text() == f"Glimpse cannot start: {line}\n"
 
 
 def test_everything_is_said_at_once(folder: Path, write: Write) -> None:

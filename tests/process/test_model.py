@@ -22,6 +22,7 @@ from tests.support import ROOT
 from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, phone_number, running, wait_until
 from tests.support.pictures import jpeg
+from tests.support.rounds import rounds
 
 GRACE_SECONDS = 1
 BIG = 3_000_000
@@ -214,7 +215,7 @@ def test_random_lives_match_the_model(server: Server) -> None:
     run_state_machine_as_test(
         Lives,
         settings=settings(
-            max_examples=8 if server.database.name == "sqlite" else 4,
+            max_examples=rounds(4, 60) if server.database.name == "sqlite" else rounds(2, 30),
             stateful_step_count=25,
             deadline=None,
             suppress_health_check=list(HealthCheck),

@@ -14,10 +14,11 @@ from tests.process.invariants import check_database, end_pauses, pushes_due, row
 from tests.support.harness import Person, Server, running, until_answered, wait_until
 from tests.support.pictures import jpeg
 from tests.support.push_vendors import LIMITED, PushVendors, Received, emulated
+from tests.support.rounds import rounds
 
 pytestmark = pytest.mark.usefixtures("engine")
 
-ROUNDS = 4
+ROUNDS = rounds(2, 12)
 IMAGES_PER_ROUND = 30
 SENDERS = 4
 FAULTS = {"fail": 30, "hang": 10, "reset": 10}

@@ -7,6 +7,7 @@ the engine of the test under way.
 """
 
 import asyncio
+import atexit
 from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -268,11 +269,8 @@ def _sqlite_template() -> Path:
     folder = TemporaryDirectory(prefix="glimpse-template-")
     path = Path(folder.name) / "template.db"
     _wait(bring_up_to_date(parse_url(f"sqlite:///{path}")))
-    _kept.append(folder)
+    atexit.register(folder.cleanup)
     return path
-
-
-_kept: list[TemporaryDirectory[str]] = []
 
 
 @cache

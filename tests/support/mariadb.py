@@ -8,7 +8,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,8 @@ from pymysql.constants import CLIENT, FIELD_TYPE
 from pymysql.converters import conversions
 from pymysql.cursors import Cursor
 
-MEMORY = Path("/dev/shm")
+from tests.support.guarded import Guarded
+
 USER, PASSWORD = "glimpse", "only-of-this-test-run"
 """May do everything in databases whose name begins with `glimpse_`, and nothing else."""
 
@@ -27,8 +27,6 @@ SMALL = (
     *("--key-buffer-size=64K", "--aria-pagecache-buffer-size=256K", "--max-connections=400"),
     *("--skip-name-resolve", "--skip-log-bin", "--performance-schema=OFF"),
 )
-# Removes all when the pipe from this process is closed, be it by `close` or by the death of this process.
-WATCHER = 'read -r _; kill -9 $(cat "$1/pid") 2>/dev/null; rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }'
 WHOLE_NUMBERS = {**conversions, FIELD_TYPE.DECIMAL: int, FIELD_TYPE.NEWDECIMAL: int}
 
 
@@ -36,19 +34,15 @@ def installed() -> bool:
     return bool(_program("mariadbd") and _program("mariadb-install-db"))
 
 
-class MariaDB:
+class MariaDB(Guarded):
     """One server. `directory` holds `data`, `log` and `socket`; options are mariadbd's and come last."""
 
     def __init__(self, *options: str, parent: Path | None = None) -> None:
         """Install the system tables and start; about a second. Raises RuntimeError with the server's log."""
+        super().__init__("glimpse-maria-", parent)
         self.options = options
-        self.directory = Path(tempfile.mkdtemp(prefix="glimpse-maria-", dir=parent or _fast_folder()))
-        self.socket, self.log = self.directory / "socket", self.directory / "log"
+        self.socket = self.directory / "socket"
         self.port = _free_port()
-        self._watcher = subprocess.Popen(
-            ["sh", "-c", WATCHER, "sh", str(self.directory)], stdin=subprocess.PIPE, start_new_session=True
-        )
-        self._process: subprocess.Popen[bytes] | None = None
         try:
             self._install()
             self.start()
@@ -88,11 +82,6 @@ class MariaDB:
         """A server that starts removes the temporary tables of all others that share its folder."""
         return f"--tmpdir={self.directory}"
 
-    @property
-    def pid(self) -> int:
-        assert self._process
-        return self._process.pid
-
     def start(self) -> None:
         """Start it, again after `stop` or `kill`, on the same port; returns when it answers."""
         command = [
@@ -100,14 +89,10 @@ class MariaDB:
             *(f"--socket={self.socket}", f"--port={self.port}", "--bind-address=127.0.0.1"),
             *(f"--pid-file={self.directory / 'data/pid'}", self._own_tmpdir, *SMALL, *self.options),
         ]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
-            )
-        (self.directory / "pid").write_text(str(self.pid))
+        process = self.run(command)
         deadline = time.monotonic() + 60
         while True:
-            if self._process.poll() is not None or time.monotonic() > deadline:
+            if process.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError(f"mariadbd did not start:\n{self.log.read_text()}")
             # Not by pymysql, which leaves the socket of a refused connection open.
             with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
@@ -118,21 +103,6 @@ class MariaDB:
     def stop(self) -> None:
         """SIGTERM, and wait."""
         self.kill(signal.SIGTERM)
-
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """A signal that ends it, and wait."""
-        assert self._process
-        self._process.send_signal(number)
-        self._process.wait(60)
-        (self.directory / "pid").unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """End it and remove the directory."""
-        assert self._watcher.stdin
-        self._watcher.stdin.close()
-        if self._process:
-            self._process.wait(60)
-        self._watcher.wait(60)
 
     def url(self, database: str) -> str:
         """As `database.url` wants it."""
@@ -165,10 +135,6 @@ def run(cursor: Cursor, statements: str) -> None:
 def _program(name: str) -> str:
     """Where it is, or nothing. Debian keeps servers where an ordinary user does not look."""
     return shutil.which(name, path=f"{os.environ.get('PATH', os.defpath)}:/usr/sbin") or ""
-
-
-def _fast_folder() -> Path | None:
-    return MEMORY if os.access(MEMORY, os.W_OK) else None
 
 
 def _identity() -> list[str]:

@@ -4,12 +4,9 @@ gone. One bucket; tests keep apart by a prefix of their own.
 """
 
 import json
-import os
-import signal
 import socket
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
@@ -20,9 +17,9 @@ from typing import Any
 import httpx
 
 from storage.bucket import BucketSettings
+from tests.support.guarded import Guarded
 
 PROGRAM = Path(sys.executable).with_name("weed")
-MEMORY = Path("/dev/shm")
 BUCKET = "glimpse-images"
 KEYS = ("AKGLIMPSE", "only-of-this-test-run")
 READER = ("AKREADER", "may-read-only")
@@ -40,26 +37,18 @@ IDENTITIES = {
         },
     ]
 }
-# Removes all when the pipe from this process is closed, be it by `close` or by the death of this process.
-WATCHER = 'read -r _; kill -9 $(cat "$1/pid") 2>/dev/null; rm -rf "$1" 2>/dev/null || { sleep 1; rm -rf "$1"; }'
 PORTS = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "filer.port", "filer.port.grpc")
 
 
-class Seaweed:
+class Seaweed(Guarded):
     """One that runs; some seconds to start. Raises RuntimeError with its log where it does not."""
 
     def __init__(self) -> None:
-        fast = MEMORY if os.access(MEMORY, os.W_OK) else None
-        self.directory = Path(tempfile.mkdtemp(prefix="glimpse-weed-", dir=fast))
-        self.log = self.directory / "log"
+        super().__init__("glimpse-weed-")
         self._ports = dict(zip([*PORTS, "s3.port", "s3.port.grpc"], _free_ports(len(PORTS) + 2), strict=True))
         self.port = self._ports["s3.port"]
         (self.directory / "data").mkdir()
         (self.directory / "s3.json").write_text(json.dumps(IDENTITIES))
-        self._watcher = subprocess.Popen(
-            ["sh", "-c", WATCHER, "sh", str(self.directory)], stdin=subprocess.PIPE, start_new_session=True
-        )
-        self._process: subprocess.Popen[bytes] | None = None
         try:
             self.start()
             self._make_bucket()
@@ -87,33 +76,12 @@ class Seaweed:
             *("-master.volumeSizeLimitMB=64", "-volume.max=100", f"-filer.localSocket={self.directory / 'filer.sock'}"),
             f"-s3.localSocket={self.directory / 's3.sock'}",
         ]
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.directory, start_new_session=True
-            )
-        (self.directory / "pid").write_text(str(self._process.pid))
-        self._wait()
+        self._wait(self.run(command, cwd=self.directory))
 
-    def kill(self, number: int = signal.SIGKILL) -> None:
-        """A signal that ends it, and wait."""
-        assert self._process
-        self._process.send_signal(number)
-        self._process.wait(60)
-        (self.directory / "pid").unlink(missing_ok=True)
-
-    def close(self) -> None:
-        """End it and remove the directory."""
-        assert self._watcher.stdin
-        self._watcher.stdin.close()
-        if self._process:
-            self._process.wait(60)
-        self._watcher.wait(60)
-
-    def _wait(self) -> None:
+    def _wait(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
-            assert self._process
-            if self._process.poll() is not None:
+            if process.poll() is not None:
                 break
             try:
                 httpx.get(self.endpoint, trust_env=False, timeout=5)

@@ -9,11 +9,18 @@ from typing import Any
 import pytest
 from playwright.sync_api import Page, expect
 
+from tests.support.rounds import LONG
 from tests.web.browsing import AXE, Visitor, picture, violations
 
 Visit = Callable[..., Visitor]
 pytestmark = pytest.mark.only_on("sqlite")
-SMALLEST = {"width": 320, "height": 640}
+SMALLEST, LARGE = {"width": 320, "height": 640}, {"width": 1280, "height": 800}
+LOOKS = [
+    pytest.param(SMALLEST, "light", id="phone-light"),
+    pytest.param(LARGE, "dark", id="desktop-dark"),
+    *([pytest.param(SMALLEST, "dark", id="phone-dark"), pytest.param(LARGE, "light", id="desktop-light")] * LONG),
+]
+"""Each size and each colour scheme in every run, each with each in `make prove-rounds`."""
 
 if not AXE.exists():
     if os.environ.get("CI") == "true":
@@ -43,8 +50,7 @@ def cut_choices(page: Page) -> list[str]:
     )
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("viewport", [SMALLEST, {"width": 1280, "height": 800}], ids=["phone", "desktop"])
+@pytest.mark.parametrize(("viewport", "scheme"), LOOKS)
 def test_no_screen_has_a_barrier(visit: Visit, scheme: str, viewport: dict[str, int], tmp_path: Path) -> None:
     ann = visit("Ann", color_scheme=scheme, viewport=viewport, reduced_motion="reduce")
     ben = visit("Ben").register()

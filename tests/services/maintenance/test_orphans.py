@@ -87,18 +87,22 @@ async def test_a_row_that_comes_at_the_last_moment_saves_its_file(world: World) 
     assert world.file_of(key).exists()
 
 
+class Noting(DiskStore):
+    """Notes which of its parts are looked at."""
+
+    looked: list[int]
+
+    async def old_keys(self, number: int, older_than_seconds: float) -> list[str]:
+        self.looked.append(number)
+        return await super().old_keys(number, older_than_seconds)
+
+
 async def test_a_sweep_goes_on_where_the_last_one_stopped(world: World) -> None:
     keys = [await world.file() for _ in range(60)]
     for key in keys:
         world.age(key, DAY)
-    looked: list[int] = []
-
-    class Noting(DiskStore):
-        async def old_keys(self, number: int, older_than_seconds: float) -> list[str]:
-            looked.append(number)
-            return await super().old_keys(number, older_than_seconds)
-
     store = Noting(world.folder / "images", min_free_bytes=0)
+    looked = store.looked = []
     orphans = Orphans(world.db, store, orphan_seconds=ORPHAN_SECONDS, monotonic=world.clock.seconds, files_a_sweep=20)
     while len(looked) < PARTS:
         before = len(looked)
@@ -109,6 +113,21 @@ async def test_a_sweep_goes_on_where_the_last_one_stopped(world: World) -> None:
     removed = [await orphans.sweep() for _ in range(8)]
     assert sum(removed) == 60
     assert max(removed) < 60
+    store.close()
+
+
+async def test_a_sweep_that_is_to_stop_leaves_the_other_parts_to_the_next_server(world: World) -> None:
+    store = Noting(world.folder / "images", min_free_bytes=0)
+    store.looked = []
+    orphans = Orphans(
+        world.db,
+        store,
+        orphan_seconds=ORPHAN_SECONDS,
+        monotonic=world.clock.seconds,
+        is_stopping=lambda: len(store.looked) == 3,
+    )
+    await orphans.sweep()
+    assert len(store.looked) == 3
     store.close()
 
 
