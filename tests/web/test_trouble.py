@@ -211,6 +211,37 @@ def test_what_is_being_typed_stays_when_something_comes(visit: Visit) -> None:
     expect(other.page.get_by_label("国家或地区")).to_have_value("NZ")
 
 
+def test_a_switch_stays_as_it_was_put_while_the_server_is_asked(visit: Visit) -> None:
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    ben.find(ann.number)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "PATCH":
+            held.append(route)
+        else:
+            route.continue_()
+
+    ann.page.route("**/v1/me", hold)
+    ann.place("Me")
+    found = ann.page.get_by_label("Be found by my number")
+    with ann.page.expect_request(lambda request: request.method == "PATCH"):
+        found.uncheck()
+    ben.write("Are you there?")
+    expect(ann.page.locator(".chat", has_text="Are you there?")).to_be_visible()
+    expect(found).not_to_be_checked()
+    held.pop().continue_()
+    ann.place("People")
+    ann.place("Me")
+    expect(found).not_to_be_checked()
+    ann.forgiven = ("403 (Forbidden)",)
+    with ann.page.expect_request(lambda request: request.method == "PATCH"):
+        found.check()
+    held.pop().fulfill(status=403, json={"code": "forbidden"})
+    ann.see("You may not do that.")
+    expect(found).not_to_be_checked()
+
+
 def test_where_no_socket_opens_events_come_by_long_poll(visit: Visit) -> None:
     ann, ben = visit("Ann").register(), visit("Ben")
     ben.page.add_init_script(WITHOUT_SOCKET)

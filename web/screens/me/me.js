@@ -99,11 +99,7 @@ class Me extends View {
   notifications() {
     const found = support();
     if (found !== 'possible') return h('p', {class: 'hint'}, t.noNotifications[found]);
-    return toggle(t.notifyHere, t.notifyHereHint, this.notified, (on) => trying(async () => {
-      if (on) await turnOn();
-      else await turnOff();
-      await this.load();
-    }).then(() => this.load()));
+    return toggle(t.notifyHere, t.notifyHereHint, this.notified, (on) => trying(() => (on ? turnOn() : turnOff())).then(() => this.load()));
   }
 
   deviceList() {
