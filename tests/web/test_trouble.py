@@ -100,9 +100,12 @@ def test_a_picture_on_its_way_can_be_stopped_and_go_on(visit: Visit, tmp_path: P
             route.continue_()
 
     ann.page.route("**/v1/uploads/*", hold_second)
-    ann.choose(large_picture(tmp_path))
+    large = large_picture(tmp_path)
+    size = large.stat().st_size
+    ann.choose(large)
     with ann.page.expect_request(lambda request: request.headers.get("upload-offset") == "524288"):
         ann.click("Send")
+    expect(ann.page.get_by_role("progressbar", name="Sending…")).to_have_js_property("value", 524288 / size)
     ann.click("Pause")
     ann.see("Paused")
     ann.page.reload()
