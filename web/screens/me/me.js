@@ -129,9 +129,7 @@ class Me extends View {
       const given = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
       const name = String(given.get('name'));
       try {
-        const headers = {Authorization: await server.session.basic() ?? ''};
-        const json = {...(name.includes('@') ? {email: name} : {login: name}), password: given.get('password')};
-        await server.http.send({method: 'PUT', path: '/v1/me/credentials', json, headers});
+        await server.addPassword({...(name.includes('@') ? {email: name} : {login: name}), password: String(given.get('password'))});
         state.me = await server.call('GET', '/v1/me');
         changed();
         close(true);
