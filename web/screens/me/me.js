@@ -19,7 +19,8 @@ class Me extends View {
   notified = false;
   /** @type {{device_id: number, provider: string, device_type: string, registered_at: number}[]} */
   devices = [];
-  hasKey = false;
+  /** Whether this browser has the ukey; not known at first. @type {boolean | undefined} */
+  hasKey = undefined;
 
   connectedCallback() {
     super.connectedCallback();
@@ -30,6 +31,7 @@ class Me extends View {
     return trying(async () => {
       this.hasKey = !!await server.session.basic();
       this.notified = await isOn();
+      this.update();
       this.devices = (await server.call('GET', '/v1/devices')).items;
       this.update();
     });
@@ -59,7 +61,7 @@ class Me extends View {
         field(t.look, h('select', {name: 'look', value: look,
           onchange: (/** @type {any} */ event) => chooseLook(event.target.value)},
         h('option', {value: 'system'}, t.lookSystem), h('option', {value: 'light'}, t.lookLight), h('option', {value: 'dark'}, t.lookDark)))),
-      this.block(t.account,
+      this.hasKey !== undefined && this.block(t.account,
         me.phone_hash && !me.email && !me.login && this.hasKey && this.line(t.addPassword, t.addPasswordHint, t.add, () => this.addPassword()),
         this.hasKey && this.line(t.endOthers, t.endOthersHint, t.endThem, () => confirmed({
           title: t.endOthers, text: t.endOthersHint, yes: t.endThem,
