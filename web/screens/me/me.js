@@ -32,7 +32,7 @@ class Me extends View {
       this.hasKey = !!await server.session.basic();
       this.notified = await isOn();
       this.update();
-      this.devices = (await server.call('GET', '/v1/devices')).items;
+      this.devices = await server.list('/v1/devices');
       this.update();
     });
   }
