@@ -83,6 +83,8 @@ async function show(told) {
     timestamp: told.send_time,
     data: {open: conversation ? `#/chats/${conversation}` : '#/chats'},
   }));
+  const shown = await worker.registration.getNotifications();
+  await worker.navigator.setAppBadge?.(shown.filter(({silent}) => !silent).length);
 }
 
 worker.addEventListener('notificationclick', (event) => {
@@ -92,7 +94,8 @@ worker.addEventListener('notificationclick', (event) => {
 
 /** @param {string} where */
 async function open(where) {
-  const [shown] = await worker.clients.matchAll({type: 'window'});
+  const windows = await worker.clients.matchAll({type: 'window', includeUncontrolled: true});
+  const shown = windows.find(({url}) => new URL(url).pathname === '/'); // `/docs` is no window of the app
   if (!shown) return worker.clients.openWindow(`/${where}`);
   shown.postMessage({open: where});
   return shown.focus();

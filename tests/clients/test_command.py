@@ -6,8 +6,10 @@ import os
 import pty
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,9 +56,19 @@ class Desk:
         self.says(account, "register", number, "--nickname", account.title())
         return number
 
-    def uid(self, account: str) -> int:
+    def known(self, account: str) -> dict[str, Any]:
         [known] = json.loads(self.credentials.read_text()).values()
-        return int(known[account]["uid"])
+        return dict(known[account])
+
+    def uid(self, account: str) -> int:
+        return int(self.known(account)["uid"])
+
+    def forget_access_token(self, account: str) -> dict[str, Any]:
+        """As if its time were over; the session as it was."""
+        [(url, known)] = json.loads(self.credentials.read_text()).items()
+        spent = {**known[account], "access_token": "over"}
+        self.credentials.write_text(json.dumps({url: {**known, account: spent}}))
+        return spent
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +125,28 @@ def test_a_number_that_needs_a_code(desk: Desk) -> None:
     wrong = desk.call("cleo", "register", number, "--code", "000000")
     assert (wrong.returncode, wrong.stdout) == (1, "")
     assert "code_incorrect" in wrong.stderr
+
+
+def test_a_login_by_password_is_kept_renewed_and_ended(desk: Desk) -> None:
+    name, password = f"dora{phone_number()}@example.org", {"GLIMPSE_PASSWORD": "correct horse"}
+    made = desk.call("dora", "login", "--new", name, "--nickname", "Dora", **password)
+    assert made.returncode == 0, made.stderr
+    assert "correct horse" not in desk.credentials.read_text()
+    desk.says("dora", "friends")
+    assert desk.call("desk", "login", name, **password).returncode == 0
+    wrong = desk.call("desk", "login", name, GLIMPSE_PASSWORD="something else")
+    assert (wrong.returncode, wrong.stderr.partition(": ")[2].partition(":")[0]) == (1, "unauthenticated")
+
+    desk.says("desk", "groups")
+    spent = desk.forget_access_token("desk")
+    with ThreadPoolExecutor() as pool:  # of several commands at once one renews it
+        called = [pool.submit(desk.call, "desk", "groups") for _ in range(4)]
+    assert [each.result().stderr for each in called] == [""] * 4
+    assert desk.known("desk")["refresh_token"] != spent["refresh_token"]
+
+    desk.says("desk", "logout")
+    assert desk.call("desk", "friends").returncode == 3
+    desk.says("dora", "friends")
 
 
 def test_who_is_nobody_is_told_what_to_do(desk: Desk) -> None:

@@ -4,6 +4,8 @@
 import inspect
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +44,10 @@ async def got(value: Any) -> Any:
 class Phone:
     """Either client, each operation of which is awaited."""
 
-    def __init__(self, kind: type[Client] | type[AsyncClient], server: Server, **options: Any) -> None:
-        self.client: Any = kind(f"http://127.0.0.1:{server.port}", **options)
+    def __init__(
+        self, kind: type[Client] | type[AsyncClient], server: Server, session: Session | None = None, **options: Any
+    ) -> None:
+        self.client: Any = kind(f"http://127.0.0.1:{server.port}", session, **options)
 
     def __getattr__(self, operation: str) -> Any:
         async def call(*args: Any, **kwargs: Any) -> Any:
@@ -54,6 +58,11 @@ class Phone:
     @property
     def uid(self) -> int:
         return int(self.client.credentials.uid)
+
+    async def over(self) -> None:
+        """The time of its access token is over."""
+        calls = self.client._calls
+        calls.credentials = replace(calls.credentials, access_token="over")
 
     async def end(self) -> None:
         await got(self.client.aclose() if isinstance(self.client, AsyncClient) else self.client.close())
@@ -175,6 +184,46 @@ async def test_an_account_with_a_password_tells_its_new_sessions(
     assert (await other.me()).login == login
     await phone.end()
     await other.end()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_programs_that_share_a_session_renew_it_one_after_the_other(
+    kind: type[Client] | type[AsyncClient], server: Server
+) -> None:
+    stored: list[Session] = []
+
+    @contextmanager
+    def alone() -> Iterator[Session]:
+        yield stored[-1]
+
+    first = Phone(kind, server, keep=stored.append, alone=alone)
+    await first.sign_up(login=f"person{phone_number()}", password="correct horse")
+    second = Phone(kind, server, stored[-1], keep=stored.append, alone=alone)
+    for _ in range(2):
+        await first.over()
+        await first.me()
+    await second.over()
+    assert (await second.me()).uid == (await first.me()).uid
+    assert len(stored) == 3
+    await first.log_out()
+    with pytest.raises(CredentialsMissing):
+        await first.me()
+    await first.end()
+    await second.end()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_a_phone_gets_a_password_for_other_devices(
+    kind: type[Client] | type[AsyncClient], server: Server
+) -> None:
+    phone, desk = Phone(kind, server), Phone(kind, server)
+    await phone.register(f"+86{phone_number()}", nickname="Ann")
+    email = f"ann{phone_number()}@example.org"
+    await phone.add_password(email=email, password="correct horse")
+    await desk.log_in(email=email, password="correct horse")
+    assert (await desk.me()).uid == phone.uid
+    await phone.end()
+    await desk.end()
 
 
 @pytest.mark.parametrize("given", [{}, {"to": 1, "group": 2}])

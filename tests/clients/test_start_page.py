@@ -39,7 +39,7 @@ class Reader:
                 self._type(source)
             else:
                 name = NAMED.findall(text[: block.start()])[-1]
-                place = self.folder / ("app" if kind == "ts" else "")
+                place = self.folder / ("phones" if kind == "ts" else "")
                 place.mkdir(exist_ok=True)
                 (place / name).write_text(source)
         return "".join(self.said)
@@ -135,9 +135,9 @@ def test_in_python(reader: Reader) -> None:
 @pytest.mark.skipif(not TYPESCRIPT.exists(), reason="TypeScript is not installed (make test)")
 def test_in_typescript(reader: Reader) -> None:
     page = section("In TypeScript")
-    command = "npm install --prefix app ./clients/js typescript @types/node\n"
-    assert BLOCK.findall(page)[0] == ("sh", command)
-    modules = reader.folder / "app" / "node_modules"
+    command = "npm install --prefix phones ./clients/js typescript @types/node\n"
+    assert BLOCK.findall(page)[0][1].startswith(command)
+    modules = reader.folder / "phones" / "node_modules"
     modules.mkdir(parents=True)
     for name in ("typescript", "@types", "undici-types", ".bin"):  # what npm would fetch from its index
         (modules / name).symlink_to(TYPESCRIPT.parents[1] / name)

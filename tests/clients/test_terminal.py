@@ -21,6 +21,9 @@ from tests.support.pictures import png
         ({"TERM": "xterm-256color", "TERM_PROGRAM": "iTerm.app"}, "iterm"),
         ({"TERM": "xterm-256color", "TERM_PROGRAM": "WezTerm"}, "iterm"),
         ({"TERM": "xterm-256color"}, None),
+        ({"TERM": "xterm-256color", "COLORTERM": "truecolor"}, "blocks"),
+        ({"TERM": "xterm-kitty", "COLORTERM": "truecolor"}, "kitty"),
+        ({"TERM": "tmux-256color", "TMUX": "/tmp/tmux", "COLORTERM": "24bit"}, "blocks"),
         ({"TERM": "screen", "KITTY_WINDOW_ID": "1"}, None),
         ({"TERM": "xterm-kitty", "TMUX": "/tmp/tmux"}, None),
         ({}, None),
@@ -85,6 +88,27 @@ def drawn(text: str) -> dict[tuple[int, int], tuple[int, ...]]:
     return pixels
 
 
-@pytest.mark.parametrize("protocol", ["kitty", "sixel"])
+def test_half_blocks_are_two_pixels_each() -> None:
+    picture = io.BytesIO()
+    image = Image.new("RGB", (3, 5), (250, 128, 0))
+    image.putpixel((2, 4), (0, 0, 255))
+    image.save(picture, "PNG")
+    text = rendered(picture.getvalue(), "blocks")
+    assert text
+    lines = text.split("\n")
+    assert all(line.endswith("\x1b[0m") for line in lines)
+    colour = r"(\d+;\d+;\d+)"
+    found = [re.findall(rf"\x1b\[38;2;{colour};(?:48;2;{colour}|49)m\u2580", line) for line in lines]
+    pixels = {
+        (x, 2 * row + half): each
+        for row, line in enumerate(found)
+        for x, two in enumerate(line)
+        for half, each in enumerate(two)
+    }
+    expected = {(x, y): ";".join(map(str, image.getpixel((x, y)))) for x in range(3) for y in range(5)}  # type: ignore[arg-type]
+    assert pixels == expected | {(x, 5): "" for x in range(3)}
+
+
+@pytest.mark.parametrize("protocol", ["kitty", "sixel", "blocks"])
 def test_what_is_no_picture_is_not_shown(protocol: str) -> None:
     assert rendered(b"\xff\xd8 words", protocol) is None  # type: ignore[arg-type]

@@ -21,6 +21,15 @@ LOOKS = [
     *([pytest.param(SMALLEST, "dark", id="phone-dark"), pytest.param(LARGE, "light", id="desktop-light")] * LONG),
 ]
 """Each size and each colour scheme in every run, each with each in `make prove-rounds`."""
+OWN_UID = """async () => {
+  const {state} = await import(document.querySelector('script').src.replace('main.js', 'app/state.js'));
+  return state.me.uid;
+}"""
+WATCH_LAYOUT = """
+globalThis.shifts = [];
+new PerformanceObserver((list) => shifts.push(...list.getEntries().map(({sources}) =>
+  sources.map(({node}) => node?.className || node?.nodeName)))).observe({type: 'layout-shift', buffered: true});
+"""
 
 if not AXE.exists():
     if os.environ.get("CI") == "true":
@@ -161,6 +170,30 @@ def test_a_picture_is_sent_and_seen_by_keyboard_alone(visit: Visit, tmp_path: Pa
     keyboard.press("Escape")
     expect(ann.page.locator(".viewer")).to_have_count(0)
     ann.see("You have seen this")
+
+
+@pytest.mark.parametrize("viewport", [SMALLEST, {"width": 1280, "height": 800}], ids=["phone", "desktop"])
+def test_nothing_jumps_while_a_screen_comes(visit: Visit, viewport: dict[str, int], tmp_path: Path) -> None:
+    ann, ben = visit("Ann", viewport=viewport).register(), visit("Ben").register()
+    ben.find(ann.number)
+    ben.choose(picture(tmp_path))
+    ben.click("Send")
+    ann.see("New picture")
+    ann.page.add_init_script(WATCH_LAYOUT)
+    uid = ben.page.evaluate(OWN_UID)
+    moved = {}
+    for path, last in {
+        "chats": "New picture",
+        f"chats/{uid}": "Tap to see it once",
+        "people": "Invite somebody",
+        "me": "Leave",
+    }.items():
+        ann.page.goto(f"{ann.origin}/#/{path}")
+        ann.page.reload()
+        ann.see(last)
+        ann.page.wait_for_load_state("networkidle")
+        moved[path] = ann.page.evaluate("shifts")
+    assert {path: shifts for path, shifts in moved.items() if shifts} == {}
 
 
 def test_a_chinese_reader_finds_everything_in_chinese(visit: Visit) -> None:

@@ -15,6 +15,10 @@ Visit = Callable[..., Visitor]
 pytestmark = pytest.mark.only_on("sqlite")
 PHONE = {"width": 390, "height": 780}
 CLICKS = 12
+CONTACTS = """(contacts) => Object.defineProperty(navigator, 'contacts', {value: {
+  select: async (properties, {multiple}) => (properties.join() === 'tel' && multiple ? contacts : []),
+}})"""
+"""What the browser of a phone has (w3c.github.io/contact-picker), and a desk's has not."""
 
 
 def test_a_picture_is_sent_seen_once_and_gone(visit: Visit, server: Server, tmp_path: Path) -> None:
@@ -50,6 +54,27 @@ def test_a_number_with_its_plus_needs_no_country(visit: Visit) -> None:
     ann.click(ann.page.get_by_role("status").get_by_role("link", name="Open chat"))
     ann.write("Here I am")
     ben.see("Here I am")
+
+
+def test_people_are_found_among_the_contacts_that_are_picked(visit: Visit) -> None:
+    ann, ben, cat = visit("Ann").register(), visit("Ben").register(), visit("Cat").register()
+    ann.place("People")
+    expect(ann.page.get_by_role("button", name="Invite somebody")).to_be_visible()
+    expect(ann.page.get_by_role("button", name="From my contacts")).to_have_count(0)
+    strangers = [{"tel": [f"+86 139 {number:04} 0000"]} for number in range(500)]
+    spaced = f"+86 {ben.number[:3]} {ben.number[3:7]} {ben.number[7:]}"
+    ann.page.evaluate(CONTACTS, [{"tel": ["1", spaced]}, *strangers, {"tel": []}, {"tel": [f"+86{cat.number}"]}])
+    ann.place("Chats")
+    ann.place("People")
+    ann.click("From my contacts")
+    found = ann.page.get_by_role("status").get_by_role("listitem")
+    expect(found).to_have_count(2)
+    expect(found.filter(has_text=f"Ben{spaced}")).to_be_visible()
+    ann.click(found.filter(has_text="Cat").get_by_role("button", name="Add as friend"))
+    expect(ann.page.locator(".block", has_text="You have asked").get_by_text("Cat")).to_be_visible()
+    ann.page.evaluate("navigator.contacts.select = async () => [{tel: ['1']}]")
+    ann.click("From my contacts")
+    ann.see("None of these contacts can be found here.")
 
 
 def test_a_picture_is_kept_nowhere_in_the_browser(visit: Visit, tmp_path: Path) -> None:
@@ -167,6 +192,7 @@ def test_a_group_is_begun_entered_and_left(visit: Visit, tmp_path: Path) -> None
     ann.page.get_by_role("checkbox", name="Ben").check()
     ann.click("Begin the group")
     expect(ann.page.get_by_role("heading", name="Climbing")).to_be_visible()
+    expect(ann.page.locator(".chat", has_text="Climbing").get_by_text("Nothing said yet")).to_be_visible()
     ben.place("People")
     ben.see("Groups that invite you")
     ben.click("Join")
@@ -226,6 +252,32 @@ def test_a_code_proves_a_number_that_is_known(visit: Visit, server: Server) -> N
     again.see("No chats yet")
     ann.forgiven = ("401 (Unauthorized)", "WebSocket")
     ann.see("Begin with your number")
+
+
+def test_what_is_refused_opens_no_dialog_of_the_browser(visit: Visit) -> None:
+    """Browsers ask for a name and a password themselves where Basic is offered."""
+    ann = visit("Ann")
+    offered: list[str] = []
+    ann.page.on("response", lambda reply: offered.append(reply.header_value("www-authenticate") or ""))
+    ann.forgiven = ("401 (Unauthorized)",)
+    ann.page.goto(ann.origin)
+    ann.click("I have an email or login")
+    ann.page.get_by_label("Email or login").fill(f"nobody{ann.number}")
+    ann.page.get_by_label("Password").fill("not the password")
+    ann.click("Sign in")
+    ann.see("That is not right. Look at what you typed.")
+    assert {each for each in offered if each} == {'Bearer realm="glimpse"'}
+
+
+def test_no_text_becomes_markup_or_a_script(visit: Visit) -> None:
+    """Trusted types: what nobody has vouched for is refused where a document would take it for code."""
+    ann = visit("Ann").register()
+    ann.forgiven = ("Trusted Type", "TrustedHTML", "TrustedScript", "policy: require-trusted-types-for")
+    for script in ("document.body.innerHTML = '<b>x</b>'", "document.createElement('script').src = '/x.js'"):
+        assert (
+            ann.page.evaluate(f"(() => {{ try {{ {script}; }} catch (error) {{ return error.name; }} }})()")
+            == "TypeError"
+        )
 
 
 def test_an_account_with_a_password_signs_in_out_and_leaves(visit: Visit) -> None:

@@ -78,6 +78,8 @@ def test_the_first_load_is_small_whole_and_from_one_origin(server: Server) -> No
         assert asset.headers["X-Content-Type-Options"] == "nosniff"
         size += int(asset.headers["Content-Length"])
     assert size < BUDGET
+    [told] = re.findall(r"The first load is (\d+) KB", (ROOT / "docs/web.md").read_text("utf-8"))
+    assert abs(size / 1024 - int(told)) < 3
 
 
 def test_whoever_takes_nothing_compressed_gets_the_file_as_it_is(server: Server) -> None:

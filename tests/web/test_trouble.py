@@ -100,9 +100,12 @@ def test_a_picture_on_its_way_can_be_stopped_and_go_on(visit: Visit, tmp_path: P
             route.continue_()
 
     ann.page.route("**/v1/uploads/*", hold_second)
-    ann.choose(large_picture(tmp_path))
+    large = large_picture(tmp_path)
+    size = large.stat().st_size
+    ann.choose(large)
     with ann.page.expect_request(lambda request: request.headers.get("upload-offset") == "524288"):
         ann.click("Send")
+    expect(ann.page.get_by_role("progressbar", name="Sending…")).to_have_js_property("value", 524288 / size)
     ann.click("Pause")
     ann.see("Paused")
     ann.page.reload()
@@ -209,6 +212,37 @@ def test_what_is_being_typed_stays_when_something_comes(visit: Visit) -> None:
     other.click("中文")
     other.see("用手机号开始")
     expect(other.page.get_by_label("国家或地区")).to_have_value("NZ")
+
+
+def test_a_switch_stays_as_it_was_put_while_the_server_is_asked(visit: Visit) -> None:
+    ann, ben = visit("Ann").register(), visit("Ben").register()
+    ben.find(ann.number)
+    held: list[Route] = []
+
+    def hold(route: Route) -> None:
+        if route.request.method == "PATCH":
+            held.append(route)
+        else:
+            route.continue_()
+
+    ann.page.route("**/v1/me", hold)
+    ann.place("Me")
+    found = ann.page.get_by_label("Be found by my number")
+    with ann.page.expect_request(lambda request: request.method == "PATCH"):
+        found.uncheck()
+    ben.write("Are you there?")
+    expect(ann.page.locator(".chat", has_text="Are you there?")).to_be_visible()
+    expect(found).not_to_be_checked()
+    held.pop().continue_()
+    ann.place("People")
+    ann.place("Me")
+    expect(found).not_to_be_checked()
+    ann.forgiven = ("403 (Forbidden)",)
+    with ann.page.expect_request(lambda request: request.method == "PATCH"):
+        found.check()
+    held.pop().fulfill(status=403, json={"code": "forbidden"})
+    ann.see("You may not do that.")
+    expect(found).not_to_be_checked()
 
 
 def test_where_no_socket_opens_events_come_by_long_poll(visit: Visit) -> None:

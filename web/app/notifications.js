@@ -53,6 +53,12 @@ export async function turnOff() {
   await database.set('device', undefined);
 }
 
+/** What is read needs no notification any more. @param {string} conversation */
+export async function closeNotifications(conversation) {
+  const registration = await navigator.serviceWorker?.getRegistration();
+  for (const shown of await registration?.getNotifications({tag: conversation}) ?? []) shown.close();
+}
+
 /** The number of what is unread, on the icon where the system shows one, and in the title. @param {number} unread */
 export function followBadge(unread) {
   document.title = unread ? `(${unread}) Glimpse` : 'Glimpse';

@@ -2,7 +2,7 @@
 /** Keeps the state as the server has it: loaded at first, then by events. */
 
 import {GlimpseError} from '../../clients/js/src/index.js';
-import {followBadge} from './notifications.js';
+import {closeNotifications, followBadge} from './notifications.js';
 import {pump, readOutbox} from './outbox.js';
 import {where} from './router.js';
 import {database, server} from './server.js';
@@ -238,6 +238,7 @@ export async function markRead(id) {
   conversation.unread = 0;
   conversation.read_up_to = last.message_id;
   settled();
+  closeNotifications(id).catch(() => {});
   await server.call('PUT', `/v1/conversations/${id}/read`, {json: {up_to: last.message_id}}).catch(() => {});
 }
 

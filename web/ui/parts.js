@@ -2,6 +2,7 @@
 /** Small parts that many screens use. */
 
 import {t} from '../app/i18n.js';
+import {changed} from '../app/state.js';
 import {icon} from './icon.js';
 import {h} from './render.js';
 
@@ -41,12 +42,23 @@ export function field(label, control, hint) {
   return h('label', {class: 'field'}, h('span', {class: 'label'}, label), control, hint && h('small', null, hint));
 }
 
-/** A switch with its words. @param {string} label @param {string} hint @param {boolean} on @param {(on: boolean) => void} flip */
+/** How switches stand that the server is still asked about, by their words. @type {Map<string, boolean>} */
+const flipping = new Map();
+
+/**
+ * A switch with its words. It stays as it was put while `flip` is at work, whatever is shown anew meanwhile.
+ * @param {string} label @param {string} hint @param {boolean} on @param {(on: boolean) => Promise<unknown>} flip
+ */
 export function toggle(label, hint, on, flip) {
   return h('label', {class: 'toggle'},
     h('span', {class: 'row-words'}, h('span', null, label), h('small', null, hint)),
-    h('input', {type: 'checkbox', role: 'switch', checked: on,
-      onchange: (/** @type {any} */ event) => flip(event.target.checked)}));
+    h('input', {type: 'checkbox', role: 'switch', checked: flipping.get(label) ?? on,
+      onchange: async (/** @type {any} */ {target}) => {
+        flipping.set(label, target.checked);
+        await flip(target.checked);
+        flipping.delete(label);
+        changed();
+      }}));
 }
 
 /** What went wrong, announced. @param {string} words */

@@ -115,7 +115,8 @@ export const en = {
 
   findByNumber: 'Find by number',
   find: 'Find',
-  nobodyFound: 'Nobody with this number can be found here. Send them your invitation.',
+  nobodyFound: 'Nobody with this number can be found here. Check country and number, or send them your invitation.',
+  noContactFound: 'None of these contacts can be found here. Send them your invitation.',
   fromContacts: 'From my contacts',
   writeTo: 'Open chat',
   befriend: 'Add as friend',

@@ -111,7 +111,8 @@ export const zh = {
 
   findByNumber: '凭手机号查找',
   find: '查找',
-  nobodyFound: '这里找不到使用该号码的人。把你的邀请发给对方吧。',
+  nobodyFound: '这里找不到使用该号码的人。请检查国家和号码，或把你的邀请发给对方。',
+  noContactFound: '这些联系人都不在这里。把你的邀请发给他们吧。',
   fromContacts: '从通讯录选择',
   writeTo: '打开聊天',
   befriend: '加为好友',

@@ -126,14 +126,27 @@ export class Glimpse {
     await this.session.keep({uid: me.uid, phone_hash: me.phone_hash ?? undefined, tokens});
   }
 
+  /**
+   * An email or login for an account with a phone, for `logIn` on other devices. Only its ukey may do so.
+   * @param {{email?: string, login?: string, password: string}} who
+   */
+  async addPassword(who) {
+    const headers = {Authorization: await this.#proof()};
+    await this.http.send({method: 'PUT', path: '/v1/me/credentials', json: who, headers});
+  }
+
   /** Ask for another ukey; the other sessions and devices may end with it. @param {boolean} endOthers */
   async renewKey(endOthers) {
-    const basic = await this.session.basic();
-    if (!basic) throw new GlimpseError({status: 403, code: 'proof_required'});
-    const headers = {Authorization: basic, 'Idempotency-Key': newKey()};
+    const headers = {Authorization: await this.#proof(), 'Idempotency-Key': newKey()};
     const json = {end_other_sessions: endOthers};
     const account = await (await this.http.send({method: 'POST', path: '/v1/me/ukey', json, headers})).json();
     await this.session.keep(account);
+  }
+
+  async #proof() {
+    const basic = await this.session.basic();
+    if (!basic) throw new GlimpseError({status: 403, code: 'proof_required'});
+    return basic;
   }
 
   /** End this session, and forget who it was. */

@@ -71,6 +71,15 @@ export class Glimpse {
         login?: string;
         password: string;
     }): Promise<void>;
+    /**
+     * An email or login for an account with a phone, for `logIn` on other devices. Only its ukey may do so.
+     * @param {{email?: string, login?: string, password: string}} who
+     */
+    addPassword(who: {
+        email?: string;
+        login?: string;
+        password: string;
+    }): Promise<void>;
     /** Ask for another ukey; the other sessions and devices may end with it. @param {boolean} endOthers */
     renewKey(endOthers: boolean): Promise<void>;
     /** End this session, and forget who it was. */

@@ -11,22 +11,24 @@ import {View} from '../../ui/view.js';
 
 class ChatList extends View {
   view() {
-    const found = state.conversations;
+    const all = this.all();
     const add = h('a', {class: 'icon-button', href: '#/people', title: t.findPeople, 'aria-label': t.findPeople}, icon('plus'));
     return [
       bar(t.chats, null, add),
-      found?.length === 0 && state.outbox.length === 0 && empty('chats', t.noChats, t.noChatsHint,
+      state.conversations && all.length === 0 && empty('chats', t.noChats, t.noChatsHint,
         h('a', {class: 'button primary', href: '#/people'}, t.findPeople)),
-      h('ul', {class: 'chats'}, this.all().map((each) => this.entry(each))),
+      h('ul', {class: 'chats'}, all.map((each) => this.entry(each))),
     ];
   }
 
-  /** Those that the server knows, behind those whose first message is still here. */
+  /** Those that the server knows, between those whose first message is still here and groups where nothing was said. */
   all() {
     const known = state.conversations ?? [];
-    const fresh = new Set(state.outbox.map(({conversation}) => conversation));
-    for (const {id} of known) fresh.delete(id);
-    return [...[...fresh].map((id) => ({id, name: nameOf(id), last: null, unread: 0, read_up_to: 0})), ...known];
+    const spoken = new Set(known.map(({id}) => id));
+    const silent = (/** @type {{id: string, name: string}[]} */ chats) =>
+      chats.filter(({id}) => !spoken.has(id) && spoken.add(id)).map((each) => ({...each, last: null, unread: 0, read_up_to: 0}));
+    const leaving = silent(state.outbox.map(({conversation: id}) => ({id, name: nameOf(id)})));
+    return [...leaving, ...known, ...silent((state.people?.groups ?? []).map(({group_id, name}) => ({id: `g${group_id}`, name})))];
   }
 
   /** @param {import('../../app/state.js').Conversation} conversation */
@@ -37,7 +39,7 @@ class ChatList extends View {
         'aria-current': place === 'chats' && open === id ? 'page' : undefined},
       avatar(id, name),
       h('span', {class: 'row-words'},
-        h('span', {class: 'row-name'}, name, state.muted.has(id) && icon('mute')),
+        h('span', {class: 'row-name'}, h('span', null, name), state.muted.has(id) && icon('mute')),
         h('small', null, this.lastWord(id, last))),
       h('span', {class: 'chat-end'},
         last && h('time', {datetime: new Date(last.send_time).toISOString()}, momentOf(last.send_time)),
@@ -47,7 +49,7 @@ class ChatList extends View {
   /** @param {string} id @param {import('../../app/state.js').Entry | null} last */
   lastWord(id, last) {
     if (state.outbox.some(({conversation}) => conversation === id)) return t.sending;
-    if (!last) return '';
+    if (!last) return t.nothingSaid;
     const own = last.sender_uid === state.me?.uid;
     const words = last.kind === 'image' ? this.pictureWords(last, own) : last.text ?? last.url ?? '';
     if (own) return t.youSaid(words);

@@ -19,7 +19,8 @@ class Me extends View {
   notified = false;
   /** @type {{device_id: number, provider: string, device_type: string, registered_at: number}[]} */
   devices = [];
-  hasKey = false;
+  /** Whether this browser has the ukey; not known at first. @type {boolean | undefined} */
+  hasKey = undefined;
 
   connectedCallback() {
     super.connectedCallback();
@@ -30,7 +31,8 @@ class Me extends View {
     return trying(async () => {
       this.hasKey = !!await server.session.basic();
       this.notified = await isOn();
-      this.devices = (await server.call('GET', '/v1/devices')).items;
+      this.update();
+      this.devices = await server.list('/v1/devices');
       this.update();
     });
   }
@@ -59,7 +61,7 @@ class Me extends View {
         field(t.look, h('select', {name: 'look', value: look,
           onchange: (/** @type {any} */ event) => chooseLook(event.target.value)},
         h('option', {value: 'system'}, t.lookSystem), h('option', {value: 'light'}, t.lookLight), h('option', {value: 'dark'}, t.lookDark)))),
-      this.block(t.account,
+      this.hasKey !== undefined && this.block(t.account,
         me.phone_hash && !me.email && !me.login && this.hasKey && this.line(t.addPassword, t.addPasswordHint, t.add, () => this.addPassword()),
         this.hasKey && this.line(t.endOthers, t.endOthersHint, t.endThem, () => confirmed({
           title: t.endOthers, text: t.endOthersHint, yes: t.endThem,
@@ -99,11 +101,7 @@ class Me extends View {
   notifications() {
     const found = support();
     if (found !== 'possible') return h('p', {class: 'hint'}, t.noNotifications[found]);
-    return toggle(t.notifyHere, t.notifyHereHint, this.notified, (on) => trying(async () => {
-      if (on) await turnOn();
-      else await turnOff();
-      await this.load();
-    }).then(() => this.load()));
+    return toggle(t.notifyHere, t.notifyHereHint, this.notified, (on) => trying(() => (on ? turnOn() : turnOff())).then(() => this.load()));
   }
 
   deviceList() {
@@ -133,9 +131,7 @@ class Me extends View {
       const given = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
       const name = String(given.get('name'));
       try {
-        const headers = {Authorization: await server.session.basic() ?? ''};
-        const json = {...(name.includes('@') ? {email: name} : {login: name}), password: given.get('password')};
-        await server.http.send({method: 'PUT', path: '/v1/me/credentials', json, headers});
+        await server.addPassword({...(name.includes('@') ? {email: name} : {login: name}), password: String(given.get('password'))});
         state.me = await server.call('GET', '/v1/me');
         changed();
         close(true);

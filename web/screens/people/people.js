@@ -19,10 +19,14 @@ import {showInvitation} from './share.js';
 
 /** @typedef {{uid: number, nickname: string, phone_num?: string}} Match */
 
+/** So many numbers may be asked about at once. */
+const NUMBERS = 500;
+
 class People extends View {
   region = ownRegion();
   /** @type {Match[] | null} */
   found = null;
+  nobody = '';
   refusal = '';
   busy = false;
 
@@ -73,7 +77,7 @@ class People extends View {
 
   /** @param {Match[]} found */
   foundList(found) {
-    if (!found.length) return h('p', {class: 'hint found'}, t.nobodyFound);
+    if (!found.length) return h('p', {class: 'hint found'}, this.nobody);
     return h('ul', {class: 'rows found'}, found.map(({uid, nickname, phone_num}) => row(String(uid), nickname, [
       this.messageLink(uid, 'button primary'),
       this.isKnown(uid) || h('button', {type: 'button', class: 'button', onclick: () => trying(() => befriend(uid))}, t.befriend),
@@ -131,24 +135,31 @@ class People extends View {
   find(event) {
     event.preventDefault();
     const given = new FormData(/** @type {HTMLFormElement} */ (event.currentTarget));
-    return this.discover([String(given.get('phone_num'))]);
+    return this.discover([String(given.get('phone_num'))], t.nobodyFound);
   }
 
-  async fromContacts() {
-    const picked = await /** @type {any} */ (navigator).contacts.select(['tel'], {multiple: true});
-    const numbers = picked.flatMap((/** @type {{tel: string[]}} */ {tel}) => tel);
-    if (numbers.length) await this.discover(numbers);
+  /** Those whom the person picks in the browser's own list; the app sees nobody else of it. */
+  fromContacts() {
+    return trying(async () => {
+      const picked = await /** @type {any} */ (navigator).contacts.select(['tel'], {multiple: true});
+      const numbers = picked.flatMap((/** @type {{tel: string[]}} */ {tel}) => tel);
+      if (numbers.length) await this.discover(numbers, t.noContactFound);
+    });
   }
 
-  /** @param {string[]} phone_nums */
-  async discover(phone_nums) {
-    Object.assign(this, {busy: true, refusal: '', found: null});
+  /** @param {string[]} numbers @param {string} nobody what to say where none of them is found */
+  async discover(numbers, nobody) {
+    Object.assign(this, {busy: true, refusal: '', found: null, nobody});
     this.update();
     try {
       const region_num = countries().find(({region}) => region === this.region)?.code;
-      const {matches} = await server.call('POST', '/v1/contacts/discover', {json: {region_num, phone_nums}});
-      for (const {uid, nickname} of matches) state.names.set(uid, nickname);
-      this.found = matches;
+      const found = [];
+      for (let at = 0; at < numbers.length; at += NUMBERS) {
+        const json = {region_num, phone_nums: numbers.slice(at, at + NUMBERS)};
+        found.push(...(await server.call('POST', '/v1/contacts/discover', {json})).matches);
+      }
+      for (const {uid, nickname} of found) state.names.set(uid, nickname);
+      this.found = [...new Map(found.map((each) => [each.uid, each])).values()];
       changed();
     } catch (error) {
       this.refusal = inWords(error);

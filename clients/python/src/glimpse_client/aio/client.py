@@ -4,7 +4,7 @@
 import math
 import os
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -13,7 +13,7 @@ from uuid import uuid4
 import httpx
 
 from glimpse_client.aio import images
-from glimpse_client.aio.calls import AsyncCalls
+from glimpse_client.aio.calls import Alone, AsyncCalls
 from glimpse_client.aio.events import AsyncFollowing
 from glimpse_client.data import (
     Activation,
@@ -59,6 +59,8 @@ class AsyncClient:
     `url` is the server's address, else that in `GLIMPSE_URL`, else this machine's. Calls that may be repeated are, for
     `patience` seconds, with growing pauses and no sooner than the server says. Each may raise Refused, Unreachable and
     CredentialsMissing. `keep` is told each new session of an account with a password before it is used: store it.
+    Programs that share a stored session must not renew it at once: `alone` makes a context in which this one may, and
+    gives what is stored by then.
     """
 
     def __init__(
@@ -67,13 +69,16 @@ class AsyncClient:
         credentials: Credentials | Session | None = None,
         *,
         keep: Callable[[Session], object] | None = None,
+        alone: Alone = nullcontext,
         patience: float = PATIENCE,
         silence: float = SILENCE,
         transport: httpx.AsyncBaseTransport | None = None,
     ) -> None:
         self.url = url or os.environ.get("GLIMPSE_URL") or LOOPBACK
         self._silence = silence
-        self._calls = AsyncCalls(self.url, credentials=credentials, keep=keep, patience=patience, transport=transport)
+        self._calls = AsyncCalls(
+            self.url, credentials=credentials, keep=keep, alone=alone, patience=patience, transport=transport
+        )
 
     async def __aenter__(self) -> "AsyncClient":
         return self
@@ -130,6 +135,15 @@ class AsyncClient:
         """With `email` or `login`."""
         document = {"password": password, **who}
         return self._begin(await self._calls.ask_json("POST", "/v1/login", document, anonymous=True))
+
+    async def add_password(self, *, password: str, **who: Any) -> None:
+        """An `email` or `login` for an account with a phone, for `log_in` on other devices. Only its ukey may do so."""
+        await self._calls.ask("PUT", "/v1/me/credentials", body=lambda: {"json": {"password": password, **who}})
+
+    async def log_out(self) -> None:
+        """End this session of an account with a password."""
+        await self._calls.ask("POST", "/v1/logout")
+        self._calls.credentials = None
 
     async def me(self) -> Profile:
         return read(Profile, await self._calls.ask_json("GET", "/v1/me"))

@@ -3,10 +3,11 @@
 
 import contextlib
 import math
+import os
 import sys
 from collections.abc import Callable, Iterator
 from datetime import datetime
-from functools import wraps
+from functools import partial, wraps
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,7 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from glimpse_client.command import terminal
-from glimpse_client.command.accounts import account_store
+from glimpse_client.command.accounts import account_store, renewing
 from glimpse_client.data import Activation, Credentials
 from glimpse_client.errors import CredentialsMissing, GlimpseError, Refused
 from glimpse_client.files import Progress as Report
@@ -40,12 +41,15 @@ class Place:
 
     def client(self, patience: float = PATIENCE) -> Client:
         """As the account. Raises CredentialsMissing."""
-        credentials = self.store.get(self.url, self.account)
-        if credentials is None:
+        who = self.store.get(self.url, self.account)
+        if who is None:
             raise CredentialsMissing(
-                f"no account {self.account!r} at {self.url}: glimpse --account {self.account} register +8613800138000"
+                f"no account {self.account!r} at {self.url}: glimpse --account {self.account} register +8613800138000, "
+                "or login NAME"
             )
-        return Client(self.url, credentials, patience=patience)
+        keep = partial(self.store.put, self.url, self.account)
+        alone = partial(renewing, self.store, self.url, self.account)
+        return Client(self.url, who, keep=keep, alone=alone, patience=patience)
 
     @contextlib.contextmanager
     def progress(self, label: str) -> Iterator[Report]:
@@ -132,6 +136,36 @@ def prove(place: Place, client: Client, activation: Activation, code: str | None
         left = "" if refused.attempts_left is None else f"; {refused.attempts_left} tries are left"
         place.said.print(f"That is not the code{left}.")
         return prove(place, client, activation, None)
+
+
+@main.command()
+@click.argument("name")
+@click.option("--new", is_flag=True, help="Make the account, without a number.")
+@click.option("--nickname", help="What others see of a new account.")
+@click.pass_obj
+@told
+def login(place: Place, name: str, new: bool, nickname: str | None) -> None:
+    """Log in by email or login and a password, which is asked for or in GLIMPSE_PASSWORD."""
+    password = os.environ.get("GLIMPSE_PASSWORD") or click.prompt("Password", hide_input=True, err=True)
+    who = {"email" if "@" in name else "login": name}
+    with Client(place.url) as client:
+        if new:
+            session = client.sign_up(password=password, **who, **({"nickname": nickname} if nickname else {}))
+        else:
+            session = client.log_in(password=password, **who)
+        uid = client.me().uid
+    place.store.put(place.url, place.account, session)
+    place.said.print(f"{name} is uid {uid}, kept as account {place.account!r}.")
+
+
+@main.command()
+@click.pass_obj
+@told
+def logout(place: Place) -> None:
+    """End a login by password, and forget it here."""
+    with place.client() as client:
+        client.log_out()
+    place.store.forget(place.url, place.account)
 
 
 def plain(words: str) -> str:

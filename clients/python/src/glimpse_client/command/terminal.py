@@ -2,7 +2,8 @@
 """Pictures in terminals that can show them.
 
 The protocols: kitty's graphics (https://sw.kovidgoyal.net/kitty/graphics-protocol/), iTerm2's inline images
-(https://iterm2.com/documentation-images.html), and sixel (DEC's, as https://vt100.net/docs/vt3xx-gp/chapter14.html).
+(https://iterm2.com/documentation-images.html), sixel (DEC's, as https://vt100.net/docs/vt3xx-gp/chapter14.html), and
+everywhere with true colour half blocks, each of which is two pixels.
 """
 
 import base64
@@ -21,26 +22,29 @@ if os.name == "posix":
     import termios
     import tty
 
-Protocol = Literal["kitty", "iterm", "sixel"]
+Protocol = Literal["kitty", "iterm", "sixel", "blocks"]
 
 KITTY_CHUNK = 4096
 ANSWER_SECONDS = 0.3
 """A terminal that says what it can do says it at once; over a slow line it is taken for one that cannot."""
 LARGEST = (640, 480)
 """In pixels: what is shown is a look at the picture, the picture itself is on the disk."""
+LARGEST_IN_BLOCKS = (72, 48)
+"""The same where a character is as wide as one pixel and as high as two: fits into 80 columns and 24 lines."""
 COLOURS = 255
 
 
 def protocol_of(environment: Mapping[str, str], *, asks: bool) -> Protocol | None:
     """How this terminal shows pictures: by what it says of itself, and where `asks`, by what it answers."""
     name, program = environment.get("TERM", ""), environment.get("TERM_PROGRAM", "")
+    text: Protocol | None = "blocks" if environment.get("COLORTERM") in ("truecolor", "24bit") else None
     if "TMUX" in environment or name.startswith(("screen", "tmux")):
-        return None  # it would have to be wrapped, and is drawn over
+        return text  # anything else would have to be wrapped, and is drawn over
     if "KITTY_WINDOW_ID" in environment or name in ("xterm-kitty", "xterm-ghostty") or program == "ghostty":
         return "kitty"
     if program in ("iTerm.app", "WezTerm", "mintty", "vscode"):
         return "iterm"
-    return "sixel" if asks and os.name == "posix" and says_sixel(_asked(b"\x1b[c")) else None
+    return "sixel" if asks and os.name == "posix" and says_sixel(_asked(b"\x1b[c")) else text
 
 
 def says_sixel(answer: bytes) -> bool:
@@ -57,7 +61,10 @@ def show(path: Path) -> bool:
     text = rendered(path.read_bytes(), protocol) if protocol else None
     if text is None:
         return False
-    sys.stdout.write(text + "\n")
+    try:
+        sys.stdout.write(text + "\n")
+    except UnicodeEncodeError:  # a terminal of another character set than UTF-8 has no half blocks
+        return False
     sys.stdout.flush()
     return True
 
@@ -66,9 +73,9 @@ def rendered(picture: bytes, protocol: Protocol) -> str | None:
     """What to write. None where that takes Pillow (`pip install 'glimpse-client[pictures]'`) and there is none."""
     if protocol == "iterm":
         return _iterm(picture)
-    small = _small(picture)
-    if protocol == "sixel":
-        return None if small is None else _sixel(small)
+    small = _small(picture, LARGEST_IN_BLOCKS if protocol == "blocks" else LARGEST)
+    if protocol in ("sixel", "blocks"):
+        return None if small is None else (_sixel if protocol == "sixel" else _blocks)(small)
     if small is not None:
         file = io.BytesIO()
         small.save(file, "PNG")
@@ -76,7 +83,7 @@ def rendered(picture: bytes, protocol: Protocol) -> str | None:
     return _kitty(picture) if picture.startswith(b"\x89PNG") else None
 
 
-def _small(picture: bytes) -> Any:
+def _small(picture: bytes, largest: tuple[int, int]) -> Any:
     """The picture in RGB, no larger than what is shown; None without Pillow, or where Pillow cannot read it."""
     try:
         pillow = importlib.import_module("PIL.Image")
@@ -84,7 +91,7 @@ def _small(picture: bytes) -> Any:
         return None
     try:
         image = pillow.open(io.BytesIO(picture))
-        image.thumbnail(LARGEST)
+        image.thumbnail(largest)
         return image.convert("RGB")
     except (OSError, ValueError, SyntaxError, pillow.DecompressionBombError):
         return None
@@ -121,6 +128,20 @@ def _sixel(image: Any) -> str:
 def _colour_of_band(rows: list[bytes], colour: int, width: int) -> str:
     bits = [sum(1 << y for y, row in enumerate(rows) if row[x] == colour) for x in range(width)]
     return f"#{colour}" + "".join(f"!{len(list(run))}{chr(63 + value)}" for value, run in groupby(bits))
+
+
+def _blocks(image: Any) -> str:
+    """Lines of the upper half of a block: what is above in its colour, what is beneath in that behind it."""
+    width, height = image.size
+    lines = []
+    for y in range(0, height, 2):
+        line = ""
+        for x in range(width):
+            upper = ";".join(map(str, image.getpixel((x, y))))
+            lower = f"48;2;{';'.join(map(str, image.getpixel((x, y + 1))))}" if y + 1 < height else "49"
+            line += f"\x1b[38;2;{upper};{lower}m\u2580"
+        lines.append(line + "\x1b[0m")
+    return "\n".join(lines)
 
 
 def _asked(question: bytes) -> bytes:

@@ -3,7 +3,7 @@
 """Requests that are repeated until there is an answer, and credentials that are renewed meanwhile."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import httpx
@@ -19,10 +19,15 @@ USER_AGENT = "glimpse-client-python"
 
 Body = Callable[[], dict[str, Any]]
 """Makes the arguments of httpx that hold a body; called anew for each try."""
+Alone = Callable[[], AbstractContextManager[Session | None]]
+"""Keeps other programs from renewing the same session for the length of a block; gives what is stored of it."""
 
 
 class Calls:
-    """The way to one server, as one person. `keep` is told each new session before it is used."""
+    """The way to one server, as one person. `keep` is told each new session before it is used.
+
+    `alone` is entered while a session is renewed.
+    """
 
     def __init__(
         self,
@@ -30,12 +35,14 @@ class Calls:
         *,
         credentials: Credentials | Session | None,
         keep: Callable[[Session], object] | None,
+        alone: Alone = nullcontext,
         patience: float,
         transport: httpx.BaseTransport | None,
     ) -> None:
         self.http = httpx.Client(base_url=url, timeout=TIMEOUT, transport=transport, headers={"User-Agent": USER_AGENT})
         self.credentials = credentials
         self.keep = keep
+        self.alone = alone
         self.patience = patience
         self._renewing = Lock()
 
@@ -118,11 +125,16 @@ class Calls:
         spent = self.credentials
         with self._renewing:
             if self.credentials is spent:  # nobody else has renewed it meanwhile
-                found = self.ask_json(
-                    "POST", "/v1/tokens/refresh", {"refresh_token": spent.refresh_token}, anonymous=True
-                )
-                self.begin(read(Session, found))
+                with self.alone() as stored:
+                    if stored is None or stored.refresh_token == spent.refresh_token:
+                        self.begin(self._renewed(spent))
+                    else:  # another program has
+                        self.credentials = stored
         return True
+
+    def _renewed(self, spent: Session) -> Session:
+        document = {"refresh_token": spent.refresh_token}
+        return read(Session, self.ask_json("POST", "/v1/tokens/refresh", document, anonymous=True))
 
     def begin(self, session: Session) -> None:
         """Go by this session from now on."""

@@ -5,7 +5,7 @@
 import math
 import os
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, nullcontext
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypeVar
@@ -42,7 +42,7 @@ from glimpse_client.files import Progress
 from glimpse_client.platform_sync import on_disk
 from glimpse_client.protocol import Tries, addressed, phone_hash
 from glimpse_client.sync import images
-from glimpse_client.sync.calls import Calls
+from glimpse_client.sync.calls import Alone, Calls
 from glimpse_client.sync.events import Following
 
 T = TypeVar("T")
@@ -60,6 +60,8 @@ class Client:
     `url` is the server's address, else that in `GLIMPSE_URL`, else this machine's. Calls that may be repeated are, for
     `patience` seconds, with growing pauses and no sooner than the server says. Each may raise Refused, Unreachable and
     CredentialsMissing. `keep` is told each new session of an account with a password before it is used: store it.
+    Programs that share a stored session must not renew it at once: `alone` makes a context in which this one may, and
+    gives what is stored by then.
     """
 
     def __init__(
@@ -68,13 +70,16 @@ class Client:
         credentials: Credentials | Session | None = None,
         *,
         keep: Callable[[Session], object] | None = None,
+        alone: Alone = nullcontext,
         patience: float = PATIENCE,
         silence: float = SILENCE,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
         self.url = url or os.environ.get("GLIMPSE_URL") or LOOPBACK
         self._silence = silence
-        self._calls = Calls(self.url, credentials=credentials, keep=keep, patience=patience, transport=transport)
+        self._calls = Calls(
+            self.url, credentials=credentials, keep=keep, alone=alone, patience=patience, transport=transport
+        )
 
     def __enter__(self) -> "Client":
         return self
@@ -131,6 +136,15 @@ class Client:
         """With `email` or `login`."""
         document = {"password": password, **who}
         return self._begin(self._calls.ask_json("POST", "/v1/login", document, anonymous=True))
+
+    def add_password(self, *, password: str, **who: Any) -> None:
+        """An `email` or `login` for an account with a phone, for `log_in` on other devices. Only its ukey may do so."""
+        self._calls.ask("PUT", "/v1/me/credentials", body=lambda: {"json": {"password": password, **who}})
+
+    def log_out(self) -> None:
+        """End this session of an account with a password."""
+        self._calls.ask("POST", "/v1/logout")
+        self._calls.credentials = None
 
     def me(self) -> Profile:
         return read(Profile, self._calls.ask_json("GET", "/v1/me"))
