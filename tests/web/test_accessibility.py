@@ -172,7 +172,7 @@ def test_a_picture_is_sent_and_seen_by_keyboard_alone(visit: Visit, tmp_path: Pa
     ann.see("You have seen this")
 
 
-@pytest.mark.parametrize("viewport", [SMALLEST, {"width": 1280, "height": 800}], ids=["phone", "desktop"])
+@pytest.mark.parametrize("viewport", [SMALLEST, LARGE], ids=["phone", "desktop"])
 def test_nothing_jumps_while_a_screen_comes(visit: Visit, viewport: dict[str, int], tmp_path: Path) -> None:
     ann, ben = visit("Ann", viewport=viewport).register(), visit("Ben").register()
     ben.find(ann.number)
