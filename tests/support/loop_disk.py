@@ -60,29 +60,34 @@ class LoopDisk:
 
 
 def what_is_missing() -> str:
-    """Why there can be no such disk here; nothing where there can."""
+    """Why there can be no such disk here; nothing where there can.
+
+    What this process and its children mount is their own from then on. Whoever made a namespace of mounts meanwhile
+    would else keep a disk that was detached, and it would not lose its power.
+    """
     if os.geteuid() != 0:
         return "only root may mount"
     if not shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/usr/sbin:/sbin"):
         return "mkfs.ext4 is not installed"
-    return "" if Path("/dev/loop-control").exists() else "there are no loop devices"
+    if not Path("/dev/loop-control").exists():
+        return "there are no loop devices"
+    try:
+        _keep_mounts_to_ourselves()
+    except OSError as error:
+        return f"mounts of its own are refused: {error.strerror}"
+    return ""
 
 
-def keep_mounts_to_ourselves() -> None:
-    """What this process and its children mount from here on nobody else has. For the thread that calls.
-
-    Whoever on this machine made a namespace of mounts meanwhile would else keep a disk that was detached: it would not
-    lose its power. Raises OSError.
-    """
+def _keep_mounts_to_ourselves() -> None:
     if ctypes.CDLL(None, use_errno=True).unshare(NEW_MOUNTS) != 0:
-        raise OSError(ctypes.get_errno(), "unshare")
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     _run("mount", "--make-rprivate", "/")
 
 
 @contextmanager
 def loop_disk(folder: Path) -> Iterator[LoopDisk]:
-    """A new disk for the length of a block, after `keep_mounts_to_ourselves`. Nobody may have a file open there at its
-    end.
+    """A new disk for the length of a block, after `what_is_missing` found nothing. At its end nobody may have a file
+    open there.
     """
     disk = LoopDisk(folder)
     try:
