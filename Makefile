@@ -2,12 +2,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 NODE := tests/sdks/node
 WEB := tests/web/node
+SYNAPSE := 1.163.2
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy faketime chromium firefox-esr npm java
-TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy faketime chromium firefox-esr default-jre-headless libgoogle-gson-java fonts-noto-cjk fonts-noto-color-emoji fonts-inter $(if $(shell command -v npm),,npm)
+TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy faketime chromium firefox-esr npm java cc mkfs.ext4 eatmydata
+TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy faketime chromium firefox-esr default-jre-headless libgoogle-gson-java fonts-noto-cjk fonts-noto-color-emoji fonts-inter gcc libc6-dev e2fsprogs eatmydata $(if $(shell command -v npm),,npm)
 
-.PHONY: help setup run test test-deps test-sdks check bench prove prove-transport prove-timing prove-attacks prove-erasing prove-restart prove-rounds release lock
+.PHONY: help setup run test test-deps test-sdks check bench bench-parts bench-deps prove prove-kills prove-power prove-io prove-transport prove-timing prove-attacks prove-erasing prove-restart prove-rounds release lock
 .DEFAULT_GOAL := help
 
 help: ## say what each target does
@@ -26,7 +27,7 @@ test: .venv/.installed-dev .venv-sdks/.installed $(WEB)/node_modules/.installed 
 test-sdks: .venv/.installed-dev .venv-sdks/.installed $(NODE)/node_modules/.installed ## try the emulators with the vendors' own clients, Python's (which make test has too) and Node's
 	$(BIN)/python -m pytest -n 2 tests/sdks
 
-test-deps: ## install what the tests start and ask (Debian, Ubuntu): MariaDB, rsync, encoders and judges of image files, proxies, a clock that jumps, browsers, Java
+test-deps: ## install what the tests start and ask (Debian, Ubuntu): MariaDB, rsync, encoders and judges of image files, proxies, a clock that jumps, browsers, Java, what makes disks fail
 	@export PATH="$$PATH:/usr/sbin"; (for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || exit 1; done) || \
 	{ $(SUDO) apt-get update --quiet && $(SUDO) apt-get install --yes --no-install-recommends $(TEST_PACKAGES); }
 
@@ -39,11 +40,26 @@ check: .venv/.installed-dev ## formatting, lint, types, import rules, documents
 	cd clients/python/src && ../../../$(BIN)/lint-imports --config ../pyproject.toml
 	$(BIN)/python -m pytest tests/docs
 
-bench: .venv/.installed-bench ## measure an image's life beside nginx and Tornado (writes the figures of docs/speed.md), then the rest
-	$(BIN)/python -m bench.speed
+bench: .venv/.installed-bench ## measure an image's life beside nginx, Tornado, SeaweedFS, Synapse and Prosody: the figures of docs/speed.md (SHORT=--short)
+	$(BIN)/python -m bench.speed $(SHORT)
+
+bench-parts: .venv/.installed-bench ## measure single parts, each for itself
 	for part in authentication discovery group_image messages listeners relay round_trips engines growth; do $(BIN)/python -m bench.$$part || exit 1; done
 
-prove: prove-transport prove-timing prove-attacks prove-erasing prove-restart prove-rounds ## what takes too long for every run of the tests
+bench-deps: .venv-synapse/.installed ## install what make bench compares with: Synapse, in an environment of its own, and Prosody (Debian, Ubuntu)
+	@command -v prosody >/dev/null || { $(SUDO) apt-get update --quiet && $(SUDO) apt-get install --yes --no-install-recommends prosody; }
+
+prove: prove-kills prove-power prove-io prove-timing prove-transport prove-attacks prove-erasing prove-restart prove-rounds ## what takes too long for every run of the tests: docs/proof.md (GO_ON=--go-on: also where the machine cannot do all)
+
+prove-kills: .venv/.installed-dev ## a server killed KILLS=200 times under load, and 50 times on MariaDB: nothing is lost or doubled
+	$(BIN)/python -m tests.process.killing $(KILLS)
+	$(BIN)/python -m tests.process.killing --mariadb 50
+
+prove-power: .venv/.installed-dev ## a disk whose power is cut CUTS=20 times under load (root, loop devices, eatmydata): nothing is lost or doubled
+	$(BIN)/python -m tests.process.power_cuts $(CUTS) $(GO_ON)
+
+prove-io: .venv/.installed-dev ## a disk that fails once, at every call of an upload and a hand-over (a C compiler): nothing is lost or doubled
+	$(BIN)/python -m tests.process.io_errors $(GO_ON)
 
 prove-timing: .venv/.installed-dev ## no answer's time tells what the answer does not: five questions, 200 pairs each
 	$(BIN)/python -m tests.process.timing
@@ -93,6 +109,11 @@ lock: .venv/.installed-dev ## renew the lock files (authors; needs uv)
 .venv-sdks/.installed: requirements-sdks.lock | .venv/.made
 	$(PYTHON) -m venv .venv-sdks
 	.venv-sdks/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-sdks.lock
+	@touch $@
+
+.venv-synapse/.installed: | .venv/.made
+	$(PYTHON) -m venv .venv-synapse
+	.venv-synapse/bin/python -m pip install --quiet --disable-pip-version-check matrix-synapse==$(SYNAPSE)
 	@touch $@
 
 %/node_modules/.installed: %/package-lock.json

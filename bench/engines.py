@@ -93,13 +93,22 @@ Result = tuple[list[list[str]], Measured]
 def main(runs: int, seconds: float, workers: str, folder: Path | None) -> None:
     """Measure so many times, one place after the other in each run, and print the medians."""
     click.echo(f"other programs keep {busy_cores():.1f} cores busy")
+    results = measured(runs, seconds, list(map(int, workers.split(","))), folder)
+    for name in OPERATIONS:
+        _print(name, results)
+
+
+def measured(
+    runs: int, seconds: float, workers: Sequence[int], folder: Path | None
+) -> Sequence[dict[str, dict[str, Measured]]]:
+    """What each run found, by place and operation; SQLite is the first place."""
     with ExitStack() as stack:
         place = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=folder)))
         emulator = stack.enter_context(python_module("emulators", "getui"))
         pool = stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn")))
         plain = {**glimpse_settings(emulator), "samples": {"enabled": False}}
         places = [Place("SQLite", _started(stack, place / "sqlite", plain), None)]
-        for count in map(int, workers.split(",")):
+        for count in workers:
             (place / f"maria{count}").mkdir()
             maria = stack.enter_context(mariadb(place / f"maria{count}"))
             settings = {**plain, "database": {"url": maria.url(DATABASE)}, "server": {"workers": count}}
@@ -107,9 +116,7 @@ def main(runs: int, seconds: float, workers: str, folder: Path | None) -> None:
             places.append(Place(f"MariaDB, {count} worker{'s' * (count > 1)}", server, maria))
         for each in places:
             each.round(pool, 1)
-        results = [{each.name: each.round(pool, seconds) for each in places} for _ in range(runs)]
-    for name in OPERATIONS:
-        _print(name, results)
+        return [{each.name: each.round(pool, seconds) for each in places} for _ in range(runs)]
 
 
 def _started(stack: ExitStack, folder: Path, settings: dict[str, Any]) -> Server:

@@ -25,6 +25,9 @@ class Request:
     body: bytes = b""
 
 
+LAST_CHUNK = b"0\r\n\r\n"
+
+
 @dataclass(slots=True)
 class Load:
     """What came of a load: how long it took, how long each pass took (ms), and the name each pass ended with."""
@@ -35,7 +38,7 @@ class Load:
 
 
 class Connection(asyncio.BufferedProtocol):
-    """One connection, one request at a time. A reply's body is counted and thrown away."""
+    """One connection, one request at a time. A reply's body is counted and thrown away; one in chunks is small."""
 
     # Read into and looked at before the next read: all connections can share it.
     _buffer = memoryview(bytearray(BUFFER_BYTES))
@@ -43,6 +46,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         self._head = b""
         self._left = 0
+        self._chunks: bytes | None = None
         self._reply: asyncio.Future[bytes] | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -56,7 +60,9 @@ class Connection(asyncio.BufferedProtocol):
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        if self._left:
+        if self._chunks is not None:
+            self._chunks += self._buffer[:nbytes]
+        elif self._left:
             self._left -= nbytes
         else:
             self._head += self._buffer[:nbytes]
@@ -64,7 +70,15 @@ class Connection(asyncio.BufferedProtocol):
             if not end:
                 return
             self._head = head
-            self._left = int(header(head, b"Content-Length") or 0) - len(body)
+            length = header(head, b"Content-Length")
+            if length is None and header(head, b"Transfer-Encoding") == b"chunked":
+                self._chunks = bytes(body)
+            else:
+                self._left = int(length or 0) - len(body)
+        if self._chunks is not None:
+            if not self._chunks.endswith(LAST_CHUNK):
+                return
+            self._chunks = None
         if not self._left and self._reply is not None:
             self._reply.set_result(self._head)
 

@@ -12,6 +12,7 @@ from typing import NamedTuple, Self
 
 import tornado
 
+from bench.engines import OPERATIONS, Measured
 from bench.load import Load
 
 
@@ -59,6 +60,20 @@ NAMES = {
     "hello": "Tornado hello world",
     "own": "our transport's",
 }
+OTHERS = {
+    "nginx": ("put", "get"),
+    "nginx, synced": ("synced", "get"),
+    "Glimpse": ("send", "look"),
+    "SeaweedFS": ("seaweed in", "seaweed out"),
+    "SeaweedFS, `fsync=true`": ("seaweed synced in", "seaweed synced out"),
+    "Synapse, media": ("synapse in", "synapse out"),
+    "Prosody, HTTP upload": ("prosody in", "prosody out"),
+}
+"""What takes a file, and what gives it back."""
+ENGINES = """Milliseconds of the server's processor time for each, its ratio to SQLite's (aim, of an image: ≤ 1.6), and
+the database's own.
+"""
+MOST_TRIPS = 8
 PLOTS = {
     "ratios": "Bars: the ratios of the table below, at every concurrency, under the line of their aim",
     "images": "Lines: images per second at every concurrency, nginx dashed, as in the table below",
@@ -125,20 +140,33 @@ class Run:
         return [aim for aim in AIMS if self.has(aim.name) and self.has(aim.other)]
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What was measured once: `engines` by run, place and operation; seconds and processor seconds of so many
+    `pushes`, by route; round trips by request; which servers are `missing`.
+    """
+
+    engines: Sequence[dict[str, dict[str, Measured]]]
+    pushes: dict[str, tuple[float, float]]
+    pushes_each: int
+    trips: dict[str, int]
+    missing: Sequence[str]
+
+
 def one_line(run: Run) -> str:
     """The ratios of one run, and how it grew."""
     ratios = [f"{aim.name}/{aim.other} {run.cost_ratio(aim, JUDGED_AT):.2f}" for aim in run.aims]
     return f"{', '.join(ratios)}; event {run.event_ms:.0f} ms; grew {run.growth_mb:.0f} MB"
 
 
-def rewritten(page: str, runs: Sequence[Run], seconds: float, plots: str = "") -> str:
+def rewritten(page: str, runs: Sequence[Run], seconds: float, plots: str, beside: Beside) -> str:
     """The page with new figures. `plots`: the folder of the pictures beside it, empty when there are none."""
     before, _, rest = page.partition(BEGIN)
     _, _, after = rest.partition(END)
-    return f"{before}{BEGIN}\n\n{markdown(runs, seconds, plots)}\n{END}{after}"
+    return f"{before}{BEGIN}\n\n{markdown(runs, seconds, plots, beside)}\n{END}{after}"
 
 
-def markdown(runs: Sequence[Run], seconds: float, plots: str = "") -> str:
+def markdown(runs: Sequence[Run], seconds: float, plots: str, beside: Beside) -> str:
     """The figures."""
     heads = [f"{count} at once" for count in runs[0].connections]
     busy = _spread([run.busy_cores for run in runs], 1)
@@ -150,6 +178,15 @@ def markdown(runs: Sequence[Run], seconds: float, plots: str = "") -> str:
         "### Rates, as a ratio\n",
         _table(["", "aim", *heads], _rate_rows(runs)),
         "" if runs[0].has("put") else "nginx was not installed.\n",
+        "### Beside others, 16 at once\n",
+        _table(["", "in, ms", "× nginx's PUT", "per second", "out, ms", "× its GET", "per second"], _other_rows(runs)),
+        f"Not installed: {', '.join(beside.missing)}.\n" if beside.missing else "",
+        "### SQLite and MariaDB, 16 at once\n",
+        ENGINES,
+        _table(["", *OPERATIONS], _engine_rows(beside.engines)),
+        _trips(beside.trips),
+        "### Notifications\n",
+        _table(["through", "per second", "µs of processor time, each"], _push_rows(beside)),
         "### Memory and events\n",
         _memory(runs),
         "### Milliseconds of processor time, each\n",
@@ -220,6 +257,54 @@ def _rows(runs: Sequence[Run], value: Callable[[Numbers], float], digits: int) -
         [text, *(_spread([value(run.numbers[name, count]) for run in runs], digits) for count in runs[0].connections)]
         for name, text in NAMES.items()
         if runs[0].has(name)
+    ]
+
+
+def _other_rows(runs: Sequence[Run]) -> list[list[str]]:
+    return [
+        [text, *_beside_nginx(runs, inward, "put"), *_beside_nginx(runs, outward, "get")]
+        for text, (inward, outward) in OTHERS.items()
+        if (inward, JUDGED_AT) in runs[0].numbers
+    ]
+
+
+def _beside_nginx(runs: Sequence[Run], name: str, of_nginx: str) -> list[str]:
+    found = [run.numbers[name, JUDGED_AT] for run in runs]
+    base = [run.numbers.get((of_nginx, JUDGED_AT)) for run in runs]
+    ratios = [each.cpu_ms / nginx.cpu_ms for each, nginx in zip(found, base, strict=True) if nginx]
+    return [
+        f"{median(each.cpu_ms for each in found):.2f}",
+        f"{median(ratios):.1f}" if ratios else "",
+        f"{median(each.per_second for each in found):.0f}",
+    ]
+
+
+def _engine_rows(engines: Sequence[dict[str, dict[str, Measured]]]) -> list[list[str]]:
+    sqlite = next(iter(engines[0]))
+    return [[place, *(_engine_cell(engines, place, sqlite, name) for name in OPERATIONS)] for place in engines[0]]
+
+
+def _engine_cell(engines: Sequence[dict[str, dict[str, Measured]]], place: str, sqlite: str, operation: str) -> str:
+    found = [run[place][operation] for run in engines]
+    server = f"{median(each.server_ms for each in found):.2f}"
+    if place == sqlite:
+        return server
+    ratio = median(run[place][operation].server_ms / run[sqlite][operation].server_ms for run in engines)
+    database = median(each.database_ms for each in found)
+    return f"{server} ({ratio:.2f}×) + {database:.2f}"
+
+
+def _trips(trips: dict[str, int]) -> str:
+    image = {name: count for name, count in trips.items() if name.startswith(("send an image to a uid", "fetch an"))}
+    said = ", ".join(f"to {name} {count}" for name, count in image.items())
+    return f"Round trips to the database: {said} (aim, of an image: ≤ {MOST_TRIPS}).\n"
+
+
+def _push_rows(beside: Beside) -> list[list[str]]:
+    count = beside.pushes_each
+    return [
+        [route, f"{count / seconds:.0f}", f"{1e6 * processor / count:.0f}"]
+        for route, (seconds, processor) in beside.pushes.items()
     ]
 
 

@@ -9,8 +9,9 @@ import multiprocessing
 import os
 import re
 import resource
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from functools import partial
@@ -22,10 +23,11 @@ from typing import Any
 import click
 import uvloop
 
-from bench import listeners, load, memory, report
+from bench import engines, listeners, load, memory, others, relay, report, round_trips
 from bench.load import Load, Request
 from bench.messages import text
-from bench.report import Numbers, Run
+from bench.others import Other
+from bench.report import JUDGED_AT, Numbers, Run
 from bench.requests import acknowledge, fetch, get, inbox, put, send
 from bench.targets import (
     ROOT,
@@ -48,6 +50,10 @@ EVENT_ROUNDS = 10
 TOUCHED_SHARE = 4
 MOST_TOUCHED_BYTES = 4 << 30
 MOST_FILES = 100_000
+MOST_OF_OTHERS = 10_000
+PUSHES = 5000
+WORKERS = (1, 2, 4)
+SHORT_SECONDS = 0.4
 
 
 class Bench:
@@ -144,6 +150,13 @@ class Bench:
                 (folder / name / "files" / each).unlink()
             os.sync()
 
+    def measure_others(self, others: Sequence[Other]) -> None:
+        """What other people's servers do with the same file."""
+        for other in others:
+            how: dict[str, Any] = {"connections": JUDGED_AT, "names": other.names(MOST_OF_OTHERS)}
+            self.measure(f"{other.name} in", other.target, other.upload, **how)
+            self.measure(f"{other.name} out", other.target, other.download, connections=JUDGED_AT)
+
     def _wait_for_syncs(self, progress: Path, done: Load) -> float:
         began = perf_counter()
         self._put += len(done.names)
@@ -188,27 +201,29 @@ def one_run(folder: Path, seconds: float) -> Run:
     """Everything once, in servers of this run's own."""
     with ExitStack() as stack:
         pool = stack.enter_context(ProcessPoolExecutor(1, multiprocessing.get_context("spawn")))
-        others = {
+        beside = {
             "emulator": stack.enter_context(python_module("emulators", "getui")),
             "hello": stack.enter_context(python_module("bench.hello")),
             "own": stack.enter_context(python_module("bench.hello", "own")),
         }
         if nginx_path():
-            others["put"] = stack.enter_context(nginx(folder / "put"))
-            others["synced"] = stack.enter_context(syncing_nginx(folder / "synced"))
+            beside["put"] = stack.enter_context(nginx(folder / "put"))
+            beside["synced"] = stack.enter_context(syncing_nginx(folder / "synced"))
         (folder / "glimpse").mkdir()
-        settings = glimpse_settings(others["emulator"]) | {"server": {"max_connections": 4096}}
+        settings = glimpse_settings(beside["emulator"]) | {"server": {"max_connections": 4096}}
         server = stack.enter_context(running(folder / "glimpse", settings | {"events": {"max_readers": 4096}}))
-        bench = Bench(server, others, pool, seconds)
+        bench = Bench(server, beside, pool, seconds)
         bench.warm_up()
         for connections in CONCURRENCIES:
             bench.measure_glimpse(connections)
-            if "put" in others:
+            if "put" in beside:
                 bench.measure_nginx(folder, connections)
             for name in ("hello", "own"):
-                bench.measure(name, others[name], get(), connections=connections)
+                bench.measure(name, beside[name], get(), connections=connections)
         bench.run.peak_mb = bench.glimpse.peak_mb
         bench.measure_events()
+        with others.all_that_are_there(folder, bench.picture) as there:
+            bench.measure_others(there)
     return bench.run
 
 
@@ -223,21 +238,48 @@ def plotted(runs: list[Run], page: Path) -> str:
     return page.stem
 
 
+def has_mariadb() -> bool:
+    return shutil.which("mariadbd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") is not None
+
+
+def missing() -> list[str]:
+    """What is measured where it is installed, and is not."""
+    return [*others.missing(), *([] if has_mariadb() else ["MariaDB"])]
+
+
+def beside_speed(runs: int, seconds: float, pushes: int, folder: Path | None) -> report.Beside:
+    """What is measured once for all runs: both engines, every vendor's emulator, round trips."""
+    with tempfile.TemporaryDirectory(dir=folder) as name:
+        trips = dict(uvloop.run(round_trips.run(Path(name))))
+    return report.Beside(
+        engines=engines.measured(runs, seconds, WORKERS if has_mariadb() else (), folder),
+        pushes={route: relay.measure(route, pushes, None) for route in relay.ROUTES},
+        pushes_each=pushes,
+        trips=trips,
+        missing=missing(),
+    )
+
+
 @click.command()
-@click.option("--runs", default=5, show_default=True)
-@click.option("--seconds", default=3.0, show_default=True, help="how long each measurement takes")
+@click.option("--runs", default=2, show_default=True)
+@click.option("--seconds", default=1.5, show_default=True, help="how long each measurement takes")
+@click.option("--short", is_flag=True, help="one run, too short to say much: whether all of it works")
 @click.option(
     "--folder",
     type=click.Path(path_type=Path),
     help="on the disk to measure; default: the system's for temporary files",
 )
 @click.option("--output", type=click.Path(path_type=Path), default=ROOT / "docs" / "speed.md")
-def main(runs: int, seconds: float, folder: Path | None, output: Path) -> None:
+def main(*, runs: int, seconds: float, short: bool, folder: Path | None, output: Path) -> None:
     """Measure an image's life so many times, and write the medians into the page."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    if short:
+        runs, seconds = 1, SHORT_SECONDS
     if not nginx_path():
         click.echo("nginx is not installed: measuring without the comparison")
+    for name in missing():
+        click.echo(f"{name} is not installed: measuring without it")
     results = []
     for number in range(1, runs + 1):
         touch_memory()
@@ -249,7 +291,9 @@ def main(runs: int, seconds: float, folder: Path | None, output: Path) -> None:
             run.growth_mb = memory.growth_mb(Path(name))
         results.append(run)
         click.echo(f"run {number} of {runs}: {report.one_line(run)}")
-    output.write_text(report.rewritten(output.read_text(), results, seconds, plotted(results, output)))
+    beside = beside_speed(runs, seconds, PUSHES // 5 if short else PUSHES, folder)
+    page = output.read_text()
+    output.write_text(report.rewritten(page, results, seconds, plotted(results, output), beside))
 
 
 if __name__ == "__main__":

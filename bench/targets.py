@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -115,11 +115,11 @@ def glimpse_settings(emulator: Target) -> dict[str, Any]:
 @contextmanager
 def python_module(*command: str) -> Iterator[Target]:
     """`python -m …`, which prints its address first; ended with the block."""
-    with _process([sys.executable, "-u", "-m", *command]) as process:
-        assert process.stdout
-        found = re.search(r"http://127\.0\.0\.1:(\d+)", process.stdout.readline())
+    with process([sys.executable, "-u", "-m", *command]) as started:
+        assert started.stdout
+        found = re.search(r"http://127\.0\.0\.1:(\d+)", started.stdout.readline())
         assert found, f"{command} did not start"
-        yield Target(process.pid, int(found[1]))
+        yield Target(started.pid, int(found[1]))
 
 
 def _cpu_seconds(pid: int) -> float:
@@ -135,7 +135,7 @@ def syncing_nginx(folder: Path) -> Iterator[Target]:
     os.mkfifo(fifo)
     (folder / "files").mkdir()
     command = [sys.executable, "-m", "bench.syncing", str(fifo), str(folder / "files")]
-    with _process(command) as helper:
+    with process(command) as helper:
         assert helper.stdout
         assert helper.stdout.readline()
         with nginx(folder, log=f"{fifo} name") as found:
@@ -145,13 +145,13 @@ def syncing_nginx(folder: Path) -> Iterator[Target]:
 @contextmanager
 def nginx(folder: Path, log: str = "") -> Iterator[Target]:
     """One process of nginx that takes PUT and GET of the files under `folder`."""
-    port = _free_port()
+    port = free_port()
     (folder / "files").mkdir(parents=True, exist_ok=True)
     conf = folder / "nginx.conf"
     conf.write_text(NGINX_CONF.format(folder=folder, port=port, log=log or folder / "access.log"))
-    with _process([nginx_path(), "-p", str(folder), "-c", str(conf), "-e", str(folder / "error.log")]) as process:
-        _wait_for(port)
-        yield Target(process.pid, port)
+    with process([nginx_path(), "-p", str(folder), "-c", str(conf), "-e", str(folder / "error.log")]) as started:
+        wait_for(port)
+        yield Target(started.pid, port)
 
 
 def nginx_path() -> str:
@@ -160,24 +160,30 @@ def nginx_path() -> str:
 
 
 @contextmanager
-def _process(command: Sequence[str]) -> Iterator[subprocess.Popen[str]]:
-    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+def process(command: Sequence[str], log: Path | None = None) -> Iterator[subprocess.Popen[str]]:
+    """A program for the length of a block; what it prints can be read, or goes to `log`."""
+    with ExitStack() as stack:
+        output = subprocess.PIPE if log is None else stack.enter_context(log.open("w"))
+        errors = None if log is None else subprocess.STDOUT
+        started = stack.enter_context(subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=errors, text=True))
         try:
-            yield process
+            yield started
         finally:
-            process.terminate()
+            started.terminate()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """One of loopback that nobody listens on now."""
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
         return port
 
 
-def _wait_for(port: int) -> None:
-    deadline = time.monotonic() + 10
+def wait_for(port: int) -> None:
+    """Until somebody listens on this port of loopback. Raises TimeoutError."""
+    deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         with suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
             return
         time.sleep(0.02)
-    raise TimeoutError("nginx does not listen")
+    raise TimeoutError("nobody listens")

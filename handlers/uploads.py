@@ -28,8 +28,8 @@ _TEXTS = ("phone_hash", "ukey", "receiver_uid", "receiver_phone", "group_id", "t
 IMAGE_FIELDS = {**dict.fromkeys((*_TEXTS, "placeholder"), MAX_FIELD_BYTES), THUMB_FIELD: MAX_PREVIEW_BYTES}
 MAX_SEGMENTS = 16
 """Parts of a form: an image, and the fields that the operation knows."""
-BATCH_BYTES = 128 * 1024
-"""Written in one visit of a thread: a visit costs about as much as writing so much."""
+BATCH_BYTES = 64 * 1024
+"""Of each of many uploads, written in one visit of a thread: what a connection reads ahead during the last one."""
 WHOLE_BYTES = 512 * 1024
 """Most images: written, hashed and synced in one visit."""
 FORM_OVERHEAD_BYTES = 64 * 1024 + MAX_PREVIEW_BYTES
@@ -88,7 +88,7 @@ class BufferBudget:
     @property
     def batch_bytes(self) -> int:
         """How much one upload gathers before a thread writes it: most images whole, while there is room for that."""
-        return WHOLE_BYTES if 8 * self.used < self.limit else BATCH_BYTES
+        return WHOLE_BYTES if 16 * self.used < self.limit else BATCH_BYTES
 
     @property
     def has_room(self) -> bool:

@@ -61,13 +61,14 @@ class DiskWriter:
 
         Reserves more space if needed. Raises StorageFull, StorageError (also after `abort`).
         """
-        batch = b"".join(data) if isinstance(data, list) else data
-        if not batch:
+        pieces: list[bytes | memoryview] = data if isinstance(data, list) else [data]
+        n_bytes = sum(map(len, pieces))
+        if not n_bytes:
             return
-        self._reservation.cover(len(batch))
+        self._reservation.cover(n_bytes)
         self._begun = True
-        await self._threads.run(self._write, batch)
-        self._reservation.wrote(len(batch))
+        await self._threads.run(self._write, pieces)
+        self._reservation.wrote(n_bytes)
 
     async def commit(self, key: str, rest: bytes = b"", mends: Sequence[Mend] = ()) -> None:
         """Write the rest, mend what has to be and make the image durable under its key, in one visit to a thread.
@@ -94,10 +95,11 @@ class DiskWriter:
             if linked is not None:
                 await self._publisher.withdraw(linked)
 
-    def _write(self, batch: bytes) -> None:
+    def _write(self, pieces: list[bytes | memoryview]) -> None:
         with self._working:
             try:
-                self._append(batch)
+                # Joined here: of all who wait for a thread, nobody has the bytes twice.
+                self._append(b"".join(pieces))
             except BaseException:
                 self._end()
                 raise

@@ -4,6 +4,7 @@
 What clients were told (I1, I3, I5) needs a server that runs: `check_promises`.
 """
 
+import asyncio
 import hashlib
 import json
 import time
@@ -13,11 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from models.db.tables import uploads
 from services.maintenance.orphans import Orphans
 from storage.disk import DiskStore
 from storage.keys import is_message_key
 from tests.support.engines import database_of
-from tests.support.harness import Person
+from tests.support.harness import Person, Server
 
 ROWS_WITHOUT_FILE = "SELECT message_key, size, sha256 FROM messages WHERE exist = 1"
 KEPT = "SELECT message_key FROM messages WHERE stored = 1"
@@ -157,6 +159,16 @@ def inbox(receiver: Person) -> list[str]:
         after = page["next"]
 
 
+def end_well(server: Server, receiver: Person, told: Told, *, pushed: Collection[int] | None = None) -> None:
+    """What crashes have left is put right by now, or by the sweep; the server is stopped. `pushed`: as for
+    `check_database`.
+    """
+    check_promises(receiver, told)
+    assert server.stop() == 0
+    asyncio.run(sweep_orphans(server.data_dir))
+    check_database(server.data_dir, pushed=pushed)
+
+
 async def sweep_orphans(data_dir: Path) -> None:
     """What retention does about files without a row, with no age to wait for. Leaves nothing but what rows keep."""
     db = await database_of(data_dir).open()
@@ -167,6 +179,8 @@ async def sweep_orphans(data_dir: Path) -> None:
         await sweeping.sweep()
         await sweeping.sweep()
         await store.remove_strays(written_before=time.time())
+        files = await store.uploads.old_ids(0)
+        await store.uploads.remove_many(set(files) - await uploads.list_open_ids(db, files))
     finally:
         store.close()
         await db.close()

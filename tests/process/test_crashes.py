@@ -1,13 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """A server that is killed at every boundary of an image's way, and a server that is killed again and again."""
 
-import asyncio
-import random
 import signal
-import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -17,26 +12,21 @@ from tests.process.invariants import (
     KEPT,
     Told,
     check_database,
-    check_promises,
     consumptions,
+    end_well,
     inbox,
     logged_pushes,
     orphans,
     pushes_due,
     rows,
-    sweep_orphans,
 )
-from tests.support.harness import BROKEN, Person, Server, until_answered, wait_until
+from tests.process.killing import killed_again_and_again
+from tests.process.writers import SETTINGS
+from tests.support.harness import BROKEN, Person, Server, wait_until
 from tests.support.pictures import jpeg
 
 pytestmark = pytest.mark.usefixtures("engine")
 
-SETTINGS = {
-    "limits": {"enabled": False},
-    "inbox": {"max_pending": 100_000},
-    "retention": {"interval_seconds": 1},
-}
-WRITERS = 8
 KILLS = {"sqlite": 12, "mariadb": 6}
 
 
@@ -69,14 +59,6 @@ def accepted(told: Told, reply: httpx.Response, picture: bytes) -> str:
 def acknowledge(told: Told, ben: Person, key: str) -> None:
     assert ben.request("DELETE", f"/v1/images/{key}").status_code == 204
     told.acknowledged.add(key)
-
-
-def end_well(server: Server, ben: Person, told: Told) -> None:
-    """What the crash has left is put right by now, or by the sweep."""
-    check_promises(ben, told)
-    assert server.stop() == 0
-    asyncio.run(sweep_orphans(server.data_dir))
-    check_database(server.data_dir)
 
 
 @pytest.mark.parametrize(
@@ -174,70 +156,7 @@ def test_a_crash_around_a_push_sends_it_again_the_same(server: Server, point: st
     end_well(server, ben, told)
 
 
-class Crowd:
-    """Writers who ask again until they are answered. Every third image they fetch and acknowledge."""
-
-    def __init__(self, server: Server) -> None:
-        self.ann, self.ben = server.register("Ann"), server.register("Ben", cid="cid-ben")
-        self.told = Told()
-        self.asked_again = 0
-        self.over = threading.Event()
-        self._lock = threading.Lock()
-
-    def write(self, writer: int) -> None:
-        """Send images until it is over, and see the last one through."""
-        number = 0
-        while not self.over.is_set():
-            picture = jpeg(random.randint(10_000, 200_000))
-            headers = {"Idempotency-Key": f"{writer}-{number}"}
-            sent = until_answered(partial(self.ann.send, self.ben, picture, headers=headers), self._count)
-            with self._lock:
-                key = accepted(self.told, sent, picture)
-            if number % 3 == 0:
-                gone = until_answered(partial(self.ben.request, "DELETE", f"/v1/images/{key}"), self._count)
-                assert gone.status_code == 204, gone.text
-                with self._lock:
-                    self.told.acknowledged.add(key)
-            number += 1
-
-    def _count(self) -> None:
-        with self._lock:
-            self.asked_again += 1
-
-    def made_progress(self, goal: int) -> bool:
-        return len(self.told.accepted) >= goal
-
-
-def kill_again_and_again(server: Server, crowd: Crowd) -> None:
-    left = 0
-    for _ in range(KILLS[server.database.name]):
-        goal = len(crowd.told.accepted) + random.randint(20, 60)
-        wait_until(partial(crowd.made_progress, goal), what="progress")
-        server.kill()
-        check_database(server.data_dir, in_flight=left + WRITERS)
-        left = len(orphans(server.data_dir))
-        server.start()
-    crowd.over.set()
-
-
 def test_a_server_killed_again_and_again_loses_nothing(server: Server, capsys: pytest.CaptureFixture[str]) -> None:
-    server.start()
-    crowd = Crowd(server)
-    with ThreadPoolExecutor(WRITERS) as pool:
-        writing = [pool.submit(crowd.write, writer) for writer in range(WRITERS)]
-        try:
-            kill_again_and_again(server, crowd)
-        finally:
-            crowd.over.set()
-    for writer in writing:
-        writer.result()
-    wait_until(lambda: pushes_due(server.data_dir) == 0, what="the pushes")
-    told, left = crowd.told, len(orphans(server.data_dir))
-    sent, pushed = len(told.accepted), len(logged_pushes(server.data_dir))
-    end_well(server, crowd.ben, told)
+    found = killed_again_and_again(server, KILLS[server.database.name])
     with capsys.disabled():
-        print(
-            f"\n{server.database.name}: {KILLS[server.database.name]} kills under {WRITERS} writers:"
-            f" {sent} images accepted, {len(told.acknowledged)} acknowledged,"
-            f" {crowd.asked_again} requests asked again, {left} orphans swept, {pushed} pushes, 0 lost"
-        )
+        print(f"\n{server.database.name}: {found}")

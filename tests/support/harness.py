@@ -10,6 +10,7 @@ import signal
 import socket
 import ssl
 import time
+import weakref
 from base64 import b64encode
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -121,6 +122,8 @@ class Server:
         self.provoked: set[str] = set()
         self.process: Launched | None = None
         self.port = 0
+        self._ended: list[httpx.Client] = []
+        weakref.finalize(self, _close, self._ended)
 
     def start(self, **environment: str) -> "Server":
         arguments = ["--config", str(self.config), "--port", "0", "--data-dir", str(self.data_dir)]
@@ -165,8 +168,12 @@ class Server:
         """The exit code, once there is one."""
         assert self.process
         code = self.process.wait(PATIENCE)
-        # Not before: who asks in another thread could wait at a descriptor that is somebody else's by then.
-        self.client.close()
+        # Not while others may ask: a thread could wait at a descriptor that is somebody else's by then. Whoever asked a
+        # server that was killed has had its answer when the next one is.
+        self._ended.append(self.client)
+        over = self._ended[: -1 if code == -signal.SIGKILL else None]
+        _close(over)
+        del self._ended[: len(over)]
         if self.process.stdout:
             self.process.stdout.close()
         return code
@@ -221,6 +228,11 @@ class Server:
     def failures(self) -> list[str]:
         """Log lines of level error but those in `provoked`: there must be none, whatever a client did."""
         return [line for line in errors(self.log.read_text()) if line not in self.provoked]
+
+
+def _close(clients: list[httpx.Client]) -> None:
+    for client in clients:
+        client.close()
 
 
 def _target(link: Path) -> str:

@@ -43,8 +43,9 @@ PORTS = ("master.port", "master.port.grpc", "volume.port", "volume.port.grpc", "
 class Seaweed(Guarded):
     """One that runs; some seconds to start. Raises RuntimeError with its log where it does not."""
 
-    def __init__(self) -> None:
-        super().__init__("glimpse-weed-")
+    def __init__(self, parent: Path | None = None) -> None:
+        """`parent`: the disk that it is to be on; in memory by default."""
+        super().__init__("glimpse-weed-", parent)
         self._ports = dict(zip([*PORTS, "s3.port", "s3.port.grpc"], _free_ports(len(PORTS) + 2), strict=True))
         self.port = self._ports["s3.port"]
         (self.directory / "data").mkdir()
@@ -55,6 +56,10 @@ class Seaweed(Guarded):
         except BaseException:
             self.close()
             raise
+
+    @property
+    def filer_port(self) -> int:
+        return self._ports["filer.port"]
 
     @property
     def endpoint(self) -> str:
