@@ -4,8 +4,8 @@ NODE := tests/sdks/node
 WEB := tests/web/node
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy faketime chromium firefox-esr npm java
-TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy faketime chromium firefox-esr default-jre-headless libgoogle-gson-java fonts-noto-cjk fonts-noto-color-emoji fonts-inter $(if $(shell command -v npm),,npm)
+TEST_PROGRAMS := mariadbd redis-server rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy faketime chromium firefox-esr npm java
+TEST_PACKAGES := mariadb-server redis-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy faketime chromium firefox-esr default-jre-headless libgoogle-gson-java fonts-noto-cjk fonts-noto-color-emoji fonts-inter $(if $(shell command -v npm),,npm)
 
 .PHONY: help setup run test test-deps test-sdks check bench prove prove-transport prove-timing prove-attacks prove-erasing prove-restart prove-rounds release lock
 .DEFAULT_GOAL := help
@@ -26,7 +26,7 @@ test: .venv/.installed-dev .venv-sdks/.installed $(WEB)/node_modules/.installed 
 test-sdks: .venv/.installed-dev .venv-sdks/.installed $(NODE)/node_modules/.installed ## try the emulators with the vendors' own clients, Python's (which make test has too) and Node's
 	$(BIN)/python -m pytest -n 2 tests/sdks
 
-test-deps: ## install what the tests start and ask (Debian, Ubuntu): MariaDB, rsync, encoders and judges of image files, proxies, a clock that jumps, browsers, Java
+test-deps: ## install what the tests start and ask (Debian, Ubuntu): MariaDB, Redis, rsync, encoders and judges of image files, proxies, a clock that jumps, browsers, Java
 	@export PATH="$$PATH:/usr/sbin"; (for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || exit 1; done) || \
 	{ $(SUDO) apt-get update --quiet && $(SUDO) apt-get install --yes --no-install-recommends $(TEST_PACKAGES); }
 
