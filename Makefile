@@ -7,7 +7,7 @@ SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 TEST_PROGRAMS := mariadbd redis-server rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy faketime chromium firefox-esr npm java
 TEST_PACKAGES := mariadb-server redis-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy faketime chromium firefox-esr default-jre-headless libgoogle-gson-java fonts-noto-cjk fonts-noto-color-emoji fonts-inter $(if $(shell command -v npm),,npm)
 
-.PHONY: help setup run test test-deps test-sdks check bench prove prove-transport prove-timing prove-attacks prove-erasing prove-restart prove-rounds release lock
+.PHONY: help setup run test test-deps test-sdks check bench prove prove-transport prove-timing prove-attacks prove-erasing prove-restart prove-rounds prove-cluster release lock
 .DEFAULT_GOAL := help
 
 help: ## say what each target does
@@ -43,7 +43,7 @@ bench: .venv/.installed-bench ## measure an image's life beside nginx and Tornad
 	$(BIN)/python -m bench.speed
 	for part in authentication discovery group_image messages listeners relay round_trips engines growth; do $(BIN)/python -m bench.$$part || exit 1; done
 
-prove: prove-transport prove-timing prove-attacks prove-erasing prove-restart prove-rounds ## what takes too long for every run of the tests
+prove: prove-transport prove-timing prove-attacks prove-erasing prove-restart prove-rounds prove-cluster ## what takes too long for every run of the tests
 
 prove-timing: .venv/.installed-dev ## no answer's time tells what the answer does not: five questions, 200 pairs each
 	$(BIN)/python -m tests.process.timing
@@ -60,6 +60,10 @@ prove-restart: .venv/.installed-dev ## a restart under 200 requests/s, 50 upload
 
 prove-rounds: .venv/.installed-dev ## tests that have a longer form: 90 random lives of images, 26 kills among failing push vendors, each screen in each size and colour scheme
 	LONG_ROUNDS=1 $(BIN)/python -m pytest tests/process/test_model.py tests/process/test_relay_chaos.py tests/web/test_accessibility.py
+
+prove-cluster: .venv/.installed-dev ## three machines: each part killed, hung and cut off in turn; wake-ups killed 500 times
+	$(BIN)/python -m tests.process.cluster.proof
+	$(BIN)/python -m tests.process.cluster.waking
 
 release: ## with VERSION=0.2.0 commit that version; then its source archive, SBOM and checksums, in dist/: the same bytes each time
 	$(PYTHON) .ci/release.py $(VERSION)

@@ -123,7 +123,7 @@ async def build(
             lifetimes=lifetimes(config),
             clock=clock.ages,
             is_off=lambda: clock.jump != 0,
-            counts_stored=first,
+            tends_machine=first,
         )
         if first:
             await retention.count_stored()

@@ -31,7 +31,7 @@ PIECE_BYTES = 16 * 1024
 WISHES = {"ack": ("auto", "manual"), "disposition": ("attachment", "inline")}
 """What a client may say of how it is answered; without a word, the first."""
 NGINX_LOCATION = "/glimpse-images/"
-"""Of the page for nginx in docs/install.md."""
+"""Of docs/nginx.md."""
 CONDITIONS = ("If-Range", "If-Match", "If-Unmodified-Since")
 SHOWN_BY_BROWSERS = frozenset({"jpeg", "png", "gif", "webp", "avif"})
 """Of anything else a browser would show nothing, or make a download all the same."""

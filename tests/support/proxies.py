@@ -46,8 +46,8 @@ def proxy(name: str, folder: Path, server_port: int, images: Path | None = None)
     """It runs for the length of a block, with all patience cut to a second. nginx sends what is in `images` itself."""
     port, log = _free_port(), folder / "proxy.log"
     log.touch()
-    make: Maker = {"nginx": partial(_nginx, images=images), "haproxy": _haproxy, "caddy": _caddy}[name]
-    command, read = make(folder, port, server_port, log)
+    makers: dict[str, Maker] = {"nginx": partial(_nginx, images=images), "haproxy": _haproxy, "caddy": _caddy}
+    command, read = makers[name](folder, port, server_port, log)
     binary = shutil.which(name, path=PATH)
     assert binary
     home = {**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
@@ -70,11 +70,11 @@ def _plain(line: str) -> tuple[str, str] | None:
 def _nginx(
     folder: Path, port: int, server_port: int, log: Path, images: Path | None = None
 ) -> tuple[list[str], Reader]:
-    """The server block of docs/install.md, without its TLS, and the one below it for images."""
-    page = (ROOT / "docs/install.md").read_text()
-    block, sends_images = re.findall(r"```nginx\n(.*?)```", page, re.DOTALL)
+    """The server block of docs/install.md, without its TLS, and that of docs/nginx.md for images."""
+    [block] = blocks("install")
     assert "proxy_pass" in block, "the documented nginx is elsewhere"
     if images is not None:
+        _, sends_images = blocks("nginx")
         assert "alias /srv/glimpse/images/;" in sends_images
         inner = sends_images.replace("alias /srv/glimpse/images/;", f"alias {images}/;")
         block = block.rstrip().removesuffix("}") + inner + "}\n"
@@ -92,6 +92,11 @@ def _nginx(
         f"access_log {log} passed if=$passed;\n{temporary}{patience}\n{block}}}\n"
     )
     return ["-p", str(folder), "-c", str(conf), "-e", str(folder / "error.log")], _plain
+
+
+def blocks(page: str) -> list[str]:
+    """What a page of docs has nginx be told."""
+    return re.findall(r"```nginx\n(.*?)```", (ROOT / f"docs/{page}.md").read_text(), re.DOTALL)
 
 
 def _haproxy(folder: Path, port: int, server_port: int, log: Path) -> tuple[list[str], Reader]:  # noqa: ARG001
