@@ -9,7 +9,7 @@ later. Its channel may be written to by whoever has its password; what cannot be
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -30,6 +30,8 @@ have been cut without anybody saying so.
 """
 LONGEST_PAUSE_SECONDS = 10.0
 """Between two tries to connect. The server is small, and polling bridges the time."""
+AGAIN_SECONDS = 0.5
+"""After which a task that goes on is cancelled once more."""
 MOST_WAITING = 1000
 """Words to be published that are kept while one is on its way; the oldest go first."""
 
@@ -77,9 +79,7 @@ class MachineBus:
                 for task in ended:
                     task.result()
             finally:
-                for task in both:
-                    task.cancel()
-                await asyncio.gather(*both, return_exceptions=True)
+                await end_all(both)
 
     async def _listen(self, subscription: PubSub) -> None:
         await subscription.subscribe(self._channel)
@@ -122,6 +122,19 @@ class MachineBus:
         self._failures += 1
         self._waiting.clear()
         metrics.WAKE_HEALTHY.set(0)
+
+
+async def end_all(tasks: Iterable[asyncio.Task[None]]) -> None:
+    """Cancel these until they have ended: in redis a send that just succeeds loses a cancellation, by what
+    `asyncio.wait_for` of Python 3.11 does.
+    """
+    left = set(tasks)
+    while left:
+        for task in left:
+            task.cancel()
+        ended, left = await asyncio.wait(left, timeout=AGAIN_SECONDS)
+        for task in ended:
+            task.cancelled() or task.exception()  # it is known, or the first that ended has said it
 
 
 async def trouble(url: str, channel: str) -> str:

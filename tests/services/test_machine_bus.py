@@ -5,14 +5,14 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
 from redis.asyncio import Redis
 
 from services.authentication import Caller
-from services.machine_bus import MachineBus, trouble
+from services.machine_bus import MachineBus, end_all, trouble
 from services.worker_bus import MOST_UIDS, WorkerBus
 from tests.services.test_worker_bus import ANN, Ear, neighbourhood, nothing, people, process
 from tests.support import PATIENCE
@@ -157,6 +157,22 @@ async def test_a_server_that_hangs_is_left_and_found_again_and_said_once_in_the_
         *[("INFO", "wake-ups from other machines come")] * 2,
         *[("WARNING", "no wake-ups from other machines: the database is polled")] * 2,
     ]
+
+
+async def test_what_loses_a_cancellation_is_ended_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.machine_bus.AGAIN_SECONDS", 0.01)
+
+    async def deaf(times: int) -> None:
+        for _ in range(times):
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(3600)
+        await asyncio.sleep(3600)
+
+    tasks = [asyncio.create_task(deaf(times)) for times in range(3)]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(PATIENCE):
+        await end_all(tasks)
+    assert all(task.cancelled() for task in tasks)
 
 
 @ON_MARIADB
