@@ -23,6 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -165,8 +166,8 @@ class Front:
 
 @dataclass
 class Flow:
-    """Somebody who sends images and texts to another and images to the group of three; all try again until there is an
-    answer. `done` are the moments at which a thing sent was taken, or an image was also fetched and acknowledged.
+    """Somebody who sends images to another and to the group of three, and texts beside; all try again until there is
+    an answer. `done` are the moments at which an image had been taken, fetched and acknowledged, `said` those of texts.
     """
 
     number: int
@@ -176,6 +177,7 @@ class Flow:
     fetched: Counter[tuple[str, int]] = field(default_factory=Counter)
     texts: set[int] = field(default_factory=set)
     done: list[float] = field(default_factory=list)
+    said: list[float] = field(default_factory=list)
     seen: set[int] = field(default_factory=set)
     wrong: list[str] = field(default_factory=list)
     refused: Counter[int] = field(default_factory=Counter)
@@ -201,6 +203,21 @@ class Flow:
         except Exception as error:  # noqa: BLE001 - told at the end
             self.wrong.append(f"flow {self.number}: {error!r}")
 
+    def chat(self) -> None:
+        """Texts, which need no store."""
+        turn = 0
+        try:
+            while not self.stop.is_set():
+                turn += 1
+                body = {"kind": "text", "text": f"{turn}", "receiver_uid": self.ben.uid}
+                once = {"Idempotency-Key": f"text-{self.number}-{turn}"}
+                reply = self._insist(partial(self.ann.request, "POST", "/v1/messages", json=body, headers=once), 201)
+                self.texts.add(int(reply.json()["message_id"]))
+                self.said.append(time.monotonic())
+                time.sleep(3 * PAUSE)
+        except Exception as error:  # noqa: BLE001 - told at the end
+            self.wrong.append(f"texts of {self.number}: {error!r}")
+
     def follow(self) -> None:
         """Ben's log by long poll, without a gap."""
         cursor = 0
@@ -223,13 +240,8 @@ class Flow:
 
     def _send(self, turn: int) -> None:
         once = {"Idempotency-Key": f"{self.number}-{turn}"}
-        if turn % 3 == 0:
-            body = {"kind": "text", "text": f"{turn}", "receiver_uid": self.ben.uid}
-            reply = self._insist(lambda: self.ann.request("POST", "/v1/messages", json=body, headers=once), 201)
-            self.texts.add(int(reply.json()["message_id"]))
-            return
         image = png(self.number + 1, turn % 200 + 1)
-        to_group = turn % 3 == 2
+        to_group = turn % 2 == 0
         place = {"group_id": str(self.group)} if to_group else {"receiver_uid": str(self.ben.uid)}
         files = {"img_file": ("x.png", image, "image/png")}
         reply = self._insist(lambda: self.ann.request("POST", "/v1/images", data=place, files=files, headers=once), 201)
@@ -314,9 +326,10 @@ def inflict(name: str, do: Callable[[], object], undo: Callable[[], object], flo
     gaps = [longest_gap(flow.done, began, recovered) for flow in flows]
     all_of_them = longest_gap([at for flow in flows for at in flow.done], began, recovered)
     done = sum(began < at < undone for flow in flows for at in flow.done)
+    said = sum(began < at < undone for flow in flows for at in flow.said)
     print(
-        f"{name:24} {done:5} things done; longest wait of all {all_of_them:4.1f} s, of one {max(gaps):4.1f} s, of half"
-        f" {statistics.median(gaps):4.1f} s; all well {recovered - undone:4.1f} s after its end",
+        f"{name:24} {done:4} images, {said:4} texts; longest wait of all {all_of_them:4.1f} s, of one"
+        f" {max(gaps):4.1f} s, of half {statistics.median(gaps):4.1f} s; all well after {recovered - undone:4.1f} s",
         flush=True,
     )
 
@@ -373,7 +386,7 @@ def main() -> int:
         stop = threading.Event()
         wait_until(lambda: httpx.get(f"http://127.0.0.1:{all_.nginx.port}/readyz", trust_env=False).is_success)
         flows = [Flow(number, all_.nginx.port, stop) for number in range(FLOWS)]
-        threads = [threading.Thread(target=work) for flow in flows for work in (flow.run, flow.follow)]
+        threads = [threading.Thread(target=work) for flow in flows for work in (flow.run, flow.chat, flow.follow)]
         for thread in threads:
             thread.start()
         try:
