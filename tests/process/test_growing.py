@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner
 
 from ops.storage import storage
-from tests.process.test_uploads import begin, send_whole
+from tests.process.test_uploads import begin, send_piece, send_whole
 from tests.support.engines import NEEDS_MARIADBD, ON_MARIADB, Engine
 from tests.support.harness import Person, Server
 from tests.support.pictures import jpeg
@@ -87,9 +87,14 @@ def test_no_image_is_lost_on_the_way_from_one_machine_to_three_and_back(
             others.append(other.start())
         for server in others:
             send(server)
-        in_pieces = jpeg(70_000)
-        begun = begin(at(others[0], ann), len(in_pieces), receiver_uid=ben.uid)
-        send_whole(at(others[0], ann), begun.headers["Location"], in_pieces, 20_000)
+        in_pieces, once = jpeg(70_000), {"Idempotency-Key": "once"}
+        upload = begin(at(others[0], ann), len(in_pieces), once, receiver_uid=ben.uid).headers["Location"]
+        assert send_piece(at(others[0], ann), upload, 0, in_pieces[:20_000]).status_code == 204
+        astray = send_piece(at(others[1], ann), upload, 20_000, in_pieces[20_000:])
+        assert (astray.status_code, astray.json()["code"]) == (404, "not_found"), "it begins anew, and loses nothing"
+        anew = begin(at(others[1], ann), len(in_pieces), once, receiver_uid=ben.uid).headers["Location"]
+        assert anew != upload
+        send_whole(at(others[1], ann), anew, in_pieces, 20_000)
         machines = (first, *others)
         for key, picture in pictures.items():
             assert [at(each, ben).get(key, params={"ack": "manual"}).content for each in (first, *others)] == [
