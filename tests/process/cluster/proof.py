@@ -21,7 +21,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import pairwise
@@ -78,6 +78,9 @@ class Nginx:
         assert program
         conf, log = str(self.folder / "nginx.conf"), str(self.folder / "error.log")
         self.process = subprocess.Popen([program, "-p", str(self.folder), "-c", conf, "-e", log])
+        time.sleep(0.3)
+        if self.process.poll() is not None:
+            raise RuntimeError("nginx has ended")
 
     def kill(self) -> None:
         self.process.kill()
@@ -278,10 +281,10 @@ def faults(all_: Machines) -> dict[str, tuple[Callable[[], object], Callable[[],
     server, node = all_.servers[0], all_.cluster.nodes[0]
     kills: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         "server": (server.kill, server.start),
-        "database node": (node.kill, node.start),
-        "store": (all_.store.kill, all_.store.start),
-        "wake-ups": (all_.wake.kill, all_.wake.start),
-        "nginx": (all_.nginx.kill, all_.nginx.start),
+        "database node": (node.kill, again(node.start)),
+        "store": (all_.store.kill, again(all_.store.start)),
+        "wake-ups": (all_.wake.kill, again(all_.wake.start)),
+        "nginx": (all_.nginx.kill, again(all_.nginx.start)),
     }
     ways = {
         "server": all_.to_servers[0],
@@ -299,6 +302,20 @@ def faults(all_: Machines) -> dict[str, tuple[Callable[[], object], Callable[[],
         if part in ways:
             found[f"{part} cut off"] = ways[part].cut, ways[part].mend
     return found
+
+
+def again(start: Callable[[], object]) -> Callable[[], object]:
+    """Until it succeeds: while a part is away, a connection of somebody else may have been given its port."""
+
+    def insist() -> None:
+        for _ in range(30):
+            with suppress(RuntimeError):
+                start()
+                return
+            time.sleep(1)
+        raise AssertionError(f"{start} did not succeed in 30 tries")
+
+    return insist
 
 
 def _signal(pid: int, number: int) -> None:
