@@ -176,6 +176,7 @@ class Flow:
     number: int
     port: int
     stop: threading.Event
+    over: threading.Event = field(default_factory=threading.Event)
     images: dict[str, tuple[bytes, int]] = field(default_factory=dict)
     fetched: Counter[tuple[str, int]] = field(default_factory=Counter)
     texts: set[int] = field(default_factory=set)
@@ -225,7 +226,7 @@ class Flow:
         """Ben's log by long poll, without a gap."""
         cursor = 0
         with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=30) as client:
-            while not self.stop.is_set():
+            while not self.over.is_set():
                 try:
                     reply = client.get("/v1/events", params={"after": cursor, "wait": 5}, auth=self.ben.auth)
                 except httpx.TransportError:
@@ -403,8 +404,9 @@ def main() -> int:
         stop = threading.Event()
         wait_until(lambda: httpx.get(f"http://127.0.0.1:{all_.nginx.port}/readyz", trust_env=False).is_success)
         flows = [Flow(number, all_.nginx.port, stop) for number in range(FLOWS)]
-        threads = [threading.Thread(target=work) for flow in flows for work in (flow.run, flow.chat, flow.follow)]
-        for thread in threads:
+        senders = [threading.Thread(target=work) for flow in flows for work in (flow.run, flow.chat)]
+        followers = [threading.Thread(target=flow.follow) for flow in flows]
+        for thread in (*senders, *followers):
             thread.start()
         try:
             inflict("nothing", lambda: None, lambda: None, flows)
@@ -412,10 +414,14 @@ def main() -> int:
                 if not wished or any(wish in name for wish in wished):
                     inflict(name, do, undo, flows)
                     all_.cluster.wait_until_whole()
-            time.sleep(7)  # the last events: a poll waits five seconds
         finally:
             stop.set()
-            for thread in threads:
+            for thread in senders:
+                thread.join()
+            time.sleep(7)  # the last events: a poll waits five seconds
+            for flow in flows:
+                flow.over.set()
+            for thread in followers:
                 thread.join()
         return verdict(all_, flows)
 
