@@ -5,10 +5,10 @@ WEB := tests/web/node
 SYNAPSE := 1.163.2
 SUDO := $(if $(filter-out 0,$(shell id -u)),sudo)
 
-TEST_PROGRAMS := mariadbd rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy faketime chromium firefox-esr npm java cc mkfs.ext4 eatmydata
-TEST_PACKAGES := mariadb-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy faketime chromium firefox-esr default-jre-headless libgoogle-gson-java fonts-noto-cjk fonts-noto-color-emoji fonts-inter gcc libc6-dev e2fsprogs eatmydata $(if $(shell command -v npm),,npm)
+TEST_PROGRAMS := mariadbd redis-server rsync exiftool ffmpeg heif-enc avifenc cwebp jpegtran nginx haproxy caddy faketime chromium firefox-esr npm java cc mkfs.ext4 eatmydata
+TEST_PACKAGES := mariadb-server redis-server rsync libimage-exiftool-perl ffmpeg libheif-examples libavif-bin webp libjpeg-turbo-progs nginx-light haproxy caddy faketime chromium firefox-esr default-jre-headless libgoogle-gson-java fonts-noto-cjk fonts-noto-color-emoji fonts-inter gcc libc6-dev e2fsprogs eatmydata $(if $(shell command -v npm),,npm)
 
-.PHONY: help setup run test test-deps test-sdks check bench bench-parts bench-deps prove prove-kills prove-power prove-io prove-transport prove-timing prove-attacks prove-erasing prove-restart prove-rounds release lock
+.PHONY: help setup run test test-deps test-sdks check bench bench-parts bench-deps prove prove-kills prove-power prove-io prove-transport prove-timing prove-attacks prove-erasing prove-restart prove-rounds prove-cluster release lock
 .DEFAULT_GOAL := help
 
 help: ## say what each target does
@@ -27,7 +27,7 @@ test: .venv/.installed-dev .venv-sdks/.installed $(WEB)/node_modules/.installed 
 test-sdks: .venv/.installed-dev .venv-sdks/.installed $(NODE)/node_modules/.installed ## try the emulators with the vendors' own clients, Python's (which make test has too) and Node's
 	$(BIN)/python -m pytest -n 2 tests/sdks
 
-test-deps: ## install what the tests start and ask (Debian, Ubuntu): MariaDB, rsync, encoders and judges of image files, proxies, a clock that jumps, browsers, Java, what makes disks fail
+test-deps: ## install what the tests start and ask (Debian, Ubuntu): MariaDB, Redis, rsync, encoders and judges of image files, proxies, a clock that jumps, browsers, Java, what makes disks fail
 	@export PATH="$$PATH:/usr/sbin"; (for program in $(TEST_PROGRAMS); do command -v $$program >/dev/null || exit 1; done) || \
 	{ $(SUDO) apt-get update --quiet && $(SUDO) apt-get install --yes --no-install-recommends $(TEST_PACKAGES); }
 
@@ -49,7 +49,7 @@ bench-parts: .venv/.installed-bench ## measure single parts, each for itself
 bench-deps: .venv-synapse/.installed ## install what make bench compares with: Synapse, in an environment of its own, and Prosody (Debian, Ubuntu)
 	@command -v prosody >/dev/null || { $(SUDO) apt-get update --quiet && $(SUDO) apt-get install --yes --no-install-recommends prosody; }
 
-prove: prove-kills prove-power prove-io prove-timing prove-transport prove-attacks prove-erasing prove-restart prove-rounds ## what takes too long for every run of the tests: docs/proof.md (GO_ON=--go-on: also where the machine cannot do all)
+prove: prove-kills prove-power prove-io prove-timing prove-transport prove-attacks prove-erasing prove-restart prove-rounds prove-cluster ## what takes too long for every run of the tests: docs/proof.md (GO_ON=--go-on: also where the machine cannot do all)
 
 prove-kills: .venv/.installed-dev ## a server killed KILLS=200 times under load, and 50 times on MariaDB: nothing is lost or doubled
 	$(BIN)/python -m tests.process.killing $(KILLS)
@@ -76,6 +76,10 @@ prove-restart: .venv/.installed-dev ## a restart under 200 requests/s, 50 upload
 
 prove-rounds: .venv/.installed-dev ## tests that have a longer form: 90 random lives of images, 26 kills among failing push vendors, each screen in each size and colour scheme
 	LONG_ROUNDS=1 $(BIN)/python -m pytest tests/process/test_model.py tests/process/test_relay_chaos.py tests/web/test_accessibility.py
+
+prove-cluster: .venv/.installed-dev ## three machines: each part killed, hung and cut off in turn; wake-ups killed 500 times
+	$(BIN)/python -m tests.process.cluster.proof
+	$(BIN)/python -m tests.process.cluster.waking
 
 release: ## with VERSION=0.2.0 commit that version; then its source archive, SBOM and checksums, in dist/: the same bytes each time
 	$(PYTHON) .ci/release.py $(VERSION)

@@ -28,6 +28,7 @@ from push.relay import Relay
 from push.sms.queue import SmsQueue
 from services.accounts.password_hashing import Hashing
 from services.device_tokens import DeviceTokens
+from services.machine_bus import MachineBus
 from services.maintenance.clock_watch import ClockWatch
 from services.maintenance.keyring_sync import KeyringSync
 from services.maintenance.retention import Lifetimes, Retention
@@ -122,7 +123,7 @@ async def build(
             lifetimes=lifetimes(config),
             clock=clock.ages,
             is_off=lambda: clock.jump != 0,
-            counts_stored=first,
+            tends_machine=first,
         )
         if first:
             await retention.count_stored()
@@ -151,7 +152,7 @@ async def build(
             worker_bus=worker_bus,
         )
         services = wire(config, parts)
-        await stack.enter_async_context(hearing(parts, services))
+        await stack.enter_async_context(hearing(config, parts, services))
         yield services
 
 
@@ -225,18 +226,23 @@ async def followed_keys(config: Config, db: Database, server_id: str, clock: Ste
 
 
 @asynccontextmanager
-async def hearing(parts: Parts, services: Services) -> AsyncIterator[None]:
+async def hearing(config: Config, parts: Parts, services: Services) -> AsyncIterator[None]:
     """For the length of a block be woken by what the processes beside this one and other machines commit; at its end
     save what has come of uploads.
     """
-    events = services.events
-    parts.worker_bus.listen(wake_readers=events.wake, wake_relay=parts.relay.wake, wake_retention=parts.retention.wake)
-    following = asyncio.create_task(events.follow_elsewhere())
+    events, bus = services.events, parts.worker_bus
+    bus.listen(wake_readers=events.wake, wake_relay=parts.relay.wake, wake_retention=parts.retention.wake)
+    following = [asyncio.create_task(events.follow_elsewhere())]
+    if url := config.wake.url.get_secret_value():
+        machines = MachineBus(url, config.wake_channel, sender=bus.machine.encode(), hear=bus.hear)
+        bus.lead_to(machines)
+        following.append(asyncio.create_task(machines.run()))
     try:
         yield
     finally:
-        parts.worker_bus.close()
-        following.cancel()
+        bus.close()
+        for task in following:
+            task.cancel()
         await services.uploads.close()
 
 

@@ -26,14 +26,15 @@ from models.errors import StorageError
 from models.keys import KeyRingError, open_key_ring
 from models.private_files import KEY_RING
 from push.registry import build
+from services.machine_bus import trouble
 from storage.bucket import Bucket
 
 
 def checked(load: Callable[[], Config], *, ask_server: bool) -> Config:
     """The configuration that this loads, if a server could be built with it. Raises ConfigError with all that is wrong.
 
-    Where settings are wrong, the rest is looked at with their defaults in place. Unless `ask_server`, neither a
-    database server nor a bucket is asked: a server that starts waits for them.
+    Where settings are wrong, the rest is looked at with their defaults in place. Unless `ask_server`, no database
+    server, no bucket and no server for wake-ups is asked: a server that starts waits for them, or goes without.
     """
     try:
         config = load()
@@ -54,6 +55,7 @@ async def _obstacles(config: Config, *, ask_server: bool) -> list[str]:
     found += _directories(config)
     found += [line async for line in _database(config, ask_server=ask_server)]
     found += [line async for line in _bucket(config)] if ask_server else []
+    found += [line async for line in _wake_ups(config)] if ask_server else []
     found += _vapid_key(config)
     return found
 
@@ -151,6 +153,13 @@ async def _bucket(config: Config) -> AsyncIterator[str]:
             await Bucket(place.bucket).is_used()
         except StorageError as error:
             yield f"storage.s3: {error.__cause__}"
+
+
+async def _wake_ups(config: Config) -> AsyncIterator[str]:
+    """Whether machines can be woken by the server of `wake.url`."""
+    url, channel = config.wake.url.get_secret_value(), config.wake_channel
+    if url and channel and (reason := await trouble(url, channel)):
+        yield f"wake.url: {reason}"
 
 
 def _vapid_key(config: Config) -> Iterator[str]:

@@ -6,7 +6,7 @@ No message repeats a URL: it may hold a secret.
 
 import re
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from urllib.parse import urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from config import files
 from models.db.engine import parse_url
@@ -127,6 +127,30 @@ def database_url(text: str) -> str:
             raise ValueError("needs ?ssl_ca=FILE (or ssl_ca=system) for a server that is not on this machine")
     else:
         path(str(location))
+    return text
+
+
+def wake_url(text: str) -> str:
+    """Where the server is that speaks Redis' protocol, and that the file which the URL names holds certificates; empty
+    for none.
+    """
+    if not text:
+        return text
+    try:
+        parts = urlsplit(text)
+        options, host, _ = parse_qs(parts.query, strict_parsing=bool(parts.query)), parts.hostname, parts.port
+    except ValueError:
+        options, host = {}, None
+    if not host or parts.scheme not in ("redis", "rediss") or parts.path.strip("/") or not is_host(host):
+        raise ValueError("must be redis:// or rediss://, with user:password@host:port and no path")
+    if parts.scheme == "redis" and not is_loopback(host):
+        raise ValueError(
+            "must begin with rediss://, since a password travels there; redis:// is for this machine alone"
+        )
+    if options.keys() - {"ssl_ca"} or (options and parts.scheme == "redis"):
+        raise ValueError("has an option that there is not; ssl_ca=FILE there is for rediss://")
+    for file in options.get("ssl_ca", []):
+        files.check_certificates(file)
     return text
 
 

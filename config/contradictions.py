@@ -4,7 +4,7 @@
 from collections.abc import Iterator
 
 from config.files import check_pair
-from config.sections import Chat, Config, Delivery, Push, Section, Sms, Storage, Switch, Tls
+from config.sections import Chat, Config, Push, Section, Sms, Storage, Switch, Tls
 
 HIGHEST_PORT = 65_535
 
@@ -13,12 +13,15 @@ def contradictions(config: Config) -> Iterator[str]:
     """One line each, beginning with the key."""
     if config.server.workers > 1 and config.database_path:
         yield "server.workers: must be 1 with SQLite; more processes need a database.url of MySQL or MariaDB"
+    if config.wake.url.get_secret_value() and config.database_path:
+        yield "wake.url: is for several machines; with SQLite there is one"
     yield from _of_ports(config)
     yield from _of_tls(config.server.tls)
     yield from _of_sms(config.sms)
     yield from _of_push(config.push)
     yield from _of_chat(config.chat)
-    yield from _of_storage(config.storage, config.delivery)
+    yield from _of_storage(config.storage)
+    yield from _of_offload(config)
     yield from _of_lifetimes(config)
 
 
@@ -50,10 +53,16 @@ def _of_sms(sms: Sms) -> Iterator[str]:
         yield f"sms.{sms.provider}.{key}: is needed, since sms.provider is {sms.provider}"
 
 
-def _of_storage(storage: Storage, delivery: Delivery) -> Iterator[str]:
-    s3 = storage.s3
-    if delivery.offload == "presigned" and storage.kind != "s3":
+def _of_offload(config: Config) -> Iterator[str]:
+    offload, kind, server = config.delivery.offload, config.storage.kind, config.server
+    if offload == "presigned" and kind != "s3":
         yield "delivery.offload: presigned needs storage.kind s3"
+    if offload == "x-accel" and not (kind == "disk" and server.behind_proxy and server.trusted_proxies):
+        yield "delivery.offload: x-accel needs storage.kind disk, server.behind_proxy and server.trusted_proxies"
+
+
+def _of_storage(storage: Storage) -> Iterator[str]:
+    s3 = storage.s3
     if storage.kind == "s3" and s3.missing:
         yield f"storage.s3: {', '.join(s3.missing)} must be given too, since storage.kind is s3"
     if bool(s3.access_key_id) != bool(s3.secret_access_key.get_secret_value()):

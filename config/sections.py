@@ -65,6 +65,7 @@ from config.types import (
     VapidPrivateKey,
     VapidSubject,
     VendorOptions,
+    WakeUrl,
     WebhookSecret,
     Word,
     Workers,
@@ -75,6 +76,8 @@ from storage.bucket import BucketSettings
 from storage.places import ImagePlace
 
 LEAST_ORPHAN_SECONDS = 6 * 3600
+URLS = ("database.url", "wake.url")
+"""Which may hold a password, and without one are no secret."""
 """Where nothing is written, a file has this long to get its record, however short uploads are: clocks differ."""
 
 
@@ -322,7 +325,12 @@ class Delivery(Section):
     grace_seconds: SecondsOrNone
     proxy_grace_seconds: SecondsOrNone
     stall_seconds: Seconds
-    offload: Literal["none", "presigned"]
+    offload: Literal["none", "presigned", "x-accel"]
+
+
+class Wake(Section):
+    url_file: ReadableFile
+    url: WakeUrl
 
 
 class S3(Section):
@@ -451,6 +459,7 @@ class Config(Section):
     images: Images
     uploads: Uploads
     delivery: Delivery
+    wake: Wake
     storage: Storage
     inbox: Inbox
     messaging: Messaging
@@ -475,11 +484,12 @@ class Config(Section):
 
     def came_from(self, files: Mapping[Path, Values]) -> None:
         """Note these files, of which each says what it is mapped to."""
-        secrets = [key.removesuffix("_file") for key in keys_of(self.model_dump()) if key.endswith("_file")]
+        named = [key.removesuffix("_file") for key in keys_of(self.model_dump()) if key.endswith("_file")]
+        secrets = [key for key in named if key not in URLS]
         self._files_with_secrets = tuple(
             file
             for file, said in files.items()
-            if any(flat(said).get(key) for key in secrets) or holds_password(flat(said).get("database.url"))
+            if any(flat(said).get(key) for key in secrets) or any(holds_password(flat(said).get(key)) for key in URLS)
         )
 
     def fill(self, kind: type[Of], *names: str, **more: Any) -> Of:
@@ -517,6 +527,12 @@ class Config(Section):
         """The file that the database is, None on a server."""
         location = self.database_location
         return location if isinstance(location, Path) else None
+
+    @property
+    def wake_channel(self) -> str:
+        """What the machines that share this database speak on, by `wake.url`."""
+        location = self.database_location
+        return f"glimpse:{location.name}" if isinstance(location, MysqlLocation) else ""
 
     @property
     def image_place(self) -> ImagePlace:

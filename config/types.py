@@ -100,6 +100,11 @@ def _secret_word(text: SecretStr) -> SecretStr:
     return text
 
 
+def _wake_url(url: SecretStr) -> SecretStr:
+    addresses.wake_url(url.get_secret_value())
+    return url
+
+
 def _phone(number: str) -> str:
     if not (number.startswith("+") and number[1:].isascii() and number[1:].isdigit() and 8 <= len(number) <= 16):
         raise ValueError('a number must be written like "+8613800138000", with its plus sign and in quotes')
@@ -269,6 +274,7 @@ TwilioAccount = Annotated[Word, AfterValidator(_twilio_account)]
 TwilioKey = Annotated[Word, AfterValidator(_twilio_key)]
 VapidSubject = Annotated[str, AfterValidator(_subject)]
 VapidPrivateKey = Annotated[Secret, AfterValidator(_vapid_key)]
+WakeUrl = Annotated[Secret, AfterValidator(_wake_url)]
 WebhookSecret = Annotated[Secret, AfterValidator(_webhook_secret)]
 ApnsPrivateKey = Annotated[Secret, AfterValidator(_apns_key)]
 ServiceAccount = Annotated[Secret, AfterValidator(_service_account)]

@@ -8,6 +8,7 @@ from ops.audit import audit
 from ops.backup import backup
 from ops.clock import clock
 from ops.config import config
+from ops.database import database
 from ops.doctor import doctor
 from ops.fsck import fsck
 from ops.keys import keys
@@ -26,7 +27,7 @@ from telemetry import logs
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, message="Glimpse %(version)s")
 def main() -> None:
-    """Look after a Glimpse server. The commands run while it runs; only restore wants it stopped."""
+    """Look after a Glimpse server. The commands run while it runs; only restore and database copy want it stopped."""
     logs.configure("warning", "auto")
 
 
@@ -35,6 +36,7 @@ for command in (
     backup,
     clock,
     config,
+    database,
     doctor,
     fsck,
     keys,

@@ -22,6 +22,7 @@ from models.key_rotation import under_way
 from models.keys import KeyRingError, open_key_ring
 from models.private_files import ADMIN_KEY, KEY_RING, OUTBOX_LOG, VAPID_KEY, is_open_to_others
 from ops.opening import when
+from services.machine_bus import trouble
 from storage.bucket import Bucket
 from storage.keys import path_of
 from storage.ownership import RESTORING
@@ -37,6 +38,7 @@ LATE_MS = 10 * MINUTE_MS
 """A notification is tried again within minutes: older ones wait for a reason."""
 SAMPLE_IMAGES = 500
 """A quick look; `fsck` looks at all."""
+WAKE_ADVICE = "see wake.url in the configuration; until it answers, events cross machines within a second"
 BUCKET_ADVICE = "see storage.s3 in the configuration; until it answers, images are refused with 503 and none is lost"
 TIME_ERROR = 5  # adjtimex(2): the clock is not synchronised
 TIMEX_BYTES = 512  # more than struct timex on any platform
@@ -121,6 +123,13 @@ async def bucket(config: Config) -> AsyncIterator[Check]:
         yield Check("bucket", OK, f"{found} answers")
     else:
         yield Check("bucket", WARN, f"no server has used {found}", "right before the first start; else see its name")
+
+
+async def wake_ups(config: Config) -> AsyncIterator[Check]:
+    """Whether machines can be woken by the server of `wake.url`: they do without it, a second later."""
+    if url := config.wake.url.get_secret_value():
+        reason = await trouble(url, config.wake_channel)
+        yield Check("wake-ups", WARN, reason, WAKE_ADVICE) if reason else Check("wake-ups", OK, "the server answers")
 
 
 def clock() -> Check:

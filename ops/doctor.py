@@ -102,6 +102,8 @@ async def _inside(config: Config, say: Say) -> list[Check]:
     """What the database and the providers say."""
     say("bucket")
     found = [check async for check in checks.bucket(config)]
+    say("wake-ups")
+    found += [check async for check in checks.wake_ups(config)]
     say("push")
     found += [check async for check in push_checks.sign_ins(config)]
     location = config.database_location

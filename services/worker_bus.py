@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Datagrams between the workers of one machine, sent after a commit: whose event logs have grown, that pushes are due,
-that an image has ended.
+that an image has ended. With `wake.url` those of other machines get the same (`services.machine_bus`).
 
 A datagram only wakes its receiver. It may arrive twice, and a worker whose socket buffer is full never gets it: whoever
 waits also polls the database every few seconds.
@@ -11,7 +11,8 @@ import json
 import socket
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import Any
+from secrets import token_hex
+from typing import Protocol
 
 MOST_UIDS = 2500
 """In one datagram: 19 digits each make 50 KB."""
@@ -21,12 +22,26 @@ MOST_AT_ONCE = 64
 """In one turn of the event loop, so that a busy worker does not keep this one from its own requests."""
 
 
-class WorkerBus:
-    """`inbox` is this worker's own socket, `others` lead to the other workers. Without arguments there are none."""
+class Way(Protocol):
+    """What leads to others: a socket, or the bus between machines."""
 
-    def __init__(self, inbox: socket.socket | None = None, others: Sequence[socket.socket] = ()) -> None:
+    def send(self, said: bytes, /) -> object:
+        """Never waits. Raises OSError where it cannot be sent."""
+        ...
+
+
+class WorkerBus:
+    """`inbox` is this worker's own socket, `others` lead to the other workers. Without arguments there are none.
+
+    `machine` is the same name in all workers that are connected so, and in no others.
+    """
+
+    def __init__(
+        self, inbox: socket.socket | None = None, others: Sequence[socket.socket] = (), machine: str | None = None
+    ) -> None:
+        self.machine = machine or token_hex(8)
         self._inbox = inbox
-        self._others = others
+        self._others: list[Way] = [*others]
         self._uids: set[int] = set()
         self._pushes_due = False
         self._image_ended = False
@@ -40,17 +55,24 @@ class WorkerBus:
         wake_retention: Callable[[], None],
     ) -> None:
         """Call these on the running event loop whenever another worker sends word, until `close`."""
-
-        def hear(inbox: socket.socket) -> None:
-            for said in _heard(inbox):
-                wake_readers(said["uids"])
-                if said["pushes_due"]:
-                    wake_relay()
-                if said["image_ended"]:
-                    wake_retention()
-
+        self._wake_readers, self._wake_relay, self._wake_retention = wake_readers, wake_relay, wake_retention
         if self._inbox is not None:
-            asyncio.get_running_loop().add_reader(self._inbox, hear, self._inbox)
+            asyncio.get_running_loop().add_reader(self._inbox, self._hear_all, self._inbox)
+
+    def lead_to(self, way: Way) -> None:
+        """Send this way too what is said from here on."""
+        self._others.append(way)
+
+    def hear(self, data: bytes) -> None:
+        """Wake whom these words of another worker are for; called while listening. Raises ValueError, LookupError or
+        TypeError for what is none.
+        """
+        said = json.loads(data)
+        self._wake_readers(said["uids"])
+        if said["pushes_due"]:
+            self._wake_relay()
+        if said["image_ended"]:
+            self._wake_retention()
 
     def close(self) -> None:
         """Receive nothing more."""
@@ -75,6 +97,10 @@ class WorkerBus:
             self._image_ended = True
             self._speak_soon()
 
+    def _hear_all(self, inbox: socket.socket) -> None:
+        for said in _arrived(inbox):
+            self.hear(said)
+
     def _speak_soon(self) -> None:
         """Once for all the commits that end in one turn of the event loop."""
         if not self._speaks_soon:
@@ -91,10 +117,10 @@ class WorkerBus:
                     other.send(said)
 
 
-def _heard(inbox: socket.socket) -> Iterator[dict[str, Any]]:
+def _arrived(inbox: socket.socket) -> Iterator[bytes]:
     with suppress(BlockingIOError):
         for _ in range(MOST_AT_ONCE):
-            yield json.loads(inbox.recv(LONGEST_DATAGRAM))
+            yield inbox.recv(LONGEST_DATAGRAM)
 
 
 def connect_workers(count: int) -> list[WorkerBus]:
@@ -102,7 +128,8 @@ def connect_workers(count: int) -> list[WorkerBus]:
     pairs = [socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM) for _ in range(count)]
     for end in (end for pair in pairs for end in pair):
         end.setblocking(False)
+    machine = token_hex(8)
     return [
-        WorkerBus(inbox, [way for at, (_, way) in enumerate(pairs) if at != number])
+        WorkerBus(inbox, [way for at, (_, way) in enumerate(pairs) if at != number], machine)
         for number, (inbox, _) in enumerate(pairs)
     ]

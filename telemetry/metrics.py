@@ -137,6 +137,11 @@ UNITS_RERUN = Counter(
 )
 COMMIT_FAILURES = Counter("glimpse_commit_failures_total", "Commits that failed: an fsync error, or a full disk.")
 
+WAKE_HEALTHY = Gauge(
+    "glimpse_wake_healthy", "1 while other machines' wake-ups come, 0 while wake.url does not answer, NaN without one."
+)
+WAKE_HEALTHY.set(nan)
+
 OUTBOX_DUE = Gauge("glimpse_outbox_due", "Notifications that are neither delivered nor given up.", ["provider", "app"])
 OUTBOX_OLDEST_SECONDS = Gauge(
     "glimpse_outbox_oldest_seconds", "The age of the oldest of them; 0 when there is none.", ["provider", "app"]

@@ -12,11 +12,13 @@ from tests.support.clock import FAKETIME
 from tests.support.engines import Engine, NewFolder
 from tests.support.own_config import no_settings_in_the_environment, write
 from tests.support.seaweed import Seaweed
+from tests.support.wake_server import PROGRAM
 
 __all__ = ["no_settings_in_the_environment", "write"]
 
 MISSING = [
     *([] if "mariadb" in engines.NAMES else ["mariadbd (its half of the tests is skipped)"]),
+    *([] if PROGRAM else ["redis-server"]),
     *tools.MISSING,
     *proxies.missing(),
     *([] if FAKETIME else ["libfaketime"]),

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """What is over goes: images past their time, files nobody may fetch any more, rows past their use.
 
-One of the processes that share a database does it for all. It is safe beside another that does the same: one that
-has just lost the lease, or an operator's command. A file is removed only after the commit that ended its image; a
-download that runs keeps reading the file it has open.
+One of the processes that share a database does it for all; what broken uploads leave on a machine, one of its own
+removes. It is safe beside another that does the same: one that has just lost the lease, or an operator's command. A
+file is removed only after the commit that ended its image; a download that runs keeps reading the file it has open.
 """
 
 import asyncio
@@ -63,6 +63,8 @@ AHEAD_MS = 5 * MINUTE_MS
 """By so much the clocks of machines may differ without a row being taken for one of the future."""
 RETRY_MS = 10 * MINUTE_MS
 """When a file that the disk did not let go is tried again: an I/O error seldom ends within a minute."""
+AWAY_MS = 15_000
+"""The same while the whole store does not answer: one that is restarted is soon back."""
 
 Due = Sequence[Purgeable]
 Steps = Mapping[str, Callable[[], Awaitable[int]]]
@@ -142,14 +144,15 @@ class Retention:
         clock: Callable[[], int],
         is_off: Callable[[], bool] = lambda: False,
         monotonic: Callable[[], float] = time.monotonic,
-        counts_stored: bool = True,
+        tends_machine: bool = True,
         lease_seconds: float = LEASE_SECONDS,
     ) -> None:
         """`clock` gives milliseconds since the Unix epoch, and never runs ahead where `is_off` says that the wall
         clock is not believed; `monotonic` gives seconds that never jump.
 
-        `counts_stored`: regularly set the store's count of bytes from the database, as one process of each machine
-        does. When the process that removes dies, another takes over after `lease_seconds`.
+        `tends_machine`: regularly set the store's count of bytes from the database, and remove what broken uploads have
+        left on this machine, as one process of each machine does. When the process that removes for all dies, another
+        takes over after `lease_seconds`.
         """
         self._db = db
         self._store = store
@@ -178,11 +181,13 @@ class Retention:
         }
         self._scanning: Steps = {
             "orphan_files": orphans.sweep,
+        }
+        self._tending: Steps = {
             "stray_files": self._remove_strays,
             "stray_uploads": self._remove_stray_uploads,
         }
         self._lease = Lease(db, "retention", seconds=lease_seconds, monotonic=monotonic) if db.shared else None
-        self._counts_stored = counts_stored
+        self._tends_machine = tends_machine
         self._moving = asyncio.Lock()  # while files and their rows go, the two do not say the same, and nobody counts
         self._woken = asyncio.Event()
         self._signs = [self._woken]
@@ -202,7 +207,8 @@ class Retention:
                 loops.create_task(self._repeat(self._ending, self._interval_seconds, self._woken))
                 loops.create_task(self._repeat(self._erasing, ERASE_SECONDS, self._sign()))
                 loops.create_task(self._repeat(self._scanning, SCAN_SECONDS, self._sign()))
-                if self._counts_stored:
+                if self._tends_machine:
+                    loops.create_task(self._repeat(self._tending, SCAN_SECONDS, self._sign(), for_all=False))
                     loops.create_task(self._count_by_and_by(self._sign()))
         finally:
             if leading is not None:
@@ -225,7 +231,7 @@ class Retention:
         Files without a row are only noted the first time: a later round of the same Retention removes them.
         """
         counts = Counts()
-        for steps in (self._ending, self._erasing, self._scanning):
+        for steps in (self._ending, self._erasing, self._scanning, self._tending):
             await self._take(steps, counts, on_step)
         return counts
 
@@ -270,10 +276,10 @@ class Retention:
             with suppress(DatabaseError):
                 await self._lease.release()
 
-    async def _repeat(self, steps: Steps, seconds: float, sign: asyncio.Event) -> None:
+    async def _repeat(self, steps: Steps, seconds: float, sign: asyncio.Event, *, for_all: bool = True) -> None:
         while not self._stopping:
             sign.clear()
-            if self._lease is None or self._lease.held:
+            if self._lease is None or self._lease.held or not for_all:
                 await self._take(steps, Counts())
             await _wait(sign, seconds)
 
@@ -356,25 +362,29 @@ class Retention:
 
     async def _remove(self, due: Due) -> int:
         """Remove these files, then mark their rows; those that stay are retried later. Returns how many are gone."""
-        stuck = await self._unlink(due)
+        stuck, wait_ms = await self._unlink(due)
         gone = [image.message_id for image in due if image.message_id not in stuck]
         fault.point("before_mark_removed")
 
         async def unit(tx: Transaction) -> None:
             await image_files.mark_removed(tx, gone)
             if stuck:
-                await image_files.put_off_removal(tx, stuck, self._clock() + RETRY_MS)
+                await image_files.put_off_removal(tx, stuck, self._clock() + wait_ms)
 
         await self._db.write(unit)
         return len(gone)
 
-    async def _unlink(self, due: Due) -> list[MessageId]:
-        """Remove these files; returns the images whose files could not be removed."""
+    async def _unlink(self, due: Due) -> tuple[list[MessageId], int]:
+        """Remove these files; returns the images whose files could not be removed, and in how many milliseconds they
+        are tried again.
+        """
         try:
             await self._store.remove_many(key for image in due for key in _keys_of(image))
         except (AppError, ValueError):
-            return [image.message_id for image in due if not await self._unlink_one(image)]
-        return []
+            if not self._store.healthy and not await self._store.probe():
+                return [image.message_id for image in due], AWAY_MS
+            return [image.message_id for image in due if not await self._unlink_one(image)], RETRY_MS
+        return [], RETRY_MS
 
     async def _unlink_one(self, image: Purgeable) -> bool:
         try:

@@ -19,12 +19,10 @@ from ops.doctor import doctor
 from ops.fsck import fsck
 from ops.restore import restore
 from tests.process.test_uploads import begin, send_whole
-from tests.support.engines import ON_SQLITE, NewFolder
+from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg, png
 from tests.support.seaweed import KEYS, Seaweed, as_config
-
-pytestmark = ON_SQLITE
 
 PICTURE = jpeg(300_000)
 TEXT = {"kind": "text", "text": "still here"}
@@ -147,6 +145,20 @@ def test_while_the_store_is_gone_images_are_refused_and_none_is_lost(
     wait_until(lambda: server.client.get("/readyz").status_code == 200, what="readiness")
     assert ann.send(ben, PICTURE, headers=once).status_code == 201
     assert [ben.get(each).content for each in waiting(ben)] == [PICTURE] * 2
+    server.provoked.update(line for line in server.failures() if "the bucket refused" in line)
+
+
+def test_a_removal_that_met_a_stopped_store_comes_soon_after_its_return(
+    server: Server, weed: Seaweed, ann: Person, ben: Person
+) -> None:
+    key = send(ann, ben)
+    wait_until(lambda: len(objects(server)) == 2, what="the removal of what was fetched")
+    weed.kill()
+    assert ben.request("DELETE", f"/v1/images/{key}").status_code == 204
+    put_off = "SELECT 1 FROM messages WHERE message_key = ? AND purge_at > send_time + 14000"
+    wait_until(lambda: bool(server.database.rows(put_off, key)), what="the removal in vain")
+    weed.start()
+    wait_until(lambda: objects(server) == [], what="the removal of both objects")
     server.provoked.update(line for line in server.failures() if "the bucket refused" in line)
 
 

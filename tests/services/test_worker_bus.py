@@ -2,6 +2,7 @@
 """Readers in one process, commits in another: by a call across to a neighbour, or by looking."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -80,12 +81,13 @@ def no_look_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
 def neighbourhood(count: int) -> Iterator[list[WorkerBus]]:
     """So many worker_bus, whose sockets end with the block: else they do with their processes."""
     found = connect_workers(count)
+    ends = [end for each in found for end in (each._inbox, *each._others)]
     yield found
     for each in found:
         each.close()
-        for end in (each._inbox, *each._others):
-            assert end
-            end.close()
+    for end in ends:
+        assert isinstance(end, socket.socket)
+        end.close()
 
 
 async def waits(reader: Reader) -> None:

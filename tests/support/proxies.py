@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tests.support import ROOT
@@ -20,6 +21,7 @@ NAMES = ("nginx", "haproxy", "caddy")
 
 
 Reader = Callable[[str], tuple[str, str] | None]
+Maker = Callable[[Path, int, int, Path], tuple[list[str], Reader]]
 
 
 @dataclass(frozen=True)
@@ -40,11 +42,12 @@ def missing() -> list[str]:
 
 
 @contextmanager
-def proxy(name: str, folder: Path, server_port: int) -> Iterator[Proxy]:
-    """It runs for the length of a block, with all patience cut to a second."""
+def proxy(name: str, folder: Path, server_port: int, images: Path | None = None) -> Iterator[Proxy]:
+    """It runs for the length of a block, with all patience cut to a second. nginx sends what is in `images` itself."""
     port, log = _free_port(), folder / "proxy.log"
     log.touch()
-    command, read = {"nginx": _nginx, "haproxy": _haproxy, "caddy": _caddy}[name](folder, port, server_port, log)
+    makers: dict[str, Maker] = {"nginx": partial(_nginx, images=images), "haproxy": _haproxy, "caddy": _caddy}
+    command, read = makers[name](folder, port, server_port, log)
     binary = shutil.which(name, path=PATH)
     assert binary
     home = {**os.environ, "HOME": str(folder), "XDG_CONFIG_HOME": str(folder), "XDG_DATA_HOME": str(folder)}
@@ -64,11 +67,17 @@ def _plain(line: str) -> tuple[str, str] | None:
     return (found[1], found[2]) if found else None
 
 
-def _nginx(folder: Path, port: int, server_port: int, log: Path) -> tuple[list[str], Reader]:
-    """The server block of docs/install.md, without its TLS."""
-    page = (ROOT / "docs/install.md").read_text()
-    block = page.partition("```nginx\n")[2].partition("```")[0]
+def _nginx(
+    folder: Path, port: int, server_port: int, log: Path, images: Path | None = None
+) -> tuple[list[str], Reader]:
+    """The server block of docs/install.md, without its TLS, and that of docs/nginx.md for images."""
+    [block] = blocks("install")
     assert "proxy_pass" in block, "the documented nginx is elsewhere"
+    if images is not None:
+        _, sends_images = blocks("nginx")
+        assert "alias /srv/glimpse/images/;" in sends_images
+        inner = sends_images.replace("alias /srv/glimpse/images/;", f"alias {images}/;")
+        block = block.rstrip().removesuffix("}") + inner + "}\n"
     block = re.sub(r"listen 443 ssl;", f"listen 127.0.0.1:{port};", block)
     block = re.sub(r"\n *ssl_certificate[^\n]*", "", block).replace(":8080", f":{server_port}")
     conf = folder / "nginx.conf"
@@ -83,6 +92,11 @@ def _nginx(folder: Path, port: int, server_port: int, log: Path) -> tuple[list[s
         f"access_log {log} passed if=$passed;\n{temporary}{patience}\n{block}}}\n"
     )
     return ["-p", str(folder), "-c", str(conf), "-e", str(folder / "error.log")], _plain
+
+
+def blocks(page: str) -> list[str]:
+    """What a page of docs has nginx be told."""
+    return re.findall(r"```nginx\n(.*?)```", (ROOT / f"docs/{page}.md").read_text(), re.DOTALL)
 
 
 def _haproxy(folder: Path, port: int, server_port: int, log: Path) -> tuple[list[str], Reader]:  # noqa: ARG001

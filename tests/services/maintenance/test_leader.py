@@ -2,6 +2,7 @@
 """Retention of several processes over one database: one of them does it, and another when that one is gone."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -170,3 +171,13 @@ async def test_the_bytes_of_a_shared_store_follow_what_other_machines_do(world: 
         await world.send(await world.person(), await world.person(), data=b"elsewhere")
         with here.store.reserve(1000):
             assert await here.retention.count_stored() == len(b"elsewhere")
+
+
+async def test_who_does_not_lead_removes_what_broken_uploads_have_left_on_its_own_machine(world: World) -> None:
+    async with process(world) as first:
+        await until(lambda: first.db.written > 1, "a first round")
+        stray = world.folder / "images/.tmp/left"
+        stray.write_bytes(b"half an image")
+        os.utime(stray, (0, 0))
+        async with process(world):
+            await until(lambda: not stray.exists(), "the removal of the stray file")

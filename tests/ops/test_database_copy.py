@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A server moves from its SQLite file to a database server, and nobody notices but by the stop."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from models.db.schema import metadata
+from models.db.tables.whole_tables import OF_RUNNING_SERVERS, PAGE_ROWS
+from ops.database import database
+from tests.support.engines import NEEDS_MARIADBD, ON_MARIADB, Engine, SqliteEngine
+from tests.support.harness import Server
+from tests.support.pictures import jpeg, png
+
+pytestmark = [ON_MARIADB, NEEDS_MARIADBD]
+
+OWN_AFTERWARDS = {"audit": "act <> 'database copy'"}
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Server:
+    """One on a SQLite file, which has run and been stopped."""
+    settings = {"database": {"url": "sqlite:///{data_dir}/glimpse.db"}, "limits": {"enabled": False}}
+    return Server(tmp_path, settings)
+
+
+def copied(server: Server, status: int = 0) -> Any:
+    words = ["--config", str(server.config), "--data-dir", str(server.data_dir)]
+    given = ["copy", "--from", str(server.data_dir / "glimpse.db"), *words]
+    result = CliRunner().invoke(database, given if status else [*given, "--json"])
+    assert result.exit_code == status, result.output
+    return result.stderr if status else json.loads(result.stdout)["rows"]
+
+
+def use(server: Server, url: str) -> None:
+    server.config.write_text(json.dumps({**json.loads(server.config.read_text()), "database": {"url": url}}))
+
+
+def rows(engine: Any, table: str) -> list[tuple[Any, ...]]:
+    columns = ", ".join(column.name for column in metadata.tables[table].columns)
+    condition = OWN_AFTERWARDS.get(table, "1 = 1")
+    return sorted(engine.rows(f"SELECT {columns} FROM {table} WHERE {condition}"), key=repr)
+
+
+def test_all_that_a_file_holds_is_on_the_server_and_goes_on_there(server: Server, engine: Engine) -> None:
+    server.start()
+    people = [server.register(f"Żółć {number}", cid=f"c{number}") for number in range(4)]
+    ann, ben, cem, _ = people
+    group = ann.begin_group(ben, cem)
+    pictures = {ann.send(ben, jpeg(20_000), thumbnail=png(8, 8)).headers["Message-Key"] for _ in range(3)}
+    in_group = ann.request(
+        "POST", "/v1/images", data={"group_id": str(group)}, files={"img_file": ("x.png", png(3, 3), "image/png")}
+    )
+    for number in range(PAGE_ROWS + 5):
+        text = {"kind": "text", "text": f"{number} 🙂", "receiver_uid": ben.uid}
+        assert ann.request("POST", "/v1/messages", json=text).status_code == 201
+    use(server, engine.url)
+    assert "stop it" in copied(server, status=2)
+    assert server.stop() == 0
+    count = copied(server)
+    assert count["events"] > PAGE_ROWS, "more than a page"
+    source = SqliteEngine(server.data_dir / "glimpse.db")
+    moved = {name: rows(source, name) for name in metadata.tables if name not in OF_RUNNING_SERVERS}
+    users = moved.pop("users")
+    assert {name: rows(engine, name) for name in moved} == moved
+    assert [row[:2] for row in rows(engine, "users")] == [row[:2] for row in users]
+    assert "has rows already" in copied(server, status=2)
+    server.start()
+    waiting = {item["message_key"] for item in ben.request("GET", "/v1/inbox").json()["items"]}
+    assert waiting == {*pictures, in_group.headers["Message-Key"]}
+    assert all(ben.get(key).status_code == 200 for key in waiting)
+    assert cem.get(in_group.headers["Message-Key"]).content == png(3, 3)
+    [before] = source.rows("SELECT MAX(message_id) FROM messages")
+    assert int(ann.send(ben, jpeg()).headers["Message-Id"]) > before[0]
+    assert ben.request("GET", "/v1/events", params={"after": 5}).status_code == 200
+    assert server.stop() == 0
+    assert server.failures() == []
