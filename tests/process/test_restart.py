@@ -25,6 +25,7 @@ from tests.process.test_drain import read_answer, refuses_connections
 from tests.support import PATIENCE, ROOT
 from tests.support.engines import NEEDS_MARIADBD, ON_MARIADB
 from tests.support.harness import errors, wait_until
+from tests.support.launcher import DEFAULT_SIGNALS
 from tests.support.pictures import jpeg
 
 SETTINGS = {"limits": {"enabled": False}, "storage": {"min_free_bytes": 1}}
@@ -225,14 +226,22 @@ def test_a_key_stroke_ends_all_cleanly(server: Whole) -> None:
 
 def test_a_terminal_that_is_closed_ends_the_server(tmp_path: Path) -> None:
     said = tmp_path / "said"
-    command = f"exec {sys.executable} server.py --port 0 --data-dir {tmp_path / 'data'} >{said} 2>&1"
+    program = " ".join((*DEFAULT_SIGNALS, sys.executable, "server.py"))
+    command = f"exec {program} --port 0 --data-dir {tmp_path / 'data'} >{said} 2>&1"
     child, terminal = pty.fork()
     if child == 0:
         os.chdir(ROOT)
         os.execv("/bin/sh", ["sh", "-c", command])
     wait_until(lambda: said.exists() and "listens" in said.read_text(), what="the greeting")
     os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    try:
+        wait_until(lambda: "the server has ended" in said.read_text(), what="the end")
+    except BaseException:
+        os.killpg(child, signal.SIGKILL)
+        raise
+    finally:
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code == 0
     assert "another generation" not in said.read_text()
 
 
