@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import apsw
@@ -268,26 +268,32 @@ os.execv(sys.executable, [sys.executable, "server.py", *sys.argv[2:]])
 """
 
 
-def activated(port: int, *arguments: str) -> "subprocess.Popen[str]":
+@contextmanager
+def activated(port: int, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
     """A server whose socket was opened for it; it begins when it reads a line."""
-    process = subprocess.Popen(
-        [sys.executable, "-c", ACTIVATED, str(port), *arguments],
+    with subprocess.Popen(
+        [*DEFAULT_SIGNALS, sys.executable, "-c", ACTIVATED, str(port), *arguments],
         cwd=ROOT,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-    )
-    assert process.stdout
-    assert process.stdout.readline() == "open\n"
-    return process
+    ) as process:
+        try:
+            assert process.stdout
+            assert process.stdout.readline() == "open\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def test_sockets_of_the_service_manager_are_served_before_and_after_a_restart(tmp_path: Path) -> None:
     port, data_dir = free_port(1), tmp_path / "data"
-    process = activated(port, "--port", str(port), "--data-dir", str(data_dir))
-    assert process.stdin
-    with process, socket.create_connection(("127.0.0.1", port), PATIENCE) as early:
+    with (
+        activated(port, "--port", str(port), "--data-dir", str(data_dir)) as process,
+        socket.create_connection(("127.0.0.1", port), PATIENCE) as early,
+    ):
+        assert process.stdin
         early.sendall(GET)
         process.stdin.write("go\n")
         process.stdin.flush()
