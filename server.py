@@ -21,4 +21,6 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = main()
+    sys.stdout.flush()
+    os._exit(code)  # everything is closed; threads of a library may abort an interpreter that is being torn down
