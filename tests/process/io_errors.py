@@ -37,6 +37,7 @@ EXPECTED = {
     "the disk is full",
     "the database failed",
     "pushes cannot be read from the database",
+    "the outbox cannot be looked after",
     "a file cannot be removed",
     "retention failed",
 }

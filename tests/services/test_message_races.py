@@ -17,7 +17,7 @@ from models.clock import DAY_MS
 from models.db.database import DatabaseError, Transaction
 from models.db.engine import parse_url
 from models.db.mysql.connection import MysqlLocation
-from models.db.tables import refresh_tokens
+from models.db.tables import outbox, refresh_tokens
 from models.errors import (
     AppError,
     IdempotencyConflict,
@@ -230,13 +230,14 @@ async def test_a_text_that_is_taken_back_twice_at_once_is_there_once(town: Town)
 
 
 async def test_no_row_is_claimed_twice_and_none_is_passed_over(town: Town) -> None:
-    (ann,) = await town.newcomers(1)
-    await town.equip(ann)
-    await town.push_each(town.device_of(ann), 60)
+    people = await town.newcomers(3)
+    await town.equip(*people)
+    for person in people:
+        await town.push_each(town.device_of(person), outbox.CLAIMED_PER_PERSON)
     claimed: list[int] = []
     while found := [row.outbox_id for rows in await all_well(town.claim(7) for _ in range(5)) for row in rows]:
         claimed += found
-    assert len(set(claimed)) == len(claimed) == 60
+    assert len(set(claimed)) == len(claimed) == 3 * outbox.CLAIMED_PER_PERSON
 
 
 async def test_whatever_people_do_at_once_adds_up(town: Town) -> None:

@@ -160,7 +160,8 @@ def test_who_is_blocked_reaches_nobody_and_is_not_told(visit: Visit) -> None:
     expect(ann.page.locator(".leaving")).to_have_count(0)
     ann.see("Anybody there?")
     expect(ben.page.locator(".chat .count")).to_have_count(0)
-    ben.click("Unblock")
+    with ben.page.expect_response(lambda reply: reply.request.method == "DELETE"):
+        ben.click("Unblock")
     ann.write("And now?")
     expect(ben.page.locator(".chat .count")).to_have_text("1")
 
@@ -225,6 +226,11 @@ def test_a_switch_stays_as_it_was_put_while_the_server_is_asked(visit: Visit) ->
         else:
             route.continue_()
 
+    def released() -> Route:
+        while not held:  # the request is told before the route is asked
+            ann.page.evaluate("() => new Promise(requestAnimationFrame)")
+        return held.pop()
+
     ann.page.route("**/v1/me", hold)
     ann.place("Me")
     found = ann.page.get_by_label("Be found by my number")
@@ -233,14 +239,14 @@ def test_a_switch_stays_as_it_was_put_while_the_server_is_asked(visit: Visit) ->
     ben.write("Are you there?")
     expect(ann.page.locator(".chat", has_text="Are you there?")).to_be_visible()
     expect(found).not_to_be_checked()
-    held.pop().continue_()
+    released().continue_()
     ann.place("People")
     ann.place("Me")
     expect(found).not_to_be_checked()
     ann.forgiven = ("403 (Forbidden)",)
     with ann.page.expect_request(lambda request: request.method == "PATCH"):
         found.check()
-    held.pop().fulfill(status=403, json={"code": "forbidden"})
+    released().fulfill(status=403, json={"code": "forbidden"})
     ann.see("You may not do that.")
     expect(found).not_to_be_checked()
 
