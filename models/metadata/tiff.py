@@ -6,8 +6,7 @@ Source: TIFF 6.0, section 2.
 
 import struct
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
 ENTRY_BYTES = 12
@@ -22,8 +21,7 @@ def order_of(header: bytes) -> Order | None:
     return orders.get(bytes(header))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry of a directory. `at` is where it is, `start` and `end` its value, as far as it is there."""
 
     tag: int
@@ -41,7 +39,7 @@ class Tiff:
         self.data = data
         self._order = order
         self._base = base
-        self._form = "<" if order == "little" else ">"
+        self._entry = struct.Struct("<HHLL" if order == "little" else ">HHLL")
 
     def number(self, at: int, n_bytes: int) -> int:
         return int.from_bytes(self.data[at : at + n_bytes], self._order)
@@ -55,11 +53,12 @@ class Tiff:
         return count if count <= MOST_ENTRIES and is_whole else None
 
     def entries(self, directory: int) -> Iterator[Entry]:
+        length = len(self.data)
         for at in range(directory + 2, self._end(directory), ENTRY_BYTES):
-            tag, kind, count, value = struct.unpack_from(f"{self._form}HHLL", self.data, at)
+            tag, kind, count, value = self._entry.unpack_from(self.data, at)
             n_bytes = TYPE_BYTES.get(kind, 1) * count
-            start = min(at + 8 if n_bytes <= 4 else self._base + value, len(self.data))
-            yield Entry(tag, at, start, min(start + n_bytes, len(self.data)), value)
+            start = min(at + 8 if n_bytes <= 4 else self._base + value, length)
+            yield Entry(tag, at, start, min(start + n_bytes, length), value)
 
     def following(self, directory: int) -> int:
         """Where the next directory of the chain is, 0 for none."""
