@@ -5,7 +5,7 @@ Source: TIFF 6.0, section 2.
 """
 
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Literal, NamedTuple
 
 TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
@@ -52,10 +52,13 @@ class Tiff:
         is_whole = directory + 2 + count * ENTRY_BYTES <= len(self.data)
         return count if count <= MOST_ENTRIES and is_whole else None
 
-    def entries(self, directory: int) -> Iterator[Entry]:
-        length = len(self.data)
+    def entries(self, directory: int, tags: Container[int] | None = None) -> Iterator[Entry]:
+        """Those with one of these tags; without `tags` all."""
+        length, unpack = len(self.data), self._entry.unpack_from
         for at in range(directory + 2, self._end(directory), ENTRY_BYTES):
-            tag, kind, count, value = self._entry.unpack_from(self.data, at)
+            tag, kind, count, value = unpack(self.data, at)
+            if tags is not None and tag not in tags:
+                continue
             n_bytes = TYPE_BYTES.get(kind, 1) * count
             start = min(at + 8 if n_bytes <= 4 else self._base + value, length)
             yield Entry(tag, at, start, min(start + n_bytes, length), value)
@@ -74,7 +77,8 @@ class Tiff:
     def without(self, directory: int, dropped: Iterable[int]) -> None:
         """Write the directory again without the entries at these places. Values stay where they are."""
         gone = set(dropped)
-        kept = [self.raw(entry) for entry in self.entries(directory) if entry.at not in gone]
+        places = range(directory + 2, self._end(directory), ENTRY_BYTES)
+        kept = [bytes(self.data[at : at + ENTRY_BYTES]) for at in places if at not in gone]
         following = self.following(directory)
         end = min(self._end(directory) + 4, len(self.data))
         self.data[directory:end] = bytes(end - directory)
