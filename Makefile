@@ -44,7 +44,7 @@ bench: .venv/.installed-bench ## measure an image's life beside nginx, Tornado, 
 	$(BIN)/python -m bench.speed $(SHORT)
 
 bench-parts: .venv/.installed-bench ## measure single parts, each for itself
-	for part in authentication discovery group_image messages listeners relay round_trips engines growth; do $(BIN)/python -m bench.$$part || exit 1; done
+	for part in authentication discovery group_image messages listeners relay round_trips engines growth metadata; do $(BIN)/python -m bench.$$part || exit 1; done
 
 bench-deps: .venv-synapse/.installed ## install what make bench compares with: Synapse, in an environment of its own, and Prosody (Debian, Ubuntu)
 	@command -v prosody >/dev/null || { $(SUDO) apt-get update --quiet && $(SUDO) apt-get install --yes --no-install-recommends prosody; }

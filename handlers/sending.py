@@ -83,7 +83,8 @@ class SendImageHandler(ReceivingHandler):
             await upload.abort()
             if reservation:
                 reservation.release()
-        if upload.remover is not None:
+        # Of an opaque image nothing was removed, though its bytes may have come before the word that it is one.
+        if upload.remover is not None and upload.fields.get("filetype") != OPAQUE:
             self.set_header("Metadata-Removed", upload.remover.removal.value)
         self._tell(sent)
 

@@ -17,6 +17,12 @@ THUMBNAIL, THUMBNAIL_BYTES = 0x0201, 0x0202
 COLOUR_SPACE, INTEROP_INDEX = 0xA001, 0x0001
 GEOTIFF = frozenset({33550, 33920, 33922, 34264, 34735, 34736, 34737})
 
+LOOKED_AT = GEOTIFF | {
+    *(EXIF_IFD, INTEROP_IFD, SUB_IFDS, GPS_IFD),
+    *(MAKE, MAKER_NOTE, XMP, IPTC, PHOTOSHOP, THUMBNAIL, THUMBNAIL_BYTES),
+}
+"""Leads to a place, or may; a camera writes a hundred others."""
+
 FIRST = 8
 MOST_DIRECTORIES = 64
 HEADERS = (b"II*\0", b"MM\0*")
@@ -79,7 +85,7 @@ class _Search:
             if directory in self._read or tiff.count(directory) is None:
                 continue
             self._read.add(directory)
-            entries = list(tiff.entries(directory))
+            entries = list(tiff.entries(directory, LOOKED_AT))
             for entry in entries:
                 if entry.tag in (EXIF_IFD, INTEROP_IFD):
                     waiting.append(entry.value)

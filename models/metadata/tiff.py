@@ -5,9 +5,8 @@ Source: TIFF 6.0, section 2.
 """
 
 import struct
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Container, Iterable, Iterator
+from typing import Literal, NamedTuple
 
 TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
 ENTRY_BYTES = 12
@@ -22,8 +21,7 @@ def order_of(header: bytes) -> Order | None:
     return orders.get(bytes(header))
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One entry of a directory. `at` is where it is, `start` and `end` its value, as far as it is there."""
 
     tag: int
@@ -41,7 +39,7 @@ class Tiff:
         self.data = data
         self._order = order
         self._base = base
-        self._form = "<" if order == "little" else ">"
+        self._entry = struct.Struct("<HHLL" if order == "little" else ">HHLL")
 
     def number(self, at: int, n_bytes: int) -> int:
         return int.from_bytes(self.data[at : at + n_bytes], self._order)
@@ -54,12 +52,16 @@ class Tiff:
         is_whole = directory + 2 + count * ENTRY_BYTES <= len(self.data)
         return count if count <= MOST_ENTRIES and is_whole else None
 
-    def entries(self, directory: int) -> Iterator[Entry]:
+    def entries(self, directory: int, tags: Container[int] | None = None) -> Iterator[Entry]:
+        """Those with one of these tags; without `tags` all."""
+        length, unpack = len(self.data), self._entry.unpack_from
         for at in range(directory + 2, self._end(directory), ENTRY_BYTES):
-            tag, kind, count, value = struct.unpack_from(f"{self._form}HHLL", self.data, at)
+            tag, kind, count, value = unpack(self.data, at)
+            if tags is not None and tag not in tags:
+                continue
             n_bytes = TYPE_BYTES.get(kind, 1) * count
-            start = min(at + 8 if n_bytes <= 4 else self._base + value, len(self.data))
-            yield Entry(tag, at, start, min(start + n_bytes, len(self.data)), value)
+            start = min(at + 8 if n_bytes <= 4 else self._base + value, length)
+            yield Entry(tag, at, start, min(start + n_bytes, length), value)
 
     def following(self, directory: int) -> int:
         """Where the next directory of the chain is, 0 for none."""
@@ -75,7 +77,8 @@ class Tiff:
     def without(self, directory: int, dropped: Iterable[int]) -> None:
         """Write the directory again without the entries at these places. Values stay where they are."""
         gone = set(dropped)
-        kept = [self.raw(entry) for entry in self.entries(directory) if entry.at not in gone]
+        places = range(directory + 2, self._end(directory), ENTRY_BYTES)
+        kept = [bytes(self.data[at : at + ENTRY_BYTES]) for at in places if at not in gone]
         following = self.following(directory)
         end = min(self._end(directory) + 4, len(self.data))
         self.data[directory:end] = bytes(end - directory)
