@@ -180,7 +180,7 @@ TAKEN = {
         PICTURE,
     ),
     "a name that reads backwards": (form(TO, IMAGE.replace(b"x.jpg", "\u202egpj.exe".encode())), PICTURE),
-    "a name of three kilobytes": (form(TO, IMAGE.replace(b"x.jpg", b"x" * 3000)), PICTURE),
+    "a name of ten kilobytes": (form(TO, IMAGE.replace(b"x.jpg", b"x" * 10_240)), PICTURE),
     "a folded part header": (form(TO, part("img_file", PICTURE, ';\r\n\tfilename="x.jpg";\r\n size=3000')), PICTURE),
     "a near boundary inside the image": (
         form(TO, image_part(PICTURE + b"\r\n--frontie\r\n-")),
