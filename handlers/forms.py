@@ -47,7 +47,9 @@ class Part:
 
     @classmethod
     def of(cls, segment: MultipartSegment) -> "Part":
-        """Raises MalformedRequest when it has no name, or one that is no UTF-8: nobody needs its other words."""
+        """Raises MalformedRequest for none or several names, and for one not in UTF-8: nobody needs its other words."""
+        if sum(name.lower() == "content-disposition" for name, _ in segment.headerlist) > 1:
+            raise MalformedRequest("A part of the form has several names.")
         if not segment.name and not _NAME.search(segment.header("Content-Disposition", "")):
             raise MalformedRequest("A part of the form has no name.")
         try:
