@@ -5,7 +5,7 @@ Every reply that the harness sees is judged by `tests.support.contract`; here ea
 """
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -240,26 +240,44 @@ SUFFICIENT = {"registerDevice": {"provider": "log", "token": "ann-2"}, "replaceD
 """For bodies whose examples lead elsewhere."""
 
 
-def test_null_is_as_if_left_out_where_it_is_described_and_refused_elsewhere(server: Server) -> None:
-    ann, ben = server.register("Ann"), server.register("Ben")
+Ask = Callable[[dict[str, Any]], httpx.Response]
+
+
+def bodies(ann: Person, ben: Person) -> Iterator[tuple[Ask, dict[str, Any], str, Any]]:
+    """How to ask with a body, one that succeeds where an example can, and a field of it with its schema: all of them."""
     ann.request("PUT", "/v1/me/credentials", json={"login": f"ann-{ann.uid}", "password": "battery staple"})
-    people = {"receiver_uid": ben.uid, "members": [ben.uid]}
+    people = {"receiver_uid": ben.uid, "members": [ben.uid], "uid": ben.uid}
     place = belongings(ann)
     for name, operation in contract.operations().items():
         path = operation["path"]
         if contract.described_request(name) is None or "/uploads" in path or not path.startswith("/v1/"):
             continue
-
-        def is_refused(body: dict[str, Any], method: str = operation["method"], path: str = path) -> bool:
-            return ann.request(method, path.format(activation_id="0" * 32, **place), json=body).status_code == 422
-
         media = operation["requestBody"]["content"]["application/json"]
         example = SUFFICIENT.get(name) or media.get("example") or next(iter(media["examples"].values()))["value"]
         body = {field: people.get(field, value) for field, value in example.items()}
+
+        def ask(body: dict[str, Any], method: str = operation["method"], path: str = path) -> httpx.Response:
+            return ann.request(method, path.format(activation_id="0" * 32, **place), json=body)
+
         for field, schema in resolve(media["schema"])["properties"].items():
-            rest = {other: value for other, value in body.items() if other != field}
-            expected = is_refused(rest) if contract.strict(schema).is_valid(None) else True
-            assert is_refused({**rest, field: None}) == expected, (name, field)
+            yield ask, body, field, schema
+
+
+def test_null_is_as_if_left_out_where_it_is_described_and_refused_elsewhere(server: Server) -> None:
+    for ask, body, field, schema in bodies(server.register("Ann"), server.register("Ben")):
+        rest = {other: value for other, value in body.items() if other != field}
+        expected = ask(rest).status_code == 422 if contract.strict(schema).is_valid(None) else True
+        reply = ask({**rest, field: None})
+        assert (reply.status_code == 422) == expected, (reply.url, field)
+
+
+OF_ANY_KIND = (True, 1, -1, 2**70, 1.5, "x", " ", "1", "x" * 9000, [], ["x"], ["1"], {})
+
+
+def test_a_value_is_taken_only_where_its_kind_is_described(server: Server) -> None:
+    for ask, body, field, _ in bodies(server.register("Ann"), server.register("Ben")):
+        for value in OF_ANY_KIND:
+            ask({**body, field: value})  # what is taken is judged by the description
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/images/0/1", "/docs/"])
