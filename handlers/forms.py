@@ -24,6 +24,9 @@ CHARSETS = frozenset(
 )
 """By Python's names. Others, such as `idna`, cost more than they are worth."""
 
+MAX_HEADER_BYTES = 16 << 10
+"""Of one header line of a part, as of a request's whole head: a file's name may be long, and counts for nothing."""
+
 DEFAULT_CHARSET = "_charset_"
 _BLANKS = b" \t"
 _NAME = re.compile(r";\s*name\s*=", re.IGNORECASE)
@@ -44,7 +47,9 @@ class Part:
 
     @classmethod
     def of(cls, segment: MultipartSegment) -> "Part":
-        """Raises MalformedRequest when it has no name, or one that is no UTF-8: nobody needs its other words."""
+        """Raises MalformedRequest for none or several names, and for one not in UTF-8: nobody needs its other words."""
+        if sum(name.lower() == "content-disposition" for name, _ in segment.headerlist) > 1:
+            raise MalformedRequest("A part of the form has several names.")
         if not segment.name and not _NAME.search(segment.header("Content-Disposition", "")):
             raise MalformedRequest("A part of the form has no name.")
         try:
@@ -66,7 +71,9 @@ class FormReader:
     def __init__(self, boundary: str, *, max_parts: int) -> None:
         try:
             # Words in a part's header that are not asked for need not be text: Latin-1 has all bytes.
-            self._parser = PushMultipartParser(boundary, max_segment_count=max_parts, header_charset="latin-1")
+            self._parser = PushMultipartParser(
+                boundary, max_header_size=MAX_HEADER_BYTES, max_segment_count=max_parts, header_charset="latin-1"
+            )
             self._delimiter = b"\r\n--" + boundary.encode()
         except (MultipartError, UnicodeEncodeError) as error:
             raise MalformedRequest("The boundary cannot be used.") from error

@@ -144,7 +144,8 @@ def _read_contacts(fields: Mapping[str, Any]) -> Contacts:
     if "phone_nums" in fields:
         return _read_numbers(fields)
     hashes = fields.get("phone_hashes")
-    if fields.keys() != {"phone_hashes"} or not isinstance(hashes, list) or not 1 <= len(hashes) <= MAX_HASHES:
+    given = {name for name, value in fields.items() if (name, value) != ("region_num", None)}
+    if given != {"phone_hashes"} or not isinstance(hashes, list) or not 1 <= len(hashes) <= MAX_HASHES:
         raise InvalidField(fields=[("phone_hashes", f"a list of 1 to {MAX_HASHES} phone hashes, and nothing else")])
     if not all(isinstance(value, str) and is_phone_hash(value) for value in hashes):
         raise InvalidField(fields=[("phone_hashes", "each must be 64 lower-case hex digits")])

@@ -21,7 +21,7 @@ from models.ids import read_id
 from models.paging import IdRange, Page, page_of
 from models.user import UserId
 from services import membership
-from services.fields import Problems, raise_if_any, read_name, read_one_of, unknown
+from services.fields import raise_if_any, read_name, read_one_of, unknown
 from services.limits import Limits
 from services.membership import MAX_MEMBERS
 
@@ -273,7 +273,7 @@ def read_new_group(fields: Mapping[str, Any], uid: UserId) -> NewGroup:
     """Raises InvalidField with every field that is wrong, and GroupTooLarge."""
     problems = unknown(fields, ("name", "members", "join"))
     name = read_name("name", fields.get("name"), problems)
-    join = _read_policy(fields.get("join"), problems)
+    join = read_one_of("join", fields.get("join"), POLICIES, JoinPolicy.INVITE.value, problems)
     named = fields.get("members", [])
     others = [read_id(member) for member in named] if isinstance(named, list) else [None]
     if None in others:
@@ -282,16 +282,16 @@ def read_new_group(fields: Mapping[str, Any], uid: UserId) -> NewGroup:
     wanted = frozenset(other for other in others if other is not None) - {uid}
     if len(wanted) >= MAX_MEMBERS:
         raise GroupTooLarge(fields=[("members", f"at most {MAX_MEMBERS - 1} beside the owner")])
-    return NewGroup(name, join, wanted)
+    return NewGroup(name, JoinPolicy(join), wanted)
 
 
 def read_changes(fields: Mapping[str, Any]) -> GroupChanges:
     """Raises InvalidField with every field that is wrong."""
     problems = unknown(fields, ("name", "join"))
-    name = read_name("name", fields["name"], problems) if "name" in fields else None
-    join = _read_policy(fields["join"], problems) if "join" in fields else None
+    name = None if fields.get("name") is None else read_name("name", fields["name"], problems)
+    join = read_one_of("join", fields.get("join"), POLICIES, "", problems)
     raise_if_any(problems)
-    return GroupChanges(name, join)
+    return GroupChanges(name, JoinPolicy(join) if join else None)
 
 
 def read_role(fields: Mapping[str, Any]) -> Role | None:
@@ -329,7 +329,3 @@ def _shown(group: Group) -> dict[str, Any]:
         "join": group.join.value,
         "created_at": group.created_at,
     }
-
-
-def _read_policy(value: object, problems: Problems) -> JoinPolicy:
-    return JoinPolicy(read_one_of("join", value, POLICIES, JoinPolicy.INVITE.value, problems))

@@ -40,7 +40,8 @@ def read_signup(fields: Mapping[str, Any], *, min_password_bytes: int, default_p
     problems: Problems = []
     name, default_nickname = _name(fields, problems)
     password = _password("password", fields.get("password"), min_password_bytes, problems)
-    nickname = read_name("nickname", fields.get("nickname") or default_nickname, problems) if name else ""
+    given = fields.get("nickname")
+    nickname = read_name("nickname", default_nickname if given in (None, "") else given, problems) if name else ""
     limit = MAX_TOKEN_OF.get(default_provider, MAX_TOKEN)
     device_token = read_text("device_token", fields.get("device_token"), limit, problems)
     device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, "", problems)

@@ -102,14 +102,15 @@ class Passwords:
 
         Raises ProofRequired, InvalidField, Forbidden when the password is wrong, RateLimited, Unavailable.
         """
+        shown = None if password is None else read_password("password", password)
         if caller.credential_id is not None:
             return
-        if password is None:
+        if shown is None:
             raise ProofRequired
         before = await self._of(caller)
         if before.password_hash is None:
             raise ProofRequired
-        await self._prove(before, address, read_password("password", password))
+        await self._prove(before, address, shown)
 
     async def change(self, caller: Caller, fields: Mapping[str, Any], address: str) -> None:
         """Set the password and end every session but the caller's; the current one is needed where there is one.

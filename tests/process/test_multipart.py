@@ -84,6 +84,11 @@ REFUSED = {
     "100,000 nameless parts": (FORM, f"--{BOUNDARY}\r\n\r\n\r\n".encode() * 100_000, (400, "malformed_request")),
     "a part header of 1 MB": (FORM, HEADER + b"X: " + b"a" * 1_000_000, (400, "malformed_request")),
     "1,000 part headers": (FORM, HEADER + b"X-Y: z\r\n" * 1000 + b"\r\n\r\n" + END, (400, "malformed_request")),
+    "two dispositions of one part": (
+        FORM,
+        form(part("caption", b"2", '\r\nContent-Disposition: form-data; name="receiver_uid"'), IMAGE),
+        (400, "malformed_request"),
+    ),
     "a part header without a name": (FORM, HEADER + b": x\r\n\r\n\r\n" + END, (400, "malformed_request")),
     "a part header that begins folded": (
         FORM,
@@ -180,7 +185,7 @@ TAKEN = {
         PICTURE,
     ),
     "a name that reads backwards": (form(TO, IMAGE.replace(b"x.jpg", "\u202egpj.exe".encode())), PICTURE),
-    "a name of three kilobytes": (form(TO, IMAGE.replace(b"x.jpg", b"x" * 3000)), PICTURE),
+    "a name of ten kilobytes": (form(TO, IMAGE.replace(b"x.jpg", b"x" * 10_240)), PICTURE),
     "a folded part header": (form(TO, part("img_file", PICTURE, ';\r\n\tfilename="x.jpg";\r\n size=3000')), PICTURE),
     "a near boundary inside the image": (
         form(TO, image_part(PICTURE + b"\r\n--frontie\r\n-")),

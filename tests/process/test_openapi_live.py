@@ -5,13 +5,14 @@ Every reply that the harness sees is judged by `tests.support.contract`; here ea
 """
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
-from handlers.openapi import document
+from handlers.openapi import document, resolve
 from handlers.web import POLICY
 from tests.support import contract
 from tests.support.harness import Person, Server, phone_number, running
@@ -214,15 +215,69 @@ def test_every_operation_succeeds_as_described(lenient: Server, number: str) -> 
 
 def test_a_body_may_be_left_out_where_it_is_described_so_and_nowhere_else(server: Server) -> None:
     ann = server.register("Ann")
-    group_id = ann.request("POST", "/v1/groups", json={"name": "Climbing", "join": "open"}).json()["group_id"]
-    made = ann.request("POST", "/v1/devices", json={"provider": "log", "token": "ann-1", "device_type": "IOS"})
-    place = {"group_id": group_id, "device_id": made.json()["device_id"], "uid": ann.uid, "conversation": ann.uid}
+    place = belongings(ann)
     for name, operation in contract.operations().items():
         path = operation["path"]
         if "requestBody" in operation and "/uploads" not in path and path.startswith("/v1/"):
             reply = ann.request(operation["method"], path.format(activation_id="0" * 32, **place))
             is_refused = reply.status_code in (400, 410, 415, 422)
             assert is_refused == operation["requestBody"].get("required", False), (name, reply.text)
+
+
+def belongings(person: Person) -> dict[str, int]:
+    """What the paths of operations about the person's own things have in their places."""
+    group_id = person.begin_group(name="Climbing", join="open")
+    made = person.request("POST", "/v1/devices", json={"provider": "log", "token": f"{person.uid}-1"})
+    return {
+        "group_id": group_id,
+        "device_id": made.json()["device_id"],
+        "uid": person.uid,
+        "conversation": person.uid,
+    }
+
+
+SUFFICIENT = {"registerDevice": {"provider": "log", "token": "ann-2"}, "replaceDeviceToken": {"token": "ann-3"}}
+"""For bodies whose examples lead elsewhere."""
+
+
+Ask = Callable[[dict[str, Any]], httpx.Response]
+
+
+def bodies(ann: Person, ben: Person) -> Iterator[tuple[Ask, dict[str, Any], str, Any]]:
+    """How to ask with a body, one that succeeds where an example can, and a field of it with its schema: all of them."""
+    ann.request("PUT", "/v1/me/credentials", json={"login": f"ann-{ann.uid}", "password": "battery staple"})
+    people = {"receiver_uid": ben.uid, "members": [ben.uid], "uid": ben.uid}
+    place = belongings(ann)
+    for name, operation in contract.operations().items():
+        path = operation["path"]
+        if contract.described_request(name) is None or "/uploads" in path or not path.startswith("/v1/"):
+            continue
+        media = operation["requestBody"]["content"]["application/json"]
+        example = SUFFICIENT.get(name) or media.get("example") or next(iter(media["examples"].values()))["value"]
+        body = {field: people.get(field, value) for field, value in example.items()}
+
+        def ask(body: dict[str, Any], method: str = operation["method"], path: str = path) -> httpx.Response:
+            return ann.request(method, path.format(activation_id="0" * 32, **place), json=body)
+
+        for field, schema in resolve(media["schema"])["properties"].items():
+            yield ask, body, field, schema
+
+
+def test_null_is_as_if_left_out_where_it_is_described_and_refused_elsewhere(server: Server) -> None:
+    for ask, body, field, schema in bodies(server.register("Ann"), server.register("Ben")):
+        rest = {other: value for other, value in body.items() if other != field}
+        expected = ask(rest).status_code == 422 if contract.strict(schema).is_valid(None) else True
+        reply = ask({**rest, field: None})
+        assert (reply.status_code == 422) == expected, (reply.url, field)
+
+
+OF_ANY_KIND = (True, 1, -1, 2**70, 1.5, "x", " ", "1", "x" * 9000, [], ["x"], ["1"], {})
+
+
+def test_a_value_is_taken_only_where_its_kind_is_described(server: Server) -> None:
+    for ask, body, field, _ in bodies(server.register("Ann"), server.register("Ben")):
+        for value in OF_ANY_KIND:
+            ask({**body, field: value})  # what is taken is judged by the description
 
 
 @pytest.mark.parametrize("path", ["/nothing", "/v1", "/v1/images/0/1", "/docs/"])

@@ -22,7 +22,6 @@ PAGE = (ROOT / "docs" / "clients.md").read_text("utf-8")
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PICTURE = png()
 NPM = re.compile(r"^npm install .*\n", re.MULTILINE)
-COMPILE = "tsc --strict --target es2022 --module nodenext --types node --skipLibCheck"
 
 pytestmark = ON_SQLITE
 
@@ -76,14 +75,14 @@ def test_in_python(reader: Reader) -> None:
 
 @pytest.mark.skipif(not (NODE / "node_modules/.installed").exists(), reason="no packages of Node (make test-sdks)")
 def test_in_typescript(reader: Reader) -> None:
-    generate, program = reader.blocks("TypeScript")
+    generate, program, run = reader.blocks("TypeScript")
     assert NPM.match(generate)
     (reader.folder / "node_modules").symlink_to(NODE / "node_modules")
-    (reader.folder / "package.json").write_text('{"type": "module"}')
-    (reader.folder / "program.ts").write_text(program)
+    (reader.folder / "two_phones.mts").write_text(program)
     reader.type(NPM.sub("", generate))
-    key = reader.type(f"{COMPILE} program.ts && node program.js").strip()
+    key, fetched = reader.type(run).splitlines()
     assert re.fullmatch("[0-9a-f]{64}", key)
+    assert fetched == f"{len(PICTURE)} bytes"
 
 
 @pytest.mark.skipif(bool(java.MISSING), reason="Java is not installed (make test-deps)")

@@ -144,7 +144,7 @@ async def connect(
     except (MySQLError, OSError) as error:
         connection.close()
         raise translated(error) from error
-    except (struct.error, LookupError, ValueError) as error:
+    except (struct.error, LookupError, ValueError, RuntimeError) as error:  # the last: it asks for a file of ours
         connection.close()
         raise DatabaseError("what answers there is no database server") from error
     except BaseException:

@@ -8,6 +8,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -22,6 +23,7 @@ from tests.support.engines import NEEDS_MARIADBD, mariadb_server
 SECRET = "not-for-them"
 FOX = "\N{FOX FACE}"
 HANG_UP = struct.pack("ii", 1, 0)
+WELCOME = bytes([0, 0, 0, 2, 0, 0, 0])
 CAPABILITIES = 0x8_0000 | 0x8000 | 0x2000 | 0x0200 | 0x0008 | 0x0001
 
 pytestmark = [
@@ -131,6 +133,27 @@ async def test_the_password_is_not_shown_to_a_server_that_asks_for_it_in_clear(a
         with pytest.raises(DatabaseError) as refused:
             await connect(location(port=port, password=SECRET))
         assert "clear text" in refused.value.cause
+    assert SECRET.encode() not in heard
+
+
+async def test_a_server_that_asks_for_a_file_of_ours_does_not_get_it(tmp_path: Path) -> None:
+    file, heard = tmp_path / "key", bytearray()
+    file.write_text(SECRET)
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(greeting(b"mysql_native_password"))
+        heard.extend(await reader.read(1000))
+        writer.write(packet(2, WELCOME))
+        heard.extend(await reader.read(1000))
+        writer.write(packet(1, b"\xfb" + bytes(file)))  # as if that statement had been LOAD DATA LOCAL
+        while said := await reader.read(1000):
+            heard.extend(said)
+
+    async with listening(talk) as port:
+        with pytest.raises(DatabaseError) as refused:
+            await connect(location(port=port))
+        assert "no database server" in refused.value.cause
+    assert b"SET NAMES" in heard
     assert SECRET.encode() not in heard
 
 

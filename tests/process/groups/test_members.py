@@ -148,6 +148,14 @@ def test_a_group_that_cannot_be_is_refused_by_field(body: dict[str, Any], field:
     assert eve.request("GET", "/v1/groups").json()["items"] == []
 
 
+def test_what_is_named_without_a_value_stays_as_it_is(ann: Person) -> None:
+    group_id = ann.begin_group(name="Climbing", join="open")
+    kept = ann.request("PATCH", f"/v1/groups/{group_id}", json={"name": None, "join": None}).json()
+    assert (kept["name"], kept["join"]) == ("Climbing", "open")
+    renamed = ann.request("PATCH", f"/v1/groups/{group_id}", json={"name": "Bouldering", "join": None}).json()
+    assert renamed == {**kept, "name": "Bouldering"}
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body", "status"),
     [
