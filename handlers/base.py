@@ -58,6 +58,8 @@ class BaseHandler(RefusingHandler):
     max_body_bytes = bodies.MAX_BODY_BYTES
     confirmed_by_service: Collection[str] = ()
     """Methods whose service asks where it writes whether the caller's credential still stands."""
+    recalls_caller: Collection[str] = ()
+    """Methods that say and do nothing before that, so that a proof of a moment ago is enough to begin with."""
     request_id: str
     caller: Caller | None
 
@@ -183,7 +185,17 @@ class BaseHandler(RefusingHandler):
             raise
 
     async def _proved(self) -> Caller:
-        scheme, _, value = self.request.headers.get("Authorization", "").partition(" ")
+        proof, authentication = self.request.headers.get("Authorization", ""), self.services.authentication
+        if self.request.method not in self.recalls_caller:
+            return await self._prove(proof)
+        caller = authentication.recall(proof)
+        if caller is None:
+            caller = await self._prove(proof)
+            authentication.remember(proof, caller)
+        return caller
+
+    async def _prove(self, proof: str) -> Caller:
+        scheme, _, value = proof.partition(" ")
         if scheme.lower() == "bearer":
             return await self.services.authentication.bearer(value.strip())
         if scheme.lower() != "basic":
@@ -268,6 +280,8 @@ class BaseHandler(RefusingHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's name
         error = kwargs.get("exc_info", (None, None, None))[1]
         self.refused = errors.known(error)
+        if isinstance(self.refused, Unauthenticated):
+            self.services.authentication.forget(self.request.headers.get("Authorization", ""))
         self.write_problem(self.refused)
         self.finish()
 

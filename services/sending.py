@@ -21,7 +21,7 @@ from models.message import DeliveryState, MessageId, Preview
 from models.metadata import MetadataRemover
 from models.user import NOBODY, UserId
 from services import delivery, idempotency
-from services.authentication import Caller
+from services.authentication import Caller, check_live
 from services.discovery import Discovery
 from services.fields import addressed_by, addressee
 from services.idempotency import Request
@@ -272,10 +272,11 @@ class Sending:
 
     async def receiver(self, caller: Caller, to: Addressee, address: str) -> Receiver:
         """Who is meant, nobody by an unknown phone: sending goes the same way and takes the same time for everybody who
-        is not available. Raises PhoneRequired, DiscoveryBudget.
+        is not available. Raises Unauthenticated when the credential has ended, PhoneRequired, DiscoveryBudget.
         """
         if not isinstance(to, ToPhone):
             return to
+        await check_live(self.db, caller, self.clock())  # a number is looked up, and budgets are spent
         await self.discovery.meet(caller, to.phone_hash, address)
         uid = await users.find_uid_by_phone(self.db, self.keys.phone_digest(to.phone_hash))
         return ToPerson(uid or NOBODY)
