@@ -59,7 +59,9 @@ class BaseHandler(RefusingHandler):
     confirmed_by_service: Collection[str] = ()
     """Methods whose service asks where it writes whether the caller's credential still stands."""
     recalls_caller: Collection[str] = ()
-    """Methods that say and do nothing before that, so that a proof of a moment ago is enough to begin with."""
+    """Methods that do nothing, and say nothing that is the caller's, before they have asked the database whether the
+    credential still stands: a proof of a moment ago is enough for them to begin with.
+    """
     request_id: str
     caller: Caller | None
 
