@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from time import perf_counter
 from typing import Any, ClassVar, TypeVar
 
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from structlog.contextvars import bind_contextvars
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
@@ -116,7 +116,6 @@ class BaseHandler(RefusingHandler):
         return self.caller.uid
 
     async def prepare(self) -> None:
-        clear_contextvars()
         bind_contextvars(request_id=self.request_id)
         try:
             if self.services.activity.stopping:
@@ -335,9 +334,6 @@ class BaseHandler(RefusingHandler):
         if not sent.done():
             self.connection.close()
         await sent
-
-    def compute_etag(self) -> str | None:
-        return None
 
     def on_connection_close(self) -> None:
         self._closed = True

@@ -374,7 +374,7 @@ class Connection(asyncio.BufferedProtocol):
         del unread[: end + 4]
         self._start(head)
         if self.phase is Phase.HEAD:
-            self._again = True  # answered already: let others have their turn before the next
+            self._again = bool(unread) or self._eof  # answered already: others have their turn before the next
             return False
         return True
 
