@@ -108,9 +108,15 @@ class Requests:
         await credentials.insert_ukey(tx, uid=uid, digest=secret_digest(self._ukeys[uid]), now=self._town.clock())
 
     async def _caller(self, uid: UserId) -> Caller:
-        caller = await self._authentication.basic(_phone(uid), self._ukeys[uid], "127.0.0.1")
+        """As for an operation that asks whether the credential still stands by itself: known from a moment ago."""
+        proof = self._ukeys[uid]
+        caller = self._authentication.recall(proof) or await self._prove(uid)
+        self._authentication.remember(proof, caller)
         self._town.callers[uid] = caller
         return caller
+
+    async def _prove(self, uid: UserId) -> Caller:
+        return await self._authentication.basic(_phone(uid), self._ukeys[uid], "127.0.0.1")
 
     def new_key(self) -> str:
         self._keys += 1
@@ -130,33 +136,32 @@ class Requests:
         await self._town.say(self.ann, key=key, **addressee)
 
     async def fetch(self, image: SentImage) -> None:
-        await self._caller(self.ben)
+        caller = await self._caller(self.ben)
         reading = self._town.reading
-        opened = await reading.open_image(await reading.find_image(self.ben, image.message_key))
+        opened = await reading.open_image(await reading.find_image_for(caller, image.message_key))
         await reading.finish_image(opened, 60_000)
         reading.close_image(opened)
 
     async def fetch_oldest(self) -> None:
-        caller = await self._caller(self.ben)
+        caller = await self._prove(self.ben)
         reading = self._town.reading
         opened = await reading.open_image(await reading.find_oldest(caller, _phone(self.ann), _phone(self.ben)))
         await reading.finish_image(opened, 60_000)
         reading.close_image(opened)
 
     async def delete(self, uid: UserId, image: SentImage) -> None:
-        await self._caller(uid)
+        await self._prove(uid)
         await self._town.reading.acknowledge(uid, image.message_key)
 
     async def status(self, image: SentImage) -> None:
-        await self._caller(self.ann)
+        await self._prove(self.ann)
         await self._town.reading.status(self.ann, image.message_key)
 
     async def inbox(self) -> None:
-        await self._caller(self.ben)
-        await self._town.reading.inbox(self.ben, PAGE)
+        await self._town.reading.inbox(await self._caller(self.ben), PAGE)
 
     async def history(self, conversation: Conversation) -> None:
-        await self._caller(self.ann)
+        await self._prove(self.ann)
         found = await self._history.find(self.ann, conversation, PAGE)
         await self._history.entries(self.ann, [each.message_id for each in found])
 

@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from time import perf_counter
 from typing import Any, ClassVar, TypeVar
 
-from structlog.contextvars import bind_contextvars, clear_contextvars
+from structlog.contextvars import bind_contextvars
 from tornado.iostream import StreamClosedError
 from tornado.web import HTTPError
 
@@ -58,6 +58,10 @@ class BaseHandler(RefusingHandler):
     max_body_bytes = bodies.MAX_BODY_BYTES
     confirmed_by_service: Collection[str] = ()
     """Methods whose service asks where it writes whether the caller's credential still stands."""
+    recalls_caller: Collection[str] = ()
+    """Methods that do nothing, and say nothing that is the caller's, before they have asked the database whether the
+    credential still stands: a proof of a moment ago is enough for them to begin with.
+    """
     request_id: str
     caller: Caller | None
 
@@ -112,7 +116,6 @@ class BaseHandler(RefusingHandler):
         return self.caller.uid
 
     async def prepare(self) -> None:
-        clear_contextvars()
         bind_contextvars(request_id=self.request_id)
         try:
             if self.services.activity.stopping:
@@ -183,7 +186,17 @@ class BaseHandler(RefusingHandler):
             raise
 
     async def _proved(self) -> Caller:
-        scheme, _, value = self.request.headers.get("Authorization", "").partition(" ")
+        proof, authentication = self.request.headers.get("Authorization", ""), self.services.authentication
+        if self.request.method not in self.recalls_caller:
+            return await self._prove(proof)
+        caller = authentication.recall(proof)
+        if caller is None:
+            caller = await self._prove(proof)
+            authentication.remember(proof, caller)
+        return caller
+
+    async def _prove(self, proof: str) -> Caller:
+        scheme, _, value = proof.partition(" ")
         if scheme.lower() == "bearer":
             return await self.services.authentication.bearer(value.strip())
         if scheme.lower() != "basic":
@@ -268,6 +281,8 @@ class BaseHandler(RefusingHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's name
         error = kwargs.get("exc_info", (None, None, None))[1]
         self.refused = errors.known(error)
+        if isinstance(self.refused, Unauthenticated):
+            self.services.authentication.forget(self.request.headers.get("Authorization", ""))
         self.write_problem(self.refused)
         self.finish()
 
@@ -319,9 +334,6 @@ class BaseHandler(RefusingHandler):
         if not sent.done():
             self.connection.close()
         await sent
-
-    def compute_etag(self) -> str | None:
-        return None
 
     def on_connection_close(self) -> None:
         self._closed = True

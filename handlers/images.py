@@ -234,9 +234,12 @@ class ServesImage(BaseHandler):
 class ImageHandler(ServesImage):
     """GET and HEAD /v1/images/{message_key}."""
 
+    recalls_caller = ("GET", "HEAD")
+
     async def get(self, message_key: str) -> None:
+        assert self.caller
         query = self.wishes()
-        delivery = await self.services.reading.find_image(self.uid, message_key)
+        delivery = await self.services.reading.find_image_for(self.caller, message_key)
         await self.serve(delivery, query)
 
 
@@ -272,9 +275,12 @@ class ImageStatusHandler(BaseHandler):
 class InboxHandler(BaseHandler):
     """GET /v1/inbox: the caller's pending images, oldest first."""
 
+    recalls_caller = ("GET", "HEAD")
+
     async def get(self) -> None:
+        assert self.caller
         wanted = paging.cursor(self.query("after", "before", "limit"))
-        page = await self.services.reading.inbox(self.uid, wanted)
+        page = await self.services.reading.inbox(self.caller, wanted)
         self.reply(200, {"items": page.items, "next": page.next})
 
 

@@ -27,7 +27,7 @@ BY_CURSOR = {"after", "before", "limit"}
 class MessagesHandler(BaseHandler):
     """POST and GET /v1/messages."""
 
-    confirmed_by_service = ("POST",)
+    confirmed_by_service = recalls_caller = ("POST",)
 
     async def post(self) -> None:
         assert self.caller

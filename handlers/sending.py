@@ -15,7 +15,7 @@ from storage.base import DiskWriter
 class SendImageHandler(ReceivingHandler):
     """Refuses as early as it can: by length before anything, by rate, disk and credential before the body."""
 
-    confirmed_by_service = ("POST",)
+    confirmed_by_service = recalls_caller = ("POST",)
     writer: DiskWriter | None = None
     key: str | None = None
     repeats = False

@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who is calling: a phone hash and a ukey, or an access token in; a caller out.
 
-One read each; a write only on a ukey's first use or a new day.
+One read each; a write only on a ukey's first use or a new day. Who proved it a moment ago is known without a read, to
+who asks by `recall`: that they were let in then says nothing of now.
 """
 
 import asyncio
 import logging
 import re
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from hashlib import sha256
 from hmac import compare_digest
+from time import monotonic
 
 from models.access_token import AccessTokens
 from models.clock import DAY_MS
@@ -24,6 +28,10 @@ from services.limits import Limits
 
 FIRST_USE_SECONDS = 1.0
 """The older ukeys should be gone when the first request with the new one is answered; a busy database delays nobody."""
+RECALLED_SECONDS = 30
+"""Long enough for a client that sends one message after the other; a new day is noted so much later at most."""
+MAX_RECALLED = 10_000
+"""About 5 MB. Beyond them who proved it longest ago is forgotten."""
 
 log = logging.getLogger("glimpse.authentication")
 
@@ -47,14 +55,16 @@ class Caller:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Authentication:
-    """Turns credentials into callers. `clock` gives milliseconds."""
+    """Turns credentials into callers. `clock` gives milliseconds, `monotonic` seconds."""
 
     db: Database
     keys: KeyRing
     access_tokens: AccessTokens
     limits: Limits
     clock: Callable[[], int]
+    monotonic: Callable[[], float] = monotonic
     _noting: dict[int, asyncio.Task[None]] = field(init=False, default_factory=dict)
+    _proofs: OrderedDict[bytes, tuple[Caller, float]] = field(init=False, default_factory=OrderedDict)
 
     async def basic(self, phone_hash: str, ukey: str, address: str) -> Caller:
         """The person whose phone and ukey these are; an unknown phone costs the same work as a wrong ukey.
@@ -83,6 +93,29 @@ class Authentication:
         cipher = holder.phone_cipher
         hashed = phone_hash(self.keys.decrypt_phone(cipher)) if cipher else None
         return Caller(token.uid, hashed, family=token.family, expires_at=token.expires_at * 1000)
+
+    def remember(self, proof: str, caller: Caller) -> None:
+        """Who proved who they are by this text, for `recall`."""
+        self._proofs[sha256(proof.encode()).digest()] = caller, self.monotonic() + RECALLED_SECONDS
+        if len(self._proofs) > MAX_RECALLED:
+            self._proofs.popitem(last=False)
+
+    def recall(self, proof: str) -> Caller | None:
+        """Who proved who they are by this text a moment ago. Their credential may have ended since, in any process: it
+        is for who asks the database for that, together with all else, before anything is said or done.
+        """
+        digest = sha256(proof.encode()).digest()
+        caller, until = self._proofs.get(digest, (None, 0.0))
+        if caller is None:
+            return None
+        if self.monotonic() >= until or (caller.expires_at is not None and self.clock() >= caller.expires_at):
+            del self._proofs[digest]
+            return None
+        return caller
+
+    def forget(self, proof: str) -> None:
+        """This text proves nothing any more, as the database has said."""
+        self._proofs.pop(sha256(proof.encode()).digest(), None)
 
     async def confirm(self, caller: Caller) -> None:
         """Raises Unauthenticated when the credential has ended since it was taken: a body may be long on its way."""

@@ -52,6 +52,14 @@ class Outgoing(ABC):
 
 
 @dataclass(frozen=True, slots=True)
+class Recorded:
+    """A message whose rows are written, and how many pushes are to tell of it: the relay is woken for those alone."""
+
+    message_id: MessageId
+    pushes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """Under which rules a message is sent, when, and until when its pushes are tried. Times are in milliseconds."""
 
@@ -68,7 +76,7 @@ async def charge(reader: Reader, limits: Limits, sender: UserId, to: Receiver) -
 
 async def record(
     tx: Transaction, message: Outgoing, policy: rules.SendPolicy, *, now: int, push_give_up_hours: int
-) -> MessageId:
+) -> Recorded:
     """Write message, deliveries, events, counters and one outbox row for each device, if this sender may send so.
 
     Raises Unauthenticated, RecipientUnavailable, InboxFull, EmptyGroup.
@@ -90,7 +98,7 @@ async def check(tx: Transaction, message: Outgoing, policy: rules.SendPolicy, *,
     rules.check_has_room(receiver, message.size, policy)
 
 
-async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Terms) -> MessageId:
+async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Terms) -> Recorded:
     now, sender = terms.now, message.sender
     available = rules.check_can_send(await _receiver(tx, message, uid, now), terms.policy)
     [receiver] = await _with_shares(tx, message, [available], terms.policy)
@@ -112,9 +120,10 @@ async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Ter
         pending_count=int(message.size is not None),
         pending_bytes=message.size or 0,
     )
+    pushes = 0
     if receiver.has_device:
         # Also where it does not reach them: the relay sees that when it comes to the row.
-        await outbox.insert_for_person(
+        pushes = await outbox.insert_for_person(
             tx,
             kind=outbox.Kind.MESSAGE,
             message_id=message_id,
@@ -122,10 +131,10 @@ async def _to_person(tx: Transaction, message: Outgoing, uid: UserId, terms: Ter
             now=now,
             give_up_at=terms.give_up_at,
         )
-    return message_id
+    return Recorded(message_id, pushes)
 
 
-async def _to_group(tx: Transaction, message: Outgoing, to: ToGroup, terms: Terms) -> MessageId:
+async def _to_group(tx: Transaction, message: Outgoing, to: ToGroup, terms: Terms) -> Recorded:
     """Whom the message cannot reach is left out, and the sender is not told of it."""
     now, sender = terms.now, message.sender
     members = await _others_in(tx, message, to, now)
@@ -148,10 +157,10 @@ async def _to_group(tx: Transaction, message: Outgoing, to: ToGroup, terms: Term
         pending_count=int(message.size is not None),
         pending_bytes=message.size or 0,
     )
-    await outbox.insert_for_people(
+    pushes = await outbox.insert_for_people(
         tx, kind=outbox.Kind.MESSAGE, message_id=message_id, uids=reached, now=now, give_up_at=terms.give_up_at
     )
-    return message_id
+    return Recorded(message_id, pushes)
 
 
 async def _receiver(tx: Transaction, message: Outgoing, uid: UserId, now: int) -> Recipient | None:

@@ -2,7 +2,7 @@
 """Requests that may be repeats: what an Idempotency-Key stood for, and what was answered to it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,11 +21,11 @@ class Request:
     request_digest: bytes
 
 
-def request(operation: str, scope: str, key: str | None, request_digest: bytes) -> Request | None:
-    """The request as it is remembered, None without a key. A key stands for itself in its operation and scope alone:
-    the caller's uid, or what the request is about where nobody has authenticated.
+def request(operation: str, scope: str, key: str | None, request_digest: Callable[[], bytes]) -> Request | None:
+    """The request as it is remembered; None without a key, and no digest is made. A key stands for itself in its
+    operation and scope alone: the caller's uid, or what the request is about where nobody has authenticated.
     """
-    return None if key is None else Request(idempotency.key_digest(operation, scope, key), request_digest)
+    return None if key is None else Request(idempotency.key_digest(operation, scope, key), request_digest())
 
 
 async def is_used(reader: Reader, operation: str, scope: str, key: str | None, now: int) -> bool:

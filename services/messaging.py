@@ -54,14 +54,14 @@ class TextDraft:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingText(delivery.Outgoing):
-    """A text or a link."""
+    """A text or a link. `body` is what it says, in JSON."""
 
     event = "message"
     reached = DeliveryState.SENT
 
     size: None = None
     kind: MessageKind
-    body: Body
+    body: str
 
     async def insert(self, tx: Transaction, now: int, states: Collection[DeliveryState]) -> MessageId:  # noqa: ARG002
         if self.to.group_id is not None:
@@ -73,7 +73,7 @@ class OutgoingText(delivery.Outgoing):
             receiver_uid=self.to.receiver_uid,
             group_id=self.to.group_id,
             send_time=now,
-            body=_stored(self.body),
+            body=self.body,
             expires_at=now + self.lifetime_ms,
         )
 
@@ -105,15 +105,16 @@ class Messaging:
         Raises Unauthenticated when the credential has ended since it was taken, RecipientUnavailable, EmptyGroup,
         IdempotencyConflict, RateLimited, DiscoveryBudget, Unavailable.
         """
-        request = idempotency.request(OPERATION, str(caller.uid), key, draft.digest)
+        request = idempotency.request(OPERATION, str(caller.uid), key, lambda: draft.digest)
         first = await self._first_reply(caller, request)
         if first is not None:
             return first
         await self.limits.check("message", address=None, uid=caller.uid)
         await delivery.charge(self.db, self.limits, caller.uid, draft.to)
-        self.limits.charge("text_bytes", caller.uid, len(_stored(draft.body).encode()))
+        body = json.dumps(draft.body, ensure_ascii=False)
+        self.limits.charge("text_bytes", caller.uid, len(body.encode()))
         try:
-            return await self._publish(caller, draft, request)
+            return await self._publish(caller, draft, body, request)
         except RecipientUnavailable:
             await self.discovery.charge_unavailable(caller.uid, draft.to, address)
             raise
@@ -141,21 +142,21 @@ class Messaging:
 
         await self.db.write(unit)
 
-    async def _publish(self, caller: Caller, draft: TextDraft, request: Request | None) -> SentText:
+    async def _publish(self, caller: Caller, draft: TextDraft, body: str, request: Request | None) -> SentText:
         outgoing = OutgoingText(
             sender=caller,
             to=draft.to,
             lifetime_ms=self.retention_days * DAY_MS,
             needs_others=draft.needs_others,
             kind=draft.kind,
-            body=draft.body,
+            body=body,
         )
 
-        async def unit(tx: Transaction) -> SentText:
+        async def unit(tx: Transaction) -> tuple[SentText, int]:
             return await self._record(tx, outgoing, request)
 
         try:
-            sent = await self.db.write(unit)
+            sent, pushes = await self.db.write(unit)
         except CommitUnknown as error:
             raise Unavailable("The message may have been taken; ask again with the same Idempotency-Key.") from error
         except AppError:
@@ -164,24 +165,22 @@ class Messaging:
             if first is None:
                 raise
             return first
-        self.wake_relay()
+        if pushes:
+            self.wake_relay()
         return sent
 
-    async def _record(self, tx: Transaction, text: OutgoingText, request: Request | None) -> SentText:
+    async def _record(self, tx: Transaction, text: OutgoingText, request: Request | None) -> tuple[SentText, int]:
+        """The reply, and how many pushes are to be sent."""
         now = self.clock()
-        message_id = await delivery.record(tx, text, self.policy, now=now, push_give_up_hours=self.push_give_up_hours)
-        sent = SentText(message_id, now)
+        recorded = await delivery.record(tx, text, self.policy, now=now, push_give_up_hours=self.push_give_up_hours)
+        sent = SentText(recorded.message_id, now)
         await idempotency.remember(tx, request, asdict(sent), uid=text.sender.uid, now=now, keep_ms=DAY_MS)
-        return sent
+        return sent, recorded.pushes
 
     async def _first_reply(self, caller: Caller, request: Request | None) -> SentText | None:
         """What this request was answered before. Raises Unauthenticated, IdempotencyConflict."""
         reply = await idempotency.find_reply(self.db, request, self.clock(), caller=caller)
         return SentText(**reply) if reply is not None else None
-
-
-def _stored(body: Body) -> str:
-    return json.dumps(body, ensure_ascii=False)
 
 
 def read_draft(fields: Mapping[str, Any]) -> TextDraft:

@@ -18,7 +18,7 @@ from models.paging import IdRange, Page, fitting
 from models.phone import phone_hash
 from models.user import UserId
 from services import consumption
-from services.authentication import Caller
+from services.authentication import Caller, check_live
 from services.consumption import TooLate
 from services.previews import OpenPreview
 from storage.base import Blob, BlobStore
@@ -73,6 +73,21 @@ class Reading:
         if delivery is None:
             raise NotFound
         rules.check_can_read(delivery, self.clock())
+        return delivery
+
+    async def find_image_for(self, caller: Caller, key: str) -> Delivery:
+        """As `find_image`, by one read. Raises Unauthenticated when the credential has ended since it was taken."""
+        now = self.clock()
+        delivery = None
+        if is_message_key(key):
+            delivery = await deliveries.find_of_caller(
+                self.db, key, uid=caller.uid, credential_id=caller.credential_id, family=caller.family, now=now
+            )
+        if delivery is None:
+            await check_live(self.db, caller, now)
+        if delivery is None or not rules.is_addressed(delivery):
+            raise NotFound
+        rules.check_can_read(delivery, now)
         return delivery
 
     async def open_preview(self, delivery: Delivery) -> OpenPreview:
@@ -180,21 +195,33 @@ class Reading:
             ],
         }
 
-    async def inbox(self, uid: UserId, wanted: IdRange) -> Page[dict[str, Any]]:
-        """The caller's pending images, oldest first. Of long captions a page may have fewer than it could."""
-        rows = await self._pending(uid, wanted)
+    async def inbox(self, caller: Caller, wanted: IdRange) -> Page[dict[str, Any]]:
+        """The caller's pending images, oldest first. Of long captions a page may have fewer than it could.
+
+        Raises Unauthenticated when the credential has ended since it was taken.
+        """
+        rows = await self._pending(caller, wanted)
+        if not rows:
+            await check_live(self.db, caller, self.clock())
         shown = fitting(rows[: wanted.limit], INBOX_BYTES, _shown_bytes)
         items = [self._inbox_item(messages.message_of(row[:-2]), *row[-2:]) for row in shown]
         return Page(items, items[-1]["message_id"] if len(rows) > len(shown) else None)
 
-    async def _pending(self, uid: UserId, wanted: IdRange) -> list[Row]:
+    async def _pending(self, caller: Caller, wanted: IdRange) -> list[Row]:
         """What a page of the inbox has, and at least one more if there is any."""
         rows: list[Row] = []
         after, now = wanted.after, self.clock()
         while True:
             count = min(INBOX_ROWS, wanted.limit + 1 - len(rows))
             found = await deliveries.list_inbox(
-                self.db, receiver_uid=uid, after=after, before=wanted.before, now=now, limit=count
+                self.db,
+                uid=caller.uid,
+                credential_id=caller.credential_id,
+                family=caller.family,
+                after=after,
+                before=wanted.before,
+                now=now,
+                limit=count,
             )
             rows += found
             enough = len(rows) > wanted.limit or sum(map(_shown_bytes, rows[:-1])) >= INBOX_BYTES

@@ -21,7 +21,7 @@ from models.message import DeliveryState, MessageId, Preview
 from models.metadata import MetadataRemover
 from models.user import NOBODY, UserId
 from services import delivery, idempotency
-from services.authentication import Caller
+from services.authentication import Caller, check_live
 from services.discovery import Discovery
 from services.fields import addressed_by, addressee
 from services.idempotency import Request
@@ -221,14 +221,14 @@ class Sending:
         sent_sha256 = digest_as_sent(image.received_sha256, draft.remover)
         request = _request(caller, key, draft.content, sent_sha256)
 
-        async def unit(tx: Transaction) -> SentImage:
-            sent = await self._record(tx, outgoing, request)
+        async def unit(tx: Transaction) -> tuple[SentImage, int]:
+            sent, pushes = await self._record(tx, outgoing, request)
             if draft.upload_id is not None:
                 await _settle(tx, draft.upload_id, sent, draft.size)
-            return sent
+            return sent, pushes
 
         try:
-            sent = await self.db.write(unit)
+            sent, pushes = await self.db.write(unit)
         except CommitUnknown as error:
             raise Unavailable("The image may have been taken; ask again with the same Idempotency-Key.") from error
         except AppError:
@@ -240,7 +240,8 @@ class Sending:
             return first
         fault.point("after_image_commit")
         metrics.image_sent(draft.size)
-        self.wake_relay()
+        if pushes:
+            self.wake_relay()
         return sent
 
     async def _put_preview(self, name: str, preview: Preview | None) -> None:
@@ -255,13 +256,14 @@ class Sending:
     async def _discard(self, name: str) -> None:
         await self.store.remove_many([name, preview_key(name)])
 
-    async def _record(self, tx: Transaction, image: OutgoingImage, request: Request | None) -> SentImage:
+    async def _record(self, tx: Transaction, image: OutgoingImage, request: Request | None) -> tuple[SentImage, int]:
+        """The reply, and how many pushes are to be sent."""
         now = self.clock()
-        message_id = await delivery.record(tx, image, self.policy, now=now, push_give_up_hours=self.push_give_up_hours)
-        sent = SentImage(message_id, image.message_key, now)
+        recorded = await delivery.record(tx, image, self.policy, now=now, push_give_up_hours=self.push_give_up_hours)
+        sent = SentImage(recorded.message_id, image.message_key, now)
         await idempotency.remember(tx, request, asdict(sent), uid=image.sender.uid, now=now, keep_ms=DAY_MS)
         fault.point("before_image_commit")
-        return sent
+        return sent, recorded.pushes
 
     async def _first_reply(self, caller: Caller, request: Request | None) -> SentImage | None:
         """What this request was answered before. Raises Unauthenticated, IdempotencyConflict."""
@@ -270,10 +272,11 @@ class Sending:
 
     async def receiver(self, caller: Caller, to: Addressee, address: str) -> Receiver:
         """Who is meant, nobody by an unknown phone: sending goes the same way and takes the same time for everybody who
-        is not available. Raises PhoneRequired, DiscoveryBudget.
+        is not available. Raises Unauthenticated when the credential has ended, PhoneRequired, DiscoveryBudget.
         """
         if not isinstance(to, ToPhone):
             return to
+        await check_live(self.db, caller, self.clock())  # a number is looked up, and budgets are spent
         await self.discovery.meet(caller, to.phone_hash, address)
         uid = await users.find_uid_by_phone(self.db, self.keys.phone_digest(to.phone_hash))
         return ToPerson(uid or NOBODY)
@@ -299,4 +302,4 @@ async def _settle(tx: Transaction, upload_id: str, sent: SentImage, size: int) -
 
 
 def _request(caller: Caller, key: str | None, content: str, sha256: bytes) -> Request | None:
-    return idempotency.request(OPERATION, str(caller.uid), key, image_digest(content, sha256))
+    return idempotency.request(OPERATION, str(caller.uid), key, lambda: image_digest(content, sha256))

@@ -107,7 +107,7 @@ class Uploads:
         rules.check_filetype(fields.get("filetype"), self.sending.policy)
         read_placeholder(fields.get("placeholder"))
         self._check_length(length)
-        request = idempotency.request(OPERATION, str(caller.uid), key, _digest(fields, length))
+        request = idempotency.request(OPERATION, str(caller.uid), key, lambda: _digest(fields, length))
         earlier = await self._earlier(caller, request)
         if earlier is not None and (upload := await self._find_own(caller, earlier)):
             return upload

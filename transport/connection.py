@@ -76,6 +76,8 @@ class House(Protocol):
 
     def refusal(self, error: AppError) -> bytes: ...
 
+    def may_begin(self, connection: "Connection") -> bool: ...
+
     def busy(self, connection: "Connection", forwarded_for: str | None) -> None: ...
 
     def idle(self, connection: "Connection") -> None: ...
@@ -148,7 +150,7 @@ class Connection(asyncio.BufferedProtocol):
             self._deliver(bytes(received))
             return
         self._unread += received
-        self._advance()
+        self.advance()
 
     def eof_received(self) -> bool:
         """True: the connection stays, for the answers to what has been asked."""
@@ -159,7 +161,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.phase is Phase.LINGER:
             self._close()
             return False
-        self._advance()
+        self.advance()
         if self.phase is Phase.GONE:
             return False
         self._probe()
@@ -306,7 +308,7 @@ class Connection(asyncio.BufferedProtocol):
 
     # -- the machine --
 
-    def _advance(self) -> None:
+    def advance(self) -> None:
         """Go on as far as the bytes that are there, the handler and the client let it."""
         if self._advancing:
             return
@@ -334,7 +336,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _run_scheduled(self) -> None:
         self._scheduled = False
-        self._advance()
+        self.advance()
 
     def _step(self) -> bool:
         """One step; whether another may follow. Raises MalformedRequest, HeadersTooLarge."""
@@ -369,12 +371,14 @@ class Connection(asyncio.BufferedProtocol):
         if end < 0 or end > most:
             self._check_unfinished_head(most)
             return False
+        if not self.house.may_begin(self):
+            return False
         self._searched = self._blank_lines = 0
         head = bytes(unread[:end])
         del unread[: end + 4]
         self._start(head)
         if self.phase is Phase.HEAD:
-            self._again = True  # answered already: let others have their turn before the next
+            self._again = bool(unread) or self._eof  # answered already: others have their turn before the next
             return False
         return True
 
@@ -443,7 +447,7 @@ class Connection(asyncio.BufferedProtocol):
                 self.abort()
             else:
                 then()
-            self._advance()
+            self.advance()
 
         pending.add_done_callback(done)
 

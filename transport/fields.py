@@ -15,7 +15,13 @@ def _as_written(name: str) -> str:
 
 
 class Fields(HTTPHeaders):
-    """As Tornado's, but looked up at once. Touches a name of Tornado's own, as `tornado_names` does."""
+    """As Tornado's, but made of values that need no check, by their name in any case, and looked up at once. Touches
+    names of Tornado's own, as `tornado_names` does.
+    """
+
+    def __init__(self, fields: Mapping[str, list[str]]) -> None:
+        self._as_list = {_as_written(name): values for name, values in fields.items()}
+        self._combined_cache = {}
 
     def __getitem__(self, name: str) -> str:
         return ",".join(self._as_list[_as_written(name)])
@@ -26,10 +32,3 @@ class Fields(HTTPHeaders):
     def get(self, name: str, default: Any = None) -> Any:
         values = self._as_list.get(_as_written(name))
         return default if values is None else ",".join(values)
-
-
-def headers_of(fields: Mapping[str, list[str]]) -> Fields:
-    """Header fields by their name in any case, whose values need no check."""
-    headers = Fields()
-    headers._as_list = {_as_written(name): values for name, values in fields.items()}  # noqa: SLF001
-    return headers

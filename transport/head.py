@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from tornado.httputil import HTTPHeaders
 
 from models.errors import MalformedRequest
-from transport.fields import headers_of
+from transport.fields import Fields
 
 MAX_LENGTH_DIGITS = 18
 """More bytes than anybody can send; int() takes quadratic time in the digits."""
@@ -69,7 +69,7 @@ def parse(head: bytes) -> Head:
         method,
         target,
         "HTTP/1.0" if is_1_0 else "HTTP/1.1",
-        headers_of(fields),
+        Fields(fields),
         host,
         length,
         _is_persistent(fields, is_1_0=is_1_0),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Listening: accepting in turns, how many connections there may be, and one sweep for all their deadlines."""
+"""Listening: accepting and beginning in turns, how many connections there may be, and one sweep for all deadlines."""
 
 import asyncio
 import contextlib
@@ -22,6 +22,10 @@ from transport.unsent import UnsentBudget
 
 SWEEP_SECONDS = 0.25
 ACCEPTED_AT_ONCE = 32
+BEGUN_AT_ONCE = 32
+"""Requests in one turn of the event loop, some milliseconds of it: what others wait for, such as a commit, a timer or a
+reply that goes on, has its turn in between.
+"""
 FULL_PAUSE_SECONDS = 0.2
 """After the last descriptor: a listening socket that stays readable would keep the event loop spinning."""
 BUSY_RETRY_SECONDS = 1
@@ -61,6 +65,8 @@ class Server:
         self._connections: dict[Connection, None] = {}
         self._idle: dict[Connection, None] = {}
         self._per_source: Counter[str] = Counter()
+        self._may_begin = BEGUN_AT_ONCE
+        self._in_line: dict[str, dict[Connection, None]] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._overdue: set[Connection] = set()
@@ -193,6 +199,32 @@ class Server:
         connection.source = source or ""
         if source:
             self._per_source[source] += 1
+
+    # -- whose request is next --
+
+    def may_begin(self, connection: Connection) -> bool:
+        """Whether its request may begin in this turn of the event loop. Else it is told to `advance` in a later one: of
+        a crowd that comes at once, one request of each source after the other.
+        """
+        if not self._may_begin:
+            self._idle.pop(connection, None)
+            self._in_line.setdefault(connection.source, {})[connection] = None
+            return False
+        self._may_begin -= 1
+        if not self._may_begin:
+            asyncio.get_running_loop().call_soon(self._next_turn)
+        return True
+
+    def _next_turn(self) -> None:
+        self._may_begin = BEGUN_AT_ONCE
+        while self._in_line and self._may_begin:
+            source, waiting = next(iter(self._in_line.items()))
+            del self._in_line[source]
+            connection = next(iter(waiting))
+            del waiting[connection]
+            if waiting:
+                self._in_line[source] = waiting  # behind the others
+            connection.advance()
 
     # -- their lives --
 

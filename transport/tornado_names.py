@@ -25,7 +25,7 @@ from tornado.web import Application, RequestHandler
 
 from models.errors import MalformedRequest
 from transport.exchange import Exchange
-from transport.fields import headers_of
+from transport.fields import Fields
 from transport.first_step import begin
 
 MAX_QUERY_FIELDS = 1000
@@ -80,7 +80,7 @@ class LeanHandler(RequestHandler):
         self.initialize(**kwargs)
 
     def clear(self) -> None:
-        self._headers = headers_of({name: [value] for name, value in self.constant_headers.items()})
+        self._headers = Fields({name: [value] for name, value in self.constant_headers.items()})
         self._headers["Date"] = _date(int(time()))
         self._write_buffer: list[bytes] = []
         self._status_code, self._reason = 200, "OK"
@@ -92,6 +92,12 @@ class LeanHandler(RequestHandler):
             self._headers[name] = value
         else:
             super().set_header(name, value)
+
+    def set_etag_header(self) -> None:
+        """A handler sets what tag it has by itself, and looks at If-None-Match before it makes the reply."""
+
+    def check_etag_header(self) -> bool:
+        return False
 
     def _log(self) -> None:
         """The access line is the handler's own."""

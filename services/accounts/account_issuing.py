@@ -66,7 +66,7 @@ class AccountIssuing:
 
     def request(self, operation: str, scope: str, key: str | None, body: str) -> Request | None:
         """The request as it is remembered; None without a key."""
-        return idempotency.request(operation, scope, key, self.keys.request_hmac(operation, body))
+        return idempotency.request(operation, scope, key, lambda: self.keys.request_hmac(operation, body))
 
     async def create(self, tx: Transaction, newcomer: Newcomer) -> Issued:
         """A new account. Raises UniqueViolation when the number is somebody's; the transaction must then end."""

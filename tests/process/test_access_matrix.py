@@ -77,12 +77,19 @@ def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
+def recalled(server: Server, headers: dict[str, str]) -> None:
+    """Have the server know whom these headers let in, as it does of whoever has just sent something."""
+    assert server.client.post("/v1/messages", json={}, headers=headers).status_code == 422
+
+
 def dead_credentials(server: Server) -> dict[str, dict[str, str]]:
-    """Headers that let nobody in, most of which have let somebody in before."""
+    """Headers that let nobody in, most of which have let somebody in a moment ago."""
     old = server.register("Old")
+    recalled(server, {"Authorization": old.basic})
     renewed = replace(old, ukey=old.request("POST", "/v1/me/ukey").json()["ukey"])
     assert renewed.request("GET", "/v1/me").status_code == 200
     session = renewed.request("POST", "/v1/tokens").json()
+    recalled(server, bearer(session["access_token"]))
     assert server.client.post("/v1/logout", headers=bearer(session["access_token"])).status_code == 204
     living = renewed.request("POST", "/v1/tokens").json()["access_token"]
     ring = AccessTokens(open_key_ring(server.data_dir / "keys.json", sealed=None))
@@ -94,6 +101,8 @@ def dead_credentials(server: Server) -> dict[str, dict[str, str]]:
     expired, _ = ring.sign(UserId(renewed.uid), read.family, now - 3_600_000)
     gone = server.register("Gone")
     left_with = gone.request("POST", "/v1/tokens").json()["access_token"]
+    recalled(server, {"Authorization": gone.basic})
+    recalled(server, bearer(left_with))
     assert server.client.get("/v1/me", headers=bearer(left_with)).status_code == 200
     assert gone.request("DELETE", "/v1/me").status_code == 204
     return {

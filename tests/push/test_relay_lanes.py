@@ -343,7 +343,8 @@ async def send(world: World, sender: Caller, receiver: UserId, number: int) -> i
     )
     policy = send_policy(max_pending=999)
     now = world.clock()
-    return await world.db.write(partial(record, message=image, policy=policy, now=now, push_give_up_hours=72))
+    recorded = await world.db.write(partial(record, message=image, policy=policy, now=now, push_give_up_hours=72))
+    return recorded.message_id
 
 
 async def test_eight_relays_over_one_outbox_send_each_row_once(world: World) -> None:

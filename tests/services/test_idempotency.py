@@ -74,13 +74,13 @@ async def test_a_repeat_finds_the_first_reply_until_its_time_is_over(db: Databas
 
 
 async def test_without_a_key_nothing_is_remembered(db: Database) -> None:
-    await remember(db, idempotency.request("image", "1", None, bytes(32)))
+    await remember(db, idempotency.request("image", "1", None, lambda: bytes(32)))
     assert await idempotency.find_reply(db, None, 9) is None
     assert not await idempotency.is_used(db, "image", "1", None, 9)
 
 
 async def test_a_key_stands_for_itself_in_its_operation_and_for_its_caller_alone(db: Database) -> None:
-    await remember(db, idempotency.request("image", "1", "key", bytes(32)))
+    await remember(db, idempotency.request("image", "1", "key", lambda: bytes(32)))
     used = [
         await idempotency.is_used(db, *each, "key", 9) for each in (("image", "1"), ("image", "2"), ("message", "1"))
     ]

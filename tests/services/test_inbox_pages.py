@@ -27,7 +27,7 @@ async def test_every_image_stands_on_one_page_whatever_its_caption(engine: Engin
         seen: list[int] = []
         after: int | None = 0
         while after is not None:
-            page = await town.reading.inbox(ben, IdRange(after, MAX_ID, limit))
+            page = await town.reading.inbox(town.callers[ben], IdRange(after, MAX_ID, limit))
             assert 1 <= len(page.items) <= limit
             assert len(json.dumps(page.items, ensure_ascii=False).encode()) < INBOX_BYTES + 4000
             seen += [item["message_id"] for item in page.items]

@@ -69,6 +69,10 @@ class Town:
     max_pending_bytes: int = 10**9
     shares: dict[str, int] = field(default_factory=dict)
     callers: dict[UserId, Caller] = field(default_factory=dict)
+    relay_wakings: int = 0
+
+    def wake_relay(self) -> None:
+        self.relay_wakings += 1
 
     @cached_property
     def policy(self) -> SendPolicy:
@@ -94,7 +98,7 @@ class Town:
             previews=Previews(store=self.store),
             policy=self.policy,
             push_give_up_hours=72,
-            wake_relay=lambda: None,
+            wake_relay=self.wake_relay,
             clock=self.clock,
         )
 
@@ -107,7 +111,7 @@ class Town:
             policy=self.policy,
             retention_days=365,
             push_give_up_hours=72,
-            wake_relay=lambda: None,
+            wake_relay=self.wake_relay,
             clock=self.clock,
         )
 

@@ -2,17 +2,19 @@
 """Who gets a connection: in turns, within bounds, and in whose stead."""
 
 import resource
+import select
 import socket
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 from tornado.web import Application
 
 from models.shared_counters import SharedCounter
-from tests.process.hostile_wire import request
-from tests.transport.world import serving, turns, until
+from tests.process.hostile_wire import request, reset
+from tests.transport.world import World, serving, turns, until
 from transport.limits import Limits
-from transport.server import Server
+from transport.server import BEGUN_AT_ONCE, Server
 
 pytestmark = pytest.mark.gen_test(timeout=30)
 GET = request("GET", "/")
@@ -37,6 +39,48 @@ async def test_of_a_shared_socket_one_connection_is_taken_in_a_turn(
         each.close()
     server.stop()
     await server.close_all_connections()
+
+
+async def test_a_crowd_begins_in_turns_and_who_comes_from_elsewhere_is_not_behind_it() -> None:
+    async with serving(Limits()) as world:
+        crowd = [await connected(world, "127.0.0.1") for _ in range(10 * BEGUN_AT_ONCE)]
+        late = await connected(world, "127.0.0.2")
+        for each in (*crowd, late):
+            each.sendall(request("GET", "/wait"))
+        begun, seen_late = [0], 0
+        while begun[-1] <= len(crowd):
+            await turns(1)
+            begun.append(len(world.log.events))
+            if not seen_late and any(each.source == "127.0.0.2" and each.served for each in world.server._connections):
+                seen_late = begun[-1]
+        assert max(after - before for before, after in pairwise(begun)) <= BEGUN_AT_ONCE
+        assert seen_late <= 3 * BEGUN_AT_ONCE
+        for each in (*crowd, late):
+            each.close()
+
+
+async def test_who_goes_while_in_line_keeps_nobody_from_their_turn() -> None:
+    async with serving(Limits()) as world:
+        crowd = [await connected(world, "127.0.0.1") for _ in range(3 * BEGUN_AT_ONCE)]
+        for each in crowd:
+            each.sendall(GET)
+        for each in crowd[::2]:
+            reset(each)
+        for each in crowd[1::2]:
+            await until(lambda each=each: readable(each))
+            each.close()
+
+
+async def connected(world: World, host: str) -> socket.socket:
+    """A client at this address, which the server has accepted."""
+    before = world.server.counter.own
+    sock = socket.create_connection(("127.0.0.1", world.port), source_address=(host, 0))
+    await until(lambda: world.server.counter.own > before)
+    return sock
+
+
+def readable(sock: socket.socket) -> bool:
+    return bool(select.select([sock], [], [], 0)[0])
 
 
 async def test_one_too_many_takes_the_place_of_who_has_asked_nothing_then_of_who_asked_longest_ago() -> None:

@@ -8,7 +8,7 @@ import tornado
 from tornado.httputil import HTTPHeaders, HTTPServerRequest, RequestStartLine
 from tornado.web import Application, RequestHandler
 
-from transport.fields import headers_of
+from transport.fields import Fields
 from transport.head import parse
 from transport.tornado_names import LeanHandler, Request
 
@@ -25,7 +25,7 @@ def test_headers_are_what_tornado_would_have_made_of_them() -> None:
     assert ours["X"] == theirs["X"] == "1,2"
     assert ours.keys() == theirs.keys()
     assert vars(ours).keys() == vars(theirs).keys()
-    assert headers_of({"www-authenticate": ["a"]})["WWW-Authenticate"] == "a"
+    assert Fields({"www-authenticate": ["a"]})["WWW-Authenticate"] == "a"
 
 
 @pytest.mark.gen_test(timeout=30)

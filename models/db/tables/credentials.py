@@ -67,6 +67,8 @@ _FAMILY_STANDS = (
 )
 LETS_IN = and_(users.c.disabled_at.is_(None), or_(_UKEY_STANDS, _FAMILY_STANDS))
 """Of a row of `users`: whether its person is still let in by a ukey or a family of tokens, whichever is not null."""
+IS_CALLER_LET_IN = exists(select(users.c.uid).where(users.c.uid == bindparam("caller_uid"), LETS_IN).correlate(None))
+"""The same of one person, for a statement about something else: who is not let in finds nothing by it."""
 _LIVE = Statement(select(users.c.uid).where(users.c.uid == bindparam("this"), LETS_IN))
 
 

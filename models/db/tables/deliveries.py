@@ -8,6 +8,7 @@ from sqlalchemy import Select, bindparam, case, exists, insert, or_, select, upd
 
 from models.db.database import InList, Reader, Row, Statement, Transaction, as_list
 from models.db.schema import deliveries, devices, group_members, messages, phone_index, users
+from models.db.tables.credentials import IS_CALLER_LET_IN
 from models.db.tables.messages import COLUMNS, IS_IMAGE, message_of
 from models.group import GroupId
 from models.keys import PhoneDigest
@@ -57,6 +58,13 @@ _INSERT_FOR_MEMBERS = Statement(
 _FIND = Statement(
     _delivery().where(
         messages.c.message_key == bindparam("message_key"), deliveries.c.receiver_uid == bindparam("receiver_uid")
+    )
+)
+_FIND_OF_CALLER = Statement(
+    _delivery().where(
+        messages.c.message_key == bindparam("message_key"),
+        deliveries.c.receiver_uid == bindparam("caller_uid"),
+        IS_CALLER_LET_IN,
     )
 )
 _FIND_OF_DEVICE = Statement(
@@ -184,12 +192,13 @@ _INBOX = Statement(
     .join(messages, messages.c.message_id == deliveries.c.message_id)
     .outerjoin(users, users.c.uid == messages.c.sender_uid)
     .where(
-        deliveries.c.receiver_uid == bindparam("receiver_uid"),
+        deliveries.c.receiver_uid == bindparam("caller_uid"),
         deliveries.c.state == PENDING,
         deliveries.c.message_id > bindparam("after"),
         deliveries.c.message_id < bindparam("before"),
         IS_IMAGE,
         messages.c.expires_at > bindparam("now"),
+        IS_CALLER_LET_IN,
     )
     .order_by(deliveries.c.message_id)
     .limit(bindparam("limit"))
@@ -254,6 +263,16 @@ async def find(reader: Reader, message_key: str, receiver_uid: UserId) -> Delive
     return _delivery_of(rows[0]) if rows else None
 
 
+async def find_of_caller(
+    reader: Reader, message_key: str, *, uid: UserId, credential_id: int | None, family: str | None, now: int
+) -> Delivery | None:
+    """This person's part of the image with this key, if this ukey or this family of tokens still lets them in."""
+    rows = await reader.read(
+        _FIND_OF_CALLER, message_key=message_key, caller_uid=uid, credential_id=credential_id, family=family, now=now
+    )
+    return _delivery_of(rows[0]) if rows else None
+
+
 async def find_of_device(reader: Reader, *, message_id: int, device_id: int) -> Delivery | None:
     """The part of a message of whoever has this device, as long as both are here."""
     rows = await reader.read(_FIND_OF_DEVICE, message_id=message_id, device_id=device_id)
@@ -281,10 +300,29 @@ async def find_state(reader: Reader, message_id: MessageId, uid: UserId) -> Deli
 
 
 async def list_inbox(
-    reader: Reader, *, receiver_uid: UserId, after: int, before: int, now: int, limit: int
+    reader: Reader,
+    *,
+    uid: UserId,
+    credential_id: int | None,
+    family: str | None,
+    after: int,
+    before: int,
+    now: int,
+    limit: int,
 ) -> list[Row]:
-    """Pending images, oldest first: a message's columns, then the sender's region and encrypted phone."""
-    return await reader.read(_INBOX, receiver_uid=receiver_uid, after=after, before=before, now=now, limit=limit)
+    """Pending images, oldest first: a message's columns, then the sender's region and encrypted phone. Nothing for whom
+    this ukey or this family of tokens does not let in any more.
+    """
+    return await reader.read(
+        _INBOX,
+        caller_uid=uid,
+        credential_id=credential_id,
+        family=family,
+        after=after,
+        before=before,
+        now=now,
+        limit=limit,
+    )
 
 
 async def mark_consumed(tx: Transaction, *, message_id: MessageId, uid: UserId, now: int, until: int) -> bool:

@@ -15,6 +15,7 @@ from models.db.sqlite.engine import SqliteDatabase
 from models.errors import RateLimited, Unauthenticated
 from models.keys import new_secret
 from models.phone import phone_hash
+from services.authentication import MAX_RECALLED, RECALLED_SECONDS
 from tests.services.accounts.world import E164, OTHER, World
 from tests.support.engines import ON_SQLITE, Engine, SqliteEngine, mariadb_server
 
@@ -34,6 +35,41 @@ async def test_the_right_ukey_is_let_in_by_one_read(world: World) -> None:
     assert caller.phone_hash == phone_hash(E164)
     assert world.db.reads == 1
     assert issued.phone_hash not in repr(caller)
+
+
+async def test_a_proof_of_a_moment_ago_costs_no_read_and_is_forgotten_soon(world: World) -> None:
+    issued = await world.register()
+    caller = await world.login(issued)
+    authentication, proof = world.authentication, "Basic " + issued.ukey
+    assert authentication.recall(proof) is None
+    authentication.remember(proof, caller)
+    world.db.reads = 0
+
+    assert authentication.recall(proof) == caller
+    assert authentication.recall(proof + "x") is None
+    assert world.db.reads == 0
+    authentication.forget(proof)
+    assert authentication.recall(proof) is None
+    authentication.remember(proof, caller)
+    world.clock.passes(RECALLED_SECONDS)
+    assert authentication.recall(proof) is None
+
+
+async def test_an_access_token_is_recalled_no_longer_than_it_lasts(world: World) -> None:
+    caller = replace(await world.login(await world.register()), expires_at=world.clock() + 1000)
+    world.authentication.remember("Bearer", caller)
+    world.clock.passes(0.999)
+    assert world.authentication.recall("Bearer") == caller
+    world.clock.passes(0.001)
+    assert world.authentication.recall("Bearer") is None
+
+
+async def test_of_many_proofs_the_oldest_is_forgotten(world: World) -> None:
+    caller = await world.login(await world.register())
+    for number in range(MAX_RECALLED + 1):
+        world.authentication.remember(str(number), caller)
+    assert world.authentication.recall("0") is None
+    assert world.authentication.recall("1") == world.authentication.recall(str(MAX_RECALLED)) == caller
 
 
 async def test_an_unknown_phone_and_a_wrong_ukey_look_and_cost_the_same(world: World) -> None:

@@ -191,7 +191,9 @@ async def open_world(
         clock=clock,
     )
     access_tokens = AccessTokens(keys)
-    authentication = Authentication(db=db, keys=keys, access_tokens=access_tokens, limits=limits, clock=clock)
+    authentication = Authentication(
+        db=db, keys=keys, access_tokens=access_tokens, limits=limits, clock=clock, monotonic=clock.seconds
+    )
     hasher = CountingHasher()
     hashing, tokens = Hashing(hasher=hasher), Tokens(db=db, access_tokens=access_tokens, clock=clock)
     hasher.computations = 0

@@ -29,7 +29,8 @@ async def world(engine: Engine, tmp_path: Path) -> AsyncIterator[World]:
 
 
 async def test_retention_and_fsck_cope_with_group_images_and_texts(world: World) -> None:
-    ann, ben, cat, dan = [await world.person() for _ in range(4)]
+    reader = await world.caller()
+    ann, ben, cat, dan = await world.person(), reader.uid, await world.person(), await world.person()
     image: Image = await world.send(ann, ben, cat, dan)
     world.execute(TO_GROUP, image.message_id)
     world.execute(WITHHOLD, image.message_id, dan)
@@ -43,7 +44,7 @@ async def test_retention_and_fsck_cope_with_group_images_and_texts(world: World)
         ann,
     )
     assert (await world.fsck()).clean
-    inbox = await world.reading().inbox(ben, IdRange(0, MAX_ID, 10))
+    inbox = await world.reading().inbox(reader, IdRange(0, MAX_ID, 10))
     assert [item["message_id"] for item in inbox.items] == [image.message_id]
 
     world.execute("UPDATE users SET pending_count = 9 WHERE uid IN (?, ?)", ben, dan)

@@ -15,6 +15,7 @@ from models.db.tables import deliveries, events, messages
 from models.keys import new_key_ring
 from models.message import MessageId
 from models.user import UserId
+from services.authentication import Caller
 from services.maintenance.fsck import Fsck, Report
 from services.maintenance.retention import Lifetimes, Retention
 from services.reading import Reading
@@ -22,7 +23,7 @@ from storage.disk import DiskStore
 from storage.keys import message_key, path_of
 from tests.support.clock import Clock
 from tests.support.engines import Engine
-from tests.support.people import add_person
+from tests.support.people import add_caller, add_person
 
 HOUR = 3600
 DAY = 24 * HOUR
@@ -75,6 +76,9 @@ class World:
 
     async def person(self) -> UserId:
         return await self.db.write(partial(add_person, now=self.clock()))
+
+    async def caller(self) -> Caller:
+        return await self.db.write(partial(add_caller, now=self.clock()))
 
     async def file(self, data: bytes = b"picture") -> str:
         """A stored file of which no row speaks; its key."""
