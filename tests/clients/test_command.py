@@ -150,6 +150,16 @@ def test_a_login_by_password_is_kept_renewed_and_ended(desk: Desk) -> None:
     desk.says("dora", "friends")
 
 
+def test_a_login_that_has_ended_elsewhere_is_forgotten_by_logout(desk: Desk) -> None:
+    made = desk.call("dora", "login", "--new", f"dora{phone_number()}@example.org", GLIMPSE_PASSWORD="correct horse")
+    assert made.returncode == 0, made.stderr
+    kept = desk.credentials.read_bytes()
+    desk.says("dora", "logout")
+    desk.credentials.write_bytes(kept)
+    desk.says("dora", "logout")
+    assert desk.call("dora", "friends").returncode == 3
+
+
 def test_an_account_is_not_stored_while_another_command_renews_a_session(desk: Desk) -> None:
     """Each writes all accounts: what the other has stored meanwhile would be lost."""
     desk.register("ann")
