@@ -20,6 +20,8 @@ from typing import Any
 DIST = Path("dist")
 NUMBERS = re.compile(r"\d+\.\d+\.\d+")
 RELEASED = re.compile(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", re.MULTILINE)
+UNRELEASED = re.compile(r"^## \[Unreleased\]\n(?!\s*(?:## |\Z))", re.MULTILINE)
+"""With something under it."""
 PINNED = re.compile(r"^([A-Za-z0-9][\w.-]*)==([^\s;\\]+)(?:\s*;\s*([^\\]+))?", re.MULTILINE)
 
 
@@ -89,6 +91,10 @@ def cut(version: str) -> None:
     changes = text_of("CHANGELOG.md")
     if any(_numbers(released) >= _numbers(version) for released in RELEASED.findall(changes)):
         sys.exit(f"CHANGELOG.md has {version}, or a later version: it has been released")
+    if committed("tag", "--list", f"v{version}"):
+        sys.exit(f"there is a tag v{version}: it has been released")
+    if not UNRELEASED.search(changes):
+        sys.exit("CHANGELOG.md says nothing under [Unreleased]")
     heading = f"## [Unreleased]\n\n## [{version}] - {datetime.now(UTC).date()}"
     Path("CHANGELOG.md").write_text(changes.replace("## [Unreleased]", heading, 1))
     project = re.sub(
@@ -106,8 +112,8 @@ def main() -> None:
     """Write the three files. Exits with the reason when there is nothing to release."""
     if committed("status", "--porcelain", "--untracked-files=no"):
         sys.exit("there are changes that are not committed: a release is made of a commit")
-    for version in sys.argv[1:]:
-        cut(version)
+    if wanted := " ".join(sys.argv[1:]):
+        cut(wanted)
     project = tomllib.loads(text_of("pyproject.toml"))["project"]
     version = project["version"]
     if version not in RELEASED.findall(text_of("CHANGELOG.md")):

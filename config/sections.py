@@ -76,9 +76,9 @@ from storage.bucket import BucketSettings
 from storage.places import ImagePlace
 
 LEAST_ORPHAN_SECONDS = 6 * 3600
+"""Where nothing is written, a file has this long to get its record, however short uploads are: clocks differ."""
 URLS = ("database.url", "wake.url")
 """Which may hold a password, and without one are no secret."""
-"""Where nothing is written, a file has this long to get its record, however short uploads are: clocks differ."""
 
 
 class Section(BaseModel):

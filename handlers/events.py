@@ -78,8 +78,9 @@ class EventStreamHandler(FollowingHandler):
         reader = await self.follow(self._after())
         self.set_header("Content-Type", "text/event-stream; charset=utf-8")
         self.set_header("X-Accel-Buffering", "no")
-        if self.request.method == "HEAD":
-            self.finish()  # its content would have no end
+        if self.request.method == "HEAD":  # the content would have no end, and no length is told
+            await self.flush()
+            self.finish()
             return
         self.connection.pace()
         await self._send(f"retry: {RECONNECT_MS}\n\n")

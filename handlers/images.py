@@ -205,6 +205,8 @@ class ServesImage(BaseHandler):
         return int(1000 * (settings.proxy_grace_seconds if behind_proxy else settings.grace_seconds))
 
     def _part(self, message: Message) -> tuple[int, int] | None:
+        if self.request.method != "GET":
+            return None  # ranges are of GET alone (RFC 9110, 14.2)
         headers = self.request.headers
         return requested_range(headers.get("Range"), headers.get("If-Range"), self._etag(message), message.size)
 

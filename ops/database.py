@@ -14,7 +14,7 @@ from models.db.mysql import table_sets
 from models.db.mysql.connection import MysqlLocation
 from ops.opening import CannotRun, as_json, explained, of_a_server, operator, print_json, progress, settings
 from services.audit import record
-from services.maintenance.database_copy import copy_database
+from services.maintenance.database_copy import NOT_EMPTY, check_empty, copy_database
 from storage.ownership import owned
 
 
@@ -51,12 +51,18 @@ async def _copy(config: Config, file: Path, say: Callable[[str], None]) -> dict[
         raise CannotRun("database.url names no MySQL or MariaDB")
     if (await inspect(file)).pending:
         raise CannotRun(f"{file} has an older schema than this program: start the server with it once")
+    found = await inspect(location)
+    if found.version and found.pending:  # somebody's: it is not for us to migrate
+        raise CannotRun(NOT_EMPTY)
     await bring_up_to_date(location)
     source, target = open_database(file), open_database(location)
     try:
-        copied = await copy_database(source, target, say)
-        await table_sets.skip_ids(location)  # some that are gone from the file are still on phones
-        await record(target, operator=operator(), act="database copy", about=f"from {file}", now=now_ms())
+        await check_empty(target)
+        async with table_sets.unfinished(location):
+            copied = await copy_database(source, target, say)
+            await table_sets.skip_ids(location)  # some that are gone from the file are still on phones
+            about = f"{sum(copied.values())} rows"
+            await record(target, operator=operator(), act="database copy", about=about, now=now_ms())
     finally:
         await source.close()
         await target.close()

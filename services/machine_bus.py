@@ -17,7 +17,6 @@ from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
 
 from push import backoff
 from telemetry import metrics
@@ -33,7 +32,9 @@ LONGEST_PAUSE_SECONDS = 10.0
 AGAIN_SECONDS = 0.5
 """After which a task that goes on is cancelled once more."""
 MOST_WAITING = 1000
-"""Words to be published that are kept while one is on its way; the oldest go first."""
+"""Words to be published that are kept while some are on their way; the oldest go first."""
+MOST_AT_ONCE = 64
+"""Words of one message: whoever else writes to the channel keeps nobody's event loop for longer than these take."""
 
 log = logging.getLogger("glimpse.wake")
 
@@ -65,12 +66,12 @@ class MachineBus:
         while True:
             try:
                 await self._converse()
-            except (RedisError, OSError) as error:
+            except Exception as error:  # noqa: BLE001 - what speaks no such protocol leads to errors of all kinds
                 self._lost(_explained(error))
             await asyncio.sleep(backoff.delay(self._failures, longest=LONGEST_PAUSE_SECONDS))
 
     async def _converse(self) -> None:
-        """Raises RedisError or OSError when the connection is lost."""
+        """Raises when the connection is lost, or leads to something else than such a server."""
         async with _client(self._url) as client, client.pubsub() as subscription:
             # No TaskGroup: Python 3.11's loses a cancellation that comes while it ends for an error.
             both = [asyncio.create_task(self._listen(subscription)), asyncio.create_task(self._publish(client))]
@@ -94,20 +95,22 @@ class MachineBus:
                 self._found()
             elif message["type"] == "message":
                 self._heard(message["data"])
+                await asyncio.sleep(0)  # what has arrived already is read without a pause: others have their turn
 
     async def _publish(self, client: Redis) -> None:
         while True:
             await self._due.wait()
-            self._due.clear()
-            said = b"\n".join([self._sender, *self._waiting])
-            self._waiting.clear()
-            await client.publish(self._channel, said)
+            words = [self._waiting.popleft() for _ in range(min(MOST_AT_ONCE, len(self._waiting)))]
+            if not self._waiting:
+                self._due.clear()
+            await client.publish(self._channel, b"\n".join([self._sender, *words]))
 
     def _heard(self, data: bytes) -> None:
-        sender, *words = data.split(b"\n")
+        sender, *words = data.split(b"\n", MOST_AT_ONCE)
         if sender != self._sender:
             for said in words:
-                with suppress(ValueError, LookupError, TypeError):  # not one of ours has said that
+                # Not one of ours has said that; what is nested too deeply is a RecursionError.
+                with suppress(ValueError, LookupError, TypeError, RecursionError):
                     self._hear(said)
 
     def _found(self) -> None:
@@ -144,7 +147,7 @@ async def trouble(url: str, channel: str) -> str:
             await subscription.subscribe(channel)
             await subscription.get_message(timeout=ANSWER_SECONDS)
             await client.publish(channel, b"")
-    except (RedisError, OSError) as error:
+    except Exception as error:  # noqa: BLE001 - as in `run`
         return _explained(error)
     return ""
 

@@ -64,9 +64,11 @@ class WorkerBus:
         self._others.append(way)
 
     def hear(self, data: bytes) -> None:
-        """Wake whom these words of another worker are for; called while listening. Raises ValueError, LookupError or
-        TypeError for what is none.
+        """Wake whom these words of another worker are for; called while listening. Raises ValueError, LookupError,
+        TypeError or RecursionError for what is none.
         """
+        if len(data) > LONGEST_DATAGRAM:
+            raise ValueError("longer than anything that is said")
         said = json.loads(data)
         self._wake_readers(said["uids"])
         if said["pushes_due"]:

@@ -83,6 +83,7 @@ async function show(told) {
     timestamp: told.send_time,
     data: {open: conversation ? `#/chats/${conversation}` : '#/chats'},
   }));
+  if ((await windows()).some(({visibilityState}) => visibilityState === 'visible')) return; // it knows what is unread
   const shown = await worker.registration.getNotifications();
   await worker.navigator.setAppBadge?.(shown.filter(({silent}) => !silent).length);
 }
@@ -94,11 +95,16 @@ worker.addEventListener('notificationclick', (event) => {
 
 /** @param {string} where */
 async function open(where) {
-  const windows = await worker.clients.matchAll({type: 'window', includeUncontrolled: true});
-  const shown = windows.find(({url}) => new URL(url).pathname === '/'); // `/docs` is no window of the app
+  const [shown] = await windows();
   if (!shown) return worker.clients.openWindow(`/${where}`);
   shown.postMessage({open: where});
   return shown.focus();
+}
+
+/** The app's own; `/docs` is none. */
+async function windows() {
+  const all = await worker.clients.matchAll({type: 'window', includeUncontrolled: true});
+  return all.filter(({url}) => new URL(url).pathname === '/');
 }
 
 /** What the page keeps. @param {...string} keys @returns {Promise<any[]>} */

@@ -8,14 +8,21 @@ from models.db.database import Database
 from models.db.tables import whole_tables
 from services.maintenance.manifest import Unusable
 
+NOT_EMPTY = "the target has rows already: give it an empty database"
+
+
+async def check_empty(target: Database) -> None:
+    """Raises Unusable where the target has rows, DatabaseError."""
+    if not await whole_tables.is_empty(target):
+        raise Unusable(NOT_EMPTY)
+
 
 async def copy_database(source: Database, target: Database, say: Callable[[str], None]) -> dict[str, int]:
-    """Copy every row; how many, by table. Nobody may be writing to either. `say` is told the table under way.
+    """Copy every row into the empty target; how many, by table. Nobody may be writing to either. `say` is told the
+    table under way.
 
-    Raises Unusable where the target has rows, DatabaseError. One that broke off is begun anew with an empty target.
+    Raises DatabaseError. One that broke off is begun anew with an empty target.
     """
-    if not await whole_tables.is_empty(target):
-        raise Unusable("the target has rows already: give it an empty database")
     copied = {}
     for table in whole_tables.TABLES:
         say(table.name)

@@ -326,6 +326,8 @@ class Retention:
                 break
             async with self._moving:
                 total += await self._remove(due)
+            if not self._store.healthy:
+                break  # one that hangs would take longer than what it kept is put off, and this would have no end
         return total
 
     async def _remove_report_pictures(self) -> int:

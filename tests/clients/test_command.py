@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A whole life by the command `glimpse`, as it is installed, against a running server."""
 
+import fcntl
 import json
 import os
 import pty
@@ -16,7 +17,7 @@ import pytest
 from tests.clients.conftest import run
 from tests.support import PATIENCE
 from tests.support.engines import NewFolder
-from tests.support.harness import Person, Server, phone_number, running
+from tests.support.harness import Person, Server, phone_number, running, wait_until
 from tests.support.pictures import jpeg, png
 
 CODE = "123456"
@@ -147,6 +148,39 @@ def test_a_login_by_password_is_kept_renewed_and_ended(desk: Desk) -> None:
     desk.says("desk", "logout")
     assert desk.call("desk", "friends").returncode == 3
     desk.says("dora", "friends")
+
+
+def test_a_login_that_has_ended_elsewhere_is_forgotten_by_logout(desk: Desk) -> None:
+    made = desk.call("dora", "login", "--new", f"dora{phone_number()}@example.org", GLIMPSE_PASSWORD="correct horse")
+    assert made.returncode == 0, made.stderr
+    kept = desk.credentials.read_bytes()
+    desk.says("dora", "logout")
+    desk.credentials.write_bytes(kept)
+    desk.says("dora", "logout")
+    assert desk.call("dora", "friends").returncode == 3
+
+
+def test_an_account_is_not_stored_while_another_command_renews_a_session(desk: Desk) -> None:
+    """Each writes all accounts: what the other has stored meanwhile would be lost."""
+    desk.register("ann")
+    number = f"+86{phone_number()}"
+    with desk.credentials.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        storing = subprocess.Popen(
+            [desk.glimpse, "--account", "ben", "register", number],
+            env={**os.environ, **desk.environment},
+            stderr=subprocess.PIPE,
+        )
+        wait_until(lambda: storing.poll() is not None or waits_for_a_lock(storing.pid), what="the command")
+        known = json.loads(desk.credentials.read_text())
+    assert storing.communicate(timeout=PATIENCE)[1].startswith(number.encode())
+    assert [[*accounts] for accounts in known.values()] == [["ann"]]
+    assert desk.uid("ben")
+
+
+def waits_for_a_lock(pid: int) -> bool:
+    """Source: proc_locks(5)"""
+    return any(f" {pid} " in line for line in Path("/proc/locks").read_text().splitlines() if "-> FLOCK" in line)
 
 
 def test_who_is_nobody_is_told_what_to_do(desk: Desk) -> None:

@@ -99,6 +99,28 @@ def test_a_version_is_cut_and_released_in_one_step(repository: Path) -> None:
         assert (refused.returncode, reason in refused.stderr) == (1, True)
 
 
+@pytest.mark.parametrize(
+    ("unreleased", "version", "reason"),
+    [
+        ("## [Unreleased]\n\n- New.\n", "7.1.0 7.2.0", "is no version"),
+        ("## [Unreleased]\n\n- New.\n", "7.0.0", "there is a tag v7.0.0"),
+        ("## [Unreleased]\n\n", "7.1.0", "says nothing"),
+        ("## [Unreleased]\n\n## [6.0.0] - 2026-11-29\n\n- Old.\n", "7.1.0", "says nothing"),
+        ("## [6.0.0] - 2026-11-29\n\n- Old.\n", "7.1.0", "says nothing"),
+    ],
+)
+def test_nothing_is_committed_of_what_cannot_be_a_version(
+    repository: Path, unreleased: str, version: str, reason: str
+) -> None:
+    (repository / "CHANGELOG.md").write_text(f"# Changelog\n\n{unreleased}")
+    commit(repository)
+    run(repository, "git", "tag", "v7.0.0")
+    refused = run(repository, sys.executable, str(ROOT / ".ci" / "release.py"), *version.split())
+    assert (refused.returncode, reason in refused.stderr) == (1, True), refused.stderr
+    assert run(repository, "git", "rev-list", "--count", "v7.0.0..HEAD").stdout == "0\n"
+    assert run(repository, "git", "status", "--porcelain").stdout == ""
+
+
 def test_a_version_without_its_changes_is_not_released(repository: Path) -> None:
     (repository / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n")
     commit(repository)

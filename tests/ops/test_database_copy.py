@@ -2,6 +2,10 @@
 """A server moves from its SQLite file to a database server, and nobody notices but by the stop."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +15,7 @@ from click.testing import CliRunner
 from models.db.schema import metadata
 from models.db.tables.whole_tables import OF_RUNNING_SERVERS, PAGE_ROWS
 from ops.database import database
+from tests.support import ROOT
 from tests.support.engines import NEEDS_MARIADBD, ON_MARIADB, Engine, SqliteEngine
 from tests.support.harness import Server
 from tests.support.pictures import jpeg, png
@@ -27,9 +32,13 @@ def server(tmp_path: Path) -> Server:
     return Server(tmp_path, settings)
 
 
+def words(server: Server) -> list[str]:
+    place = ["--config", str(server.config), "--data-dir", str(server.data_dir)]
+    return ["copy", "--from", str(server.data_dir / "glimpse.db"), *place]
+
+
 def copied(server: Server, status: int = 0) -> Any:
-    words = ["--config", str(server.config), "--data-dir", str(server.data_dir)]
-    given = ["copy", "--from", str(server.data_dir / "glimpse.db"), *words]
+    given = words(server)
     result = CliRunner().invoke(database, given if status else [*given, "--json"])
     assert result.exit_code == status, result.output
     return result.stderr if status else json.loads(result.stdout)["rows"]
@@ -78,3 +87,39 @@ def test_all_that_a_file_holds_is_on_the_server_and_goes_on_there(server: Server
     assert ben.request("GET", "/v1/events", params={"after": 5}).status_code == 200
     assert server.stop() == 0
     assert server.failures() == []
+
+
+def filled(server: Server) -> None:
+    """One that somebody has an account on, and that is stopped."""
+    server.start()
+    server.register("Ann")
+    assert server.stop() == 0
+
+
+def test_a_copy_that_was_cut_off_leaves_a_database_that_no_server_starts_with(server: Server, engine: Engine) -> None:
+    filled(server)
+    engine.migrate()
+    use(server, engine.url)
+    killed = subprocess.run(
+        [sys.executable, "-m", "ops", "database", *words(server)],
+        cwd=ROOT,
+        env={**os.environ, "GLIMPSE_FAULT": "after_commit:2"},
+        check=False,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert engine.rows("SELECT COUNT(*) FROM users") == [(1,)], "half of it is there"
+    assert "not finished" in copied(server, status=2)
+    with pytest.raises(AssertionError, match="not finished"):
+        server.start()
+
+
+def test_a_database_that_is_somebodys_stays_as_it_is(server: Server, engine: Engine) -> None:
+    filled(server)
+    engine.migrate()
+    use(server, engine.url)
+    engine.execute(
+        "DELETE FROM migrations WHERE step = (SELECT newest FROM (SELECT MAX(step) newest FROM migrations) n)"
+    )
+    older = engine.rows("SELECT step, statement FROM migrations")
+    assert "has rows already" in copied(server, status=2)
+    assert engine.rows("SELECT step, statement FROM migrations") == older

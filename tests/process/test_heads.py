@@ -55,9 +55,18 @@ def test_no_head_consumes(ann: Person, ben: Person) -> None:
     assert len(ben.get(key).content) == len(jpeg())
 
 
+@pytest.mark.parametrize("asked", ["bytes=0-9", "bytes=999999-"])
+def test_a_range_is_of_get_alone(ann: Person, ben: Person, asked: str) -> None:
+    key = ann.send(ben, jpeg()).headers["Message-Key"]
+    head = ben.request("HEAD", f"/v1/images/{key}", headers={"Range": asked})
+    assert (head.status_code, head.headers["Content-Length"]) == (200, str(len(jpeg())))
+    assert "Content-Range" not in head.headers
+
+
 def test_a_head_of_what_has_no_end_ends(server: Server, ann: Person) -> None:
     stream = ann.request("HEAD", "/v1/events/stream")
     assert (stream.status_code, stream.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
+    assert "Content-Length" not in stream.headers
     assert ann.request("HEAD", "/v1/me/export").status_code == 200
     upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: " + "A" * 22
     socket = f"HEAD /v1/events/ws HTTP/1.1\r\nHost: x\r\nAuthorization: {ann.basic}\r\n{upgrade}==\r\n\r\n"

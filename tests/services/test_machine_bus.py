@@ -12,7 +12,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services.authentication import Caller
-from services.machine_bus import MachineBus, end_all, trouble
+from services.machine_bus import MOST_AT_ONCE, MOST_WAITING, MachineBus, end_all, trouble
 from services.worker_bus import MOST_UIDS, WorkerBus
 from tests.services.test_worker_bus import ANN, Ear, neighbourhood, nothing, people, process
 from tests.support import PATIENCE
@@ -94,13 +94,72 @@ async def test_what_nobody_of_ours_says_is_passed_over(wake_server: WakeServer) 
     Ear(here, 1)
     ear = Ear(there, 1)
     odd = [b"", b"x", b"x\n", b"x\n\xff", b'x\n{"uids": 1}', b'x\n{"uids": [[1]]}', b'x\n{"uids": [2]}', b"x\n[" * 9999]
+    nested, long = (
+        b"x\n" + 100_000 * b"[",
+        b'x\n{"uids": [' + 40_000 * b"6," + b'6], "pushes_due": 1, "image_ended": 1}',
+    )
     async with joined(wake_server.url, here, there):
         await hears(here, 3, ear)
         client = Redis(host="127.0.0.1", port=wake_server.port, username=ACCOUNT[0], password=ACCOUNT[1])
         async with client:
-            for each in odd:
+            for each in (*odd, nested, long):
                 await client.publish(CHANNEL, each)
         await hears(here, 4, ear)
+    assert 6 not in ear.uids, "longer than anything that a worker says"
+
+
+async def test_a_message_of_very_many_words_keeps_nobody_and_what_is_said_at_once_goes_in_several(
+    wake_server: WakeServer,
+) -> None:
+    here, there = WorkerBus(), WorkerBus()
+    Ear(here, 1)
+    heard: list[int] = []
+    there.listen(wake_readers=heard.extend, wake_relay=nothing, wake_retention=nothing)
+    async with joined(wake_server.url, here, there) as buses, asyncio.timeout(PATIENCE):
+        await connected(*buses)
+        client = Redis(host="127.0.0.1", port=wake_server.port, username=ACCOUNT[0], password=ACCOUNT[1])
+        async with client:
+            await client.publish(CHANNEL, b"x" + 10_000 * b'\n{"uids": [7], "pushes_due": 0, "image_ended": 0}')
+        for number in range(MOST_WAITING):
+            buses[0].send(b'{"uids": [%d], "pushes_due": 0, "image_ended": 0}' % (1000 + number))
+        while 999 + MOST_WAITING not in heard:  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+    assert heard.count(7) < MOST_AT_ONCE
+    assert [uid for uid in heard if uid != 7] == list(range(1000, 1000 + MOST_WAITING))
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"SSH-2.0-OpenSSH_9.2\r\n",
+        b":twelve\r\n",
+        200_000 * b"x",
+        3000 * b"*1\r\n",
+        b"+OK\r\n+OK\r\n*1\r\n$9\r\nsubscribe\r\n",
+    ],
+)
+async def test_who_speaks_something_else_is_said_and_asked_again(
+    nonsense: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("services.machine_bus.LONGEST_PAUSE_SECONDS", 0.01)
+    said = asyncio.Event()
+    asked: list[int] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        asked.append(1)
+        if len(asked) == 3:
+            said.set()
+        writer.write(nonsense)
+        writer.close()
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        async with joined(url, WorkerBus()) as [bus], asyncio.timeout(PATIENCE):
+            await said.wait()
+            assert not bus._connected
+        assert await trouble(url, CHANNEL)
 
 
 async def test_it_speaks_tls_to_who_can_prove_its_name_and_takes_no_other(tmp_path: Path) -> None:

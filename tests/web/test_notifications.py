@@ -137,11 +137,13 @@ def test_what_is_muted_makes_no_sound_and_no_number(visit: Visit, ben: Phone) ->
     cat.write("Are you there?")
     muted = notification(ben.deliver()["sender_uid"], "Cat wrote", silent=True)
     ben.until_shown(muted)
-    assert ben.in_worker("globalThis.badge") == 0
+    app = ben.page.url
+    ben.page.goto(f"{ben.visitor.origin}/docs")
     ann.write("And you?")
     loud = notification(ben.deliver()["sender_uid"], "Ann wrote")
     ben.until_shown(muted, loud)
     wait_until(lambda: ben.in_worker("globalThis.badge") == 1, what="the number")
+    ben.page.goto(app)
     expect(ben.page).to_have_title("(2) Glimpse")
     ben.visitor.place("Chats")
     ben.visitor.open_chat("Ann")
@@ -149,6 +151,23 @@ def test_what_is_muted_makes_no_sound_and_no_number(visit: Visit, ben: Phone) ->
     expect(ben.page).to_have_title("Glimpse")
     ben.page.reload()
     expect(ben.page.locator(".chat", has_text="Cat").locator(".icon-mute")).to_be_visible()
+
+
+def test_while_the_app_is_seen_its_own_number_stands(visit: Visit, ben: Phone) -> None:
+    ann, cat = visit("Ann").register(), visit("Cat").register()
+    for person in (ann, cat):
+        person.find(ben.visitor.number)
+        person.write("Hello")
+    ben.turn_on()
+    ben.in_worker("navigator.setAppBadge = async (number) => badges.push(number); globalThis.badges = []")
+    ann.write("Are you there?")
+    ben.deliver()
+    wait_until(lambda: len(ben.page.evaluate(SHOWN)) == 1, what="the notification")
+    ben.page.goto(f"{ben.visitor.origin}/docs")
+    cat.write("And now?")
+    ben.deliver()
+    wait_until(lambda: 2 in ben.in_worker("globalThis.badges"), what="the number")
+    assert ben.in_worker("globalThis.badges") == [2]
 
 
 def test_an_iphone_is_told_to_put_the_app_on_its_home_screen_first(visit: Visit) -> None:

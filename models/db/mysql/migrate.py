@@ -28,6 +28,7 @@ NO_PAD = ("utf8mb4_nopad_bin", "utf8mb4_0900_bin")
 DONE_BEFORE = {1050, 1060, 1061, 1091}
 NO_SUCH_COLUMN = 1054
 NO_SUCH_TABLE = 1146
+UNFINISHED = "a copy into it is not finished; after one that was cut off, begin anew with an empty database"
 
 
 async def inspect(location: MysqlLocation, folder: Path = FOLDER) -> Progress:
@@ -89,12 +90,12 @@ async def _execute(connection: Connection, statement: str) -> None:
 
 
 async def _recorded(connection: Connection) -> set[Record]:
-    """What was done to this database. Raises DatabaseError, also for another program's."""
+    """What was done to this database. Raises DatabaseError, also for another program's, and for half a copy."""
     found = await _read_records(connection)
-    if found is None and await table_sets.list_names(connection):
+    if found is None and (tables := await table_sets.list_names(connection)):
         found = await _read_records(connection)  # another process may have begun between the two
         if found is None:
-            raise DatabaseError(FOREIGN)
+            raise DatabaseError(UNFINISHED if table_sets.UNFINISHED in tables else FOREIGN)
     return found or set()
 
 

@@ -11,6 +11,8 @@ from models.db.database import SKIPPED_IDS, Row
 from models.db.mysql.connection import Connection, MysqlLocation, connect, run_text
 
 ASIDE = "before_"
+UNFINISHED = "migrations_unfinished"
+"""What `migrations` is called meanwhile, without which no server and no command takes the database for its own."""
 SECONDS = 24 * 3600.0
 """Renaming and counting take as long as they take; an operator waits."""
 _OTHERS = """
@@ -64,6 +66,17 @@ async def put_back(location: MysqlLocation, moment: int) -> None:
     if found:
         await _drop(location, await list_tables(location))
         await _rename(location, [(name, name.removeprefix(prefix)) for name in found])
+
+
+@asynccontextmanager
+async def unfinished(location: MysqlLocation) -> AsyncIterator[None]:
+    """For the length of a block, and for good where it does not come to its end, no server starts with this database.
+
+    Raises DatabaseError.
+    """
+    await _rename(location, [("migrations", UNFINISHED)])
+    yield
+    await _rename(location, [(UNFINISHED, "migrations")])
 
 
 async def skip_ids(location: MysqlLocation) -> None:

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from models.db.database import DatabaseError, Row, Statement, Value
-from models.errors import ImageConsumed, ImageExpired, ImageRecalled
+from models.errors import ImageConsumed, ImageExpired, ImageRecalled, StorageError
 from storage.disk import DiskStore
 from tests.services.maintenance.world import TTL_SECONDS, World
 from tests.support import PATIENCE, ROOT
@@ -174,6 +174,33 @@ async def test_a_file_that_cannot_be_removed_is_put_off_and_holds_up_no_other(wo
     world.clock.passes(3600)
     assert (await world.retention().run_once()).removed["files"] == 1
     assert world.rows("SELECT DISTINCT stored, purge_at FROM messages") == [(0, None)]
+
+
+async def test_a_store_that_is_away_is_left_for_the_next_round(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("services.maintenance.retention.BATCH_ROWS", 1)
+
+    class Away(DiskStore):
+        """It hangs for longer than what it kept is put off."""
+
+        healthy = False
+
+        async def remove_many(self, keys: object) -> int:  # noqa: ARG002 - whatever it is
+            world.clock.passes(20)
+            raise StorageError
+
+        async def probe(self) -> bool:
+            return False
+
+    ann, ben = await world.person(), await world.person()
+    for image in (await world.send(ann, ben), await world.send(ann, ben)):
+        await world.reading().acknowledge(ben, image.key)
+    store = Away(world.folder / "images")
+    async with asyncio.timeout(PATIENCE):
+        counts = await world.retention(store=store).run_once()
+    assert counts.removed["files"] == 0
+    store.close()
+    world.clock.passes(20)
+    assert (await world.retention().run_once()).removed["files"] == 2
 
 
 async def test_two_processes_may_remove_at_the_same_time(world: World) -> None:

@@ -45,7 +45,9 @@ def _file() -> Path:
 
 @contextmanager
 def renewing(store: AccountStore, url: str, account: str) -> Iterator[Session | None]:
-    """While no other command renews a session: of one that is renewed by two at once, both come to an end."""
+    """While no other command renews a session or stores an account: of a session that is renewed by two at once, both
+    come to an end, and one that is not stored has come to its end too.
+    """
     path = _file().with_suffix(".lock")
     path.parent.mkdir(0o700, parents=True, exist_ok=True)
     with open(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:

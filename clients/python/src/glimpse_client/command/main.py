@@ -17,7 +17,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 
 from glimpse_client.command import terminal
-from glimpse_client.command.accounts import account_store, renewing
+from glimpse_client.command.accounts import Who, account_store, renewing
 from glimpse_client.data import Activation, Credentials
 from glimpse_client.errors import CredentialsMissing, GlimpseError, Refused
 from glimpse_client.files import Progress as Report
@@ -50,6 +50,16 @@ class Place:
         keep = partial(self.store.put, self.url, self.account)
         alone = partial(renewing, self.store, self.url, self.account)
         return Client(self.url, who, keep=keep, alone=alone, patience=patience)
+
+    def keep(self, who: Who) -> None:
+        """Store this as the account. Whoever renews a session writes the same file."""
+        with renewing(self.store, self.url, self.account):
+            self.store.put(self.url, self.account, who)
+
+    def forget(self) -> None:
+        """Store nothing of the account any more."""
+        with renewing(self.store, self.url, self.account):
+            self.store.forget(self.url, self.account)
 
     @contextlib.contextmanager
     def progress(self, label: str) -> Iterator[Report]:
@@ -122,7 +132,7 @@ def register(place: Place, phone_num: str, nickname: str, code: str | None) -> N
     with Client(place.url) as client:
         found = client.register(phone_num, nickname=nickname)
         credentials = prove(place, client, found, code) if isinstance(found, Activation) else found
-    place.store.put(place.url, place.account, credentials)
+    place.keep(credentials)
     place.said.print(f"{phone_num} is uid {credentials.uid}, kept as account {place.account!r}.")
 
 
@@ -154,7 +164,7 @@ def login(place: Place, name: str, new: bool, nickname: str | None) -> None:
         else:
             session = client.log_in(password=password, **who)
         uid = client.me().uid
-    place.store.put(place.url, place.account, session)
+    place.keep(session)
     place.said.print(f"{name} is uid {uid}, kept as account {place.account!r}.")
 
 
@@ -163,9 +173,13 @@ def login(place: Place, name: str, new: bool, nickname: str | None) -> None:
 @told
 def logout(place: Place) -> None:
     """End a login by password, and forget it here."""
-    with place.client() as client:
-        client.log_out()
-    place.store.forget(place.url, place.account)
+    try:
+        with place.client() as client:
+            client.log_out()
+    except Refused as refused:
+        if refused.code != "unauthenticated":  # else it has ended before, elsewhere
+            raise
+    place.forget()
 
 
 def plain(words: str) -> str:
