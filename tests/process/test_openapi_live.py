@@ -244,7 +244,7 @@ Ask = Callable[[dict[str, Any]], httpx.Response]
 
 
 def bodies(ann: Person, ben: Person) -> Iterator[tuple[Ask, dict[str, Any], str, Any]]:
-    """How to ask with a body, one that succeeds where an example can, and a field of it with its schema: all of them."""
+    """How to ask with a body, one that succeeds where an example can, and a field of it with its schema, for all."""
     ann.request("PUT", "/v1/me/credentials", json={"login": f"ann-{ann.uid}", "password": "battery staple"})
     people = {"receiver_uid": ben.uid, "members": [ben.uid], "uid": ben.uid}
     place = belongings(ann)
@@ -271,7 +271,7 @@ def test_null_is_as_if_left_out_where_it_is_described_and_refused_elsewhere(serv
         assert (reply.status_code == 422) == expected, (reply.url, field)
 
 
-OF_ANY_KIND = (True, 1, -1, 2**70, 1.5, "x", " ", "1", "x" * 9000, [], ["x"], ["1"], {})
+OF_ANY_KIND: tuple[Any, ...] = (True, 1, -1, 2**70, 1.5, "x", " ", "1", "x" * 9000, [], ["x"], ["1"], {})
 
 
 def test_a_value_is_taken_only_where_its_kind_is_described(server: Server) -> None:
