@@ -153,6 +153,8 @@ async def test_who_speaks_something_else_is_said_and_asked_again(
             said.set()
         writer.write(nonsense)
         writer.close()
+        with suppress(OSError):
+            await writer.wait_closed()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
         url = f"redis://127.0.0.1:{server.sockets[0].getsockname()[1]}"
