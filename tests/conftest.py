@@ -10,6 +10,7 @@ import pytest
 from tests.support import browser, engines, java, proxies, tools
 from tests.support.clock import FAKETIME
 from tests.support.engines import Engine, NewFolder
+from tests.support.failing_io import COMPILER
 from tests.support.own_config import no_settings_in_the_environment, write
 from tests.support.seaweed import Seaweed
 from tests.support.wake_server import PROGRAM
@@ -19,6 +20,7 @@ __all__ = ["no_settings_in_the_environment", "write"]
 MISSING = [
     *([] if "mariadb" in engines.NAMES else ["mariadbd (its half of the tests is skipped)"]),
     *([] if PROGRAM else ["redis-server"]),
+    *([] if COMPILER else ["cc"]),
     *tools.MISSING,
     *proxies.missing(),
     *([] if FAKETIME else ["libfaketime"]),
@@ -75,7 +77,10 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     engines.use(str(asked_for.get("engine_name", "sqlite")))
 
 
-LONGEST = ("test_model", "test_crashes", "test_bad_days", "test_cluster", "test_following", "test_keys", "test_crash")
+LONGEST = (
+    *("test_attacks", "test_restart", "test_model", "test_crashes", "test_bad_days", "test_cluster", "test_growing"),
+    *("test_object_store", "test_io_errors", "test_behaviour", "test_following", "test_keys", "test_crash"),
+)
 """Files that take a quarter of a minute and more: begun first, so that no worker is left with one at the end."""
 
 
