@@ -94,19 +94,22 @@ def test_several_workers_are_replaced_by_others_under_load(tmp_path: Path) -> No
 def test_an_upload_under_way_is_finished_by_the_generation_that_took_it(server: Whole) -> None:
     ann, ben = server.register("Ann"), server.register("Ben")
     old = server.status()["serving_pid"]
-    uploading, kept = Line(server), Line(server)
-    uploading.begin_image(ann, ben, jpeg(LARGE))
-    assert kept.ask("GET", "/healthz").status == 200
-    server.restart()
-    answer = kept.ask("GET", "/v1/inbox", ben)  # still the one before
-    assert (answer.status, answer.headers["Connection"]) == (200, "close")
-    kept.close()
-    assert server.client.get("/readyz").status_code == 200
-    assert exists(old)
-    assert server.status()["leaving_pids"] == [old]
-    uploading.finish_image()
-    assert uploading.answer().status == 201
-    uploading.close()
+    with closing(Line(server)) as uploading, closing(Line(server)) as kept:
+        uploading.begin_image(ann, ben, jpeg(LARGE))
+
+        def is_last() -> bool:
+            answer = kept.ask("GET", "/v1/inbox", ben)
+            assert answer.status == 200
+            return answer.headers["Connection"] == "close"
+
+        assert not is_last()
+        server.restart()
+        wait_until(is_last, what="the last answer of the one before")
+        assert server.client.get("/readyz").status_code == 200
+        assert exists(old)
+        assert server.status()["leaving_pids"] == [old]
+        uploading.finish_image()
+        assert uploading.answer().status == 201
     wait_until(lambda: server.status()["leaving_pids"] == [], what="the end of the one before")
     assert not exists(old)
     assert ben.request("GET", "/v1/inbox").json()["items"]
