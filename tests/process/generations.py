@@ -8,8 +8,8 @@ import random
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass, field
 from time import monotonic
 from typing import IO, Any, TypeVar
@@ -174,8 +174,13 @@ class Load:
         wanted = self.met.answered + count
         await self.until(lambda: self.met.answered >= wanted, f"{count} answers")
 
-    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        return await asyncio.open_connection("127.0.0.1", self.server.port)
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
+        try:
+            yield reader, writer
+        finally:
+            writer.close()
 
     async def _ask(self, person: Person) -> None:
         """A request now and then, on a connection that is kept for a while."""
@@ -183,18 +188,17 @@ class Load:
         due = monotonic() + random.uniform(0, self.pace)
         while not self.stop.is_set():
             try:
-                reader, writer = await self._connect()
-                for _ in range(REQUESTS_PER_CONNECTION):
-                    await asyncio.sleep(due - monotonic())
-                    writer.write(head)
-                    status, headers = await _reply(reader)
-                    self._judge(status, 200)
-                    self.met.answered += 1
-                    self.met.longest_wait = max(self.met.longest_wait, monotonic() - due)
-                    due += self.pace
-                    if headers.get("connection") == "close" or reader.at_eof() or self.stop.is_set():
-                        break
-                writer.close()
+                async with self._connected() as (reader, writer):
+                    for _ in range(REQUESTS_PER_CONNECTION):
+                        await asyncio.sleep(due - monotonic())
+                        writer.write(head)
+                        status, headers = await _reply(reader)
+                        self._judge(status, 200)
+                        self.met.answered += 1
+                        self.met.longest_wait = max(self.met.longest_wait, monotonic() - due)
+                        due += self.pace
+                        if headers.get("connection") == "close" or reader.at_eof() or self.stop.is_set():
+                            break
             except (OSError, Broken) as error:
                 self.met.wrong.append(f"request: {error!r}")
 
@@ -205,17 +209,18 @@ class Load:
             body = form(receiver, jpeg(100_000 + number))
             lines = f"Authorization: {sender.basic}\r\nContent-Type: {FORM}\r\nContent-Length: {len(body)}"
             try:
-                reader, writer = await self._connect()
-                writer.write(f"POST /v1/images HTTP/1.1\r\nHost: x\r\n{lines}\r\nConnection: close\r\n\r\n".encode())
-                step = len(body) // PIECES + 1
-                for start in range(0, len(body), step):
-                    writer.write(body[start : start + step])
-                    await writer.drain()
-                    await asyncio.sleep(UPLOAD_SECONDS / PIECES)
-                status, headers = await _reply(reader)
-                self._judge(status, 201)
-                self.met.sent.append(headers["message-key"])
-                writer.close()
+                async with self._connected() as (reader, writer):
+                    writer.write(
+                        f"POST /v1/images HTTP/1.1\r\nHost: x\r\n{lines}\r\nConnection: close\r\n\r\n".encode()
+                    )
+                    step = len(body) // PIECES + 1
+                    for start in range(0, len(body), step):
+                        writer.write(body[start : start + step])
+                        await writer.drain()
+                        await asyncio.sleep(UPLOAD_SECONDS / PIECES)
+                    status, headers = await _reply(reader)
+                    self._judge(status, 201)
+                    self.met.sent.append(headers["message-key"])
             except (OSError, Broken, KeyError) as error:
                 self.met.wrong.append(f"upload: {error!r}")
 
@@ -227,19 +232,18 @@ class Load:
                 f"GET /v1/events/stream HTTP/1.1\r\nHost: x\r\nAuthorization: {person.basic}\r\nLast-Event-ID: {last}"
             )
             try:
-                reader, writer = await self._connect()
-                writer.write(f"{head}\r\n\r\n".encode())
-                status, _ = await _head(reader)
-                self._judge(status, 200)
-                if self.restarted_at > began:
-                    self.met.back.append(monotonic() - self.restarted_at)
-                began = monotonic()
-                self.met.following += 1
-                try:
-                    last = await self._take(reader, last)
-                finally:
-                    self.met.following -= 1
-                    writer.close()
+                async with self._connected() as (reader, writer):
+                    writer.write(f"{head}\r\n\r\n".encode())
+                    status, _ = await _head(reader)
+                    self._judge(status, 200)
+                    if self.restarted_at > began:
+                        self.met.back.append(monotonic() - self.restarted_at)
+                    began = monotonic()
+                    self.met.following += 1
+                    try:
+                        last = await self._take(reader, last)
+                    finally:
+                        self.met.following -= 1
             except (OSError, Broken) as error:
                 self.met.wrong.append(f"reader: {error!r}")
 
