@@ -14,4 +14,13 @@ export function go(path) {
   location.hash = `#/${path}`;
 }
 
+/**
+ * Go on from there, if the person still is: what took its time takes nobody away from where they went meanwhile.
+ * @param {string} here the address's hash when it began
+ * @param {string} path
+ */
+export function goFrom(here, path) {
+  if (location.hash === here) go(path);
+}
+
 addEventListener('hashchange', () => changed());

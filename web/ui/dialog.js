@@ -22,17 +22,22 @@ export function openDialog(title, view, kind = '') {
   return new Promise((resolve) => {
     /** @type {any} */
     let answer;
-    const close = (/** @type {any} */ given) => { answer = given; element.close(); };
+    const close = (/** @type {any} */ given) => {
+      answer = given;
+      element.close();
+      ended(); // its event comes later: what follows the answer must come before the person's next click
+    };
+    const ended = () => {
+      stop();
+      element.remove();
+      resolve(answer);
+    };
     const again = () => render(element,
       h('div', {class: 'dialog-bar'}, h('h2', null, title), iconButton('close', t.close, {onclick: () => close(undefined)})),
       view({close, again}));
     const stop = watch(again);
     element.addEventListener('click', (event) => { if (event.target === element) close(undefined); });
-    element.addEventListener('close', () => {
-      stop();
-      element.remove();
-      resolve(answer);
-    });
+    element.addEventListener('close', ended);
     again();
     element.showModal();
     /** @type {HTMLElement | null} */ (element.querySelector('[autofocus]'))?.focus();

@@ -3,7 +3,7 @@
 
 import {t} from '../../app/i18n.js';
 import {inWords} from '../../app/refusals.js';
-import {go} from '../../app/router.js';
+import {go, goFrom} from '../../app/router.js';
 import {server} from '../../app/server.js';
 import {nameOf, state} from '../../app/state.js';
 import {loadConversations, loadGroup, loadPeople} from '../../app/sync.js';
@@ -47,8 +47,9 @@ export async function beginGroup() {
   complaint(refusal),
   h('div', {class: 'actions'}, h('button', {class: 'primary'}, t.beginGroup))), 'small');
   if (!made) return;
+  const here = location.hash;
   await trying(() => Promise.all([loadPeople(), loadGroup(made.group_id)]));
-  go(`chats/g${made.group_id}`);
+  goFrom(here, `chats/g${made.group_id}`);
 }
 
 /** @param {number} groupId */

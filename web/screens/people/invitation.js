@@ -3,7 +3,7 @@
 
 import {t} from '../../app/i18n.js';
 import {inWords} from '../../app/refusals.js';
-import {go} from '../../app/router.js';
+import {goFrom} from '../../app/router.js';
 import {server} from '../../app/server.js';
 import {nameOf, state} from '../../app/state.js';
 import {loadConversations, loadName, loadPeople} from '../../app/sync.js';
@@ -36,8 +36,9 @@ class Invitation extends View {
     return [avatar(this.named, name), h('h2', null, name), h('p', null, t.invitedBy(name)),
       h('div', {class: 'actions'},
         h('button', {type: 'button', class: 'primary', onclick: () => this.act(async () => {
+          const here = location.hash;
           await befriend(uid);
-          go(`chats/${uid}`);
+          goFrom(here, `chats/${uid}`);
         })}, t.befriend),
         h('a', {class: 'button', href: `#/chats/${uid}`}, t.writeTo))];
   }
@@ -45,9 +46,10 @@ class Invitation extends View {
   group() {
     return [avatar('g', ''), h('h2', null, t.groupInvitation), h('p', null, t.groupInvitationHint),
       h('button', {type: 'button', class: 'primary', onclick: () => this.act(async () => {
+        const here = location.hash;
         const group = await server.call('POST', '/v1/groups/join', {json: {room_gid: this.named}});
         await Promise.all([loadPeople(), loadConversations()]);
-        go(`chats/g${group.group_id}`);
+        goFrom(here, `chats/g${group.group_id}`);
       })}, t.join)];
   }
 

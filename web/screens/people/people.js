@@ -4,7 +4,7 @@
 import {countries, ownRegion} from '../../app/countries.js';
 import {t} from '../../app/i18n.js';
 import {inWords} from '../../app/refusals.js';
-import {go} from '../../app/router.js';
+import {goFrom} from '../../app/router.js';
 import {database, server} from '../../app/server.js';
 import {changed, state} from '../../app/state.js';
 import {loadPeople} from '../../app/sync.js';
@@ -117,8 +117,9 @@ class People extends View {
     return h('section', {key: 'invitations', class: 'block'}, h('h2', null, t.groupInvitations),
       h('ul', {class: 'rows'}, groups.map(({group_id, name}) => row(`g${group_id}`, name, [
         h('button', {type: 'button', class: 'primary', onclick: () => this.act(async () => {
+          const here = location.hash;
           await server.call('PUT', path(group_id), {json: {}});
-          go(`chats/g${group_id}`);
+          goFrom(here, `chats/g${group_id}`);
         })}, t.join),
         h('button', {type: 'button', class: 'quiet', onclick: () => this.act(() => server.call('DELETE', path(group_id)))}, t.decline)]))));
   }
