@@ -16,9 +16,11 @@ import pytest
 
 from tests.clients.conftest import run
 from tests.support import PATIENCE
-from tests.support.engines import NewFolder
+from tests.support.engines import ON_SQLITE, NewFolder
 from tests.support.harness import Person, Server, phone_number, running, wait_until
 from tests.support.pictures import jpeg, png
+
+pytestmark = ON_SQLITE  # the library that it uses is tried on each engine
 
 CODE = "123456"
 

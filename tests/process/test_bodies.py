@@ -8,6 +8,7 @@ import pytest
 from tests.process.hostile_watch import unharmed
 from tests.process.hostile_wire import CLOSE, JSON, by, form, part, provoke, request
 from tests.process.wires import BOTH_WIRES
+from tests.support.engines import ON_SQLITE
 from tests.support.harness import Person, Server
 
 pytestmark = BOTH_WIRES
@@ -41,6 +42,7 @@ MALFORMED = {
 }
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(("kind", "body"), MALFORMED.values(), ids=MALFORMED.keys())
 @pytest.mark.parametrize("path", ["/v1/register", "/v1/activations/0123456789abcdef0123456789abcdef"])
 def test_what_cannot_be_read_is_refused(server: Server, path: str, kind: str, body: bytes) -> None:
@@ -68,6 +70,7 @@ FORMS = {
 }
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(("kind", "body"), FORMS.values(), ids=FORMS.keys())
 def test_forms_are_read_as_browsers_and_curl_send_them(server: Server, kind: str, body: bytes) -> None:
     """Read: what is missed is the phone number, and nothing else."""
@@ -77,6 +80,7 @@ def test_forms_are_read_as_browsers_and_curl_send_them(server: Server, kind: str
     assert [wrong["field"] for wrong in json.loads(answer.body)["errors"]] == ["region_num", "phone_num"]
 
 
+@ON_SQLITE
 @pytest.mark.parametrize(
     "kind", ["Content-Type: text/xml", "Content-Type: application/octet-stream", "Content-Type: \xe9", "X: y"]
 )

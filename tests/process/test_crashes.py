@@ -27,7 +27,7 @@ from tests.support.pictures import jpeg
 
 pytestmark = pytest.mark.usefixtures("engine")
 
-KILLS = {"sqlite": 12, "mariadb": 6}
+KILLS = {"sqlite": 8, "mariadb": 4}
 
 
 @pytest.fixture

@@ -18,12 +18,21 @@ if not PYTHON.exists():
         "test_generated.py",
         "test_generated_java.py",
         "test_clients_page.py",
+        "test_mobile_page.py",
         "test_tus.py",
     ]
     if os.environ.get("CI") == "true":
         raise pytest.UsageError("The vendors' clients are not installed (make test), which is a failure in CI")
 if not (NODE / "node_modules/.installed").exists():
     collect_ignore += ["test_node.py", "test_generated_node.py", "test_push_clients.py", "test_tus_node.py"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def short_lived_java() -> Iterator[None]:
+    """A generator runs for two seconds: what Java does for programs that run for hours takes it four more."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JDK_JAVA_OPTIONS", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+        yield
 
 
 @pytest.fixture(scope="module")
