@@ -18,6 +18,8 @@ from pathlib import Path
 from typing import Any
 
 DIST = Path("dist")
+CUT = ("CHANGELOG.md", "pyproject.toml")
+"""What a version changes."""
 NUMBERS = re.compile(r"\d+\.\d+\.\d+")
 RELEASED = re.compile(r"^## \[(\d+\.\d+\.\d+)\] - \d{4}-\d\d-\d\d$", re.MULTILINE)
 UNRELEASED = re.compile(r"^## \[Unreleased\]\n(?!\s*(?:## |\Z))", re.MULTILINE)
@@ -96,12 +98,16 @@ def cut(version: str) -> None:
     if not UNRELEASED.search(changes):
         sys.exit("CHANGELOG.md says nothing under [Unreleased]")
     heading = f"## [Unreleased]\n\n## [{version}] - {datetime.now(UTC).date()}"
-    Path("CHANGELOG.md").write_text(changes.replace("## [Unreleased]", heading, 1))
     project = re.sub(
         r'^version = ".*"$', f'version = "{version}"', text_of("pyproject.toml"), count=1, flags=re.MULTILINE
     )
-    Path("pyproject.toml").write_text(project)
-    committed("commit", "--quiet", "--message", f"Version {version}", "--", "CHANGELOG.md", "pyproject.toml")
+    try:
+        Path("CHANGELOG.md").write_text(changes.replace("## [Unreleased]", heading, 1))
+        Path("pyproject.toml").write_text(project)
+        committed("commit", "--quiet", "--message", f"Version {version}", "--", *CUT)
+    except BaseException:  # nobody's name is known to git, a hook refuses, Ctrl-C: all is as it was
+        committed("checkout", "--quiet", "HEAD", "--", *CUT)
+        raise
 
 
 def _numbers(version: str) -> list[int]:

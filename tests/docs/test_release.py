@@ -121,6 +121,17 @@ def test_nothing_is_committed_of_what_cannot_be_a_version(
     assert run(repository, "git", "status", "--porcelain").stdout == ""
 
 
+def test_a_version_that_cannot_be_committed_leaves_no_change(repository: Path) -> None:
+    command = (sys.executable, str(ROOT / ".ci" / "release.py"), "7.1.0")
+    (repository / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n\n- New.\n")
+    commit(repository)
+    run(repository, "git", "config", "user.useConfigOnly", "true")
+    failed = run(repository, "env", "-u", "GIT_AUTHOR_EMAIL", "-u", "GIT_COMMITTER_EMAIL", *command)
+    assert (failed.returncode, "no email was given" in failed.stderr) == (1, True), failed.stderr
+    assert run(repository, "git", "status", "--porcelain").stdout == ""
+    assert run(repository, *command).returncode == 0  # the same again, once git knows who commits
+
+
 def test_a_version_without_its_changes_is_not_released(repository: Path) -> None:
     (repository / "CHANGELOG.md").write_text("# Changelog\n\n## [Unreleased]\n")
     commit(repository)
