@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 
+from app import program
 from app.generations import LINK, Generations, given_sockets
 
 
@@ -21,6 +22,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    code = main()
-    sys.stdout.flush()
-    os._exit(code)  # everything is closed; threads of a library may abort an interpreter that is being torn down
+    program.run(main)

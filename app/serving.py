@@ -17,6 +17,7 @@ from functools import partial
 
 import uvloop
 
+from app import program
 from app.build import build, database_ready
 from app.ending import Ending
 from app.generation_link import GenerationLink, generation_link
@@ -153,4 +154,4 @@ async def drain(listener: Server, services: Services, seconds: float) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program.run(main)

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
+from app import program
+
 YOUNG_SECONDS = 10.0
 """Who dies younger than this waits before it is replaced: whatever killed it may be there still."""
 LONGEST_PAUSE_SECONDS = 30.0
@@ -237,9 +239,7 @@ class Supervisor:
         except Exception:
             log.exception("a worker failed")
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
+            program.end(code)
 
     def _end(self) -> None:
         """Let every worker end, and end those that do not."""

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """`python -m ops`: the operator's commands. Each stands in a file of its own; here they only come together."""
 
+from functools import partial
+
 import click
 
+from app import program
 from models.version import VERSION
 from ops.audit import audit
 from ops.backup import backup
@@ -53,4 +56,4 @@ for command in (
     main.add_command(command)
 
 if __name__ == "__main__":
-    main(prog_name="python -m ops")
+    program.run(partial(main, prog_name="python -m ops"))

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import IO, Any
 
+from app import program
 from handlers.docs import page
 from handlers.openapi import document_bytes
 from tests.support import ROOT
@@ -135,19 +136,7 @@ def _become(main: Any, asked: dict[str, Any], output: int, errors: int) -> None:
     for name in RAN_BEFORE:
         importlib.reload(sys.modules[name])
     sys.argv = ["", *asked["arguments"]]
-    code: object = 1
-    try:
-        code = main()
-    except SystemExit as end:
-        code = end.code
-        if isinstance(code, str):
-            print(code, file=sys.stderr)
-    except BaseException:  # noqa: BLE001 - shown as the interpreter would
-        sys.excepthook(*sys.exc_info())
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code if isinstance(code, int) else int(code is not None))
+    program.run(main)
 
 
 if __name__ == "__main__":
