@@ -209,6 +209,7 @@ def wire(config: Config, parts: Parts) -> Services:
             export=export,
             health=health,
             breakers=lambda: parts.relay.breakers,
+            outages=lambda: parts.relay.outages,
             wake_relay=parts.wake_relay,
             give_up_ms=config.push.give_up_hours * HOUR_MS,
             clock=parts.clock,

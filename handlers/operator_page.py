@@ -57,6 +57,12 @@ class LocalHandler(RequestHandler):
         if not _is_local(self.request.host) or origin not in (None, f"http://{self.request.host}"):
             raise CrossSite
 
+    async def head(self, *args: str) -> None:
+        """Answer as GET does, where there is one; the content stays here (RFC 9110, 9.3.2)."""
+        answered = self.get(*args)
+        if answered is not None:
+            await answered
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:  # noqa: ARG002 - Tornado's name
         error = errors.known(kwargs.get("exc_info", (None, None, None))[1])
         self.set_status(int(errors.STATUS[error.kind]))

@@ -47,6 +47,14 @@ class Attempt:
     probed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Outage:
+    """Since when a provider is left alone, in ms, and what it answered last."""
+
+    since: int
+    reason: str
+
+
 class Lane:
     """A provider with its breaker and its pace: `calls_at_once`, and the rest of a claim behind them.
 
@@ -69,6 +77,7 @@ class Lane:
         size = provider.batch_size
         self.key = key
         self.breaker = Breaker()
+        self.outage: Outage | None = None
         self._provider = provider
         self._phone_hash_of = phone_hash_of
         self._pictures = pictures
@@ -197,9 +206,14 @@ class Lane:
     def _heed(self, answers: Sequence[Answer]) -> None:
         """Conclude from the answers whether the provider is down, and how long it asks to be left alone."""
         now, before = self._clock(), self.breaker.state
-        self.breaker.record(failed=all(_is_fault(answer) for answer in answers), now=now)
+        failed = all(_is_fault(answer) for answer in answers)
+        self.breaker.record(failed=failed, now=now)
+        if self.breaker.state is BreakerState.CLOSED:
+            self.outage = None
+        elif failed:
+            self.outage = Outage(self.outage.since if self.outage else now, _reason(answers[-1]))
         if self.breaker.state is not before:
-            reasons = {"reason": _reason(answers[-1])} if self.breaker.state is BreakerState.OPEN else {}
+            reasons = {"reason": self.outage.reason} if self.outage else {}
             log.warning(CHANGES[self.breaker.state], extra=self._named | reasons)
         seconds = min(max(map(_pause, answers), default=0.0), LONGEST_PAUSE_SECONDS)
         if seconds > 0:

@@ -24,7 +24,7 @@ from models.ids import MAX_ID
 from push import backoff, settlement
 from push.base import Provider
 from push.breaker import PROBE_MS, BreakerState
-from push.lane import Lane
+from push.lane import Lane, Outage
 from push.payload import NO_PICTURES, PhoneHashOf, Pictures
 from push.settlement import Verdict
 from telemetry import metrics
@@ -127,6 +127,11 @@ class Relay:
     def breakers(self) -> dict[LaneKey, BreakerState]:
         """Every breaker's state, by provider and app."""
         return {lane.key: lane.breaker.state for lane in self._lanes}
+
+    @property
+    def outages(self) -> dict[LaneKey, Outage]:
+        """Why each breaker that is not closed is not, by provider and app."""
+        return {lane.key: lane.outage for lane in self._lanes if lane.outage}
 
     def wake(self) -> None:
         """Claim now instead of at the next poll: rows were committed, or a lane has room. Never blocks.

@@ -13,6 +13,7 @@ from models.db.tables.reports import Report
 from models.errors import InvalidField, NotFound
 from models.keys import KeyRing
 from models.version import VERSION
+from push.lane import Outage
 from services import operating, reports
 from services.accounts.account_deletion import AccountDeletion
 from services.accounts.export import Export
@@ -30,14 +31,15 @@ MAX_IDS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One provider's app: its breaker's state, what waits there and what was given up. `oldest_at` is in milliseconds.
+    """One provider's app: its breaker's state, what waits there and what was given up. Times are in milliseconds.
 
-    The state is None where this process has no such provider.
+    The state is None where this process has no such provider; `outage` says why it is not closed.
     """
 
     provider: str
     app: str
     breaker: str | None
+    outage: Outage | None
     due: int
     oldest_at: int | None
     dead: int
@@ -59,7 +61,10 @@ class Overview:
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class OperatorPage:
-    """The use cases of the page. `breakers` gives each one's state by provider and app, `clock` milliseconds."""
+    """The use cases of the page. `breakers` gives each one's state by provider and app, `clock` milliseconds.
+
+    `outages` says of those that are not closed why.
+    """
 
     db: Database
     store: BlobStore
@@ -68,6 +73,7 @@ class OperatorPage:
     export: Export
     health: Health
     breakers: Callable[[], Mapping[tuple[str, str], str]]
+    outages: Callable[[], Mapping[tuple[str, str], Outage]]
     wake_relay: Callable[[], None]
     give_up_ms: int
     clock: Callable[[], int]
@@ -87,7 +93,7 @@ class OperatorPage:
         )
 
     async def _lanes(self) -> list[Lane]:
-        breakers = self.breakers()
+        breakers, outages = self.breakers(), self.outages()
         found = {(each.provider, each.app, each.state): each for each in await outbox_summary.list_summaries(self.db)}
         lanes = []
         for provider, app in sorted({*breakers, *((name, app) for name, app, _ in found)}):
@@ -97,6 +103,7 @@ class OperatorPage:
                     provider,
                     app,
                     breakers.get((provider, app)),
+                    outages.get((provider, app)),
                     due.count if due else 0,
                     due.oldest_at if due else None,
                     dead.count if dead else 0,

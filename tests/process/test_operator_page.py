@@ -57,6 +57,22 @@ def test_nobody_without_the_token_gets_anything(desk: Desk, pattern: str, method
         assert (reply.status_code, reply.json()["code"]) == (401, "unauthenticated"), given
 
 
+@pytest.mark.parametrize("path", ["/", "/api/overview", "/api/people", "/api/people/987654321", "/api/metrics"])
+def test_head_is_answered_as_get_is_without_the_content(desk: Desk, path: str) -> None:
+    got, head = desk.ask("GET", path), desk.ask("HEAD", path)
+    assert (head.status_code, head.content) == (got.status_code, b"")
+    assert head.headers["Content-Type"] == got.headers["Content-Type"]
+    assert int(head.headers["Content-Length"]) > 0
+    assert desk.ask("HEAD", path, headers={"Host": "evil.example"}).status_code == 403
+
+
+@pytest.mark.parametrize("path", ["/api/outbox/retry", "/api/people/1/export", "/api/reports/1/picture"])
+def test_head_does_nothing_that_is_an_act(desk: Desk, path: str) -> None:
+    before = desk.acts()
+    assert desk.ask("HEAD", path).status_code == 405
+    assert desk.acts() == before
+
+
 @pytest.mark.parametrize("path", ["/", "/api/overview", "/nowhere"])
 @pytest.mark.parametrize(
     "host", ["evil.example", "localhost.evil.example", "10.0.0.1", "127.0.0.1.evil.example:80", "[x"]

@@ -21,7 +21,7 @@ from models.db.tables.outbox import CLAIMED_PER_PERSON
 from models.user import UserId
 from push.base import Delivered, Outcome, Push, Retry
 from push.breaker import BreakerState
-from push.lane import AWAY_SECONDS
+from push.lane import AWAY_SECONDS, Outage
 from push.relay import Relay
 from services.authentication import Caller
 from services.delivery import record
@@ -194,6 +194,25 @@ async def test_who_reads_the_log_learns_why_a_provider_is_left_alone(
     assert relay.breakers["log", ""] is not BreakerState.CLOSED
     lines = [vars(line) for line in caplog.records if "is left alone" in line.getMessage()]
     assert {(line["levelname"], line["provider"], line["reason"]) for line in lines} == {("WARNING", "log", "HTTP 502")}
+
+
+async def test_an_outage_says_since_when_and_the_last_reason_until_the_provider_is_back(world: World) -> None:
+    await world.heap(8)
+    world.provider.batch_size = 1
+    world.provider.script = lambda _: Retry("HTTP 502")
+    relay = world.relay(calls_at_once=1)
+    assert relay.outages == {}
+    await relay.run_once()
+    since = world.clock()
+    assert relay.outages == {("log", ""): Outage(since, "HTTP 502")}
+    world.provider.script = lambda _: Retry("no connection")
+    world.clock.passes(40)
+    await relay.run_once()
+    assert relay.outages == {("log", ""): Outage(since, "no connection")}
+    world.provider.script = lambda _: Delivered()
+    world.clock.passes(40)
+    await relay.run_once()
+    assert relay.outages == {}
 
 
 async def test_a_clock_that_is_set_back_keeps_no_breaker_open(world: World) -> None:

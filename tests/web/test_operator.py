@@ -11,11 +11,13 @@ from playwright.sync_api import Browser, Locator, expect
 
 from tests.process.scraping import free_port
 from tests.support.engines import NewFolder
-from tests.support.harness import Server, running
+from tests.support.harness import Server, running, wait_until
 from tests.support.pictures import png
 from tests.web.browsing import Visitor, visitor
 
 pytestmark = pytest.mark.only_on("sqlite")
+DOWN = {"base_url": "http://127.0.0.1:9", "app_id": "i", "app_key": "k", "master_secret": "s"}
+"""GeTui as nobody answers for it."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +27,8 @@ def port() -> int:
 
 @pytest.fixture(scope="module")
 def server(new_folder: NewFolder, port: int) -> Iterator[Server]:
-    with running(new_folder("operator"), {"limits": {"enabled": False}, "admin": {"port": port}}) as server:
+    settings = {"limits": {"enabled": False}, "admin": {"port": port}, "push": {"getui": {"apps": {"down": DOWN}}}}
+    with running(new_folder("operator"), settings) as server:
         yield server
         assert server.failures() == []
 
@@ -114,8 +117,8 @@ def test_a_dead_provider_is_found_and_its_pushes_sent_again(operator: Visitor, s
     server.database.execute("UPDATE outbox SET state = 'dead', reason = 'rejected: bad key' WHERE provider = 'getui'")
     server.database.execute("UPDATE outbox SET settled_at = 1 WHERE state = 'dead'")
     operator.click("Look again")
-    lane = line(operator, "getui")
-    expect(lane.get_by_text("not configured")).to_be_visible()
+    lane = line(operator, "getui").filter(has_text="not configured")
+    expect(lane).to_be_visible()
     operator.click(lane.get_by_role("link", name="Notifications"))
     expect(line(operator, "rejected: bad key")).to_have_count(3)
     operator.click(line(operator, "rejected: bad key").first.get_by_role("button", name="Retry"))
@@ -125,6 +128,21 @@ def test_a_dead_provider_is_found_and_its_pushes_sent_again(operator: Visitor, s
     operator.click(line(operator, "due").first.get_by_role("button", name="Drop"))
     operator.click(operator.page.get_by_role("dialog").get_by_role("button", name="Drop"))
     expect(line(operator, "dropped by the operator")).to_have_count(1)
+
+
+def test_why_a_breaker_is_open_is_shown(operator: Visitor, server: Server) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben", cid="cid-down")
+    server.database.execute("UPDATE devices SET provider = 'getui', app = 'down' WHERE token = 'cid-down'")
+    for _ in range(5):
+        ann.send(ben, png(1, 1))
+    lane = line(operator, "getui/down")
+
+    def is_open() -> bool:
+        operator.click("Look again")
+        return lane.get_by_text("open: asked no more").is_visible()
+
+    wait_until(is_open, what="the breaker", pause=0.2)
+    expect(lane.get_by_text(re.compile(r"since 20.*Z: auth: cannot connect"))).to_be_visible()
 
 
 def test_the_charts_move(operator: Visitor, server: Server) -> None:

@@ -5,7 +5,7 @@ import {h} from '../ui/render.js';
 import {act, ask} from './asking.js';
 import {look, scrapes} from './numbers.js';
 import {place} from './outbox.js';
-import {button, bytes, say, sign, table} from './parts.js';
+import {button, bytes, say, sign, table, when} from './parts.js';
 
 const PARTS = ['database', 'storage', 'relay'];
 const LIMITS = ['429', '503', '507'];
@@ -36,7 +36,7 @@ export function view(again) {
       tile('Version', h('strong', null, found.version))),
     h('h3', null, 'Push providers'),
     table(['Provider', 'Breaker', '#Waiting', '#Oldest waits', '#Dead', ''], found.lanes.map((/** @type {any} */ lane) => [
-      place(lane), breaker(lane.breaker), lane.due,
+      place(lane), [breaker(lane.breaker), lane.outage && h('small', {class: 'why'}, `since ${when(lane.outage.since)}: ${lane.outage.reason}`)], lane.due,
       lane.oldest_at === null ? '–' : `${Math.max(0, Math.round((found.now - lane.oldest_at) / 1000))} s`, lane.dead,
       h('div', {class: 'actions'},
         h('a', {class: 'button', href: `#outbox?provider=${lane.provider}`}, 'Notifications'),
