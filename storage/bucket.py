@@ -220,7 +220,7 @@ class Bucket:
             code = _code(error)
             metrics.storage_refused(full=code in FULL)
             reason = REASONS.get(code) or _plain(error)
-            log.error("the bucket refused", extra={"code": code or "unknown", "reason": reason})
+            log.error("the bucket refused", extra={"answer": code or "unknown", "reason": reason})
             if code in FULL:
                 raise StorageFull from Refused(reason)
             self.trouble = reason
