@@ -2,8 +2,10 @@
 ARG BASE=debian:bookworm-slim
 
 FROM ${BASE} AS base
+# Beside what the server needs: mariadb-client, by which ops backs a MariaDB up.
+ARG PACKAGES=""
 RUN apt-get update \
- && apt-get install --yes --no-install-recommends python3 ca-certificates \
+ && apt-get install --yes --no-install-recommends python3 ca-certificates ${PACKAGES} \
  && rm -rf /var/lib/apt/lists/* /var/cache/apt /var/log/apt /var/log/dpkg.log \
  && groupadd --system --gid 10001 glimpse \
  && useradd --system --uid 10001 --gid 10001 --home-dir /var/lib/glimpse --shell /usr/sbin/nologin glimpse \

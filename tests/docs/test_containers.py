@@ -19,7 +19,7 @@ IGNORED = (ROOT / ".dockerignore").read_text().split("\n")
 ROOMS = set(tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["root_packages"])
 NOT_SERVED = {"bench", "emulators"}
 COPIED = set(re.findall(r"^COPY (\S+)/ \1/$", DOCKERFILE, re.MULTILINE))
-OURS = [name for name, service in COMPOSE["services"].items() if service["image"] == "localhost/glimpse"]
+OURS = [name for name, service in COMPOSE["services"].items() if "build" in service]
 
 
 def settings(text: str) -> set[str]:
