@@ -5,10 +5,12 @@
 """
 
 import asyncio
+import json
 import resource
 import sys
 from collections import Counter
 from contextlib import suppress
+from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import monotonic
@@ -55,6 +57,15 @@ async def restarted(server: Whole, readers: int) -> tuple[Load, float]:
     return load, seconds
 
 
+def seconds_of_two(server: Whole) -> float:
+    """For how long the last two generations both accepted and relayed: on SQLite, what one process does alone."""
+    lines = [json.loads(line) for line in server.log.read_text().splitlines() if line.endswith("}")]
+    last = {line["event"]: datetime.fromisoformat(line["timestamp"]) for line in lines}
+    return (
+        last["another generation serves: what was taken is finished"] - last["the server has started"]
+    ).total_seconds()
+
+
 def main() -> int:
     """0 when nobody noticed anything."""
     readers = int(sys.argv[1]) if len(sys.argv) > 1 else READERS
@@ -62,7 +73,8 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     with TemporaryDirectory() as folder, whole(Whole(Path(folder), SETTINGS)) as server:
         load, _ = uvloop.run(restarted(server, readers))
-        failures = server.failures()
+        failures, of_two = server.failures(), seconds_of_two(server)
+    print(f"lock and leader moved within {1000 * of_two:.0f} ms")
     met = load.met
     lost = set(met.sent) - met.seen
     back = sorted(met.back)
