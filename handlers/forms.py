@@ -29,7 +29,8 @@ MAX_HEADER_BYTES = 16 << 10
 
 DEFAULT_CHARSET = "_charset_"
 _BLANKS = b" \t"
-_NAME = re.compile(r";\s*name\s*=", re.IGNORECASE)
+# Quoted text is passed over: a file may be called `a; name=b`.
+_PARAMETER = re.compile(r';\s*([^\s=;"]+)\s*=\s*(?:"(?:\\.|[^"\\])*")?')
 
 
 _PLAIN_HEAD = re.compile(
@@ -47,10 +48,14 @@ class Part:
 
     @classmethod
     def of(cls, segment: MultipartSegment) -> "Part":
-        """Raises MalformedRequest for none or several names, and for one not in UTF-8: nobody needs its other words."""
-        if sum(name.lower() == "content-disposition" for name, _ in segment.headerlist) > 1:
+        """Raises MalformedRequest for none or several names (of which RFC 6266, 4.1, wants none taken), and for one not
+        in UTF-8: nobody needs its other words.
+        """
+        words = [value for name, value in segment.headerlist if name.lower() == "content-disposition"]
+        n_names = sum(parameter.lower() == "name" for word in words for parameter in _PARAMETER.findall(word))
+        if len(words) > 1 or n_names > 1:
             raise MalformedRequest("A part of the form has several names.")
-        if not segment.name and not _NAME.search(segment.header("Content-Disposition", "")):
+        if not segment.name and not n_names:
             raise MalformedRequest("A part of the form has no name.")
         try:
             name = str(segment.name).encode("latin-1").decode()

@@ -5,6 +5,7 @@ from handlers.receiving import ReceivingHandler
 from handlers.route import FORM, Route
 from handlers.uploads import IMAGE_FIELDS, OPAQUE, HashOnly, Upload
 from models.errors import AppError, Unauthenticated, Unavailable
+from models.metadata import Piece
 from services.authentication import Caller
 from services.previews import read_preview
 from services.removal import digest_as_sent
@@ -95,7 +96,7 @@ class SendImageHandler(ReceivingHandler):
         self.set_header("Send-Time", str(sent.send_time))
         self.reply(201)
 
-    async def _finish(self, caller: Caller, upload: Upload, rest: bytes) -> SentImage:
+    async def _finish(self, caller: Caller, upload: Upload, rest: list[Piece]) -> SentImage:
         sending = self.services.sending
         if self.repeats and self.key:
             await upload.sink.write(rest)

@@ -32,6 +32,10 @@ UPLOADS = "/v1/uploads"
 UPLOADS_METHODS = ("OPTIONS", "POST")
 UPLOAD_METHODS = ("DELETE", "HEAD", "OPTIONS", "PATCH")
 INTERIM = "104 Upload Resumption Supported"
+GATHER_SECONDS = 5.0
+"""What a slow line brings is written after so long, however little it is: until then no other process can go on with
+it, and it is gone when this one dies. Sooner would be a sync for every few packets.
+"""
 
 _leaving: set[asyncio.Task[None]] = set()
 
@@ -110,6 +114,7 @@ class TakesBytes(SpeaksOfUploads):
         super().initialize(**kwargs)  # type: ignore[arg-type]
         self._pieces: list[bytes] = []
         self._pieces_bytes = 0
+        self._gathering_since = 0.0
         self._held = 0
         self._digest = hashlib.sha256()
 
@@ -183,11 +188,14 @@ class TakesBytes(SpeaksOfUploads):
             return
         if self.checksum is not None:
             self._digest.update(chunk)
-        budget = self.services.buffers
+        budget, now = self.services.buffers, asyncio.get_running_loop().time()
+        if not self._pieces:
+            self._gathering_since = now
         self._pieces.append(chunk)
         self._pieces_bytes += len(chunk)
         budget.add(len(chunk))
-        if self._pieces_bytes >= budget.batch_bytes or budget.spent:
+        is_old = now - self._gathering_since >= GATHER_SECONDS
+        if self._pieces_bytes >= budget.batch_bytes or budget.spent or is_old:
             try:
                 await self._write(self.appending)
             except AppError as error:

@@ -167,7 +167,7 @@ class Upload:
         if self._batch_bytes >= self._budget.batch_bytes or (self._batch and self._budget.spent):
             await self._write_batch()
 
-    async def end(self) -> bytes:
+    async def end(self) -> list[Piece]:
         """The body has ended: what of the image is not yet written. Raises MalformedRequest for a cut form,
         UnsupportedImage.
         """
@@ -177,7 +177,7 @@ class Upload:
             self._take(self._form.whole(self._take_gathered()))
         if self.remover is not None:
             self._keep(self._cleaned(self.remover.end))
-        return b"".join(self._take_batch())
+        return self._take_batch()
 
     async def abort(self) -> None:
         """Drop everything. May be called again."""

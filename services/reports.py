@@ -21,7 +21,7 @@ from services.audit import record
 from services.fields import raise_if_any, unknown
 from services.limits import Limits
 from services.removal import mends_of
-from storage.base import BlobStore, DiskWriter, Reservation
+from storage.base import BlobStore, Data, DiskWriter, Reservation
 from storage.keys import message_key
 
 MAX_REASON_CHARACTERS = 2000
@@ -36,7 +36,7 @@ class SentPicture:
     """A picture that a reporter sends along: its writer, what is still to be written, and what was read of it."""
 
     writer: DiskWriter
-    rest: bytes
+    rest: Data
     header: HeaderReader
     size: int
     remover: MetadataRemover | None = None

@@ -28,7 +28,7 @@ from services.idempotency import Request
 from services.limits import Limits
 from services.previews import NOTHING, Previews, Shown, read_placeholder
 from services.removal import digest_as_sent, mends_of
-from storage.base import BlobStore, DiskWriter, Mend, Reservation
+from storage.base import BlobStore, Data, DiskWriter, Mend, Reservation
 from storage.keys import message_key, preview_key
 from telemetry import metrics
 
@@ -46,7 +46,7 @@ class ImageBytes(Protocol):
     @property
     def received_sha256(self) -> bytes: ...
 
-    async def commit(self, key: str, rest: bytes = b"", mends: Sequence[Mend] = ()) -> None: ...
+    async def commit(self, key: str, rest: Data = b"", mends: Sequence[Mend] = ()) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +180,7 @@ class Sending:
         return sent
 
     async def finish_image(
-        self, caller: Caller, draft: ImageDraft, image: ImageBytes, rest: bytes, key: str | None, *, address: str
+        self, caller: Caller, draft: ImageDraft, image: ImageBytes, rest: Data, key: str | None, *, address: str
     ) -> SentImage:
         """Make the image durable, then say so in one transaction.
 
@@ -197,7 +197,7 @@ class Sending:
             raise
 
     async def _publish(
-        self, caller: Caller, draft: ImageDraft, image: ImageBytes, rest: bytes, key: str | None, *, address: str
+        self, caller: Caller, draft: ImageDraft, image: ImageBytes, rest: Data, key: str | None, *, address: str
     ) -> SentImage:
         to = await self.receiver(caller, draft.to, address)
         await delivery.charge(self.db, self.limits, caller.uid, to)

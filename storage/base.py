@@ -8,9 +8,9 @@ from typing import Protocol
 
 from storage.space import Reservation
 from storage.upload_files import UploadFiles
-from storage.writer import DiskWriter, Mend
+from storage.writer import Data, DiskWriter, Mend
 
-__all__ = ["BATCH_KEYS", "PARTS", "Blob", "BlobStore", "DiskWriter", "Mend", "Reservation"]
+__all__ = ["BATCH_KEYS", "PARTS", "Blob", "BlobStore", "Data", "DiskWriter", "Mend", "Reservation"]
 
 PARTS = 256
 """Of a store, by the first two digits of a key."""

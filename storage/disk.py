@@ -113,7 +113,7 @@ class DiskStore(ReceivingStore):
     def _put(self, key: str, data: bytes) -> None:
         file = self._tree.open_temporary()
         try:
-            write_all(file.fd, data)
+            write_all(file.fd, [data])
             self._tree.publish(file, key)
         finally:
             self._tree.discard(file)

@@ -31,6 +31,8 @@ NO_FILE = frozenset({errno.ELOOP, errno.ENOTDIR, errno.ENXIO})
 ABSENT = (FileNotFoundError, NotADirectoryError)
 PROBE_BYTES = 4096
 """A block: an empty file would not show that data can be written."""
+PIECES_AT_ONCE = 1024
+"""The most that Linux takes in one call (IOV_MAX)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +305,7 @@ class Tree:
         name = f"probe-{secrets.token_hex(16)}"
         fd = os.open(name, private_files.NEW, private_files.MODE, dir_fd=self._temporary)
         try:
-            write_all(fd, bytes(PROBE_BYTES))
+            write_all(fd, [bytes(PROBE_BYTES)])
             os.fsync(fd)
         finally:
             self.discard(TemporaryFile(fd, name))
@@ -384,11 +386,16 @@ class Tree:
         return True
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, pieces: Iterable[bytes | memoryview]) -> None:
     """Write every byte, however few the system takes at a time."""
-    left = memoryview(data)
-    while left:
-        left = left[os.write(fd, left) :]
+    left, at = list(pieces), 0
+    while at < len(left):
+        written = os.writev(fd, left[at : at + PIECES_AT_ONCE])
+        while at < len(left) and written >= len(left[at]):
+            written -= len(left[at])
+            at += 1
+        if written:
+            left[at] = memoryview(left[at])[written:]
 
 
 def _failure_of(step: Callable[[], None]) -> OSError | None:

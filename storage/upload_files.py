@@ -18,7 +18,7 @@ from storage.publishing import Publisher
 from storage.space import Reservation, Space
 from storage.threads import DiskThreads
 from storage.tree import NewImage, TemporaryFile, Tree
-from storage.writer import READ_BYTES, Mend, digest_of, mend_in
+from storage.writer import READ_BYTES, Data, Mend, digest_of, mend_in, pieces_of
 
 AGAIN_BYTES = 512 * 1024
 """Read in one visit of a thread, when an upload is read again."""
@@ -188,12 +188,12 @@ class UploadFile:
         """When this returns, what was written survives a power cut. Raises StorageError."""
         await self._threads.run(self._sync)
 
-    async def commit(self, key: str, rest: bytes = b"", mends: Sequence[Mend] = ()) -> None:
+    async def commit(self, key: str, rest: Data = b"", mends: Sequence[Mend] = ()) -> None:
         """Write the rest, mend what has to be and make it an image under this key, durably; it stays an upload too.
 
         Raises StorageFull, StorageError (also for a key that is taken); there is no image then.
         """
-        await self.write(rest, self.size)
+        await self.write(b"".join(pieces_of(rest)), self.size)
         await self._publisher.publish(_Commit(self, key, mends), alone=True)
         self._space.counters.stored.add(self.size)
 

@@ -16,6 +16,10 @@ from storage.tree import NewImage, TemporaryFile, Tree, write_all
 
 READ_BYTES = 128 * 1024
 
+Pieces = list[bytes | memoryview]
+Data = bytes | Pieces
+"""Bytes to be written, whole or in pieces that follow each other."""
+
 
 @dataclass(frozen=True, slots=True)
 class Mend:
@@ -56,12 +60,12 @@ class DiskWriter:
         """The digest of the bytes so far. Must not be read while a write runs."""
         return self._hash.digest()
 
-    async def write(self, data: bytes | list[bytes | memoryview]) -> None:
+    async def write(self, data: Data) -> None:
         """Write and hash one batch in one visit to a thread; one call at a time.
 
         Reserves more space if needed. Raises StorageFull, StorageError (also after `abort`).
         """
-        pieces: list[bytes | memoryview] = data if isinstance(data, list) else [data]
+        pieces = pieces_of(data)
         n_bytes = sum(map(len, pieces))
         if not n_bytes:
             return
@@ -70,7 +74,7 @@ class DiskWriter:
         await self._threads.run(self._write, pieces)
         self._reservation.wrote(n_bytes)
 
-    async def commit(self, key: str, rest: bytes = b"", mends: Sequence[Mend] = ()) -> None:
+    async def commit(self, key: str, rest: Data = b"", mends: Sequence[Mend] = ()) -> None:
         """Write the rest, mend what has to be and make the image durable under its key, in one visit to a thread.
 
         When this returns, the image survives a power cut. Raises StorageFull, StorageError (also for a key that is
@@ -78,12 +82,14 @@ class DiskWriter:
         `abort`.
         """
         path_of(key)
-        self._reservation.cover(len(rest))
-        commit = _Commit(self, key, rest, mends)
+        pieces = pieces_of(rest)
+        n_bytes = sum(map(len, pieces))
+        self._reservation.cover(n_bytes)
+        commit = _Commit(self, key, pieces, mends)
         whole, self._begun = not self._begun, True
         await self._publisher.publish(commit, alone=not whole)
         self._begun, self._linked = False, None
-        self._reservation.wrote(len(rest))
+        self._reservation.wrote(n_bytes)
         self._reservation.stored(self.size)
 
     async def abort(self) -> None:
@@ -95,16 +101,15 @@ class DiskWriter:
             if linked is not None:
                 await self._publisher.withdraw(linked)
 
-    def _write(self, pieces: list[bytes | memoryview]) -> None:
+    def _write(self, pieces: Pieces) -> None:
         with self._working:
             try:
-                # Joined here: of all who wait for a thread, nobody has the bytes twice.
-                self._append(b"".join(pieces))
+                self._append(pieces)
             except BaseException:
                 self._end()
                 raise
 
-    def prepare(self, rest: bytes, mends: Sequence[Mend]) -> TemporaryFile:
+    def prepare(self, rest: Pieces, mends: Sequence[Mend]) -> TemporaryFile:
         """Write the rest and mend, in a thread: nothing else is done with the file until `settle`."""
         self._working.acquire()
         try:
@@ -129,14 +134,15 @@ class DiskWriter:
         with self._working:
             self._end()
 
-    def _append(self, batch: bytes) -> TemporaryFile:
+    def _append(self, pieces: Pieces) -> TemporaryFile:
         if self._ended:
             raise StorageError
         if self._file is None:
             self._file = self._tree.open_temporary()
-        write_all(self._file.fd, batch)
-        self._hash.update(batch)
-        self.size += len(batch)
+        write_all(self._file.fd, pieces)
+        for piece in pieces:  # joined they would be copied
+            self._hash.update(piece)
+            self.size += len(piece)
         return self._file
 
     def _end(self) -> None:
@@ -152,7 +158,7 @@ class _Commit:
 
     writer: DiskWriter
     key: str
-    rest: bytes
+    rest: Pieces
     mends: Sequence[Mend]
 
     def prepare(self) -> NewImage:
@@ -160,6 +166,10 @@ class _Commit:
 
     def settle(self, *, published: bool) -> None:
         self.writer.settle(self.key if published else None)
+
+
+def pieces_of(data: Data) -> Pieces:
+    return data if isinstance(data, list) else [data]
 
 
 def mend_in(fd: int, mend: Mend) -> None:

@@ -58,7 +58,7 @@ def _reduced(tiff: Tiff, left: Tiff) -> bytes:
         entries = list(tiff.entries(directory))
         inner = [entry for entry in entries if entry.tag == pointer and tiff.count(entry.value) is not None][:1]
         kept = [entry for entry in entries if entry.tag in values and entry.start == entry.at + 8]
-        left.put(directory, [tiff.raw(entry) for entry in kept + inner])
+        left.put(directory, b"".join(tiff.raw(entry) for entry in kept + inner))
         if not inner:
             break
         directory = inner[0].value

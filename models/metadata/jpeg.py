@@ -25,6 +25,8 @@ WITHOUT_LENGTH = frozenset({0x01, 0xD8})
 AMONG_PIXELS = frozenset({0x00, 0xFF, *range(0xD0, 0xD8)})
 # Not what stands among pixels: stuffed bytes, restarts, fill bytes.
 MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+TO_MARKER = Pass(MARKER, 2, first=b"\xff")
+SEGMENT_AHEAD = Peek(4)
 # Segments that pixels or their colour depend on: JFIF, SPIFF, Adobe, colour profiles, gain maps, other pictures.
 KEPT = re.compile(
     rb"JFIF\0|JFXX\0|AVI1|SPIFF\0|Adobe\0?|ICC_PROFILE\0|MPF\0|urn:iso:std:iso:ts:21496:-1\0|HDR_RI"
@@ -64,13 +66,12 @@ class _Picture:
 
     def walk(self) -> Walk:
         while True:
-            ahead = yield Peek(4)
+            ahead = yield SEGMENT_AHEAD
             if len(ahead) < 2:
                 return
             prefix, marker = ahead[:2]
             if prefix != 0xFF or marker in AMONG_PIXELS:
-                yield Pass(1)
-                yield Pass(MARKER, 2, first=b"\xff")
+                yield TO_MARKER
             elif marker == EOI:
                 yield Pass(2)
                 return

@@ -5,11 +5,12 @@ Source: TIFF 6.0, section 2.
 """
 
 import struct
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import Literal, NamedTuple
 
 TYPE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 129: 1}
 ENTRY_BYTES = 12
+TAG_ALONE = "H10x"
 MOST_ENTRIES = 2048
 
 Order = Literal["little", "big"]
@@ -39,29 +40,33 @@ class Tiff:
         self.data = data
         self._order = order
         self._base = base
-        self._entry = struct.Struct("<HHLL" if order == "little" else ">HHLL")
+        self._sign = "<" if order == "little" else ">"
 
     def number(self, at: int, n_bytes: int) -> int:
         return int.from_bytes(self.data[at : at + n_bytes], self._order)
 
     def count(self, directory: int) -> int | None:
         """How many entries the directory at this place has; None where there is none."""
-        if not 0 < directory <= len(self.data) - 2:
+        length = len(self.data)
+        if not 0 < directory <= length - 2:
             return None
-        count = self.number(directory, 2)
-        is_whole = directory + 2 + count * ENTRY_BYTES <= len(self.data)
-        return count if count <= MOST_ENTRIES and is_whole else None
+        (count,) = struct.unpack_from(self._sign + "H", self.data, directory)
+        return count if count <= MOST_ENTRIES and directory + 2 + count * ENTRY_BYTES <= length else None
 
-    def entries(self, directory: int, tags: Container[int] | None = None) -> Iterator[Entry]:
+    def entries(self, directory: int, tags: Set[int] | None = None) -> Iterator[Entry]:
         """Those with one of these tags; without `tags` all."""
-        length, unpack = len(self.data), self._entry.unpack_from
-        for at in range(directory + 2, self._end(directory), ENTRY_BYTES):
-            tag, kind, count, value = unpack(self.data, at)
-            if tags is not None and tag not in tags:
-                continue
-            n_bytes = TYPE_BYTES.get(kind, 1) * count
-            start = min(at + 8 if n_bytes <= 4 else self._base + value, length)
-            yield Entry(tag, at, start, min(start + n_bytes, length), value)
+        places = range(directory + 2, self._end(directory), ENTRY_BYTES)
+        # All tags at once: of a camera's hundred entries few are looked at.
+        found = struct.unpack_from(self._sign + TAG_ALONE * len(places), self.data, places.start) if places else ()
+        if tags is not None and tags.isdisjoint(found):
+            return
+        length = len(self.data)
+        for at, tag in zip(places, found, strict=True):
+            if tags is None or tag in tags:
+                kind, count, value = struct.unpack_from(self._sign + "HLL", self.data, at + 2)
+                n_bytes = TYPE_BYTES.get(kind, 1) * count
+                start = min(at + 8 if n_bytes <= 4 else self._base + value, length)
+                yield Entry(tag, at, start, min(start + n_bytes, length), value)
 
     def following(self, directory: int) -> int:
         """Where the next directory of the chain is, 0 for none."""
@@ -76,18 +81,19 @@ class Tiff:
 
     def without(self, directory: int, dropped: Iterable[int]) -> None:
         """Write the directory again without the entries at these places. Values stay where they are."""
-        gone = set(dropped)
-        places = range(directory + 2, self._end(directory), ENTRY_BYTES)
-        kept = [bytes(self.data[at : at + ENTRY_BYTES]) for at in places if at not in gone]
+        kept, at, end = bytearray(), directory + 2, self._end(directory)
+        for gone in [*sorted(place for place in set(dropped) if place < end), end]:
+            kept += self.data[at:gone]
+            at = gone + ENTRY_BYTES
         following = self.following(directory)
-        end = min(self._end(directory) + 4, len(self.data))
+        end = min(end + 4, len(self.data))
         self.data[directory:end] = bytes(end - directory)
         self.put(directory, kept, following)
 
-    def put(self, directory: int, entries: list[bytes], following: int = 0) -> None:
+    def put(self, directory: int, entries: bytes | bytearray, following: int = 0) -> None:
         """Write a directory, as far as there is room."""
-        count = len(entries).to_bytes(2, self._order)
-        written = count + b"".join(entries) + following.to_bytes(4, self._order)
+        count = (len(entries) // ENTRY_BYTES).to_bytes(2, self._order)
+        written = count + entries + following.to_bytes(4, self._order)
         room = max(0, len(self.data) - directory)
         self.data[directory : directory + min(len(written), room)] = written[:room]
 

@@ -53,6 +53,15 @@ def test_every_variable_of_a_path_is_a_parameter_and_no_other_is() -> None:
         assert in_path == set(re.findall(r"\{(\w+)\}", operation["path"])), name
 
 
+@pytest.mark.parametrize("name", ["headImage", "headOldestImage"])
+def test_a_look_at_an_image_has_nothing_to_do_with_ranges(name: str) -> None:
+    look = contract.operations()[name]
+    asked = {parameter["name"] for parameter in map(resolve, look["parameters"])}
+    assert asked.isdisjoint({"Range", "If-Range"})
+    assert look["responses"].keys() >= {"200", "304", "410"}
+    assert look["responses"].keys().isdisjoint({"206", "416"})
+
+
 def test_every_code_of_the_catalogue_stands_in_the_document_with_its_status() -> None:
     examples = document()["components"]["examples"].values()
     documented = {(example["value"]["status"], example["value"]["code"]) for example in examples}

@@ -13,7 +13,16 @@ FORMS = 100_000
 MAX_PARTS = 4
 BOUNDARIES = ("b", "frontier", "----WebKitFormBoundary7MA4YWxkTrZu0gW", "-" * 24 + "d74496d66958873e", "--", "a-b'c(d)")
 NAMES = ("img_file", "receiver_uid", "caption", "_charset_", "", "a b", "n\xe4me", "x" * 64, "x" * 65)
-FILES = ("", '; filename="x.jpg"', "; filename=x.jpg", '; filename="a\\"b"', '; filename="50%25"', '; filename=""')
+FILES = (
+    "",
+    '; filename="x.jpg"',
+    "; filename=x.jpg",
+    '; filename="a; name=b.jpg"',
+    '; name="c"',
+    '; filename="a\\"b"',
+    '; filename="50%25"',
+    '; filename=""',
+)
 MORE = (
     *("", "", "", "Content-Type: image/jpeg\r\n", "Content-Type: text/plain; charset=gbk\r\n", "X: y\r\n"),
     *("content-type: image/png\r\n", "Content-Length: 3\r\n", "Content-Type: image/jpeg\n", "nonsense\r\n"),

@@ -89,6 +89,11 @@ REFUSED = {
         form(part("caption", b"2", '\r\nContent-Disposition: form-data; name="receiver_uid"'), IMAGE),
         (400, "malformed_request"),
     ),
+    "two names of one part": (
+        FORM,
+        form(part("caption", b"2", '; Name="receiver_uid"'), IMAGE),
+        (400, "malformed_request"),
+    ),
     "a part header without a name": (FORM, HEADER + b": x\r\n\r\n\r\n" + END, (400, "malformed_request")),
     "a part header that begins folded": (
         FORM,
@@ -179,6 +184,7 @@ TAKEN = {
     "a name of the file in GBK": (form(TO, IMAGE.replace(b"x.jpg", b"\xcb\xd5.jpg")), PICTURE),
     "a name of the file in cut UTF-8": (form(TO, IMAGE.replace(b"x.jpg", b"\xe8\x8b.jpg")), PICTURE),
     "a path for a name": (form(TO, part("img_file", PICTURE, '; filename="../../../etc/x.jpg"')), PICTURE),
+    "a name within a file's name": (form(TO, part("img_file", PICTURE, '; filename="a; name=b.jpg"')), PICTURE),
     "a path of another system for a name": (form(TO, part("img_file", PICTURE, r'; filename="C:\..\x.jpg"')), PICTURE),
     "an encoded path for a name": (
         form(TO, part("img_file", PICTURE, "; filename*=UTF-8''..%2f..%2fx%00.jpg")),

@@ -343,6 +343,29 @@ def test_what_a_broken_line_was_told_is_there_however_often_the_server_dies(mort
 
 
 @pytest.mark.usefixtures("engine")
+def test_what_a_slow_line_brings_is_told_while_it_goes_on(mortal: Server) -> None:
+    mortal.start()
+    ann, ben = mortal.register("Ann"), mortal.register("Ben")
+    picture = jpeg(600_000)
+    upload = begin(ann, len(picture), receiver_uid=ben.uid).headers["Location"]
+    fields = {**PIECE, "Upload-Offset": 0, "Content-Length": len(picture), "Host": "x"}
+    head = f"PATCH {upload} HTTP/1.1\r\n{by(ann)}\r\n" + "".join(f"{n}: {v}\r\n" for n, v in fields.items())
+    pieces = (picture[at : at + 1000] for at in range(0, 500_000, 1000))
+    with mortal.connect() as line:
+        line.sendall(head.encode() + b"\r\n")
+
+        def is_told() -> bool:
+            line.sendall(next(pieces))
+            return rows(mortal.data_dir, "SELECT count(*) FROM uploads WHERE received > 0") == [(1,)]
+
+        wait_until(is_told, what="an offset", pause=0.05)
+        mortal.kill()
+    mortal.start()
+    assert offset_of(ann, upload) > 0
+    assert ben.get(go_on(ann, upload, picture).headers["Message-Key"]).content == picture
+
+
+@pytest.mark.usefixtures("engine")
 def test_an_upload_goes_on_after_a_restart_and_an_old_one_is_gone(tmp_path: Path) -> None:
     picture = jpeg(150_000)
     with running(tmp_path, SETTINGS) as server:

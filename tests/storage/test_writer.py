@@ -156,16 +156,16 @@ async def test_an_abort_leaves_nothing(root: Path, key: str, nameless: bool, mon
 async def test_an_abort_waits_for_a_write_that_was_cancelled(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     store = DiskStore(root)
     writing, go_on = threading.Event(), threading.Event()
-    real = os.write
+    real = os.writev
     written: list[int] = []
 
-    def slow(fd: int, data: memoryview) -> int:
+    def slow(fd: int, pieces: list[bytes]) -> int:
         writing.set()
         assert go_on.wait(PATIENCE)
-        written.append(real(fd, data))
+        written.append(real(fd, pieces))
         return written[-1]
 
-    monkeypatch.setattr(os, "write", slow)
+    monkeypatch.setattr(os, "writev", slow)
     writer = await writer_of(store)
     task = asyncio.create_task(writer.write(b"some"))
     await asyncio.to_thread(writing.wait, 10)
@@ -248,7 +248,7 @@ async def test_a_probe_that_fails_leaves_the_store_unhealthy(store: DiskStore, m
 
 @pytest.mark.usefixtures("nothing_left")
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
-@pytest.mark.parametrize("call", ["write", "fsync", "mkdir", "link"])
+@pytest.mark.parametrize("call", ["writev", "fsync", "mkdir", "link"])
 async def test_a_full_disk_leaves_nothing(
     root: Path, key: str, number: int, call: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -271,10 +271,17 @@ async def test_a_full_disk_leaves_nothing(
 async def test_short_writes_are_carried_on(
     store: DiskStore, root: Path, key: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    real = os.write
-    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:3]))
-    await (await writer_of(store)).commit(key, b"0123456789")
+    monkeypatch.setattr(os, "writev", lambda fd, pieces: os.write(fd, b"".join(pieces)[:3]))
+    writer = await writer_of(store)
+    await writer.commit(key, [b"01", b"", b"2", memoryview(b"34567"), b"89"])
     assert (root / path_of(key)).read_bytes() == b"0123456789"
+    assert writer.sha256 == hashlib.sha256(b"0123456789").digest()
+
+
+async def test_more_pieces_than_the_system_takes_at_a_time_are_written(store: DiskStore, root: Path, key: str) -> None:
+    pieces: list[bytes | memoryview] = [b"%d" % (number % 10) for number in range(2500)]
+    await (await writer_of(store)).commit(key, pieces)
+    assert (root / path_of(key)).read_bytes() == b"".join(pieces)
 
 
 @pytest.mark.parametrize("text", ["", "../../../etc/passwd", "A" * 64])
