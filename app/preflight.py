@@ -52,7 +52,7 @@ def checked(load: Callable[[], Config], *, ask_server: bool) -> Config:
 async def _obstacles(config: Config, *, ask_server: bool) -> list[str]:
     found = [f"server.host {config.server.host}: {refusal}" for refusal in guard(config)]
     found += filter(None, [too_few_files(config)])
-    found += _directories(config)
+    found += unwritable_places(config)
     found += [line async for line in _database(config, ask_server=ask_server)]
     found += [line async for line in _bucket(config)] if ask_server else []
     found += [line async for line in _wake_ups(config)] if ask_server else []
@@ -60,8 +60,8 @@ async def _obstacles(config: Config, *, ask_server: bool) -> list[str]:
     return found
 
 
-def _directories(config: Config) -> Iterator[str]:
-    """Whether the places for data can be made and written to."""
+def unwritable_places(config: Config) -> Iterator[str]:
+    """The places for data that cannot be made or written to: key, place and reason of each."""
     places = {"data_dir": config.data_dir, "storage.directory": config.images_directory}
     if config.database_path:
         places["database.url"] = config.database_path.parent
@@ -102,7 +102,8 @@ async def _database(config: Config, *, ask_server: bool) -> AsyncIterator[str]:
     except SchemaTooNew as error:
         yield f"database.url: {error}"
     except DatabaseError as error:
-        yield f"database.url: {location}: {error.cause}"
+        if isinstance(location, MysqlLocation) or not _why_not_written_to(location.parent):  # else that is said
+            yield f"database.url: {location}: {error.cause}"
     except FileNotFoundError:
         pass
     except OSError as error:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from app.open_files import wanted_files
+from app.preflight import unwritable_places
 from app.providers import lane_names
 from config.exposure import banner, guard
 from config.load import Config
@@ -63,6 +64,12 @@ def listening(config: Config) -> Iterator[Check]:
         yield Check("guard", WARN, "server.development_lan is on", "never on the Internet")
     elif not refusals:
         yield Check("guard", OK, f"may listen on {config.server.host}")
+
+
+def places(config: Config) -> Iterator[Check]:
+    """Where the server could not write."""
+    for problem in unwritable_places(config):
+        yield Check("place", FAIL, problem, "mount it writable, or give it to the server's user")
 
 
 def modes(config: Config) -> Iterator[Check]:

@@ -20,6 +20,9 @@ from ops.opening import as_json, explained, of_a_server, print_json, progress, s
 
 Say = Callable[[str], None]
 
+FILE_ADVICE = "see to its disk and its permissions first; if it is damaged, restore it from the backup"
+"""A backup is older than what is there, and a file that cannot be opened is seldom damaged."""
+
 
 @click.group(invoke_without_command=True)
 @of_a_server
@@ -92,6 +95,7 @@ def _outside(config: Config) -> Iterator[Check]:
     """What can be seen without the database."""
     yield Check("config", OK, "can be read")
     yield from checks.listening(config)
+    yield from checks.places(config)
     yield from checks.modes(config)
     yield from checks.disk(config)
     yield checks.clock()
@@ -117,9 +121,7 @@ async def _inside(config: Config, say: Say) -> list[Check]:
     except migration_steps.SchemaTooNew as error:
         found.append(Check("schema", FAIL, str(error), "start the newer version, or restore an older backup"))
     except DatabaseError as error:
-        advice = (
-            "restore it from the backup" if isinstance(location, Path) else "see whether the server runs, and its log"
-        )
+        advice = FILE_ADVICE if isinstance(location, Path) else "see whether the server runs, and its log"
         found.append(Check("database", FAIL, error.cause or str(error), advice))
     return found
 

@@ -20,7 +20,7 @@ from tests.process.invariants import Told, check_database, end_well, image_files
 from tests.process.killing import Survived, in_parts, survived
 from tests.process.writers import SETTINGS, Crowd
 from tests.support.harness import Server, wait_until
-from tests.support.loop_disk import LoopDisk, loop_disk, what_is_missing
+from tests.support.loop_disk import LoopDisk, keep_mounts_to_ourselves, loop_disk, what_is_missing
 from tests.support.push_vendors import PushVendor, emulated
 
 OF_ONE_DISK = 50
@@ -114,6 +114,7 @@ def main(*, cuts: int, go_on: bool) -> None:
     if missing := what_is_missing():
         click.echo(f"left out, {missing}: power cuts")
         sys.exit(not go_on)
+    keep_mounts_to_ourselves()
     with tempfile.TemporaryDirectory() as name, emulated(Path(name), ["getui"]) as vendors:
         vendor = vendors.each["getui"]
         found = Survived()

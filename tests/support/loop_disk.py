@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A disk whose power can be cut: ext4 in a file, over a loop device. Needs root, loop devices and mkfs.ext4."""
+"""A disk that can be cut off or fail: ext4 in a file, over a loop device. Needs root, loop devices and mkfs.ext4."""
 
 import ctypes
 import fcntl
@@ -53,6 +53,23 @@ class LoopDisk:
         finally:
             os.close(place)
 
+    def become_read_only(self) -> None:
+        """What ext4 does by itself at an error of the disk, files being open or not."""
+        _run("mount", "-o", "remount,errors=remount-ro", str(self.path))
+        Path(f"/sys/fs/ext4/{Path(self._device).name}/trigger_fs_error").write_text("1")
+
+    def repair(self) -> bool:
+        """What an operator does then, when nobody has a file open there; it is attached again. False while some other
+        namespace of mounts still has it.
+        """
+        if os.path.ismount(self.path):
+            self.detach()
+        check = ["/usr/sbin/e2fsck", "-fp", self._device]
+        if subprocess.run(check, capture_output=True, check=False).returncode not in (0, 1):
+            return False
+        self.attach()
+        return True
+
     def remove(self) -> None:
         if os.path.ismount(self.path):
             self.detach()
@@ -60,25 +77,22 @@ class LoopDisk:
 
 
 def what_is_missing() -> str:
-    """Why there can be no such disk here; nothing where there can.
-
-    What this process and its children mount is their own from then on. Whoever made a namespace of mounts meanwhile
-    would else keep a disk that was detached, and it would not lose its power.
-    """
+    """Why there can be no such disk here; nothing where there can."""
     if os.geteuid() != 0:
         return "only root may mount"
     if not shutil.which("mkfs.ext4", path=f"{os.environ['PATH']}:/usr/sbin:/sbin"):
         return "mkfs.ext4 is not installed"
     if not Path("/dev/loop-control").exists():
         return "there are no loop devices"
-    try:
-        _keep_mounts_to_ourselves()
-    except OSError as error:
-        return f"mounts of its own are refused: {error.strerror}"
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True, check=False).returncode:
+        return "mounts are refused"
     return ""
 
 
-def _keep_mounts_to_ourselves() -> None:
+def keep_mounts_to_ourselves() -> None:
+    """What this process and its children mount is their own from then on. Whoever made a namespace of mounts meanwhile
+    would else keep a disk that was detached, and it would not lose its power. Raises OSError.
+    """
     if ctypes.CDLL(None, use_errno=True).unshare(NEW_MOUNTS) != 0:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
     _run("mount", "--make-rprivate", "/")
