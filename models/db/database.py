@@ -197,7 +197,10 @@ class Database(Protocol):
     """One engine. Two implementations: `models.db.sqlite.engine`, `models.db.mysql.engine`.
 
     `shared`: other processes and machines serve from it too, so that what one alone knows is not all there is.
+    `upkeep_seconds`: how long the statements of one unit of upkeep may take, people being served beside it.
     """
+
+    upkeep_seconds: float
 
     @property
     def shared(self) -> bool: ...

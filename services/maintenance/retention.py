@@ -48,12 +48,12 @@ log = logging.getLogger("glimpse.retention")
 
 ERASE_SECONDS = 60
 """Rows are kept for days: a minute more does not matter, and a look is one read of an index each."""
-MESSAGE_ROWS = 50
-"""Erased in one unit, which holds up a SQLite server's event loop for 3 ms: of all rows those of messages are in the
-most indexes.
+FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 8, 4, BATCH_ROWS // 2
+"""Erased by the first unit, whose rows may be anywhere on the disk, by a slow one and by a quick one; and the rest of a
+message that has begun.
 """
 REST = 3
-"""Times as long as a unit took, nothing is erased: each makes the database write hundreds of pages."""
+"""Times as long as a unit took with its commit, nothing is erased: each makes the database write dozens of pages."""
 SCAN_SECONDS = 600
 """A look at every directory of the store. What it finds is left of crashes, and small."""
 COUNT_SECONDS = 60  # where other machines store and remove too
@@ -415,17 +415,28 @@ class Retention:
         return total
 
     async def _erase(self, purge: _Purge, age_ms: int) -> int:
-        """Erase at most a quarter of the time: what is over is in no hurry, people are."""
-        before, total = self._clock() - age_ms, 0
-        limit = MESSAGE_ROWS if purge is messages.purge else BATCH_ROWS
+        """Erase at most a quarter of the time, by little and little: what is over is in no hurry, people are."""
+        before, total, rows = self._clock() - age_ms, 0, FIRST_ROWS
         while not self._stopping:
+
+            async def unit(tx: Transaction, rows: int = rows) -> tuple[int, float]:
+                began = time.monotonic()
+                return await purge(tx, before=before, limit=rows), time.monotonic() - began
+
             began = time.monotonic()
-            erased = await self._db.write(partial(purge, before=before, limit=limit))
+            erased, seconds = await self._db.write(unit)
             if not erased:
                 break
             total += erased
+            rows = rows_of_next(rows, seconds, self._db.upkeep_seconds)
             await asyncio.sleep(REST * (time.monotonic() - began))
         return total
+
+
+def rows_of_next(rows: int, took: float, may_take: float) -> int:
+    """How many rows the next unit of erasing has, where one of so many took so many seconds. It grows by and by."""
+    fitting = int(rows * may_take / took) if took > 0 else MOST_ROWS
+    return max(LEAST_ROWS, min(fitting, 2 * rows, MOST_ROWS))
 
 
 def _keys_of(image: Purgeable) -> list[str]:

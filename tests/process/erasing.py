@@ -71,8 +71,8 @@ def left(server: Server) -> int:
     return int(2 * messages + outbox + events)  # a message's delivery goes with it
 
 
-def fared(prepare: Callable[[Server], object] | None) -> tuple[Fared, float]:
-    """What people met until all was erased, 10 s at least and 4 minutes at most, and rows erased a second."""
+def fared(prepare: Callable[[Server], object] | None) -> tuple[Fared, float, int]:
+    """What people met until all was erased, 10 s at least and 4 minutes at most; rows erased a second; rows left."""
     found = Fared()
     with tempfile.TemporaryDirectory() as folder:
         with scene(Path(folder), prepare) as (server, others, _):
@@ -82,22 +82,23 @@ def fared(prepare: Callable[[Server], object] | None) -> tuple[Fared, float]:
                 for what, took in more.took.items():
                     found.took.setdefault(what, []).extend(took)
                 assert more.refused == []
-            rate = (before - left(server)) / (time.monotonic() - began)
+            still = left(server)
+            rate = (before - still) / (time.monotonic() - began)
         engines.release(Path(folder))
-    return found, rate
+    return found, rate, still
 
 
 def slower(messages: int, say: Callable[[str], object]) -> bool:
     """Whether people wait too long."""
-    idle, _ = fared(None)
-    under, gone = fared(lambda server: fill(server, messages))
+    idle, *_ = fared(None)
+    under, gone, still = fared(lambda server: fill(server, messages))
     ratios = []
     for what in WHAT:
         before, after = idle.percentile(what, 99), under.percentile(what, 99)
         ratios.append(after / before)
         say(f"{what}: p50 {idle.percentile(what, 50):.1f} → {under.percentile(what, 50):.1f} ms, ")
         say(f"p99 {before:.1f} → {after:.1f} ms ({after / before:.1f} times); ")
-    say(f"{gone:.0f} rows a second went of {ROWS_OF_EACH * messages}\n")
+    say(f"{gone:.0f} rows a second went of {ROWS_OF_EACH * messages}, {still} are left\n")
     return max(ratios) > MOST
 
 

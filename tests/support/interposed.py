@@ -11,7 +11,7 @@ class Interposed:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self.shared = db.shared
+        self.shared, self.upkeep_seconds = db.shared, db.upkeep_seconds
 
     async def read(self, statement: Statement, **params: Value) -> list[Row]:
         return await self._db.read(statement, **params)

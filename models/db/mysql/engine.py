@@ -46,6 +46,7 @@ class MySqlDatabase:
     """`Database` over one MySQL-protocol server. Used from one event loop; opens connections when they are needed."""
 
     shared = True
+    upkeep_seconds = 0.02  # the rows are locked for so long, which nobody wants, and the machine works for people too
 
     def __init__(
         self,

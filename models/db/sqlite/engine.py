@@ -23,6 +23,8 @@ BUSY_SECONDS = 5.0
 class SqliteDatabase:
     """`Database` over one SQLite file. Used from one event loop; `writes` tells how much was committed."""
 
+    upkeep_seconds = 0.002  # the event loop answers nobody meanwhile, and otherwise answers in little more
+
     def __init__(
         self, path: Path, *, busy_seconds: float = BUSY_SECONDS, beside: Callable[[], bool] = lambda: False
     ) -> None:

@@ -75,7 +75,7 @@ class CountingDatabase:
 
     def __init__(self, real: Database) -> None:
         self._real = real
-        self.shared = real.shared
+        self.shared, self.upkeep_seconds = real.shared, real.upkeep_seconds
         self.reads = self.writes = 0
 
     async def read(self, statement: Statement, **params: Any) -> list[Row]:

@@ -6,12 +6,13 @@ from functools import partial
 import apsw
 import pytest
 
-from models.db.database import Transaction
+from models.db.database import Database, T, Transaction, Unit
 from models.db.sqlite.engine import SqliteDatabase
 from models.db.tables import outbox
 from models.user import UserId
 from tests.services.maintenance.world import DAY, HOUR, TTL_SECONDS, World
 from tests.support.engines import ON_SQLITE
+from tests.support.interposed import Interposed
 from tests.support.people import add_device
 
 pytestmark = pytest.mark.anyio
@@ -175,3 +176,33 @@ async def test_no_transaction_changes_more_than_two_hundred_rows(world: World) -
     assert (await _round(world))["messages"] == len(images)
     assert max(sizes) <= 200, "where the last message of a transaction ends behind the limit of messages, too"
     assert not any(map(world.has_file, images))
+
+
+class Paced(Interposed):
+    """Wants units of upkeep to take so long, and tells how many rows each of them erased."""
+
+    def __init__(self, db: Database, seconds: float) -> None:
+        super().__init__(db)
+        self.upkeep_seconds = seconds
+        self.erased: list[int] = []
+
+    async def write(self, unit: Unit[T]) -> T:
+        result = await super().write(unit)
+        if isinstance(result, tuple) and result[0]:
+            self.erased.append(result[0])
+        return result
+
+
+@pytest.mark.parametrize(
+    ("seconds", "expected"),
+    [(0.0, [8, *[4] * 123]), (3600.0, [8, 16, 32, 64, 100, 100, 100, 80])],
+    ids=["slow", "quick"],
+)
+async def test_units_of_erasing_have_as_many_rows_as_the_database_has_time_for(
+    world: World, seconds: float, expected: list[int]
+) -> None:
+    for number in range(500):
+        world.execute(BUDGET, number.to_bytes(2), 1)
+    db = Paced(world.db, seconds)
+    await world.retention(db).run_once()
+    assert db.erased == expected
