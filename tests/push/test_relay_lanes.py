@@ -16,6 +16,7 @@ from models.addressee import ToPerson
 from models.clock import DAY_MS
 from models.db.database import Statement, Transaction
 from models.db.schema import outbox as outbox_table
+from models.db.sqlite.engine import SqliteDatabase
 from models.db.tables import credentials, outbox
 from models.db.tables.outbox import CLAIMED_PER_PERSON
 from models.user import UserId
@@ -291,6 +292,40 @@ async def test_a_flood_to_a_host_that_is_busy_is_soon_behind_everybody_else(worl
     await drained(relay, world)
     assert Counter(await world.states()) == {"delivered": 1 + EACH * PEOPLE * DEVICES}
     assert {attempts for _, attempts, _, _ in await world.rows()} == {1}
+
+
+async def test_whoever_comes_last_is_in_the_next_claim_however_many_wait(world: World) -> None:
+    await world.heap(PEOPLE, each=100)
+    world.clock.passes(1)
+    bystander = await world.person()
+    await world.device(bystander, "bystander")
+    await world.message(bystander, bystander)
+    await world.relay(claim_limit=200).run_once()
+    assert "bystander" in {push.token for push in world.provider.sent}
+
+
+@ON_SQLITE
+async def test_rows_of_a_device_that_stays_busy_are_seldom_written(world: World) -> None:
+    """A row is put off by as much as those before it need, and not by the same as all."""
+    rows, seconds, written = 1000, 60, 0
+    await world.heap(1, each=rows)
+    world.provider.batch_size = 1
+    world.provider.script = lambda _: BUSY
+    relay = world.relay(claim_limit=200)
+    assert isinstance(world.db, SqliteDatabase)
+    cursor = world.db.writes._cursor
+    assert cursor
+
+    def count(*_: object) -> None:
+        nonlocal written
+        written += 1
+
+    cursor.connection.set_update_hook(count)
+    for _ in range(seconds):
+        await relay.run_once()
+        world.clock.passes(1)
+    assert set(await world.states()) == {"due"}
+    assert written <= rows + 3 * CLAIMED_PER_PERSON * seconds
 
 
 async def test_a_push_to_a_busy_host_waits_for_its_own_host_alone(world: World) -> None:

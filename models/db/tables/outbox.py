@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import (
+    ColumnElement,
     Select,
     bindparam,
     case,
@@ -36,11 +37,15 @@ REASON_CHARACTERS = 255
 CLAIMED_PER_PERSON = 20
 """The most rows of one person, who has up to 20 devices, in a claim that others have rows for too."""
 
-HELD_BACK_MS = 1000
-"""The rest of their rows is due again after this, behind whatever is due by then."""
+SHARE_MS = 1000
+"""The rest of their rows is put off, one share after the other by so much: each behind whatever is due by then. Put off
+all together, a long queue would be written anew each second.
+"""
 
-LOOKED_AT = 1000
-"""The rows among which a claim looks for those of people who have few, and which it can put off by a few statements."""
+LOOKED_AT, NEWEST_LOOKED_AT = 1000, 200
+"""The rows among which a claim looks for those of people who have few, and which it can put off by a few statements:
+those that are due for longest, and where more wait, those that became due last.
+"""
 
 LEASE_BYTES = 7
 
@@ -125,18 +130,25 @@ _INSERT_FOR_PEOPLE = Statement(
 _INSERT_FOR_DEVICE = Statement(
     insert(outbox).from_select(_COLUMNS, _ROW.where(devices.c.device_id == bindparam("device")), include_defaults=False)
 )
-_DUE = Statement(
-    select(outbox.c.outbox_id, outbox.c.device_id)
-    .where(
-        _IS_DUE,
-        outbox.c.provider == bindparam("of_provider"),
-        outbox.c.app == bindparam("of_app"),
-        outbox.c.next_at <= bindparam("now"),
+
+
+def _due(*order: ColumnElement[int]) -> Statement:
+    return Statement(
+        select(outbox.c.outbox_id, outbox.c.device_id)
+        .where(
+            _IS_DUE,
+            outbox.c.provider == bindparam("of_provider"),
+            outbox.c.app == bindparam("of_app"),
+            outbox.c.next_at <= bindparam("now"),
+        )
+        .order_by(*order)
+        .limit(bindparam("at_most"))
+        .with_for_update(skip_locked=True)
     )
-    .order_by(outbox.c.next_at, outbox.c.outbox_id)
-    .limit(bindparam("at_most"))
-    .with_for_update(skip_locked=True)
-)
+
+
+_DUE = _due(outbox.c.next_at.asc(), outbox.c.outbox_id.asc())
+_DUE_LAST = _due(outbox.c.next_at.desc(), outbox.c.outbox_id.desc())
 _OWNERS = Statement(select(devices.c.device_id, devices.c.uid).where(InList(devices.c.device_id, bindparam("ids"))))
 _LEASE = Statement(
     update(outbox)
@@ -331,27 +343,32 @@ async def claim(
     Devices that are `away` until then (milliseconds) are told nothing before: their rows are put off unclaimed, and
     there may be none left to claim now though more are due.
     Where more are due than that, everybody's first comes before anybody's second, and no person gets more than a share:
-    what they have beyond that comes a second later, behind whatever is due by then, so that one with ten thousand rows
-    does not keep the others waiting.
+    what they have beyond that comes later, share by share, so that one with ten thousand rows does not keep the others
+    waiting.
     """
-    provider, app = lane
-    due = await tx.read(_DUE, of_provider=provider, of_app=app, now=now, at_most=max(limit, LOOKED_AT))
+    due = await _look(tx, lane, now, max(limit, LOOKED_AT))
     sent_now = [row[0] for row in due if row[0] in under_way]
     if sent_now:
         await tx.execute(_PROLONG, ids=as_list(sent_now), until=lease_until)
         due = [row for row in due if row[0] not in under_way]
-    if away:
-        await _put_off(tx, [(row[0], away[row[1]]) for row in due if row[1] in away], now)
-        due = [row for row in due if row[1] not in away]
-    chosen, held_back = [row[0] for row in due], list[int]()
-    if len(due) > limit:
+    chosen, later = [row[0] for row in due], list[tuple[int, int]]()
+    if away or len(due) > limit:
         owners: dict[int, int] = dict(await tx.read(_OWNERS, ids=as_list({row[1] for row in due})))
-        chosen, held_back = _share([(outbox_id, owners[device_id]) for outbox_id, device_id in due], limit)
-    if held_back:
-        await tx.execute(_HOLD_BACK, ids=as_list(held_back), now=now, until=now + HELD_BACK_MS)
+        chosen, later = _share([(*row, owners[row[1]]) for row in due], away or {}, limit, now)
+    await _put_off(tx, later, now)
     ids = as_list(chosen)
     await tx.execute(_LEASE, ids=ids, now=now, held=lease, until=lease_until)
     return [Claimed(*row) for row in await tx.read(_CLAIMED, ids=ids, held=lease)]
+
+
+async def _look(tx: Transaction, lane: LaneKey, now: int, at_most: int) -> list[tuple[int, int]]:
+    """Rows of one lane that are due, longest due first: each with its device."""
+    provider, app = lane
+    due = await tx.read(_DUE, of_provider=provider, of_app=app, now=now, at_most=at_most)
+    if len(due) == at_most:
+        last = await tx.read(_DUE_LAST, of_provider=provider, of_app=app, now=now, at_most=NEWEST_LOOKED_AT)
+        due = list(dict.fromkeys([*due, *reversed(last)]))
+    return [(outbox_id, device_id) for outbox_id, device_id in due]
 
 
 async def _put_off(tx: Transaction, rows: Sequence[tuple[int, int]], now: int) -> None:
@@ -402,16 +419,26 @@ async def free(tx: Transaction, *, outbox_ids: Collection[int], lease: str, now:
     return (await tx.execute(_FREE, ids=as_list(outbox_ids), held=lease, now=now)).count
 
 
-def _share(due: Sequence[tuple[int, int]], limit: int) -> tuple[list[int], list[int]]:
-    """Which of too many rows, given with their uids, are taken in turn, and which are beyond a person's share."""
-    taken: Counter[int] = Counter()
-    turns: list[tuple[int, int]] = []
-    for outbox_id, uid in due:
-        turns.append((taken[uid], outbox_id))
-        taken[uid] += 1
-    in_turn = sorted(turns, key=lambda one: one[0])
-    chosen = [outbox_id for turn, outbox_id in in_turn if turn < CLAIMED_PER_PERSON]
-    return chosen[:limit], [outbox_id for turn, outbox_id in in_turn if turn >= CLAIMED_PER_PERSON]
+def _share(
+    due: Sequence[tuple[int, int, int]], away: Mapping[int, int], limit: int, now: int
+) -> tuple[list[int], list[tuple[int, int]]]:
+    """Which rows, given with their devices and uids, are taken in turn; and until when others are put off: those of
+    devices that are away, and where there are too many, those beyond a person's share.
+    """
+    too_many = sum(device_id not in away for _, device_id, _ in due) > limit
+    here, gone = Counter[int](), Counter[int]()
+    turns, later = list[tuple[int, int]](), list[tuple[int, int]]()
+    for outbox_id, device_id, uid in due:
+        is_away = device_id in away
+        turn = (gone if is_away else here)[uid]
+        (gone if is_away else here)[uid] += 1
+        share = turn // CLAIMED_PER_PERSON
+        if is_away or (share and too_many):
+            later.append((outbox_id, away.get(device_id, now) + share * SHARE_MS))
+        else:
+            turns.append((turn, outbox_id))
+    turns.sort(key=lambda one: one[0])
+    return [outbox_id for _, outbox_id in turns[:limit]], later
 
 
 def _fitting(reason: str) -> str:
