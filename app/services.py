@@ -115,6 +115,7 @@ def wire(config: Config, parts: Parts) -> Services:
     discovery = Discovery(
         db=db,
         keys=keys,
+        limits=limits,
         budgets=config.fill(DiscoveryBudgets, "discovery"),
         limits_enabled=config.limits.enabled,
         clock=parts.clock,

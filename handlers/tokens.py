@@ -13,7 +13,7 @@ class SignupHandler(BaseHandler):
     """POST /v1/signup."""
 
     async def post(self) -> None:
-        uid, pair = await self.services.passwords.sign_up(self.fields())
+        uid, pair = await self.services.passwords.sign_up(self.fields(), self.address)
         self.reply(201, {"uid": uid, **shown(pair)})
 
 

@@ -7,6 +7,7 @@ is shared bites only where half of it is spent, and never before an account has 
 else whoever spends it would take it from everybody.
 """
 
+import asyncio
 import json
 from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
@@ -23,12 +24,15 @@ from models.network import network_of
 from models.phone import is_international, is_phone_hash, parse, phone_hash
 from models.user import UserId
 from services.authentication import Caller
+from services.limits import Limits
 
 MAX_HASHES = 500
 """64 hex digits and their quotes each: 34 KB, and one list parameter of a read by the index."""
 FLOOR = 50
 """Numbers a day that nobody else can take from an account: a person's new contacts, not a directory."""
 UNLIMITED = 2**62
+READ_AT_ONCE = 50
+"""Numbers as people type them that are read before others are served again: a number takes 0.04 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Discovery:
 
     db: Database
     keys: KeyRing
+    limits: Limits
     budgets: DiscoveryBudgets
     limits_enabled: bool
     clock: Callable[[], int]
@@ -60,9 +65,15 @@ class Discovery:
     async def discover(self, caller: Caller, fields: Mapping[str, Any], address: str) -> list[dict[str, Any]]:
         """Who of these numbers' people lets themselves be found, by ascending hash.
 
-        What is refused is not charged. Raises InvalidField, PhoneRequired, DiscoveryBudget.
+        What is refused spends no budget. Raises InvalidField, PhoneRequired, DiscoveryBudget, and RateLimited where too
+        many numbers came as people type them: reading one costs more than all the rest, whether it is one or not.
         """
-        numbers = _read_contacts(fields)
+        if "phone_nums" in fields:
+            typed = _typed(fields)
+            self.limits.charge("typed_numbers", caller.uid, len(typed))
+            numbers = await _read_numbers(typed, fields.get("region_num"))
+        else:
+            numbers = _read_hashes(fields)
         if caller.phone_hash is None:
             raise PhoneRequired
         if not numbers:
@@ -139,10 +150,8 @@ def _match(phone_hash: str, phone_num: str | None, uid: int, nickname: str) -> d
     return {"phone_hash": phone_hash, **named, "uid": uid, "nickname": nickname}
 
 
-def _read_contacts(fields: Mapping[str, Any]) -> Contacts:
-    """Each number once. Raises InvalidField."""
-    if "phone_nums" in fields:
-        return _read_numbers(fields)
+def _read_hashes(fields: Mapping[str, Any]) -> Contacts:
+    """Each hash once. Raises InvalidField."""
     hashes = fields.get("phone_hashes")
     given = {name for name, value in fields.items() if (name, value) != ("region_num", None)}
     if given != {"phone_hashes"} or not isinstance(hashes, list) or not 1 <= len(hashes) <= MAX_HASHES:
@@ -152,17 +161,24 @@ def _read_contacts(fields: Mapping[str, Any]) -> Contacts:
     return dict.fromkeys(hashes)
 
 
-def _read_numbers(fields: Mapping[str, Any]) -> Contacts:
-    """Numbers as a person keeps them, of several countries; what is no mobile number finds nobody."""
+def _typed(fields: Mapping[str, Any]) -> list[str]:
+    """Numbers as a person keeps them, unread. Raises InvalidField."""
     typed = fields["phone_nums"]
     if not fields.keys() <= {"phone_nums", "region_num"} or not isinstance(typed, list):
         raise InvalidField(fields=[("phone_nums", "a list of numbers, with at most a region_num beside it")])
     if not 1 <= len(typed) <= MAX_HASHES or not all(isinstance(each, str) for each in typed):
         raise InvalidField(fields=[("phone_nums", f"1 to {MAX_HASHES} numbers, as text")])
+    return typed
+
+
+async def _read_numbers(typed: list[str], region_num: Any) -> Contacts:
+    """Each number once, of several countries; what is no mobile number finds nobody."""
     found: Contacts = {}
-    for each in typed:
+    for index, each in enumerate(typed):
+        if index % READ_AT_ONCE == 0:
+            await asyncio.sleep(0)
         try:
-            number = parse(None if is_international(each) else fields.get("region_num"), each)
+            number = parse(None if is_international(each) else region_num, each)
         except (InvalidPhone, InvalidField):
             continue
         found.setdefault(phone_hash(number.e164), each)

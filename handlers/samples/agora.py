@@ -39,7 +39,7 @@ class AgoraRegisterHandler(AgoraHandler):
 
     async def post(self) -> None:
         least = self.services.settings.samples.min_password_bytes
-        uid, _ = await self.services.passwords.sign_up(self.credentials(), min_password_bytes=least)
+        uid, _ = await self.services.passwords.sign_up(self.credentials(), self.address, min_password_bytes=least)
         await self.services.chat.username(uid, AGORA)
         self.reply(200, {"code": 200})
 

@@ -32,7 +32,7 @@ class RoomRegisterHandler(RoomHandler):
 
     async def post(self) -> None:
         least = self.services.settings.samples.min_password_bytes
-        await self.services.passwords.sign_up(self.credentials(), min_password_bytes=least)
+        await self.services.passwords.sign_up(self.credentials(), self.address, min_password_bytes=least)
         self.reply(200, {"ok": True})
 
 

@@ -14,6 +14,7 @@ class SendbirdSignupHandler(SampleHandler):
         fields = self.fields()
         uid, pair = await self.services.passwords.sign_up(
             {name: fields[name] for name in TAKEN if name in fields},
+            self.address,
             min_password_bytes=self.services.settings.samples.min_password_bytes,
         )
         sendbird_id = await self.services.chat.username(uid, "sendbird")

@@ -6,6 +6,7 @@ Source of the parameters: OWASP Password Storage Cheat Sheet, argon2id; 20 to 50
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,7 @@ from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
 
 from models.errors import Unavailable
+from models.network import network_of
 
 MEMORY_KIB = 19456
 PASSES = 2
@@ -23,6 +25,8 @@ THREADS = 2
 """Hashing lets go of the interpreter's lock: more threads would take the cores from everything else."""
 MAX_PENDING = 32
 """16 hashes a thread are answered within about a second; who would wait for longer is told to try again."""
+NETWORKS_SHARE = 4
+"""Where half of that is taken, one network may have a quarter: nobody's logins keep everybody else's waiting."""
 RETRY_SECONDS = 2
 """By then the queue has emptied."""
 
@@ -38,11 +42,11 @@ class Hashing:
         self._nobodys = self._hasher.hash(secrets.token_bytes(32))
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="hashing")
         self._max_pending = max_pending
-        self._pending = 0
+        self._pending: Counter[str] = Counter()
 
-    async def hash(self, password: bytes) -> str:
-        """What is kept of the password. Raises Unavailable."""
-        with self.place():
+    async def hash(self, password: bytes, address: str) -> str:
+        """What is kept of the password that came from there. Raises Unavailable."""
+        with self.place(address):
             return await self._run(self._hasher.hash, password)
 
     async def verify(self, stored: str | None, password: bytes) -> bool:
@@ -59,15 +63,18 @@ class Hashing:
         self._pool.shutdown(cancel_futures=True)
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def place(self, address: str) -> Iterator[None]:
         """One of the computations that run or wait, for the length of the block. Raises Unavailable."""
-        if self._pending >= self._max_pending:
+        network, pending = network_of(address), self._pending.total()
+        has_share = NETWORKS_SHARE * self._pending[network] >= self._max_pending
+        if pending >= self._max_pending or (2 * pending >= self._max_pending and has_share):
             raise Unavailable("Too many passwords are being checked; try again.", retry_after=RETRY_SECONDS)
-        self._pending += 1
+        self._pending[network] += 1
         try:
             yield
         finally:
-            self._pending -= 1
+            self._pending[network] -= 1
+            self._pending += Counter()  # forgets networks with none
 
     async def _run(self, call: Callable[[*Ts], T], *args: *Ts) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, call, *args)

@@ -51,7 +51,7 @@ class Passwords:
     clock: Callable[[], int]
 
     async def sign_up(
-        self, fields: Mapping[str, Any], *, min_password_bytes: int = MIN_PASSWORD_BYTES
+        self, fields: Mapping[str, Any], address: str, *, min_password_bytes: int = MIN_PASSWORD_BYTES
     ) -> tuple[UserId, TokenPair]:
         """A new account without a phone, and its first session.
 
@@ -63,7 +63,7 @@ class Passwords:
             signup = replace(signup, device_token=token)
         if await passwords.find(self.db, signup.name) is not None:
             raise Taken
-        password_hash = await self.hashing.hash(signup.password)
+        password_hash = await self.hashing.hash(signup.password, address)
 
         async def unit(tx: Transaction) -> Grant | None:
             now = self.clock()
@@ -125,7 +125,7 @@ class Passwords:
         if before.password_hash is not None:
             current = read_password("current_password", fields.get("current_password"))
             await self._prove(before, address, current, password)
-        password_hash = await self.hashing.hash(password)
+        password_hash = await self.hashing.hash(password, address)
 
         async def unit(tx: Transaction) -> AppError | None:
             refusal = await self._changed_meanwhile(tx, caller, before)
@@ -150,7 +150,7 @@ class Passwords:
         password = read_password("password", fields.get("password"), MIN_PASSWORD_BYTES if first else 1)
         password_hash = None
         if first:
-            password_hash = await self.hashing.hash(password)
+            password_hash = await self.hashing.hash(password, address)
         else:
             await self._prove(before, address, password)
 
@@ -184,7 +184,7 @@ class Passwords:
         subject = _subject(name.kind, name.text) if name else ""
         if not await self._check(stored, password, address, subject) or known is None or stored is None:
             raise Unauthenticated
-        fresh = await self.hashing.hash(password) if self.hashing.is_outdated(stored) else stored
+        fresh = await self.hashing.hash(password, address) if self.hashing.is_outdated(stored) else stored
 
         async def unit(tx: Transaction) -> Grant | None:
             if await passwords.hold(tx, uid=known.uid) != known:
@@ -212,7 +212,7 @@ class Passwords:
 
     async def _check(self, stored: str | None, password: bytes, address: str, subject: str) -> bool:
         """Whether the password is right. Raises RateLimited before it is looked at, and Unavailable."""
-        with self.hashing.place():  # who finds none has not failed
+        with self.hashing.place(address):  # who finds none has not failed
             failure = await self.limits.count_failure(address, subject)
             right = await self.hashing.verify(stored, password)
         if right:

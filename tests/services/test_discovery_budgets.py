@@ -3,14 +3,17 @@
 
 import secrets
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
-from models.errors import DiscoveryBudget
+from models.errors import DiscoveryBudget, RateLimited
 from services.authentication import Caller
 from services.discovery import FLOOR, Discovery, DiscoveryBudgets
+from services.limits import Limits
 from tests.services.accounts.world import World
 from tests.services.interleaving import open_interleaving
+from tests.support import shipped
 from tests.support.engines import Engine
 from tests.support.harness import phone_number
 
@@ -22,7 +25,12 @@ HERE, BESIDE, ELSEWHERE = "192.0.2.1", "192.0.2.99", "203.0.113.1"
 def discovery_of(world: World, **budgets: int) -> Discovery:
     most = {"per_day": 2000, "per_network_per_day": 100_000, "total_per_day": 100_000, **budgets}
     return Discovery(
-        db=world.db, keys=world.keys, budgets=DiscoveryBudgets(**most), limits_enabled=True, clock=world.clock
+        db=world.db,
+        keys=world.keys,
+        limits=world.limits,
+        budgets=DiscoveryBudgets(**most),
+        limits_enabled=True,
+        clock=world.clock,
     )
 
 
@@ -73,3 +81,16 @@ async def test_a_refusal_costs_nothing(world: World) -> None:
     assert not await asks(discovery, caller, 101, HERE)
     assert not await asks(discovery, caller, 81, HERE)
     assert await asks(discovery, caller, 80, HERE)
+
+
+async def test_numbers_as_people_type_them_are_counted_before_they_are_read_even_if_they_are_none(world: World) -> None:
+    caller, other = await newcomer(world), await newcomer(world)
+    rates = shipped.rates(per_account={"typed_numbers": "1000/hour"})
+    limits = Limits(db=world.db, keys=world.keys, monotonic=lambda: 0.5, **rates)
+    discovery = replace(discovery_of(world), limits=limits)
+    typed = {"phone_nums": ["no number"] * 500}
+    assert [await discovery.discover(caller, typed, HERE) for _ in range(2)] == [[], []]
+    with pytest.raises(RateLimited):
+        await discovery.discover(caller, {"phone_nums": ["one more"]}, HERE)
+    assert await asks(discovery, caller, 500, HERE), "hashes need no reading"
+    assert await discovery.discover(other, typed, HERE) == []

@@ -62,7 +62,7 @@ async def counted(engine: Engine) -> AsyncIterator[World]:
 
 
 async def signed_up(world: World, login: str = "anna") -> tuple[UserId, Caller]:
-    uid, pair = await world.passwords.sign_up({"login": login, "password": OLD})
+    uid, pair = await world.passwords.sign_up({"login": login, "password": OLD}, ADDRESS)
     return uid, await world.authentication.bearer(pair.access_token)
 
 
@@ -137,7 +137,7 @@ async def test_a_password_that_is_set_twice_at_once_is_set_once(world: World) ->
 
 
 async def test_a_name_that_many_want_at_once_is_one_persons(world: World) -> None:
-    signups = [world.passwords.sign_up({"login": "anna", "password": OLD}) for _ in range(6)]
+    signups = [world.passwords.sign_up({"login": "anna", "password": OLD}, ADDRESS) for _ in range(6)]
     answers = await at_once(signups)
     assert (len(of(tuple, answers)), len(of(Taken, answers))) == (1, 5)
     assert world.rows("SELECT login FROM users") == [("anna",)]

@@ -165,7 +165,9 @@ async def test_who_is_blocked_while_they_ask_is_not_seen(world: World, people: P
 async def test_a_discovery_budget_is_spent_once_however_many_ask_at_once(world: World) -> None:
     caller = await world.login(await world.register())
     budgets = DiscoveryBudgets(per_day=5, per_network_per_day=1000, total_per_day=1000)
-    discovery = Discovery(db=world.db, keys=world.keys, budgets=budgets, limits_enabled=True, clock=world.clock)
+    discovery = Discovery(
+        db=world.db, keys=world.keys, limits=world.limits, budgets=budgets, limits_enabled=True, clock=world.clock
+    )
     hashes = [secrets.token_hex(32) for _ in range(8)]
     answers = await at_once(discovery.discover(caller, {"phone_hashes": [each]}, ADDRESS) for each in hashes)
     assert (len(of(list, answers)), len(of(DiscoveryBudget, answers))) == (5, 3)

@@ -85,7 +85,9 @@ class Town:
 
     @cached_property
     def discovery(self) -> Discovery:
-        return Discovery(db=self.db, keys=self.keys, budgets=BUDGETS, limits_enabled=False, clock=self.clock)
+        return Discovery(
+            db=self.db, keys=self.keys, limits=self.limits, budgets=BUDGETS, limits_enabled=False, clock=self.clock
+        )
 
     @cached_property
     def sending(self) -> Sending:

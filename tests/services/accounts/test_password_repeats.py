@@ -15,13 +15,13 @@ pytestmark = pytest.mark.anyio
 
 
 async def test_logins_at_once_are_all_let_in_while_one_makes_the_old_hash_anew(world: World) -> None:
-    await world.passwords.sign_up(ANN)
+    await world.passwords.sign_up(ANN, HOME)
     world.hashing._hasher = PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
     assert await asyncio.gather(*(code_of(world, ANN) for _ in range(5))) == ["let in"] * 5
 
 
 async def test_a_password_that_is_changed_while_it_is_checked_lets_nobody_in(world: World) -> None:
-    _, pair = await world.passwords.sign_up(ANN)
+    _, pair = await world.passwords.sign_up(ANN, HOME)
     caller = await world.authentication.bearer(pair.access_token)
     change = world.passwords.change(caller, {"password": "battery staple", "current_password": RIGHT}, HOME)
     _, *answers = await asyncio.gather(change, *(code_of(world, ANN) for _ in range(5)))
@@ -31,7 +31,7 @@ async def test_a_password_that_is_changed_while_it_is_checked_lets_nobody_in(wor
 
 
 async def test_a_change_whose_reply_was_lost_is_asked_for_again(world: World) -> None:
-    _, pair = await world.passwords.sign_up(ANN)
+    _, pair = await world.passwords.sign_up(ANN, HOME)
     caller = await world.authentication.bearer(pair.access_token)
     change = {"password": "u\u0308ber-lang", "current_password": RIGHT}
     for spelling in ("NFC", "NFD"):
@@ -43,7 +43,7 @@ async def test_a_change_whose_reply_was_lost_is_asked_for_again(world: World) ->
 
 
 async def test_of_changes_at_once_one_wins_and_guesses_at_the_old_one_are_bounded(world: World) -> None:
-    _, pair = await world.passwords.sign_up(ANN)
+    _, pair = await world.passwords.sign_up(ANN, HOME)
     caller = await world.authentication.bearer(pair.access_token)
 
     async def change(number: int) -> str:
