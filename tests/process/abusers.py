@@ -205,6 +205,15 @@ async def discovery(crowd: Crowd) -> str:
     return f"{found} numbers"
 
 
+async def typed_numbers(crowd: Crowd) -> str:
+    """One account asks about contact lists of what looks like numbers and is none."""
+    [abuser] = await crowd.accounts(1)
+    typed = {"phone_nums": [f"+861{secrets.randbelow(10**10):010d}"[:13] for _ in range(500)]}
+    await crowd.begin()
+    await crowd.flood(lambda: crowd.ask(abuser, "POST", "/v1/contacts/discover", json=typed))
+    return ""
+
+
 async def announced_uploads(crowd: Crowd) -> str:
     """One address without a credential announces 54 images of 20 MiB and sends a letter of them now and then."""
     await crowd.begin()
@@ -361,6 +370,7 @@ ATTACKS = (
     untaken_lists,
     exports,
     discovery,
+    typed_numbers,
     announced_uploads,
     idle_connections,
     event_streams,

@@ -31,6 +31,7 @@ CHARGED = (
     "invitations",
     "exports",
     "discovery",
+    "typed_numbers",
     "one_stranger",
     "many_strangers",
     "large_images",
