@@ -48,9 +48,9 @@ log = logging.getLogger("glimpse.retention")
 
 ERASE_SECONDS = 60
 """Rows are kept for days: a minute more does not matter, and a look is one read of an index each."""
-FIRST_ROWS, LEAST_ROWS, MOST_ROWS = 8, 4, BATCH_ROWS // 2
-"""Erased by the first unit, whose rows may be anywhere on the disk, by a slow one and by a quick one; and the rest of a
-message that has begun.
+LEAST_ROWS, MOST_ROWS = 20, BATCH_ROWS // 2
+"""Erased in one unit: by the first and by a slow one, of whose time the most is not its rows', and by a quick one. With
+them goes the rest of a message that has begun.
 """
 REST = 3
 """Times as long as a unit took with its commit, nothing is erased: each makes the database write dozens of pages."""
@@ -416,7 +416,7 @@ class Retention:
 
     async def _erase(self, purge: _Purge, age_ms: int) -> int:
         """Erase at most a quarter of the time, by little and little: what is over is in no hurry, people are."""
-        before, total, rows = self._clock() - age_ms, 0, FIRST_ROWS
+        before, total, rows = self._clock() - age_ms, 0, LEAST_ROWS
         while not self._stopping:
 
             async def unit(tx: Transaction, rows: int = rows) -> tuple[int, float]:

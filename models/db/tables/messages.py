@@ -125,15 +125,20 @@ _LIST_WAITING = Statement(
 _LIST_WAITING_FOR = Statement(
     _WAITING.join(deliveries, _IS_OPEN).where(deliveries.c.receiver_uid == bindparam("receiver_uid"))
 )
+_ITS_DELIVERIES = select(func.count()).where(deliveries.c.message_id == messages.c.message_id).scalar_subquery()
 _LIST_OLDEST = Statement(
-    select(messages.c.message_id)
+    select(messages.c.message_id, _ITS_DELIVERIES)
     .where(messages.c.send_time < bindparam("before"), messages.c.stored == 0)
     .order_by(messages.c.send_time)
     .limit(bindparam("limit"))
 )
+_WITH_ALL_THAT_HANGS_ON_IT = (outbox, deliveries, messages)
 _DELETE = tuple(
     Statement(delete(table).where(table.c.message_id == bindparam("message_id")))
-    for table in (outbox, deliveries, messages)
+    for table in _WITH_ALL_THAT_HANGS_ON_IT
+)
+_DELETE_SOME = tuple(
+    Statement(delete(table).where(InList(table.c.message_id, bindparam("ids")))) for table in _WITH_ALL_THAT_HANGS_ON_IT
 )
 
 
@@ -238,9 +243,10 @@ async def lock_text(tx: Transaction, *, message_id: int, sender_uid: UserId) -> 
     return Envelope(*rows[0]) if rows else None
 
 
-async def delete_message(tx: Transaction, message_id: MessageId) -> int:
-    """Erase a message and all that hangs on it; how many rows."""
-    return sum([(await tx.execute(statement, message_id=message_id)).count for statement in _DELETE])
+async def delete_message(tx: Transaction, message_id: MessageId) -> None:
+    """Erase a message and all that hangs on it."""
+    for statement in _DELETE:
+        await tx.execute(statement, message_id=message_id)
 
 
 async def find_sent(reader: Reader, message_key: str, sender_uid: UserId) -> Message | None:
@@ -294,13 +300,16 @@ async def purge(tx: Transaction, *, before: int, limit: int) -> int:
 
     `limit` bounds the rows, up to the end of a message that has begun.
     """
-    erased = rows = 0
-    for (message_id,) in await tx.read(_LIST_OLDEST, before=before, limit=limit):
+    ids, rows = list[int](), 0
+    for message_id, its_deliveries in await tx.read(_LIST_OLDEST, before=before, limit=limit):
         if rows >= limit:
             break
-        rows += await delete_message(tx, message_id)
-        erased += 1
-    return erased
+        ids.append(message_id)
+        rows += 1 + its_deliveries
+    if ids:
+        for statement in _DELETE_SOME:
+            await tx.execute(statement, ids=as_list(ids))
+    return len(ids)
 
 
 def _waiting(row: Row) -> Waiting:
