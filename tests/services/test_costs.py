@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a message costs is counted against its sender before anything of it is kept."""
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 from models.errors import RateLimited
 from models.group import Role
 from models.user import UserId
-from services.groups import GroupChanges
+from services.groups import GroupChanges, read_new_group
 from services.limits import Limits
 from services.membership import MAX_MEMBERS
 from tests.services.town import Town, open_town
@@ -95,6 +96,29 @@ async def test_a_family_of_twenty_that_sends_thirty_pictures_meets_nothing(engin
         for _ in range(30):
             await town.sending.admit(UserId(1), LONGEST_IMAGE)
             town.limits.charge("delivery", 1, 19)
+
+
+@pytest.mark.anyio
+@ON_SQLITE
+async def test_what_others_write_comes_between_the_groups_that_one_account_begins(
+    engine: Engine, tmp_path: Path
+) -> None:
+    async with open_town(engine, tmp_path) as town:
+        ann, ben, *others = await town.newcomers(12)
+        wanted = read_new_group({"name": "g", "members": [*others]}, ann)
+        done: list[str] = []
+
+        async def begin() -> None:
+            await town.groups.create(ann, wanted)
+            done.append("group")
+
+        async def say() -> None:
+            await town.say(ben, receiver_uid=ann)
+            done.append("text")
+
+        await asyncio.gather(*(begin() for _ in range(8)), say())
+        assert done.index("text") <= 1
+        assert done.count("group") == 8
 
 
 @pytest.mark.anyio
