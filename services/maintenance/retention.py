@@ -52,8 +52,10 @@ LEAST_ROWS, MOST_ROWS = 20, BATCH_ROWS // 2
 """Erased in one unit: by the first and by a slow one, of whose time the most is not its rows', and by a quick one. With
 them goes the rest of a message that has begun.
 """
-REST = 3
-"""Times as long as a unit took with its commit, nothing is erased: each makes the database write dozens of pages."""
+REST = 7
+"""Times as long as a unit took with its commit, nothing is erased: each makes the database write dozens of pages. With
+less, people notice; with more, a server whose people send a few hundred messages a second would not keep up.
+"""
 SCAN_SECONDS = 600
 """A look at every directory of the store. What it finds is left of crashes, and small."""
 COUNT_SECONDS = 60  # where other machines store and remove too
@@ -415,7 +417,7 @@ class Retention:
         return total
 
     async def _erase(self, purge: _Purge, age_ms: int) -> int:
-        """Erase at most a quarter of the time, by little and little: what is over is in no hurry, people are."""
+        """Erase at most an eighth of the time, by little and little: what is over is in no hurry, people are."""
         before, total, rows = self._clock() - age_ms, 0, LEAST_ROWS
         while not self._stopping:
 
