@@ -4,6 +4,7 @@
 Knows no person and no database: how many of a file's bytes count is said by who opens it.
 """
 
+import errno
 import fcntl
 import os
 import re
@@ -141,7 +142,8 @@ class UploadFiles:
 
 
 class UploadFile:
-    """One upload's file, locked. `size` is how far it has been written, of which `sync` makes all durable.
+    """One upload's file, locked. `size` is how far it has been written, of which `sync` makes all durable. Where that
+    fails, only who opens it anew may go on: the kernel forgets what it could not write, and the next sync succeeds.
 
     Callers must call `close` at the end in every case. One call at a time.
     """
@@ -165,6 +167,7 @@ class UploadFile:
         self._fd = fd
         self._reservation = reservation
         self._is_fresh = size == 0
+        self._is_lost = False
         self.size = size
         self.sha256 = b""
         """After `commit`: the digest of the image."""
@@ -211,19 +214,28 @@ class UploadFile:
         return os.pread(self._fd, AGAIN_BYTES, offset)
 
     def _write(self, data: bytes, at: int) -> None:
+        self._check_kept()
         left = memoryview(data)
         while left:
             written = os.pwrite(self._fd, left, at)
             left, at = left[written:], at + written
 
     def _sync(self) -> None:
+        self._check_kept()
+        self._is_lost = True
         os.fsync(self._fd)
         if self._is_fresh:
             os.fsync(self._tree.uploads)
             self._is_fresh = False
+        self._is_lost = False
+
+    def _check_kept(self) -> None:
+        if self._is_lost:
+            raise OSError(errno.EIO, "what was written may be gone")
 
     def prepare(self, mends: Sequence[Mend]) -> TemporaryFile:
         """Mend what has to be, in a thread; the file as it is to be published."""
+        self._check_kept()
         self.received_sha256 = self.sha256 = digest_of(self._fd).digest()
         for mend in mends:
             mend_in(self._fd, mend)

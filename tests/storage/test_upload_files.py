@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of uploads that go on: cut to what counts, one writer at a time, and never the image that was made of them."""
 
+import errno
 import os
 from pathlib import Path
 
 import pytest
 
+from models.errors import StorageError
 from storage.disk import DiskStore
 from storage.keys import path_of
 
@@ -74,3 +76,29 @@ async def test_an_upload_that_has_become_an_image_leaves_it_alone(store: DiskSto
     assert store.stored_bytes == 10
     assert (root / path_of(key)).read_bytes() == b"0123456789"
     assert os.listdir(root / ".uploads") == []
+
+
+async def test_what_a_sync_has_failed_for_is_never_told(
+    store: DiskStore, key: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel says so once: whoever asks again is told that all is well."""
+
+    def failing(fd: int) -> None:  # noqa: ARG001 - as os.fsync
+        monkeypatch.undo()
+        raise OSError(errno.EIO, "injected")
+
+    with store.reserve(20) as room:
+        file = await store.uploads.open(UPLOAD, 0, room)
+        assert file
+        await file.write(b"0123", 0)
+        monkeypatch.setattr(os, "fsync", failing)
+        for step in (file.sync, file.sync, lambda: file.write(b"4", 4), lambda: file.commit(key)):
+            with pytest.raises(StorageError):
+                await step()
+        await file.close()
+        again = await store.uploads.open(UPLOAD, 0, room)
+        assert again
+        await again.write(b"0123", 0)
+        await again.sync()
+        await again.commit(key)
+        await again.close()
