@@ -174,7 +174,8 @@ class Messaging:
         now = self.clock()
         recorded = await delivery.record(tx, text, self.policy, now=now, push_give_up_hours=self.push_give_up_hours)
         sent = SentText(recorded.message_id, now)
-        await idempotency.remember(tx, request, asdict(sent), uid=text.sender.uid, now=now, keep_ms=DAY_MS)
+        if request is not None:
+            await idempotency.remember(tx, request, asdict(sent), uid=text.sender.uid, now=now, keep_ms=DAY_MS)
         return sent, recorded.pushes
 
     async def _first_reply(self, caller: Caller, request: Request | None) -> SentText | None:
