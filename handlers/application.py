@@ -80,7 +80,7 @@ class Table(Application):
             match = branch.pattern.fullmatch(path)
             if match:
                 variables = {name: url_unescape(value, None, plus=False) for name, value in match.groupdict().items()}
-                return branch.found._replace(path_arguments=variables)  # type: ignore[arg-type]  # bytes, as Tornado's
+                return Found(branch.found.handler, branch.found.arguments, variables)  # type: ignore[arg-type]  # bytes, as Tornado's
         meant = request.headers.get("X-HTTP-Method-Override")
         if method == "POST" and meant in OVERRIDES and path.startswith(f"{UPLOADS}/"):
             request.method = meant

@@ -131,9 +131,11 @@ class BaseHandler(RefusingHandler):
 
     async def _run_confirmed(self, *args: str, **kwargs: str) -> None:
         """The handler's own method, unless the caller's credential has ended while the body was on its way."""
+        name = (self.request.method or "get").lower()
+        delattr(self, name)  # or the handler would hold itself, and all that it holds, until the collector comes
         if self.caller is not None and self.request.method not in self.confirmed_by_service:
             await self.services.authentication.confirm(self.caller)
-        await getattr(type(self), (self.request.method or "get").lower())(self, *args, **kwargs)
+        await getattr(self, name)(*args, **kwargs)
 
     async def head(self, *args: Any, **kwargs: Any) -> None:
         """Answer as GET does; the content stays here (RFC 9110, 9.3.2)."""

@@ -163,7 +163,7 @@ class ServesImage(BaseHandler):
         if not by_kernel or end - start > AT_ONCE_BYTES:
             await self.services.turns.take()  # the first piece is as dear as those that follow
         if by_kernel:
-            self.connection.cork(held=True)  # the head goes with the first bytes
+            self.connection.file_follows = True  # the head goes with its first bytes
             await self.flush_within(self.services.settings.stall_seconds)
         while start < end:
             if await self.services.reading.is_recalled(image):
@@ -180,8 +180,6 @@ class ServesImage(BaseHandler):
             start += sent
             if start < end:
                 await self.services.turns.take()
-        if by_kernel:
-            self.connection.cork(held=False)
         return True
 
     async def _copy(self, image: OpenImage, start: int, count: int) -> int:

@@ -3,8 +3,8 @@
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 MINUTE_MS = 60 * 1000
 HOUR_MS = 60 * MINUTE_MS
@@ -32,8 +32,7 @@ def this_boot() -> str:
     return BOOT_ID.read_text("ascii").strip()
 
 
-@dataclass(frozen=True, slots=True)
-class Sighting:
+class Sighting(NamedTuple):
     """A moment by the wall clock, when that was right, and by the time since the boot of that name."""
 
     wall: int

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import NewType
+from typing import NamedTuple, NewType
 
 from models.group import GroupId
 from models.user import UserId
@@ -50,8 +50,7 @@ class Preview:
     sha256: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """A row of `messages`, to one receiver or one group. `sha256` is of the stored bytes, `size` their number; times
     are in milliseconds; `stored` is 0 when the file is gone. `placeholder` is a ThumbHash in base64, `preview_type` the
     filetype of the preview: both None when there is none, and when the file is gone.
@@ -87,8 +86,7 @@ class MeasuredMessage:
     size: int
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(NamedTuple):
     """One person's part of a message. `readable_until` ends the grace after consumption.
 
     `is_member` is whether they are in the group that it was sent to, and true where it was sent to them alone.

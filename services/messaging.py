@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -28,6 +29,7 @@ MAX_TEXT, MAX_URL, MAX_SOURCE = 8000, 2048, 64
 MAX_PIXELS, MAX_SECONDS = 100_000, 1_000_000
 ADDRESSEES = ("receiver_uid", "group_id")
 OPERATION = "message"
+_UNKEPT = re.compile("[\0\ud800-\udfff]")
 
 Body = dict[str, str | int]
 """What a message says, as its kind has it."""
@@ -174,7 +176,8 @@ class Messaging:
         now = self.clock()
         recorded = await delivery.record(tx, text, self.policy, now=now, push_give_up_hours=self.push_give_up_hours)
         sent = SentText(recorded.message_id, now)
-        await idempotency.remember(tx, request, asdict(sent), uid=text.sender.uid, now=now, keep_ms=DAY_MS)
+        if request is not None:
+            await idempotency.remember(tx, request, asdict(sent), uid=text.sender.uid, now=now, keep_ms=DAY_MS)
         return sent, recorded.pushes
 
     async def _first_reply(self, caller: Caller, request: Request | None) -> SentText | None:
@@ -214,9 +217,7 @@ def read_body(kind: MessageKind, fields: Mapping[str, Any], problems: Problems) 
 
 def _is_text(value: object, most: int) -> bool:
     """Text that every database gives back as it came: no NUL, no half of a surrogate pair."""
-    if not isinstance(value, str) or not 1 <= len(value) <= most or "\0" in value:
-        return False
-    return not any("\ud800" <= letter <= "\udfff" for letter in value)
+    return isinstance(value, str) and 1 <= len(value) <= most and not _UNKEPT.search(value)
 
 
 def _is_link(value: object) -> bool:

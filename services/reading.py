@@ -9,8 +9,9 @@ from time import monotonic
 from typing import Any
 
 from models import fault, rules
-from models.db.database import Database, DatabaseError, Row, Transaction
+from models.db.database import Database, DatabaseError, Transaction
 from models.db.tables import deliveries, messages
+from models.db.tables.deliveries import Pending
 from models.errors import AppError, ContentLost, NoPendingImage, NotFound, NoThumbnail
 from models.keys import KeyRing
 from models.message import Delivery, DeliveryState, Message
@@ -200,19 +201,19 @@ class Reading:
 
         Raises Unauthenticated when the credential has ended since it was taken.
         """
-        rows = await self._pending(caller, wanted)
-        if not rows:
+        pending = await self._pending(caller, wanted)
+        if not pending:
             await check_live(self.db, caller, self.clock())
-        shown = fitting(rows[: wanted.limit], INBOX_BYTES, _shown_bytes)
-        items = [self._inbox_item(messages.message_of(row[:-2]), *row[-2:]) for row in shown]
-        return Page(items, items[-1]["message_id"] if len(rows) > len(shown) else None)
+        shown = fitting(pending[: wanted.limit], INBOX_BYTES, _shown_bytes)
+        items = [self._inbox_item(*each) for each in shown]
+        return Page(items, items[-1]["message_id"] if len(pending) > len(shown) else None)
 
-    async def _pending(self, caller: Caller, wanted: IdRange) -> list[Row]:
+    async def _pending(self, caller: Caller, wanted: IdRange) -> list[Pending]:
         """What a page of the inbox has, and at least one more if there is any."""
-        rows: list[Row] = []
+        pending: list[Pending] = []
         after, now = wanted.after, self.clock()
         while True:
-            count = min(INBOX_ROWS, wanted.limit + 1 - len(rows))
+            count = min(INBOX_ROWS, wanted.limit + 1 - len(pending))
             found = await deliveries.list_inbox(
                 self.db,
                 uid=caller.uid,
@@ -223,11 +224,11 @@ class Reading:
                 now=now,
                 limit=count,
             )
-            rows += found
-            enough = len(rows) > wanted.limit or sum(map(_shown_bytes, rows[:-1])) >= INBOX_BYTES
+            pending += found
+            enough = len(pending) > wanted.limit or sum(map(_shown_bytes, pending[:-1])) >= INBOX_BYTES
             if enough or len(found) < count:
-                return rows
-            after = rows[-1][0]
+                return pending
+            after = pending[-1].message.message_id
 
     def _inbox_item(self, message: Message, region_num: str | None, phone_cipher: bytes | None) -> dict[str, Any]:
         return {
@@ -318,5 +319,5 @@ def _check_can_acknowledge(delivery: Delivery, now: int) -> None:
         rules.check_can_read(delivery, now)
 
 
-def _shown_bytes(row: Row) -> int:
-    return ITEM_BYTES + len(messages.message_of(row[:-2]).caption.encode())
+def _shown_bytes(pending: Pending) -> int:
+    return ITEM_BYTES + len(pending.message.caption.encode())

@@ -261,7 +261,8 @@ class Sending:
         now = self.clock()
         recorded = await delivery.record(tx, image, self.policy, now=now, push_give_up_hours=self.push_give_up_hours)
         sent = SentImage(recorded.message_id, image.message_key, now)
-        await idempotency.remember(tx, request, asdict(sent), uid=image.sender.uid, now=now, keep_ms=DAY_MS)
+        if request is not None:
+            await idempotency.remember(tx, request, asdict(sent), uid=image.sender.uid, now=now, keep_ms=DAY_MS)
         fault.point("before_image_commit")
         return sent, recorded.pushes
 

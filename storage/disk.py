@@ -40,15 +40,14 @@ class DiskStore(ReceivingStore):
         """The image, or None. What the kernel remembers is opened at once; for anything else a thread looks, and reads
         the first bytes into the page cache.
         """
-        fd = self._tree.open_cached(key)
-        if fd is not None:
-            return DiskBlob(fd, os.fstat(fd).st_size, self._threads)
-        opening = self._threads.start(self._open, key)
-        try:
-            found = await asyncio.shield(opening)
-        except asyncio.CancelledError:
-            opening.add_done_callback(_close_unclaimed)
-            raise
+        found = self._tree.open_cached(key)
+        if found is None:
+            opening = self._threads.start(self._open, key)
+            try:
+                found = await asyncio.shield(opening)
+            except asyncio.CancelledError:
+                opening.add_done_callback(_close_unclaimed)
+                raise
         return DiskBlob(*found, self._threads) if found else None
 
     async def address(self, key: str, seconds: float) -> str | None:

@@ -219,11 +219,16 @@ class Tree:
             with suppress(OSError):
                 os.unlink(file.name, dir_fd=self._temporary)
 
-    def open_cached(self, key: str) -> int | None:
-        """A descriptor of the image's file, if there is one and the disk is not needed to find it. Never blocks."""
+    def open_cached(self, key: str) -> tuple[int, int] | None:
+        """A descriptor of the image's file and its size, if there is one and the disk is not needed to find it. Never
+        blocks.
+        """
         fd = cached.open_cached(self._root, path_of(key), READ)
-        if fd is None or stat.S_ISREG(os.fstat(fd).st_mode):
-            return fd
+        if fd is None:
+            return None
+        about = os.fstat(fd)
+        if stat.S_ISREG(about.st_mode):
+            return fd, about.st_size
         os.close(fd)
         return None
 

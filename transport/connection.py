@@ -239,9 +239,14 @@ class Connection(asyncio.BufferedProtocol):
     def sends_files(self) -> bool:
         return not isinstance(self.transport, TlsTransport)
 
-    def cork(self, *, held: bool) -> None:
-        if not self._is_broken():
-            self.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, held)
+    def send_before_file(self, data: bytes) -> None:
+        """As `send`, but the kernel waits a moment for what follows before it sends a segment that is not full."""
+        if not self._writing_paused and not self._is_broken():
+            try:
+                data = data[self.sock.send(data, socket.MSG_MORE) :]
+            except OSError:
+                pass  # what has broken, or is full, is met by the write
+        self.send(data)
 
     def send_file(self, file: int, offset: int, count: int) -> int:
         if self._writing_paused or self._is_broken():

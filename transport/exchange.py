@@ -68,7 +68,7 @@ class Carrier(Protocol):
     @property
     def sends_files(self) -> bool: ...
 
-    def cork(self, *, held: bool) -> None: ...
+    def send_before_file(self, data: bytes) -> None: ...
 
     def send_file(self, file: int, offset: int, count: int) -> int: ...
 
@@ -76,7 +76,8 @@ class Carrier(Protocol):
 class Exchange(HTTPConnection):
     """Frames the reply: by its Content-Length, in chunks (HTTP/1.1), or by the connection's end (HTTP/1.0).
 
-    What is written after the connection was lost is dropped; futures then raise StreamClosedError.
+    What is written after the connection was lost is dropped; futures then raise StreamClosedError. `file_follows`: what
+    is written next may wait for the bytes of a file.
     """
 
     def __init__(self, carrier: Carrier, head: Head) -> None:
@@ -88,6 +89,7 @@ class Exchange(HTTPConnection):
         self.lost = False
         self.ends_connection = not head.persistent
         self.switches_to: Switched | None = None
+        self.file_follows = False
         self.on_loss: Callable[[], None] | None = None
         self._left: int | None = 0
         self._chunked = False
@@ -145,10 +147,6 @@ class Exchange(HTTPConnection):
         """Whether the kernel can copy from a file to this connection."""
         return self.carrier.sends_files and not self._chunked
 
-    def cork(self, *, held: bool) -> None:
-        """Let the kernel wait for what follows before it sends a segment that is not full, or no more."""
-        self.carrier.cork(held=held)
-
     def send_file(self, file: int, offset: int, count: int) -> int:
         """Write so many bytes of a file, as many as the kernel takes at once; how many.
 
@@ -205,7 +203,11 @@ class Exchange(HTTPConnection):
     def _send(self, data: bytes) -> asyncio.Future[None]:
         if self.lost:
             return closed_future()
-        self.carrier.send(data)
+        if self.file_follows:
+            self.file_follows = False
+            self.carrier.send_before_file(data)
+        else:
+            self.carrier.send(data)
         return self.carrier.taken()
 
     def _choose_framing(self, code: int, headers: HTTPHeaders) -> None:

@@ -7,7 +7,7 @@ to upgrade is a request like any other: only a handler of WebSockets looks at it
 """
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from tornado.httputil import HTTPHeaders
 
@@ -25,8 +25,7 @@ _HOST = re.compile(_AUTHORITY)
 _ABSOLUTE = re.compile(rf"https?://(?!:|/)({_AUTHORITY})(/[^?]*)?(\?.*)?", re.IGNORECASE)
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """A request without its body. `target` is in origin form also where it came in absolute form (RFC 9112, 3.2).
 
     `length` is None for a chunked body, 0 where there is none. `persistent`: whether the client would use the

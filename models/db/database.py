@@ -9,7 +9,7 @@ import json
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Protocol, TypeVar, cast
+from typing import Any, NamedTuple, Protocol, TypeVar, cast
 
 from sqlalchemy import ColumnElement
 from sqlalchemy.dialects import mysql, sqlite
@@ -152,8 +152,7 @@ class Changed:
     last_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Call:
+class Call(NamedTuple):
     """One statement on its way from a unit to the engine: the only thing that a unit may await."""
 
     statement: Statement

@@ -123,7 +123,7 @@ def test_whom_a_group_image_reaches_and_who_can_be_invited(
 def test_the_sender_cannot_tell_a_withheld_image(
     state: DeliveryState, now: int, recalled_at: int | None, shown: DeliveryState
 ) -> None:
-    assert state_for_sender(state, replace(MESSAGE, recalled_at=recalled_at), now) is shown
+    assert state_for_sender(state, MESSAGE._replace(recalled_at=recalled_at), now) is shown
 
 
 @pytest.mark.parametrize(

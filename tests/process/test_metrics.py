@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -286,3 +287,20 @@ def test_a_disk_that_fails_shows(tmp_path: Path) -> None:
         assert scraped("images_sent_total") == 0
         other.server.client.get("/readyz")
         assert other.scrape()("storage_healthy") == 1
+
+
+def collected(scraped: Scraped) -> int:
+    """How many objects the collector has found that held each other."""
+    return sum(map(int, re.findall(r"^python_gc_objects_collected_total\{.*\} (\S+)\.0$", scraped.text, re.MULTILINE)))
+
+
+def test_a_request_with_a_body_leaves_nothing_to_the_collector(tmp_path: Path) -> None:
+    with metered(tmp_path, {"limits": {"enabled": False}}) as metered_server:
+        ann, ben = metered_server.server.register("Ann"), metered_server.server.register("Ben")
+        said = {"receiver_uid": ben.uid, "kind": "text", "text": "See you at eight."}
+        found = []
+        for _ in range(3):  # first what a process does once, such as compiling its statements
+            for _ in range(200):
+                assert ann.request("POST", "/v1/messages", json=said).status_code == 201
+            found.append(collected(metered_server.scrape()))
+        assert found[2] - found[1] < 200, found

@@ -35,7 +35,7 @@ class SqliteDatabase:
         DatabaseError.
         """
         self._busy_seconds = busy_seconds
-        self.writes = GroupCommit(partial(connect, path), busy_seconds=busy_seconds)
+        self.writes = GroupCommit(partial(_connect_writer, path), busy_seconds=busy_seconds)
         self._reader = connect(path, query_only=True).cursor()
         self._bulk_reader = connect(path, busy_milliseconds=int(busy_seconds * 1000), query_only=True).cursor()
         self._bulk_thread = ThreadPoolExecutor(1, "sqlite-bulk")
@@ -94,6 +94,15 @@ class SqliteDatabase:
             self._bulk_thread.shutdown()
             self._reader.connection.close()
         await self.writes.close()
+
+
+def _connect_writer(path: Path) -> apsw.Connection:
+    """Of batches of units. What a savepoint needs to go back stays in memory: in a file it would be two writes for each
+    page that a unit changes. A unit changes little, and nothing is sorted here.
+    """
+    connection = connect(path)
+    connection.pragma("temp_store", "memory")
+    return connection
 
 
 def _rows(cursor: apsw.Cursor, statement: Statement, params: dict[str, Value]) -> list[Row]:

@@ -3,6 +3,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from sqlalchemy import Select, bindparam, case, exists, insert, or_, select, update
 
@@ -12,7 +13,7 @@ from models.db.tables.credentials import IS_CALLER_LET_IN
 from models.db.tables.messages import COLUMNS, IS_IMAGE, message_of
 from models.group import GroupId
 from models.keys import PhoneDigest
-from models.message import Delivery, DeliveryState, MessageId
+from models.message import Delivery, DeliveryState, Message, MessageId
 from models.user import UserId
 
 PENDING, CONSUMED = DeliveryState.PENDING.value, DeliveryState.CONSUMED.value
@@ -214,6 +215,14 @@ class Receipt:
     consumed_at: int | None
 
 
+class Pending(NamedTuple):
+    """An image that waits for somebody, and of its sender the region and the encrypted number."""
+
+    message: Message
+    sender_region: str | None
+    sender_phone: bytes | None
+
+
 @dataclass(frozen=True, slots=True)
 class Unsettled:
     """A message of `size` bytes that waits for one person, or was kept from them."""
@@ -309,11 +318,9 @@ async def list_inbox(
     before: int,
     now: int,
     limit: int,
-) -> list[Row]:
-    """Pending images, oldest first: a message's columns, then the sender's region and encrypted phone. Nothing for whom
-    this ukey or this family of tokens does not let in any more.
-    """
-    return await reader.read(
+) -> list[Pending]:
+    """Pending images, oldest first. Nothing for whom this ukey or this family of tokens does not let in any more."""
+    rows = await reader.read(
         _INBOX,
         caller_uid=uid,
         credential_id=credential_id,
@@ -323,6 +330,7 @@ async def list_inbox(
         now=now,
         limit=limit,
     )
+    return [Pending(message_of(message), region, phone) for *message, region, phone in rows]
 
 
 async def mark_consumed(tx: Transaction, *, message_id: MessageId, uid: UserId, now: int, until: int) -> bool:
@@ -372,7 +380,6 @@ async def release(tx: Transaction, receiver_uid: UserId, message_ids: Iterable[M
 
 def _delivery_of(row: Row) -> Delivery:
     *message, receiver_uid, state, consumed_at, readable_until, is_member = row
-    state = DeliveryState(state)
     return Delivery(
-        message_of(tuple(message)), receiver_uid, state, consumed_at, readable_until, is_member=bool(is_member)
+        message_of(message), receiver_uid, DeliveryState(state), consumed_at, readable_until, is_member=bool(is_member)
     )

@@ -222,4 +222,4 @@ async def list_newest(reader: Reader, uids: Collection[int]) -> dict[int, int]:
 
 
 def _text(data: Mapping[str, object] | None) -> str:
-    return json.dumps(data or {}, ensure_ascii=False)
+    return json.dumps(data, ensure_ascii=False) if data else "{}"

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Statements over `messages`."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import and_, bindparam, case, delete, exists, func, insert, not_, or_, select, update
 
@@ -317,6 +318,6 @@ def _waiting(row: Row) -> Waiting:
     return Waiting(message_id, size, receiver_uid, DeliveryState(state) if state else None)
 
 
-def message_of(row: Row) -> Message:
+def message_of(row: Sequence[Any]) -> Message:
     """A row of COLUMNS as a Message."""
     return Message(*row)

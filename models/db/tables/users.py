@@ -2,7 +2,6 @@
 """Statements of `users`: people with an account. Their counters are moved by `events`."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from sqlalchemy import ColumnElement, and_, bindparam, case, exists, func, insert, literal, or_, select, update
 
@@ -207,10 +206,18 @@ def recipient_of(row: Row) -> Recipient:
 
 def receiver_of(row: Row) -> Recipient:
     """A row of RECEIVER_OR_CALLER. What is kept back from the inbox is in it, as far as its sender may know."""
-    *facts, is_let_in, kept_back, kept_back_bytes, has_device = row
-    recipient = recipient_of(tuple(facts))
-    inbox = Room(recipient.inbox.images + int(kept_back), recipient.inbox.size + int(kept_back_bytes))
-    return replace(recipient, inbox=inbox, is_let_in=bool(is_let_in), has_device=bool(has_device))
+    uid, has_way_in, disabled_at, count, size, blocks_sender, is_friend, *rest = row
+    is_let_in, kept_back, kept_back_bytes, has_device = rest
+    return Recipient(
+        UserId(uid),
+        bool(has_way_in),
+        disabled_at,
+        Room(count + int(kept_back), size + int(kept_back_bytes)),
+        bool(blocks_sender),
+        bool(is_friend),
+        is_let_in=bool(is_let_in),
+        has_device=bool(has_device),
+    )
 
 
 async def find(reader: Reader, uid: int) -> User | None:
