@@ -29,7 +29,7 @@ from models.errors import AppError, HeadersTooLarge, MalformedRequest
 from transport.body import Body, ChunkedBody, FixedBody
 from transport.exchange import Exchange, Peer, Switched, closed_future
 from transport.first_step import begin
-from transport.head import parse
+from transport.head import Head, parse
 from transport.limits import Limits
 from transport.tls import TlsTransport
 from transport.unsent import UnsentBudget
@@ -107,6 +107,7 @@ class Connection(asyncio.BufferedProtocol):
         self._unread = bytearray()
         self._searched = 0
         self._blank_lines = 0
+        self._head: Head | None = None
         self._exchange: Exchange | None = None
         self._delegate: HTTPMessageDelegate | None = None
         self._body: Body | None = None
@@ -357,30 +358,37 @@ class Connection(asyncio.BufferedProtocol):
     # -- heads --
 
     def _read_head(self) -> bool:
+        if self._head is None:
+            self._head = self._take_head()
+        if self._head is None or not self.house.may_begin(self):
+            return False
+        head, self._head = self._head, None
+        self._start(head)
+        if self.phase is Phase.HEAD:
+            self._again = bool(self._unread) or self._eof  # answered already: others have their turn before the next
+            return False
+        return True
+
+    def _take_head(self) -> Head | None:
+        """The next head, once all of it has come: then the client waits for us, be it in line."""
         unread = self._unread
-        if not unread:
+        self._skip_blank_lines()
+        if not unread or unread == b"\r":
             if self._eof:
                 self._close()
-            return False
-        if unread[0] == 13:
-            self._skip_blank_lines()
-            if not unread or unread == bytearray(b"\r"):
-                return False
+            return None
         end = unread.find(b"\r\n\r\n", self._searched)
         most = self.house.limits.max_head_bytes
         if end < 0 or end > most:
             self._check_unfinished_head(most)
-            return False
-        if not self.house.may_begin(self):
-            return False
+            return None
         self._searched = self._blank_lines = 0
-        head = bytes(unread[:end])
+        raw = bytes(unread[:end])
         del unread[: end + 4]
-        self._start(head)
-        if self.phase is Phase.HEAD:
-            self._again = bool(unread) or self._eof  # answered already: others have their turn before the next
-            return False
-        return True
+        self.deadline = inf
+        head = parse(raw)
+        self.house.busy(self, head.headers.get("X-Forwarded-For"))
+        return head
 
     def _skip_blank_lines(self) -> None:
         while self._unread.startswith(b"\r\n"):
@@ -405,9 +413,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._eof:
             self._close()
 
-    def _start(self, raw: bytes) -> None:
-        head = parse(raw)
-        self.house.busy(self, head.headers.get("X-Forwarded-For"))
+    def _start(self, head: Head) -> None:
         self.served += 1
         exchange = self._exchange = Exchange(self, head)
         if self._eof and not self._unread and head.length == 0:
@@ -526,7 +532,8 @@ class Connection(asyncio.BufferedProtocol):
         exchange = self._exchange
         self._exchange = self._delegate = self._body = None
         if exchange is None or exchange.ends_connection:
-            self._close()
+            # Who does not know yet that this was the last one may have sent the next: see `linger`.
+            self.linger() if exchange and exchange.head.persistent else self._close()
             return
         self.phase = Phase.HEAD
         self._discarded = 0

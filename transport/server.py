@@ -26,6 +26,8 @@ BEGUN_AT_ONCE = 32
 """Requests in one turn of the event loop, some milliseconds of it: what others wait for, such as a commit, a timer or a
 reply that goes on, has its turn in between.
 """
+READING_TURNS = 2
+"""Of the event loop, after which it has read what had come: one ends the turn that asks, one looks at the sockets."""
 FULL_PAUSE_SECONDS = 0.2
 """After the last descriptor: a listening socket that stays readable would keep the event loop spinning."""
 BUSY_RETRY_SECONDS = 1
@@ -94,8 +96,15 @@ class Server:
         self._listening.clear()
 
     def let_go(self) -> None:
-        """Others accept in this process's place: each connection ends with the reply to its next request."""
+        """This process ends, or others accept in its place: each connection ends with the reply to its next request."""
         self.lets_go = True
+
+    async def all_begun(self) -> None:
+        """Return when every request has begun that had come when this was called."""
+        for _ in range(READING_TURNS):
+            await asyncio.sleep(0)
+        while self._in_line:
+            await asyncio.sleep(0)
 
     async def deserted(self) -> None:
         """Return when there is no connection."""
@@ -207,7 +216,6 @@ class Server:
         a crowd that comes at once, one request of each source after the other.
         """
         if not self._may_begin:
-            self._idle.pop(connection, None)
             self._in_line.setdefault(connection.source, {})[connection] = None
             return False
         self._may_begin -= 1

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tornado.iostream import StreamClosedError
 
-from tests.process.hostile_wire import CLOSE, chunked, request
+from tests.process.hostile_wire import CLOSE, answers, chunked, request
 from tests.transport.world import (
     PIECE,
     PIECES,
@@ -138,6 +138,27 @@ async def test_a_refusal_by_the_last_piece_ends_the_connection_at_once() -> None
         for raw in (request("POST", "/judge", body=b"!"), request("POST", "/judge", body=bytes(300_000) + b"!")):
             assert [answer.body for answer in await world.ask(raw)] == [b"no"]
         assert asyncio.get_running_loop().time() - began < 5
+
+
+async def test_who_is_told_to_go_can_read_so_though_the_next_request_is_on_its_way() -> None:
+    async with serving() as world:
+        world.server.let_go()
+        client = await world.connect()
+        client.send(GET * 2000)  # more than is read at once
+        (answer,) = answers(await client.rest())
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        await until(lambda: not world.server._connections)
+
+
+async def test_an_empty_line_after_the_last_request_is_no_reason_to_wait_for_more() -> None:
+    async with serving() as world:
+        client = await world.connect()
+        client.send(request("GET", "/wait") + b"\r\n")
+        client.writer.write_eof()
+        await until(lambda: world.log.events == ["asked"])
+        await turns()
+        world.log.go_on.set()
+        assert (await client.rest()).endswith(b"at last")
 
 
 async def test_a_body_that_goes_on_for_ever_is_not_read_for_ever() -> None:
