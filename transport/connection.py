@@ -158,7 +158,7 @@ class Connection(asyncio.BufferedProtocol):
         self._eof = True
         if self._switched:
             self._switched.ended()
-            return False
+            return True
         if self.phase is Phase.LINGER:
             self._close()
             return False
@@ -275,10 +275,12 @@ class Connection(asyncio.BufferedProtocol):
         if self._unread:
             data, self._unread = bytes(self._unread), bytearray()
             to.received(data)
+        if self._eof:
+            to.ended()
 
     def hold_reading(self, *, held: bool) -> None:
         """For who it was switched to: take nothing more for now, or go on."""
-        if self.transport and held is not self._reading_paused and self.phase is not Phase.GONE:
+        if self.transport and held is not self._reading_paused and self.phase is not Phase.GONE and not self._eof:
             self._reading_paused = held
             self.transport.pause_reading() if held else self.transport.resume_reading()
 
@@ -351,9 +353,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def _regulate(self) -> None:
         """Read on while what comes can be handled or is little."""
-        if self.phase in (Phase.GONE, Phase.SWITCHED) or self._eof:
-            return
-        self.hold_reading(held=len(self._unread) >= READ_AHEAD_BYTES)
+        if self.phase is not Phase.SWITCHED:
+            self.hold_reading(held=len(self._unread) >= READ_AHEAD_BYTES)
 
     # -- heads --
 
@@ -472,16 +473,23 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
 
     def _read_body(self) -> bool:
-        assert self._body
+        body = self._body
+        assert body
         before = len(self._unread)
-        content = self._body.take(self._unread) if before else b""
+        content = body.take(self._unread) if before else b""
         if content:
             self._deliver(content)
         else:
             self._end_body()
         if self._eof and len(self._unread) == before and self.phase is Phase.BODY and not self._waiting:
             self.abort()
-        return len(self._unread) < before
+        return self._goes_on(body, before)
+
+    def _goes_on(self, body: Body, before: int) -> bool:
+        """Whether more of a body can be taken in this turn of the event loop, when it was so many bytes before."""
+        rests = body.rests and bool(self._unread)
+        self._again = self._again or rests
+        return len(self._unread) < before and not rests
 
     def _end_body(self) -> None:
         """If it has ended, the request has."""
@@ -506,11 +514,12 @@ class Connection(asyncio.BufferedProtocol):
         self.deadline = self._loop.time() + (LINGER_SECONDS if uninvited else limits.discard_seconds)
 
     def _discard_body(self) -> bool:
-        assert self._body
+        body = self._body
+        assert body
         before = len(self._unread)
         if before:
-            self._discarded += len(self._body.take(self._unread))
-        if self._body.ended:
+            self._discarded += len(body.take(self._unread))
+        if body.ended:
             self._stop_discarding()
             self.phase = Phase.TAKING
             if not self._writing_paused:
@@ -519,7 +528,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._set_taking_deadline()
         elif self._discarded > self.house.limits.max_discard_bytes or (self._eof and not self._unread):
             self._close()
-        return len(self._unread) < before
+        return self._goes_on(body, before)
 
     def _stop_discarding(self) -> None:
         if self.phase is Phase.DISCARD:
@@ -532,8 +541,7 @@ class Connection(asyncio.BufferedProtocol):
         exchange = self._exchange
         self._exchange = self._delegate = self._body = None
         if exchange is None or exchange.ends_connection:
-            # Who does not know yet that this was the last one may have sent the next: see `linger`.
-            self.linger() if exchange and exchange.head.persistent else self._close()
+            self.linger()  # an empty line behind a body, or the next request of who did not know, may be on its way
             return
         self.phase = Phase.HEAD
         self._discarded = 0
