@@ -22,7 +22,7 @@ from transport.unsent import UnsentBudget
 
 SWEEP_SECONDS = 0.25
 ACCEPTED_AT_ONCE = 32
-BEGUN_AT_ONCE = 32
+BEGUN_AT_ONCE = 16
 """Requests in one turn of the event loop, some milliseconds of it: what others wait for, such as a commit, a timer or a
 reply that goes on, has its turn in between.
 """
