@@ -13,6 +13,7 @@ import pytest
 from emulators.getui_rules import Keys
 from tests.process.invariants import Told, check_database, check_promises, orphans, pushes_due
 from tests.support import PATIENCE
+from tests.support.engines import ON_SQLITE
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg
 
@@ -131,6 +132,7 @@ def test_uploads_under_way_are_finished_and_their_pushes_not_lost(patient: Serve
     check_database(server.data_dir)
 
 
+@ON_SQLITE
 def test_a_crowd_that_had_asked_when_the_end_came_is_answered(patient: Server) -> None:
     server = patient
     with contextlib.ExitStack() as stack:
