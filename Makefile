@@ -84,7 +84,7 @@ prove-cluster: .venv/.installed-dev ## three machines: each part killed, hung an
 release: ## with VERSION=0.2.0 commit that version; then its source archive, SBOM and checksums, in dist/: the same bytes each time
 	$(PYTHON) .ci/release.py $(VERSION)
 
-prove-transport: .venv/.installed-dev ## a million odd requests by three parsers; 2,000 slow heads, bodies and readers, 100,000 cut connections, plain and with TLS
+prove-transport: .venv/.installed-dev ## a million odd requests by three parsers; 2,000 slow heads, bodies, readers and WebSockets, 100,000 cut connections, plain and with TLS
 	$(BIN)/python -m tests.transport.differential 1000000
 	$(BIN)/python -m tests.process.crowds
 

@@ -144,10 +144,12 @@ async def leave(listener: Server, others: AsyncExitStack, services: Services, en
 
 
 async def drain(listener: Server, services: Services, seconds: float) -> None:
-    """Take no more requests; let running ones end, up to `seconds`."""
+    """Take no more requests; let running ones end, up to `seconds`, and tell those who have asked that it is over."""
     services.activity.stopping = True
+    listener.let_go()
     with suppress(TimeoutError):
         async with asyncio.timeout(seconds):
+            await listener.all_begun()
             await services.activity.idle()
     await listener.close_all_connections()
     logs.flush()

@@ -13,17 +13,22 @@ MAX_CHUNK_LINE_BYTES = 1024
 MAX_EXTENSION_BYTES = 16 * 1024
 """Of all chunks of a body: each may bring one."""
 MAX_TRAILER_BYTES = 8 * 1024
-MAX_CHUNKS_AT_ONCE = 1000
+MAX_CHUNKS_AT_ONCE = 500
 """Then others have their turn: the smallest chunks cost a thousand times what their bytes do."""
+STEPS_OF_CHUNK = 2
+"""Its size, and what is in it."""
 
 _CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,15})([ \t]*;[\t\x20-\x7e\x80-\xff]*)?")
 _TRAILER = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+:[\t\x20-\x7e\x80-\xff]*")
 
 
 class Body(Protocol):
-    """Takes a body out of what has come. `ended` says that what is left is the next request's."""
+    """Takes a body out of what has come. `ended` says that what is left is the next request's, `rests` that more could
+    be taken at once: that is for the event loop's next turn.
+    """
 
     ended: bool
+    rests: bool
 
     def take(self, unread: bytearray) -> bytes:
         """Remove from `unread` what belongs to the body, and return its content. Raises MalformedRequest."""
@@ -32,6 +37,8 @@ class Body(Protocol):
 
 class FixedBody:
     """As long as its Content-Length says."""
+
+    rests = False
 
     def __init__(self, length: int) -> None:
         self._left = length
@@ -57,7 +64,7 @@ class ChunkedBody:
     """As long as its chunks say, the last of which is empty."""
 
     def __init__(self) -> None:
-        self.ended = False
+        self.ended = self.rests = False
         self._left = 0
         self._in_chunk = False
         self._in_trailer = False
@@ -68,7 +75,7 @@ class ChunkedBody:
         """As in Body: the content of many small chunks joined, at most MAX_CHUNKS_AT_ONCE of them."""
         pieces: list[bytes] = []
         at, moved = 0, True
-        for _ in range(MAX_CHUNKS_AT_ONCE):
+        for _ in range(STEPS_OF_CHUNK * MAX_CHUNKS_AT_ONCE):
             if self._in_chunk:
                 at, moved = self._take_chunk(unread, at, pieces)
             elif self._in_trailer:
@@ -77,6 +84,7 @@ class ChunkedBody:
                 at, moved = self._take_size(unread, at)
             if not moved or self.ended:
                 break
+        self.rests = moved and not self.ended
         del unread[:at]
         return b"".join(pieces)
 

@@ -29,7 +29,7 @@ from models.errors import AppError, HeadersTooLarge, MalformedRequest
 from transport.body import Body, ChunkedBody, FixedBody
 from transport.exchange import Exchange, Peer, Switched, closed_future
 from transport.first_step import begin
-from transport.head import parse
+from transport.head import Head, parse
 from transport.limits import Limits
 from transport.tls import TlsTransport
 from transport.unsent import UnsentBudget
@@ -107,6 +107,7 @@ class Connection(asyncio.BufferedProtocol):
         self._unread = bytearray()
         self._searched = 0
         self._blank_lines = 0
+        self._head: Head | None = None
         self._exchange: Exchange | None = None
         self._delegate: HTTPMessageDelegate | None = None
         self._body: Body | None = None
@@ -157,7 +158,7 @@ class Connection(asyncio.BufferedProtocol):
         self._eof = True
         if self._switched:
             self._switched.ended()
-            return False
+            return True
         if self.phase is Phase.LINGER:
             self._close()
             return False
@@ -279,10 +280,12 @@ class Connection(asyncio.BufferedProtocol):
         if self._unread:
             data, self._unread = bytes(self._unread), bytearray()
             to.received(data)
+        if self._eof:
+            to.ended()
 
     def hold_reading(self, *, held: bool) -> None:
         """For who it was switched to: take nothing more for now, or go on."""
-        if self.transport and held is not self._reading_paused and self.phase is not Phase.GONE:
+        if self.transport and held is not self._reading_paused and self.phase is not Phase.GONE and not self._eof:
             self._reading_paused = held
             self.transport.pause_reading() if held else self.transport.resume_reading()
 
@@ -355,37 +358,43 @@ class Connection(asyncio.BufferedProtocol):
 
     def _regulate(self) -> None:
         """Read on while what comes can be handled or is little."""
-        if self.phase in (Phase.GONE, Phase.SWITCHED) or self._eof:
-            return
-        self.hold_reading(held=len(self._unread) >= READ_AHEAD_BYTES)
+        if self.phase is not Phase.SWITCHED:
+            self.hold_reading(held=len(self._unread) >= READ_AHEAD_BYTES)
 
     # -- heads --
 
     def _read_head(self) -> bool:
+        if self._head is None:
+            self._head = self._take_head()
+        if self._head is None or not self.house.may_begin(self):
+            return False
+        head, self._head = self._head, None
+        self._start(head)
+        if self.phase is Phase.HEAD:
+            self._again = bool(self._unread) or self._eof  # answered already: others have their turn before the next
+            return False
+        return True
+
+    def _take_head(self) -> Head | None:
+        """The next head, once all of it has come: then the client waits for us, be it in line."""
         unread = self._unread
-        if not unread:
+        self._skip_blank_lines()
+        if not unread or unread == b"\r":
             if self._eof:
                 self._close()
-            return False
-        if unread[0] == 13:
-            self._skip_blank_lines()
-            if not unread or unread == bytearray(b"\r"):
-                return False
+            return None
         end = unread.find(b"\r\n\r\n", self._searched)
         most = self.house.limits.max_head_bytes
         if end < 0 or end > most:
             self._check_unfinished_head(most)
-            return False
-        if not self.house.may_begin(self):
-            return False
+            return None
         self._searched = self._blank_lines = 0
-        head = bytes(unread[:end])
+        raw = bytes(unread[:end])
         del unread[: end + 4]
-        self._start(head)
-        if self.phase is Phase.HEAD:
-            self._again = bool(unread) or self._eof  # answered already: others have their turn before the next
-            return False
-        return True
+        self.deadline = inf
+        head = parse(raw)
+        self.house.busy(self, head.headers.get("X-Forwarded-For"))
+        return head
 
     def _skip_blank_lines(self) -> None:
         while self._unread.startswith(b"\r\n"):
@@ -410,9 +419,7 @@ class Connection(asyncio.BufferedProtocol):
         if self._eof:
             self._close()
 
-    def _start(self, raw: bytes) -> None:
-        head = parse(raw)
-        self.house.busy(self, head.headers.get("X-Forwarded-For"))
+    def _start(self, head: Head) -> None:
         self.served += 1
         exchange = self._exchange = Exchange(self, head)
         if self._eof and not self._unread and head.length == 0:
@@ -471,16 +478,23 @@ class Connection(asyncio.BufferedProtocol):
             self.abort()
 
     def _read_body(self) -> bool:
-        assert self._body
+        body = self._body
+        assert body
         before = len(self._unread)
-        content = self._body.take(self._unread) if before else b""
+        content = body.take(self._unread) if before else b""
         if content:
             self._deliver(content)
         else:
             self._end_body()
         if self._eof and len(self._unread) == before and self.phase is Phase.BODY and not self._waiting:
             self.abort()
-        return len(self._unread) < before
+        return self._goes_on(body, before)
+
+    def _goes_on(self, body: Body, before: int) -> bool:
+        """Whether more of a body can be taken in this turn of the event loop, when it was so many bytes before."""
+        rests = body.rests and bool(self._unread)
+        self._again = self._again or rests
+        return len(self._unread) < before and not rests
 
     def _end_body(self) -> None:
         """If it has ended, the request has."""
@@ -505,11 +519,12 @@ class Connection(asyncio.BufferedProtocol):
         self.deadline = self._loop.time() + (LINGER_SECONDS if uninvited else limits.discard_seconds)
 
     def _discard_body(self) -> bool:
-        assert self._body
+        body = self._body
+        assert body
         before = len(self._unread)
         if before:
-            self._discarded += len(self._body.take(self._unread))
-        if self._body.ended:
+            self._discarded += len(body.take(self._unread))
+        if body.ended:
             self._stop_discarding()
             self.phase = Phase.TAKING
             if not self._writing_paused:
@@ -518,7 +533,7 @@ class Connection(asyncio.BufferedProtocol):
                 self._set_taking_deadline()
         elif self._discarded > self.house.limits.max_discard_bytes or (self._eof and not self._unread):
             self._close()
-        return len(self._unread) < before
+        return self._goes_on(body, before)
 
     def _stop_discarding(self) -> None:
         if self.phase is Phase.DISCARD:
@@ -531,7 +546,7 @@ class Connection(asyncio.BufferedProtocol):
         exchange = self._exchange
         self._exchange = self._delegate = self._body = None
         if exchange is None or exchange.ends_connection:
-            self._close()
+            self.linger()  # an empty line behind a body, or the next request of who did not know, may be on its way
             return
         self.phase = Phase.HEAD
         self._discarded = 0

@@ -25,7 +25,7 @@ class Peer:
 
 
 class Switched(Protocol):
-    """What a connection is given to once it speaks no HTTP any more."""
+    """What a connection is given to once it speaks no HTTP any more. It closes the connection when that has `ended`."""
 
     def received(self, data: bytes) -> None: ...
 

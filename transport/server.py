@@ -9,6 +9,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable, Iterable
+from typing import Protocol
 
 from tornado.httputil import HTTPServerConnectionDelegate
 
@@ -22,16 +23,27 @@ from transport.unsent import UnsentBudget
 
 SWEEP_SECONDS = 0.25
 ACCEPTED_AT_ONCE = 32
-BEGUN_AT_ONCE = 32
+BEGUN_AT_ONCE = 16
 """Requests in one turn of the event loop, some milliseconds of it: what others wait for, such as a commit, a timer or a
 reply that goes on, has its turn in between.
 """
+READING_TURNS = 2
+"""Of the event loop, after which it has read what had come: one ends the turn that asks, one looks at the sockets."""
 FULL_PAUSE_SECONDS = 0.2
 """After the last descriptor: a listening socket that stays readable would keep the event loop spinning."""
 BUSY_RETRY_SECONDS = 1
 NO_ROOM = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 
 log = logging.getLogger("glimpse.http")
+
+
+class InLine(Protocol):
+    """What waits for its turn. `source` is whom it is counted with."""
+
+    @property
+    def source(self) -> str: ...
+
+    def advance(self) -> None: ...
 
 
 class Server:
@@ -66,7 +78,7 @@ class Server:
         self._idle: dict[Connection, None] = {}
         self._per_source: Counter[str] = Counter()
         self._may_begin = BEGUN_AT_ONCE
-        self._in_line: dict[str, dict[Connection, None]] = {}
+        self._in_line: dict[str, dict[InLine, None]] = {}
         self._opening: set[asyncio.Task[None]] = set()
         self._sweeping: asyncio.TimerHandle | None = None
         self._overdue: set[Connection] = set()
@@ -94,8 +106,15 @@ class Server:
         self._listening.clear()
 
     def let_go(self) -> None:
-        """Others accept in this process's place: each connection ends with the reply to its next request."""
+        """This process ends, or others accept in its place: each connection ends with the reply to its next request."""
         self.lets_go = True
+
+    async def all_begun(self) -> None:
+        """Return when every request has begun that had come when this was called."""
+        for _ in range(READING_TURNS):
+            await asyncio.sleep(0)
+        while self._in_line:  # noqa: ASYNC110 - each turn of the event loop lets some begin
+            await asyncio.sleep(0)
 
     async def deserted(self) -> None:
         """Return when there is no connection."""
@@ -202,13 +221,12 @@ class Server:
 
     # -- whose request is next --
 
-    def may_begin(self, connection: Connection) -> bool:
-        """Whether its request may begin in this turn of the event loop. Else it is told to `advance` in a later one: of
-        a crowd that comes at once, one request of each source after the other.
+    def may_begin(self, who: InLine) -> bool:
+        """Whether a request or a handshake may begin in this turn of the event loop. Else it is told to `advance` in a
+        later one: of a crowd that comes at once, one of each source after the other.
         """
         if not self._may_begin:
-            self._idle.pop(connection, None)
-            self._in_line.setdefault(connection.source, {})[connection] = None
+            self._in_line.setdefault(who.source, {})[who] = None
             return False
         self._may_begin -= 1
         if not self._may_begin:
@@ -220,11 +238,11 @@ class Server:
         while self._in_line and self._may_begin:
             source, waiting = next(iter(self._in_line.items()))
             del self._in_line[source]
-            connection = next(iter(waiting))
-            del waiting[connection]
+            who = next(iter(waiting))
+            del waiting[who]
             if waiting:
                 self._in_line[source] = waiting  # behind the others
-            connection.advance()
+            who.advance()
 
     # -- their lives --
 
@@ -239,7 +257,7 @@ class Server:
         task.add_done_callback(self._opening.discard)
 
     async def _connect(self, accepted: socket.socket, connection: Connection) -> None:
-        protocol = TlsTransport(self._tls, connection) if self._tls else connection
+        protocol = TlsTransport(self._tls, connection, self.may_begin) if self._tls else connection
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             connection.sock = accepted

@@ -8,9 +8,12 @@ what is unsent is what the plain transport says.
 import asyncio
 import contextlib
 import ssl
+from collections.abc import Callable
 from typing import Any, Protocol, cast
 
 RECEIVE_BYTES = 64 * 1024
+RECORDS_AT_ONCE = 64
+"""Then others have their turn: the smallest record costs what one of 16 KiB does."""
 _received = memoryview(bytearray(RECEIVE_BYTES))
 """Of all connections: what was received is fed to its own TLS object before anything else runs."""
 
@@ -19,6 +22,9 @@ class Secured(Protocol):
     """A connection under TLS."""
 
     transport: Any
+
+    @property
+    def source(self) -> str: ...
 
     @property
     def gone(self) -> bool: ...
@@ -39,10 +45,15 @@ class Secured(Protocol):
 
 
 class TlsTransport(asyncio.BufferedProtocol):
-    """A protocol to the plain transport; a transport to `protocol`, whose `connection_made` follows the handshake."""
+    """A protocol to the plain transport; a transport to `protocol`, whose `connection_made` follows the handshake.
 
-    def __init__(self, context: ssl.SSLContext, protocol: Secured) -> None:
+    A step of the handshake costs as much as a request: `may_begin` says whether this turn of the event loop has room
+    for it; else it has `advance` called in a later one.
+    """
+
+    def __init__(self, context: ssl.SSLContext, protocol: Secured, may_begin: Callable[["TlsTransport"], bool]) -> None:
         self._protocol = protocol
+        self._may_begin = may_begin
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._tls = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._plain: asyncio.Transport
@@ -118,6 +129,19 @@ class TlsTransport(asyncio.BufferedProtocol):
     def abort(self) -> None:
         self._plain.abort()
 
+    # -- what the server calls --
+
+    @property
+    def source(self) -> str:
+        """Whom the connection is counted with."""
+        return self._protocol.source
+
+    def advance(self) -> None:
+        """Go on with what has come."""
+        if not self._plain.is_closing() and not self._paused:
+            self._plain.resume_reading()
+            self._advance()
+
     # -- between --
 
     def _advance(self) -> None:
@@ -125,6 +149,9 @@ class TlsTransport(asyncio.BufferedProtocol):
             return
         try:
             if not self._shaken:
+                if not self._may_begin(self):
+                    self._plain.pause_reading()
+                    return
                 self._tls.do_handshake()
                 self._shaken = True
                 self._protocol.connection_made(self)
@@ -138,13 +165,17 @@ class TlsTransport(asyncio.BufferedProtocol):
             self._plain.close()
 
     def _decipher(self) -> None:
-        while not self._paused and not self._plain.is_closing():
+        for _ in range(RECORDS_AT_ONCE):
+            if self._paused or self._plain.is_closing():
+                return
             buffer = cast(bytearray, self._protocol.get_buffer(-1))  # any writable buffer
             count = cast(int, self._tls.read(RECEIVE_BYTES, buffer))
             if not count:
                 self._end()
                 return
             self._protocol.buffer_updated(count)
+        self._plain.pause_reading()
+        asyncio.get_running_loop().call_soon(self.advance)
 
     def _end(self) -> None:
         self._eof = True

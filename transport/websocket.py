@@ -29,6 +29,8 @@ MAX_FRAGMENTS = 64
 """Of one message: each costs more than the bytes in it."""
 MAX_WAITING = 16
 """Frames that came while a message is being handled; then nothing is read."""
+PIECE_BYTES = 1024
+"""Of frames that are read in one turn of the event loop: the smallest cost a thousand times what their bytes do."""
 CLOSE_SECONDS = 5.0
 """For the client to answer a close, and to take it."""
 
@@ -60,6 +62,9 @@ class WebSocket:
         self._connection = connection
         self._protocol = protocol
         self._listener = listener
+        self._unread = bytearray()
+        self._eof = False
+        self._resting = False
         self._frames: deque[Frame] = deque()
         self._parts: list[bytes] = []
         self._is_text = True
@@ -98,17 +103,15 @@ class WebSocket:
     # -- what the connection calls --
 
     def received(self, data: bytes) -> None:
-        if self._closed:
-            return
-        self._protocol.receive_data(data)
-        self._take_events()
+        self._unread += data
+        if not self._resting:
+            self._read_piece()
 
     def ended(self) -> None:
-        """The client has closed its side: a WebSocket ends with that."""
-        if not self._closed:
-            self._protocol.receive_eof()
-            self._take_events()
-        self._connection.close()
+        """The client has closed its side: a WebSocket ends with that, when what came before has been heard."""
+        self._eof = True
+        if not self._unread:
+            self._end()
 
     def writable(self) -> None:
         self._regulate()
@@ -125,6 +128,22 @@ class WebSocket:
             self._listener.on_close()
 
     # -- between --
+
+    def _read_piece(self) -> None:
+        self._resting = False
+        piece = bytes(self._unread[:PIECE_BYTES])
+        del self._unread[:PIECE_BYTES]
+        if not self._closed:
+            self._protocol.receive_data(piece)
+            self._take_events()
+        if self._eof and not self._unread:
+            self._end()
+
+    def _end(self) -> None:
+        if not self._closed:
+            self._protocol.receive_eof()
+            self._take_events()
+        self._connection.close()
 
     def _take_events(self) -> None:
         self._frames.extend(event for event in self._protocol.events_received() if isinstance(event, Frame))
@@ -203,9 +222,14 @@ class WebSocket:
             self._ending = asyncio.get_running_loop().call_later(CLOSE_SECONDS, self._connection.abort)
 
     def _regulate(self) -> None:
-        if not self._closed:
-            held = len(self._frames) > MAX_WAITING or self._connection.unsent() > 0
-            self._connection.hold_reading(held=held)
+        """Read on while what comes can be handled and the client takes what it is sent."""
+        if self._closed:
+            return
+        held = len(self._frames) > MAX_WAITING or self._connection.unsent() > 0
+        if self._unread and not held and not self._resting:
+            self._resting = True
+            asyncio.get_running_loop().call_soon(self._read_piece)
+        self._connection.hold_reading(held=held or bool(self._unread))
 
 
 class WebSocketHandler(RequestHandler):

@@ -4,25 +4,31 @@
 `python -m tests.process.crowds` plays them at full size (`make prove-transport`); the suite plays them small.
 """
 
+import itertools
+import math
 import random
 import resource
 import socket
+import ssl
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from services.events import READERS_PER_PERSON
 from tests.process.hostile_watch import computed
 from tests.process.hostile_wire import FORM, JSON, by, form, image_part, part, read_answer, request, reset
+from tests.process.test_following import lengthen_log
 from tests.process.test_slow_clients import memory_bytes
 from tests.process.wires import running_on
 from tests.support.harness import Server, wait_until
 from tests.support.pictures import jpeg
 
 ASK = request("GET", "/healthz")
+KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 SETTINGS = {
     "limits": {"enabled": False},
     "server": {"max_connections": 8192, "idle_timeout_seconds": 20, "body_timeout_seconds": 20},
@@ -66,7 +72,7 @@ class Answers:
 
 def slow_heads(server: Server, count: int, rounds: int) -> Answers:
     """What a bystander is answered while so many clients each send a letter of a head a round."""
-    return _beside(server, count, rounds, start=b"GET /healthz HTTP/1.1\r\nX: ", go_on=_send_a_letter)
+    return _beside(server, count, rounds, starts=[b"GET /healthz HTTP/1.1\r\nX: "], go_on=_send_a_letter)
 
 
 def slow_bodies(server: Server, count: int, rounds: int) -> Answers:
@@ -75,7 +81,7 @@ def slow_bodies(server: Server, count: int, rounds: int) -> Answers:
     picture = jpeg(200_000)
     body = form(part("receiver_uid", str(ben.uid).encode()), image_part(picture))
     head = request("POST", "/v1/images", FORM, by(ann), f"Content-Length: {len(body)}")
-    return _beside(server, count, rounds, start=head + body[:1000], go_on=_send_a_letter)
+    return _beside(server, count, rounds, starts=[head + body[:1000]], go_on=_send_a_letter)
 
 
 def slow_readers(server: Server, count: int, rounds: int) -> Answers:
@@ -83,13 +89,26 @@ def slow_readers(server: Server, count: int, rounds: int) -> Answers:
     ann, ben = server.register("Ann"), server.register("Ben")
     key = ann.send(ben, jpeg(3_000_000)).headers["Message-Key"]
     ask = request("GET", f"/v1/images/{key}?ack=manual", by(ben))
-    return _beside(server, count, rounds, start=ask, go_on=_read_a_little, window=4096)
+    return _beside(server, count, rounds, starts=[ask], go_on=_read_a_little, window=4096)
+
+
+def slow_sockets(server: Server, count: int, rounds: int) -> Answers:
+    """As `slow_heads`, of WebSockets on which each reads a little of many long events a round. Who takes one for too
+    long is cut meanwhile.
+    """
+    people = [server.register(f"Ann {number}") for number in range(math.ceil(count / READERS_PER_PERSON))]
+    for person in people:
+        lengthen_log(server, person.uid, events=20, letters=16_000)
+    upgrade = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", f"Sec-WebSocket-Key: {KEY}")
+    starts = [request("GET", "/v1/events/ws?after=0", by(person), *upgrade) for person in people]
+    return _beside(server, count, rounds, starts=starts, go_on=_read_a_little_or_the_end, window=4096)
 
 
 SLOW: dict[str, Callable[[Server, int, int], Answers]] = {
     "heads": slow_heads,
     "bodies": slow_bodies,
     "readers": slow_readers,
+    "sockets": slow_sockets,
 }
 
 
@@ -101,13 +120,24 @@ def _read_a_little(connection: socket.socket) -> None:
     assert connection.recv(16)
 
 
+def _read_a_little_or_the_end(connection: socket.socket) -> None:
+    with suppress(ConnectionError, ssl.SSLError):
+        assert not connection.recv(16).startswith(b"HTTP/1.1 4"), "it was refused"
+
+
 def _beside(
-    server: Server, count: int, rounds: int, *, start: bytes, go_on: Callable[[socket.socket], None], window: int = 0
+    server: Server,
+    count: int,
+    rounds: int,
+    *,
+    starts: Sequence[bytes],
+    go_on: Callable[[socket.socket], None],
+    window: int = 0,
 ) -> Answers:
     answers = Answers()
     with ExitStack() as stack, server.connect() as bystander:
         crowd = [stack.enter_context(server.connect(window)) for _ in range(count)]
-        for each in crowd:
+        for each, start in zip(crowd, itertools.cycle(starts), strict=False):
             each.sendall(start)
         for each in crowd:
             go_on(each)  # what is asked at first is work that has to be done; from now on they only dawdle

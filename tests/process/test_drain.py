@@ -2,6 +2,7 @@
 """SIGTERM: what is under way is brought to an end, what is new is refused, and nothing accepted is lost."""
 
 import contextlib
+import signal
 import socket
 import time
 from collections.abc import Iterator
@@ -12,12 +13,14 @@ import pytest
 from emulators.getui_rules import Keys
 from tests.process.invariants import Told, check_database, check_promises, orphans, pushes_due
 from tests.support import PATIENCE
+from tests.support.engines import ON_SQLITE
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg
 
 pytestmark = pytest.mark.usefixtures("engine")
 
 UPLOADS = 30
+CROWD = 400
 DRAIN_SECONDS = 3
 BOUNDARY = b"frontier"
 SETTINGS = {
@@ -127,6 +130,26 @@ def test_uploads_under_way_are_finished_and_their_pushes_not_lost(patient: Serve
     wait_until(lambda: pushes_due(server.data_dir) == 0, what="the pushes")
     check_promises(ben, told)
     check_database(server.data_dir)
+
+
+@ON_SQLITE
+def test_a_crowd_that_had_asked_when_the_end_came_is_answered(patient: Server) -> None:
+    server = patient
+    with contextlib.ExitStack() as stack:
+        crowd = [stack.enter_context(server.connect()) for _ in range(CROWD)]
+        server.client.get("/healthz")  # all of them are accepted by now
+        assert server.process
+        server.process.send_signal(signal.SIGSTOP)
+        for each in crowd:
+            each.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+        server.terminate()
+        server.process.send_signal(signal.SIGCONT)
+        heads = [read_answer(each) for each in crowd]
+    assert server.wait() == 0
+    refused = [head for head in heads if not head.startswith(b"HTTP/1.1 200")]
+    assert refused, "nobody stood in line: the test shows nothing"
+    assert {head[:12] for head in refused} == {b"HTTP/1.1 503"}
+    assert all(b"\r\nConnection: close\r\n" in head for head in refused)
 
 
 def test_uploads_that_do_not_end_are_cut_and_leave_nothing(server: Server) -> None:

@@ -5,12 +5,13 @@ import asyncio
 import os
 import socket
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from tornado.iostream import StreamClosedError
 
-from tests.process.hostile_wire import CLOSE, chunked, request
+from tests.process.hostile_wire import CLOSE, answers, chunked, request
 from tests.transport.world import (
     PIECE,
     PIECES,
@@ -22,6 +23,7 @@ from tests.transport.world import (
     turns,
     until,
 )
+from transport.body import MAX_CHUNKS_AT_ONCE
 from transport.connection import READ_AHEAD_BYTES
 from transport.limits import Limits
 from transport.server import SWEEP_SECONDS
@@ -73,6 +75,26 @@ async def test_a_body_is_read_no_faster_than_its_handler_takes_it() -> None:
         assert world.log.pieces <= 256 * 1024
         world.log.go_on.set()
         assert (await client.rest()).endswith(b"done")
+
+
+@pytest.mark.parametrize("path", ["/slow", "/refuse"], ids=["that is taken", "that is thrown away"])
+async def test_a_body_in_the_smallest_chunks_is_read_in_turns(path: str) -> None:
+    count = 20_000
+    async with serving() as world:
+        world.log.go_on.set()
+        client = await world.connect()
+        client.send(request("POST", path, "Transfer-Encoding: chunked") + b"1\r\na\r\n" * count)
+        await until(lambda: world.server._connections)
+        (connection,) = world.server._connections
+        read = [0]
+        while read[-1] < count:
+            await turns(1)
+            read.append(world.log.pieces + connection._discarded)
+        # A turn may read twice, where the last one stopped and what has come since; between two looks are parts of two.
+        assert max(after - before for before, after in pairwise(read)) <= 4 * MAX_CHUNKS_AT_ONCE
+        client.send(b"0\r\n\r\n")
+        assert (await client.answer()).status in {200, 403}
+        client.close()
 
 
 async def test_a_reply_in_pieces_is_written_no_faster_than_the_client_takes_it() -> None:
@@ -138,6 +160,34 @@ async def test_a_refusal_by_the_last_piece_ends_the_connection_at_once() -> None
         for raw in (request("POST", "/judge", body=b"!"), request("POST", "/judge", body=bytes(300_000) + b"!")):
             assert [answer.body for answer in await world.ask(raw)] == [b"no"]
         assert asyncio.get_running_loop().time() - began < 5
+
+
+async def test_who_is_told_to_go_can_read_so_though_the_next_request_is_on_its_way() -> None:
+    async with serving() as world:
+        world.server.let_go()
+        client = await world.connect()
+        client.send(GET * 2000)  # more than is read at once
+        (answer,) = answers(await client.rest())
+        assert (answer.status, answer.headers["connection"]) == (200, "close")
+        await until(lambda: not world.server._connections)
+
+
+async def test_what_nobody_should_send_after_the_last_request_does_not_spoil_its_reply() -> None:
+    async with serving() as world:
+        client = await world.connect()
+        client.send(LAST + b"\r\n" * 20_000)
+        assert (await client.rest()).endswith(b"hello")
+
+
+async def test_an_empty_line_after_the_last_request_is_no_reason_to_wait_for_more() -> None:
+    async with serving() as world:
+        client = await world.connect()
+        client.send(request("GET", "/wait") + b"\r\n")
+        client.writer.write_eof()
+        await until(lambda: world.log.events == ["asked"])
+        await turns()
+        world.log.go_on.set()
+        assert (await client.rest()).endswith(b"at last")
 
 
 async def test_a_body_that_goes_on_for_ever_is_not_read_for_ever() -> None:

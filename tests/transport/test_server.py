@@ -59,6 +59,32 @@ async def test_a_crowd_begins_in_turns_and_who_comes_from_elsewhere_is_not_behin
             each.close()
 
 
+async def test_behind_a_proxy_a_crowd_is_the_client_who_asks_not_the_proxy() -> None:
+    async with serving(Limits()) as world:
+        world.server._source = lambda _, forwarded_for: forwarded_for
+        crowd = [await connected(world, "127.0.0.1") for _ in range(10 * BEGUN_AT_ONCE)]
+        late = await connected(world, "127.0.0.1")
+        for each in crowd:
+            each.sendall(by("greedy", "/wait"))
+        late.sendall(by("other"))
+        await until(lambda: readable(late))
+        assert len(world.log.events) <= 3 * BEGUN_AT_ONCE
+        for each in (*crowd, late):
+            each.close()
+
+
+async def test_who_waits_in_line_is_not_cut_as_one_who_asks_nothing() -> None:
+    async with serving(Limits(idle_seconds=0.01)) as world:
+        client = await world.connect()
+        world.server._may_begin = 0  # as in a turn in which many have begun
+        client.send(GET)
+        await until(lambda: world.server._in_line)
+        silent = await world.connect()
+        assert await silent.rest() == b""
+        world.server._next_turn()
+        assert (await client.answer()).status == 200
+
+
 async def test_who_goes_while_in_line_keeps_nobody_from_their_turn() -> None:
     async with serving(Limits()) as world:
         crowd = [await connected(world, "127.0.0.1") for _ in range(3 * BEGUN_AT_ONCE)]

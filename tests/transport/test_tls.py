@@ -2,10 +2,13 @@
 """The same turns, bounds and ends under TLS."""
 
 import asyncio
+import contextlib
+import select
 import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,8 @@ from tests.process.hostile_wire import CLOSE, request
 from tests.support.certificates import own_certificate
 from tests.transport.world import PIECE, World, sending_more_than_is_taken, serving, taking_nothing, turns, until
 from transport.limits import Limits
+from transport.server import BEGUN_AT_ONCE
+from transport.tls import RECORDS_AT_ONCE
 
 pytestmark = pytest.mark.gen_test(timeout=30)
 LAST = request("GET", "/", CLOSE)
@@ -142,3 +147,61 @@ async def shake_hands(
             incoming.write(await reader.read(65536))
         else:
             return
+
+
+class RawClient:
+    """A client whose records are made by hand: what is to be sent for a hello, or for each byte of something."""
+
+    def __init__(self, trust: ssl.SSLContext) -> None:
+        self.received, self._sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.tls = trust.wrap_bio(self.received, self._sent, server_hostname="localhost")
+
+    def shake(self) -> bytes:
+        with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+        return self._sent.read()
+
+    def in_records(self, content: bytes) -> bytes:
+        for at in range(len(content)):
+            self.tls.write(content[at : at + 1])
+        return self._sent.read()
+
+
+async def test_handshakes_that_come_at_once_are_made_in_turns(secured: Secured) -> None:
+    async with secured() as world:
+        assert world.tls
+        hello = RawClient(world.tls).shake()
+        crowd = [socket.create_connection(("127.0.0.1", world.port)) for _ in range(5 * BEGUN_AT_ONCE)]
+        await until(lambda: world.server.counter.own == len(crowd))
+        for each in crowd:
+            each.sendall(hello)
+        shaken = [0]
+        while shaken[-1] < len(crowd):
+            await turns(1)
+            shaken.append(len(select.select(crowd, [], [], 0)[0]))
+        assert max(after - before for before, after in pairwise(shaken)) <= 2 * BEGUN_AT_ONCE
+        for each in crowd:
+            each.close()
+
+
+async def test_the_smallest_records_are_read_in_turns(secured: Secured) -> None:
+    count = 5000
+    async with secured() as world:
+        assert world.tls
+        world.log.go_on.set()
+        loop, raw = asyncio.get_running_loop(), RawClient(world.tls)
+        with socket.socket() as sock:
+            sock.setblocking(False)
+            await loop.sock_connect(sock, ("127.0.0.1", world.port))
+            await loop.sock_sendall(sock, raw.shake())
+            raw.received.write(await loop.sock_recv(sock, 65_536))
+            await loop.sock_sendall(sock, raw.shake())
+            head = request("POST", "/slow", f"Content-Length: {count + 1}")
+            sending = asyncio.create_task(loop.sock_sendall(sock, raw.in_records(head + bytes(count))))
+            read = [0]
+            while read[-1] < count:
+                await turns(1)
+                read.append(world.log.pieces)
+            await sending
+        # A turn may read twice, where the last one stopped and what has come since; between two looks are parts of two.
+        assert max(after - before for before, after in pairwise(read)) <= 4 * RECORDS_AT_ONCE

@@ -7,6 +7,7 @@ import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import pairwise
 
 import pytest
 
@@ -14,7 +15,7 @@ from models.errors import AppError
 from tests.process.hostile_wire import request
 from tests.transport.world import Base, Client, World, serving, turns, until
 from transport.limits import Limits
-from transport.websocket import CLOSE_SECONDS, MAX_FRAGMENTS, WebSocketClosed, WebSocketHandler
+from transport.websocket import CLOSE_SECONDS, MAX_FRAGMENTS, PIECE_BYTES, WebSocketClosed, WebSocketHandler
 
 pytestmark = pytest.mark.gen_test(timeout=30)
 KEY = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
@@ -68,6 +69,15 @@ class Chat(Base, WebSocketHandler):
         self.log.events.append("closed")
 
 
+class Late(Chat):
+    """Opens when it is told to."""
+
+    async def get(self) -> None:
+        self.log.events.append("asked")
+        await self.log.go_on.wait()
+        await super().get()
+
+
 def frame(opcode: int, payload: bytes = b"", *, fin: bool = True, masked: bool = True, bits: int = 0) -> bytes:
     first = (0x80 if fin else 0) | bits | opcode
     size = len(payload)
@@ -119,7 +129,7 @@ class Socket:
 
 @asynccontextmanager
 async def chatting(limits: Limits | None = None) -> AsyncIterator[World]:
-    async with serving(limits, extra={"/chat": Chat}) as world:
+    async with serving(limits, extra={"/chat": Chat, "/late": Late}) as world:
         yield world
 
 
@@ -310,6 +320,35 @@ async def test_one_message_is_handled_at_a_time_and_little_is_read_ahead() -> No
         for _ in range(2000):
             assert await socket.frame() == (TEXT, b"a" * 900)
         socket.client.close()
+
+
+@pytest.mark.parametrize("together", [False, True], ids=["afterwards", "with the handshake"])
+async def test_many_small_frames_at_once_are_read_in_turns(*, together: bool) -> None:
+    pings = frame(PING) * 5000
+    async with chatting() as world:
+        socket = await opened(world, after=pings if together else b"")
+        socket.send(b"" if together else pings)
+        heard = [len(world.log.events)]
+        while heard[-1] < 5000:
+            await turns(1)
+            heard.append(len(world.log.events))
+        assert max(after - before for before, after in pairwise(heard)) <= 2 * PIECE_BYTES // len(frame(PING))
+        for _ in range(5000):
+            assert await socket.frame() == (PONG, b"")
+        socket.client.close()
+
+
+async def test_what_came_with_the_end_of_a_client_is_heard_before_it() -> None:
+    async with chatting() as world:
+        client = await world.connect()
+        client.send(request("GET", "/late", *ASK) + text("one") + text("a" * 900) * 5)
+        client.writer.write_eof()
+        await until(lambda: world.log.events == ["asked"])
+        await turns()
+        world.log.go_on.set()
+        assert (await client.rest()).endswith(b"\x81\x7e" + struct.pack("!H", 900) + b"a" * 900)
+        await until(lambda: world.log.events[-1] == "closed")
+        assert world.log.events == ["asked", "str 3", *["str 900"] * 5, "closed"]
 
 
 async def test_a_client_that_takes_nothing_is_sent_no_more_and_its_pings_are_not_read() -> None:
