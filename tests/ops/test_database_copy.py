@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A server moves from its SQLite file to a database server, and nobody notices but by the stop."""
+"""A server moves from its SQLite file to a database server and back, and nobody notices but by the stop."""
 
 import json
 import os
@@ -32,13 +32,13 @@ def server(tmp_path: Path) -> Server:
     return Server(tmp_path, settings)
 
 
-def words(server: Server) -> list[str]:
+def words(server: Server, source: str = "") -> list[str]:
     place = ["--config", str(server.config), "--data-dir", str(server.data_dir)]
-    return ["copy", "--from", str(server.data_dir / "glimpse.db"), *place]
+    return ["copy", "--from", source or str(server.data_dir / "glimpse.db"), *place]
 
 
-def copied(server: Server, status: int = 0) -> Any:
-    given = words(server)
+def copied(server: Server, status: int = 0, source: str = "") -> Any:
+    given = words(server, source)
     result = CliRunner().invoke(database, given if status else [*given, "--json"])
     assert result.exit_code == status, result.output
     return result.stderr if status else json.loads(result.stdout)["rows"]
@@ -87,6 +87,60 @@ def test_all_that_a_file_holds_is_on_the_server_and_goes_on_there(server: Server
     assert ben.request("GET", "/v1/events", params={"after": 5}).status_code == 200
     assert server.stop() == 0
     assert server.failures() == []
+
+
+def test_all_that_a_server_holds_is_in_a_file_again_and_goes_on_there(server: Server, engine: Engine) -> None:
+    there, here = engine.url, json.loads(server.config.read_text())["database"]["url"]
+    use(server, there)
+    server.start()
+    ann, ben, cem = (server.register(f"Żółć {number}", cid=f"c{number}") for number in range(3))
+    group = ann.begin_group(ben, cem)
+    key = ann.send(ben, jpeg(20_000), thumbnail=png(8, 8)).headers["Message-Key"]
+    for number in range(PAGE_ROWS + 5):
+        text = {"kind": "text", "text": f"{number} 🙂", "group_id": group}
+        assert ann.request("POST", "/v1/messages", json=text).status_code == 201
+    use(server, here)
+    assert "stop it" in copied(server, status=2, source=there)
+    assert server.stop() == 0
+    file = server.data_dir / "glimpse.db"
+    file.write_bytes(b"somebody's")
+    assert "move it away" in copied(server, status=2, source=there)
+    assert file.read_bytes() == b"somebody's"
+    file.unlink()
+    killed = subprocess.run(
+        [sys.executable, "-m", "ops", "database", *words(server, there)],
+        cwd=ROOT,
+        env={**os.environ, "GLIMPSE_FAULT": "after_commit:20"},
+        check=False,
+    )
+    assert (killed.returncode, file.exists()) == (-signal.SIGKILL, False)
+    assert copied(server, source=there)["events"] > PAGE_ROWS, "more than a page"
+    assert [path.name for path in server.data_dir.glob("glimpse.db*")] == ["glimpse.db"]
+    assert file.stat().st_mode & 0o777 == 0o600
+    moved = {name: rows(engine, name) for name in metadata.tables if name not in OF_RUNNING_SERVERS}
+    users = moved.pop("users")
+    found = SqliteEngine(file)
+    assert {name: rows(found, name) for name in moved} == moved
+    assert [row[:2] for row in rows(found, "users")] == [row[:2] for row in users]
+    server.start()
+    assert [item["message_key"] for item in ben.request("GET", "/v1/inbox", params={"limit": 1}).json()["items"]]
+    assert ben.get(key).status_code == 200
+    [before] = engine.rows("SELECT MAX(message_id) FROM messages")
+    assert int(ann.send(ben, jpeg()).headers["Message-Id"]) > before[0]
+    assert server.stop() == 0
+    assert server.failures() == []
+
+
+def test_a_database_that_another_machine_uses_is_not_copied(server: Server, engine: Engine, tmp_path: Path) -> None:
+    (tmp_path / "west").mkdir()
+    here = Server(tmp_path / "west", json.loads(server.config.read_text()))
+    filled(here)
+    use(server, engine.url)
+    server.start()
+    assert "stop every server first" in copied(here, status=2, source=engine.url)
+    assert server.stop() == 0
+    for wrong in ("mysql://nobody", "http://x"):
+        assert "must be" in copied(here, status=2, source=wrong)
 
 
 def filled(server: Server) -> None:
