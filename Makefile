@@ -77,8 +77,8 @@ prove-restart: .venv/.installed-dev ## a restart under 200 requests/s, 50 upload
 prove-rounds: .venv/.installed-dev ## tests that have a longer form: 90 random lives of images, 26 kills among failing push vendors, each screen in each size and colour scheme, a million broken pictures
 	LONG_ROUNDS=1 $(BIN)/python -m pytest tests/process/test_model.py tests/process/test_relay_chaos.py tests/web/test_accessibility.py tests/models/metadata/test_removal.py
 
-prove-cluster: .venv/.installed-dev ## three machines: each part killed, hung and cut off in turn; wake-ups killed 500 times
-	$(BIN)/python -m tests.process.cluster.proof
+prove-cluster: .venv/.installed-dev ## three machines: each part killed, hung and cut off in turn, nodes parted from each other (root); wake-ups killed 500 times
+	$(BIN)/python -m tests.process.cluster.proof $(GO_ON)
 	$(BIN)/python -m tests.process.cluster.waking
 
 release: ## with VERSION=0.2.0 commit that version; then its source archive, SBOM and checksums, in dist/: the same bytes each time

@@ -548,6 +548,7 @@ class Append:
             return False
         fault.point("after_offset_told")
         self.upload, self._unsaved = upload, False
+        await self._file.told()
         return True
 
     def _is_worth_saving(self) -> bool:
@@ -567,7 +568,7 @@ class Append:
             # it from what they send, and not by a cut.
             with suppress(AppError):
                 async with self._working:
-                    if self._is_worth_saving():
+                    if self._is_worth_saving() and self._file and self._file.is_sync_due:
                         still_mine = await self._save()
                     elif self._service.db.shared:
                         still_mine = await self._service.is_mine(self.upload_id)

@@ -45,9 +45,8 @@ class Blob(Protocol):
 class BlobStore(Protocol):
     """Images under their keys. Belongs to one event loop.
 
-    What comes in is written to a file of this machine first, so every store has a directory; uploads that go on in
-    another request stay there until their end. Every method that takes a key raises ValueError for what is no key, and
-    StorageError where the store fails.
+    What comes in is written to a file of this machine first, so every store has a directory. Every method that takes a
+    key raises ValueError for what is no key, and StorageError where the store fails.
     """
 
     uploads: UploadFiles

@@ -127,11 +127,11 @@ class Bucket:
         with self._explained():
             await obstore.put_async(client, name, data, mode="overwrite" if replace else "create", use_multipart=False)
 
-    async def put_file(self, name: str, fd: int) -> None:
+    async def put_file(self, name: str, fd: int, *, replace: bool = False) -> None:
         """All that is in the file. As `put`; a name of a large file is taken to be free. Leaves the file open."""
         size = os.fstat(fd).st_size
         if size <= WHOLE_BYTES:
-            await self.put(name, await asyncio.to_thread(os.pread, fd, size, 0))
+            await self.put(name, await asyncio.to_thread(os.pread, fd, size, 0), replace=replace)
             return
         with self._explained():
             await obstore.put_async(

@@ -17,6 +17,7 @@ from models.errors import AppError, StorageError
 from models.shared_counters import SharedCounters
 from storage.bucket import MARK, Bucket, BucketSettings
 from storage.bucket_blob import WINDOW_BYTES, BucketBlob, open_blob
+from storage.bucket_uploads import BucketUploads
 from storage.keys import is_file_key, path_of
 from storage.publishing import Source
 from storage.receiving import ReceivingStore
@@ -51,6 +52,8 @@ class S3Store(ReceivingStore):
             max_bytes=max_bytes,
             counters=counters,
         )
+        machine = (self._tree, self._space, self._threads, self._publisher)
+        self.uploads = BucketUploads(self._bucket, self._now, *machine)
 
     @property
     def healthy(self) -> bool:

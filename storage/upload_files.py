@@ -46,11 +46,9 @@ class UploadFiles:
 
         None while somebody else has it open. Raises FileNotFoundError where fewer bytes are there, StorageError.
         """
-        fd = await self._threads.run(self._open, upload_id, stored)
+        fd = await self._opened(upload_id, stored)
         if fd is None:
             return None
-        if fd < 0:
-            raise FileNotFoundError(upload_id)
         return UploadFile(self._tree, self._space, self._threads, self._publisher, upload_id, fd, stored, reservation)
 
     async def remove_many(self, upload_ids: Iterable[str]) -> int:
@@ -66,6 +64,13 @@ class UploadFiles:
     async def sizes(self, upload_ids: Iterable[str]) -> dict[str, int]:
         """The bytes of each of these files that is there."""
         return await self._threads.run(self._sizes, list(upload_ids))
+
+    async def _opened(self, upload_id: str, stored: int) -> int | None:
+        """The descriptor of a file of which so many bytes count, None where another has it. Raises as `open`."""
+        fd = await self._threads.run(self._open, upload_id, stored)
+        if fd is not None and fd < 0:
+            raise FileNotFoundError(upload_id)
+        return fd
 
     def _open(self, upload_id: str, stored: int) -> int | None:
         """Its descriptor, locked; None where another has the lock, -1 where fewer bytes are there."""
@@ -187,9 +192,17 @@ class UploadFile:
         self._reservation.stored(grown)
         self.size += grown
 
+    @property
+    def is_sync_due(self) -> bool:
+        """Whether it is time for a `sync` while the request runs."""
+        return True
+
     async def sync(self) -> None:
         """When this returns, what was written survives a power cut. Raises StorageError."""
         await self._threads.run(self._sync)
+
+    async def told(self) -> None:
+        """The row says how much has been synced."""
 
     async def commit(self, key: str, rest: Data = b"", mends: Sequence[Mend] = ()) -> None:
         """Write the rest, mend what has to be and make it an image under this key, durably; it stays an upload too.
@@ -245,9 +258,12 @@ class UploadFile:
 
     def _remove(self) -> None:
         fault.point("before_upload_removed")
+        self._unlink()
+        self._space.forget(self.size)
+
+    def _unlink(self) -> None:
         with suppress(FileNotFoundError):
             os.unlink(self._upload_id, dir_fd=self._tree.uploads)
-        self._space.forget(self.size)
 
 
 @dataclass(frozen=True, slots=True)

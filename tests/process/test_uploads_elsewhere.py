@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Uploads that go on in another worker, and through the nginx of docs/install.md."""
+"""Uploads that go on in another worker, on another machine, and through the nginx of docs/install.md."""
 
+from contextlib import closing
+from dataclasses import replace
 from http.client import HTTPConnection
 from pathlib import Path
 
@@ -8,12 +10,13 @@ import pytest
 
 from tests.models.metadata.parts import PLACE
 from tests.process.crew import Answer, crew
-from tests.process.test_uploads import PIECE, begin
+from tests.process.test_uploads import PIECE, begin, offset_of, send_piece
 from tests.process.test_uploads_hostile import WITH_PLACE, file_of
 from tests.support import PATIENCE, proxies
-from tests.support.engines import NEEDS_MARIADBD, ON_MARIADB, ON_SQLITE
+from tests.support.engines import NEEDS_MARIADBD, ON_MARIADB, ON_SQLITE, Engine
 from tests.support.harness import Person, running, wait_until
 from tests.support.pictures import jpeg
+from tests.support.seaweed import Seaweed, as_config
 
 
 def ask(connection: HTTPConnection, person: Person, method: str, upload: str, body: bytes, **fields: object) -> Answer:
@@ -53,6 +56,45 @@ def test_another_worker_goes_on_and_the_first_lets_go(tmp_path: Path) -> None:
         assert len(got) == len(WITH_PLACE)
         assert PLACE not in got
         assert server.failures() == []
+
+
+@ON_MARIADB
+@NEEDS_MARIADBD
+def test_another_machine_goes_on_and_the_first_lets_go(tmp_path: Path, engine: Engine, seaweed: Seaweed) -> None:
+    settings = {
+        "database": {"url": engine.url},
+        "storage": as_config(seaweed.settings()),
+        "limits": {"enabled": False},
+    }
+    (tmp_path / "west/data").mkdir(0o700, parents=True)
+    with running(tmp_path, settings) as east:
+        (tmp_path / "west/data/keys.json").symlink_to(east.data_dir / "keys.json")
+        with running(tmp_path / "west", settings) as west:
+            ann, ben = east.register("Ann"), east.register("Ben", cid="cid-ben")
+            there = replace(ann, server=west)
+            upload = begin(ann, len(WITH_PLACE), receiver_uid=ben.uid).headers["Location"]
+            cut = 60  # within Exif
+            assert send_piece(ann, upload, 0, WITH_PLACE[:cut]).headers["Upload-Offset"] == str(cut)
+            with closing(HTTPConnection("127.0.0.1", east.port, timeout=PATIENCE)) as first:
+                first.putrequest("PATCH", upload)
+                for name, value in {**PIECE, "Upload-Offset": cut, "Content-Length": len(WITH_PLACE) - cut}.items():
+                    first.putheader(name, str(value))
+                first.putheader("Authorization", ann.basic)
+                first.endheaders(WITH_PLACE[cut : cut + 5000])
+                wait_until(lambda: file_of(east, upload).exists(), what="who sends on the first machine")
+                offset = offset_of(there, upload)
+                assert cut <= offset <= cut + 5000
+                middle = offset + 100
+                assert send_piece(there, upload, offset, WITH_PLACE[offset:middle]).status_code == 204
+                assert first.sock.recv(100) == b"", "the first machine lets go"
+            assert offset_of(ann, upload) == middle
+            done = send_piece(ann, upload, middle, WITH_PLACE[middle:])
+            again = send_piece(there, upload, middle, WITH_PLACE[middle:])
+            assert (done.status_code, again.headers["Message-Key"]) == (204, done.headers["Message-Key"])
+            got = replace(ben, server=west).get(done.headers["Message-Key"]).content
+            assert len(got) == len(WITH_PLACE)
+            assert PLACE not in got
+            assert (east.failures(), west.failures()) == ([], [])
 
 
 @ON_SQLITE

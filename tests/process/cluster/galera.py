@@ -32,6 +32,7 @@ class Node(MariaDB):
     def __init__(self, number: int, ports: "Ports", members: Sequence["Ports"]) -> None:
         """Start it and wait until it has joined. Raises RuntimeError with its log."""
         self.first = number == 0
+        self.address = ports.address
         super().__init__(*_options(number, ports, members), *([NEW_CLUSTER] if self.first else []))
 
     def _install(self) -> None:
@@ -95,14 +96,17 @@ class Node(MariaDB):
 
 
 class Ports:
-    """Where a node talks to the others: the group's messages, and what a node that joins is sent."""
+    """Where a node talks to the others: the group's messages, and what a node that joins is sent. Each node has an
+    address of its own, from which it also calls, so that two can be parted from each other.
+    """
 
-    def __init__(self) -> None:
-        self.group, self.increment, self.state = _free_ports(3)
+    def __init__(self, number: int) -> None:
+        self.address = f"127.0.0.{11 + number}"
+        self.group, self.increment, self.state = _free_ports(self.address, 3)
 
 
-def _free_ports(count: int) -> list[int]:
-    probes = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+def _free_ports(address: str, count: int) -> list[int]:
+    probes = [socket.create_server((address, 0)) for _ in range(count)]
     ports = [int(probe.getsockname()[1]) for probe in probes]
     for probe in probes:
         probe.close()
@@ -112,8 +116,8 @@ def _free_ports(count: int) -> list[int]:
 def _options(number: int, ports: Ports, members: Sequence[Ports]) -> list[str]:
     """Source: https://galeracluster.com/library/documentation/galera-parameters.html"""
     provider = (
-        f"gmcast.listen_addr=tcp://127.0.0.1:{ports.group}",
-        f"ist.recv_addr=127.0.0.1:{ports.increment}",
+        f"gmcast.listen_addr=tcp://{ports.address}:{ports.group}",
+        f"ist.recv_addr={ports.address}:{ports.increment}",
         "gcache.size=16M",
         "evs.join_retrans_period=PT0.2S",
         "pc.recovery=false",
@@ -121,9 +125,10 @@ def _options(number: int, ports: Ports, members: Sequence[Ports]) -> list[str]:
     )
     return [
         *("--wsrep-on=ON", f"--wsrep-provider={_provider()}", f"--wsrep-provider-options={';'.join(provider)}"),
-        "--wsrep-cluster-address=gcomm://" + ",".join(f"127.0.0.1:{member.group}" for member in members),
+        "--wsrep-cluster-address=gcomm://" + ",".join(f"{member.address}:{member.group}" for member in members),
         *("--wsrep-cluster-name=glimpse", f"--wsrep-node-name=node{number}"),
-        *(f"--wsrep-node-address=127.0.0.1:{ports.group}", f"--wsrep-sst-receive-address=127.0.0.1:{ports.state}"),
+        f"--wsrep-node-address={ports.address}:{ports.group}",
+        f"--wsrep-sst-receive-address={ports.address}:{ports.state}",
         *("--wsrep-sst-method=rsync", "--wsrep-slave-threads=4"),
         *("--binlog-format=ROW", "--innodb-autoinc-lock-mode=2", "--default-storage-engine=InnoDB"),
     ]
@@ -134,7 +139,7 @@ class Cluster:
 
     def __init__(self, size: int = 3) -> None:
         """About four seconds for each node that is given its data. Raises RuntimeError."""
-        members = [Ports() for _ in range(size)]
+        members = [Ports(number) for number in range(size)]
         self.nodes: list[Node] = []
         try:
             for number, ports in enumerate(members):
