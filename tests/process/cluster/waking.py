@@ -9,20 +9,22 @@ import random
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
 
-from tests.support.harness import Person, Server
+from tests.support.harness import Person, Server, wait_until
 from tests.support.mariadb import MariaDB
 from tests.support.wake_server import WakeServer
 
 DATABASE = "glimpse_waking"
 EVENTS = 500
 KILLS = 500
+CONNECTED = "wake-ups from other machines come"
+"""What a server says in its log."""
 
 
 def follow(reader: Person, heard: dict[int, float], wrong: list[str], over: threading.Event) -> None:
@@ -43,6 +45,12 @@ def say(sender: Person, receiver: Person) -> float:
     reply: httpx.Response = sender.request("POST", "/v1/messages", json=body)
     assert reply.status_code == 201, reply.text
     return time.monotonic()
+
+
+def await_all(heard: dict[int, float], told: list[float]) -> None:
+    """Until all that was told has come; what has not after a minute is counted as missed."""
+    with suppress(AssertionError):
+        wait_until(lambda: len(heard) >= len(told), what="every event")
 
 
 def delays(what: str, told: list[float], heard: dict[int, float]) -> None:
@@ -83,12 +91,12 @@ def main() -> int:
         ]
         for reader in readers:
             reader.start()
-        time.sleep(2)
+        wait_until(lambda: all(CONNECTED in server.log.read_text() for server in servers), what="both connections")
         told = []
         for _ in range(EVENTS):
             told.append(say(ann, ben))
             time.sleep(random.uniform(0, 0.03))
-        time.sleep(2)
+        await_all(heard, told)
         delays("while it lives", told, heard)
         told_later = []
         for _ in range(kills):
@@ -97,7 +105,7 @@ def main() -> int:
             wake.start()
             time.sleep(random.uniform(0, 0.3))
             told_later.append(say(ann, cem))
-        time.sleep(4)
+        await_all(later, told_later)
         over.set()
         for reader in readers:
             reader.join()
