@@ -138,17 +138,31 @@ async def test_one_at_a_time_has_it_on_one_machine(new_machine: NewMachine) -> N
 
 async def test_a_heartbeat_puts_seldom(new_machine: NewMachine) -> None:
     store = new_machine()
-    room = store.reserve(len(IMAGE))
+    room = store.reserve(0)
     file = await store.uploads.open(UPLOAD, 0, room)
     assert file
     put = []
-    for at in range(0, len(IMAGE), 100_000):
-        await file.write(IMAGE[at : at + 100_000], at)
+    for at in range(0, 5_500_000, 100_000):
+        await file.write(bytes(100_000), at)
         if file.is_sync_due:
             await file.sync()
             put.append(file.size)
-    assert put == [1_100_000, 2_200_000]
+    assert put == [1_100_000, 2_200_000, 3_300_000, 5_000_000]
     await file.close()
+
+
+async def test_what_a_write_that_failed_left_is_not_told(new_machine: NewMachine, tmp_path: Path) -> None:
+    one, other = new_machine(), new_machine()
+    room = one.reserve(4)
+    file = await one.uploads.open(UPLOAD, 0, room)
+    assert file
+    await file.write(b"0123", 0)
+    (tmp_path / "machine0/.uploads" / UPLOAD).write_bytes(b"0123 and a part of what no longer fitted")
+    await file.sync()
+    await file.close()
+    again = await go_on(other, b"4567", 4)
+    assert await whole(again) == b"01234567"
+    await again.close()
 
 
 async def test_the_end_of_an_upload_leaves_the_image_alone(
