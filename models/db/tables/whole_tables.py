@@ -2,6 +2,7 @@
 """Every row of every table, read in pages by its key and written as it was: what moves a database to another engine."""
 
 from collections.abc import AsyncIterator, Sequence
+from functools import cache
 
 from sqlalchemy import Table, bindparam, insert, select, tuple_
 
@@ -9,6 +10,8 @@ from models.db.database import Reader, Row, Statement, Transaction
 from models.db.schema import metadata
 
 PAGE_ROWS = 500
+ROWS_AT_ONCE = 50
+"""In one statement: a database server is asked seldom enough, and a statement of the longest rows stays small."""
 OF_RUNNING_SERVERS = {"servers", "leases"}
 """What living processes say of themselves."""
 TABLES = [table for table in metadata.sorted_tables if table.name not in OF_RUNNING_SERVERS]
@@ -37,8 +40,21 @@ async def is_empty(reader: Reader) -> bool:
 
 async def insert_all(tx: Transaction, table: Table, rows: Sequence[Row]) -> None:
     """Write these rows of `pages`."""
-    names = {column.name: f"new_{column.name}" for column in table.columns}
-    values = {name: bindparam(to, type_=table.columns[name].type) for name, to in names.items()}
-    writing = Statement(insert(table).values(values))
-    for row in rows:
-        await tx.execute(writing, **dict(zip(names.values(), row, strict=True)))
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        some = rows[start : start + ROWS_AT_ONCE]
+        values = {
+            f"{name}_{n}": value for n, row in enumerate(some) for name, value in zip(_names(table), row, strict=True)
+        }
+        await tx.execute(_inserting(table, len(some)), **values)
+
+
+@cache
+def _inserting(table: Table, count: int) -> Statement:
+    rows = [
+        {name: bindparam(f"{name}_{n}", type_=table.columns[name].type) for name in _names(table)} for n in range(count)
+    ]
+    return Statement(insert(table).values(rows))
+
+
+def _names(table: Table) -> list[str]:
+    return [column.name for column in table.columns]
