@@ -42,7 +42,8 @@ class UploadFiles:
         self._publisher = publisher
 
     async def open(self, upload_id: str, stored: int, reservation: Reservation) -> "UploadFile | None":
-        """The file of an upload of which `stored` bytes count, what is behind them gone; made where they are none.
+        """The file of an upload of which `stored` bytes count, what is behind them gone; made where they are none. So
+        many were synced at one time, and then told.
 
         None while somebody else has it open. Raises FileNotFoundError where fewer bytes are there, StorageError.
         """

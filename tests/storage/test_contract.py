@@ -191,8 +191,11 @@ async def test_an_upload_grows_over_several_requests_and_becomes_an_image(any_st
         file = await any_store.uploads.open(upload_id, 0, room)
         assert file is not None
         assert await any_store.uploads.open(upload_id, 0, room) is None
-        await file.write(IMAGE[:400_000], 0)
+        await file.write(IMAGE[:300_000], 0)
         await file.sync()
+        await file.told()
+        await file.write(IMAGE[300_000:400_000], 300_000)
+        await file.sync()  # and its process died before it could tell so
         await file.close()
     with any_store.reserve(len(IMAGE)) as room:
         file = await any_store.uploads.open(upload_id, 300_000, room)
