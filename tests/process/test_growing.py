@@ -88,13 +88,14 @@ def test_no_image_is_lost_on_the_way_from_one_machine_to_three_and_back(
         for server in others:
             send(server)
         in_pieces, once = jpeg(70_000), {"Idempotency-Key": "once"}
-        upload = begin(at(others[0], ann), len(in_pieces), once, receiver_uid=ben.uid).headers["Location"]
-        assert send_piece(at(others[0], ann), upload, 0, in_pieces[:20_000]).status_code == 204
-        astray = send_piece(at(others[1], ann), upload, 20_000, in_pieces[20_000:])
-        assert (astray.status_code, astray.json()["code"]) == (404, "not_found"), "it begins anew, and loses nothing"
-        anew = begin(at(others[1], ann), len(in_pieces), once, receiver_uid=ben.uid).headers["Location"]
-        assert anew != upload
-        send_whole(at(others[1], ann), anew, in_pieces, 20_000)
+        upload, late = (
+            begin(at(others[0], ann), len(in_pieces), said, receiver_uid=ben.uid).headers["Location"]
+            for said in ({}, once)
+        )
+        for each in (upload, late):
+            assert send_piece(at(others[0], ann), each, 0, in_pieces[:20_000]).status_code == 204
+        assert send_piece(at(others[1], ann), upload, 20_000, in_pieces[20_000:40_000]).status_code == 204
+        assert send_piece(at(first, ann), upload, 40_000, in_pieces[40_000:]).status_code == 204
         machines = (first, *others)
         for key, picture in pictures.items():
             assert [at(each, ben).get(key, params={"ack": "manual"}).content for each in (first, *others)] == [
@@ -102,10 +103,15 @@ def test_no_image_is_lost_on_the_way_from_one_machine_to_three_and_back(
             ] * 3
         assert [other.stop() for other in others] == [0, 0]
         moved(first, "disk", wake={"url": ""})
+        astray = send_piece(ann, late, 20_000, in_pieces[20_000:])
+        assert (astray.status_code, astray.json()["code"]) == (404, "not_found"), "it begins anew, and loses nothing"
+        anew = begin(ann, len(in_pieces), once, receiver_uid=ben.uid).headers["Location"]
+        assert anew != late
+        send_whole(ann, anew, in_pieces, 20_000)
         waiting = [item["message_key"] for item in ben.request("GET", "/v1/inbox").json()["items"]]
         assert {*pictures} < {*waiting}
         assert {key: ben.get(key).content for key in pictures} == pictures
-        assert [ben.get(key).content for key in waiting if key not in pictures] == [in_pieces]
+        assert [ben.get(key).content for key in waiting if key not in pictures] == [in_pieces] * 2
         assert [line for each in machines for line in each.failures()] == []
     finally:
         for server in (first, *others):
