@@ -254,7 +254,8 @@ def test_a_database_that_hangs_is_a_503_and_told_by_readyz(day: Day) -> None:
             asked = [pool.submit(day.ben.request, "GET", "/v1/inbox"), pool.submit(day.send)]
             day.is_told()
             assert day.server.client.get("/healthz").status_code == 200
-            assert all(day.is_refused(reply.result()) for reply in asked)
+            replies = [reply.result() for reply in asked]
+            assert all(map(day.is_refused, replies)), [(reply.status_code, reply.text) for reply in replies]
     finally:
         os.kill(day.maria.pid, signal.SIGCONT)
     day.get_well()
