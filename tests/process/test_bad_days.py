@@ -25,6 +25,7 @@ from tests.support.engines import NEEDS_MARIADBD
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.mariadb import PASSWORD, USER, MariaDB
 from tests.support.pictures import png
+from tests.support.stopping import hang
 
 DATABASE = "glimpse_bad_days"
 PICTURE = png(3, 3)
@@ -248,7 +249,7 @@ def test_a_table_that_another_session_holds_is_a_503_and_no_session_is_left_behi
 
 
 def test_a_database_that_hangs_is_a_503_and_told_by_readyz(day: Day) -> None:
-    os.kill(day.maria.pid, signal.SIGSTOP)
+    hang(day.maria.pid)
     try:
         with ThreadPoolExecutor(2) as pool:
             asked = [pool.submit(day.ben.request, "GET", "/v1/inbox"), pool.submit(day.send)]

@@ -16,6 +16,7 @@ from tests.support import PATIENCE
 from tests.support.engines import ON_SQLITE
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg
+from tests.support.stopping import hang
 
 pytestmark = pytest.mark.usefixtures("engine")
 
@@ -139,7 +140,7 @@ def test_a_crowd_that_had_asked_when_the_end_came_is_answered(patient: Server) -
         crowd = [stack.enter_context(server.connect()) for _ in range(CROWD)]
         server.client.get("/healthz")  # all of them are accepted by now
         assert server.process
-        server.process.send_signal(signal.SIGSTOP)
+        hang(server.process.pid)
         for each in crowd:
             each.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         server.terminate()

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from urllib.parse import quote
 
+from tests.support.stopping import hang
+
 PROGRAM = shutil.which("valkey-server") or shutil.which("redis-server")
 ACCOUNT = ("glimpse", "only/of:this@test")
 RIGHTS = "resetchannels &glimpse:* -@all +subscribe +publish +ping +hello +auth +client"
@@ -81,7 +83,7 @@ class WakeServer:
     def freeze(self) -> None:
         """Stop it where it is, as a machine that hangs."""
         assert self._process
-        os.kill(self._process.pid, signal.SIGSTOP)
+        hang(self._process.pid)
 
     def thaw(self) -> None:
         assert self._process

@@ -66,7 +66,7 @@ async def test_of_changes_at_once_one_wins_and_guesses_at_the_old_one_are_bounde
             await world.passwords.change(caller, guess, HOME)
         except AppError as error:
             codes.append(error.code)
-    # The new password is looked at too, as a repeat's: that is a guess like the other. So was it with who came too late.
+    # The new password is looked at too, as a repeat's: that is a guess like the other; so it was of who came too late.
     left = 150 - answers.count("forbidden")
     assert (codes.count("forbidden"), codes.count("rate_limited")) == (left, 152 - left)
     assert world.hasher.computations == 2 * left
