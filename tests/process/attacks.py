@@ -63,14 +63,14 @@ class Others:
     sent: dict[int, float] = field(default_factory=dict)
     pushed: dict[int, float] = field(default_factory=dict)
 
-    def live(self, seconds: float) -> Fared:
+    def live(self, seconds: float, pause: float = PAUSE) -> Fared:
         fared = Fared()
         ends_at, turn = time.monotonic() + seconds, 0
         self.sent.clear()
         while time.monotonic() < ends_at:
             turn += 1
             self._once(fared, self.friend if turn % 2 else self.stranger)
-            time.sleep(PAUSE)
+            time.sleep(pause)
         for message_id, at in self.sent.items():
             took = (self.pushed.get(message_id, time.perf_counter()) - at) * 1000
             fared.took.setdefault("push", []).append(took)
