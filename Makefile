@@ -22,7 +22,7 @@ run: setup ## start the server on 127.0.0.1:8080
 # Three workers and hundreds of interpreters would compile everything anew where the environment keeps no bytecode.
 test: export PYTHONDONTWRITEBYTECODE :=
 test: .venv/.installed-dev .venv-sdks/.installed $(WEB)/node_modules/.installed ## run every test, on SQLite and on MariaDB where mariadbd is installed
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -n 4 --dist loadfile --no-loadscope-reorder
 
 test-sdks: .venv/.installed-dev .venv-sdks/.installed $(NODE)/node_modules/.installed ## try the emulators with the vendors' own clients, Python's (which make test has too) and Node's
 	$(BIN)/python -m pytest -n 2 tests/sdks

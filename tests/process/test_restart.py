@@ -138,8 +138,8 @@ def test_new_settings_come_into_force_and_a_new_port_is_opened(server: Whole) ->
     metrics = free_port(1)
     change(server, images={"max_bytes": 10_000}, metrics={"port": metrics})
     server.restart()
-    assert server.client.get("/healthz").status_code == 200  # on a kept connection this is the old one's last reply
-    assert ann.send(ben, jpeg(20_000)).status_code == 413
+    # On a kept connection the old one answers until it has heard that it lets go.
+    wait_until(lambda: ann.send(ben, jpeg(20_000)).status_code == 413, what="the new settings")
     assert Metered(server, metrics).scrape()("http_connections") >= 0
     server.restart()  # the port is held from now on
     assert Metered(server, metrics).scrape()("http_connections") >= 0
