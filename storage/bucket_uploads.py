@@ -126,6 +126,7 @@ class BucketUploadFile(UploadFile):
         self._bucket = bucket
         self._names = [name] if name else []
         self._put_bytes = size if name else 0
+        self._is_told_by_file = bool(size) and not name
 
     async def fetch(self, first: bytes) -> None:
         """Bring the file to `size` bytes, of which these are the first. Raises FileNotFoundError, StorageFull,
@@ -163,6 +164,7 @@ class BucketUploadFile(UploadFile):
 
     async def told(self) -> None:
         """As `UploadFile`: the objects before are needed no more. What cannot be removed goes with the upload."""
+        self._is_told_by_file = False
         if before := self._names[:-1]:
             with suppress(StorageError):
                 await self._bucket.remove(before)
@@ -175,8 +177,8 @@ class BucketUploadFile(UploadFile):
             await self._bucket.remove(self._names)
 
     async def close(self) -> None:
-        """As `UploadFile`; what was not put into the bucket is gone."""
-        if self._fd >= 0:
+        """As `UploadFile`; what is not in the bucket is gone, but for what was told before the images moved there."""
+        if self._fd >= 0 and not self._is_told_by_file:
             await self._threads.run(self._unlink)
         await super().close()
 

@@ -125,6 +125,26 @@ async def test_an_upload_that_began_on_the_disk_goes_on_in_the_bucket(new_machin
         await one.uploads.open(OTHER, 4, room)
 
 
+async def test_an_upload_that_began_on_the_disk_stays_there_until_the_bucket_has_it(
+    new_machine: NewMachine, tmp_path: Path
+) -> None:
+    """Who asks to go on at a wrong offset, or breaks off, has put nothing into the bucket."""
+    store = new_machine()
+    (tmp_path / "machine0" / ".uploads" / UPLOAD).write_bytes(b"0123")
+    for _ in range(2):
+        file = await store.uploads.open(UPLOAD, 4, store.reserve(1))
+        assert file
+        await file.write(b"x", 4)
+        await file.close()
+    file = await go_on(store, b"4", 4)
+    await file.close()
+    assert left_on_machines(tmp_path) == []
+    again = await store.uploads.open(UPLOAD, 5, store.reserve(0))
+    assert again
+    assert await whole(again) == b"01234"
+    await again.close()
+
+
 async def test_one_at_a_time_has_it_on_one_machine(new_machine: NewMachine) -> None:
     store = new_machine()
     file = await go_on(store, b"0123", 0)
