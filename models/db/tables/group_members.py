@@ -5,7 +5,7 @@ from collections.abc import Iterable
 
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from models.db.database import InList, Reader, Statement, Transaction, as_list
+from models.db.database import SEARCH_BY_KEY, InList, Reader, Statement, Transaction, as_list
 from models.db.schema import group_members, groups, messages, users
 from models.db.tables.users import RECEIVER_OR_CALLER, receiver_of
 from models.group import GroupId, Member, Role
@@ -36,6 +36,9 @@ _LOCK_RECIPIENTS = Statement(
     .join(users, users.c.uid == group_members.c.uid)
     .where(groups.c.group_id == bindparam("of_group"))
     .order_by(group_members.c.uid)
+    # In ascending order, and nobody else's rows in passing.
+    .with_hint(group_members, SEARCH_BY_KEY, "mysql")
+    .with_hint(users, SEARCH_BY_KEY, "mysql")
     .with_for_update()
 )
 _FIND_ROLE = Statement(select(group_members.c.role).where(_THIS))

@@ -9,7 +9,7 @@ import asyncio
 import importlib
 import pkgutil
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import fields, is_dataclass, replace
 from pathlib import Path
@@ -24,6 +24,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 import models.db.tables
 from models.db.database import Compiled, Database, InList, Row, Statement, Value, as_list
 from models.db.engine import Location, bring_up_to_date, open_database, parse_url
+from models.db.mysql.connection import MysqlLocation
 from models.db.schema import users
 from models.db.sqlite import migrate
 from tests.models.db.many import FILL, NOW
@@ -147,6 +148,7 @@ SAMPLES: dict[str, Value] = {"now": NOW, "before": NOW, "after": 0, "version": 1
 SAMPLES |= dict.fromkeys(("families", "keys"), as_list(["x"]))
 SAMPLES |= dict.fromkeys(("limit", "at_most", "enough"), 50)
 SAMPLES |= dict.fromkeys(("me", "person", "uid", "this", "receiver_uid", "of_uid"), 77)
+FEW = "glimpse_few"
 FAST = ("--innodb-buffer-pool-size=512M", "--innodb-log-file-size=512M", "--innodb-doublewrite=0")
 
 
@@ -170,8 +172,23 @@ def filled() -> Iterator[Location]:
         cursor.execute("USE glimpse_plans")
         for statement in FILL:
             cursor.execute(statement)
+        mariadb.run(cursor, f"CREATE DATABASE {FEW}")
+        cursor.execute("SHOW TABLES")
+        for (table,) in cursor.fetchall():
+            few = f"{FEW}.`{table}`"
+            mariadb.run(cursor, f"CREATE TABLE {few} LIKE `{table}`; INSERT INTO {few} SELECT * FROM `{table}` LIMIT 6")
+            mariadb.run(cursor, f"ANALYZE TABLE {few}")
     yield location
     server.close()
+
+
+@pytest.fixture
+async def few(filled: Location) -> AsyncIterator[Database]:
+    """The first rows of each table."""
+    assert isinstance(filled, MysqlLocation)
+    db = open_database(replace(filled, name=FEW))
+    yield db
+    await db.close()
 
 
 @pytest.fixture
@@ -181,16 +198,16 @@ async def many(filled: Location) -> AsyncIterator[Database]:
     await db.close()
 
 
-def _samples(statement: Statement) -> dict[str, Value]:
+def _samples(statement: Statement, ids: Sequence[int] = (77, 78, 5000)) -> dict[str, Value]:
     """A value of the right type for each of its parameters: of somebody who has been sent some, where it is a uid."""
     clause = cast(SQLCompiler, statement.clause.compile(dialect=mysql.dialect(paramstyle="pyformat")))
     compiled = statement.sql("mysql")
-    return {name: _sample(name, bind, compiled) for bind, name in clause.bind_names.items() if bind.required}
+    return {name: _sample(name, bind, compiled, ids) for bind, name in clause.bind_names.items() if bind.required}
 
 
-def _sample(name: str, bind: BindParameter[Any], compiled: Compiled) -> Value:
+def _sample(name: str, bind: BindParameter[Any], compiled: Compiled, ids: Sequence[int]) -> Value:
     if name in compiled.lists:
-        items = [bytes(32)] if compiled.lists[name] is bytes else [77, 78, 5000]
+        items = [bytes(32)] if compiled.lists[name] is bytes else ids
         return SAMPLES.get(name, as_list(items))
     if isinstance(bind.type, LargeBinary):
         return bytes(32)
@@ -213,6 +230,15 @@ async def test_no_statement_reads_a_whole_table_of_a_large_mariadb(many: Databas
     for name, statement in _statements():
         if _searches(name, statement) and name not in OF_SQLITE:
             assert (name, await _long_reads(many, statement)) == (name, [])
+
+
+@pytest.mark.anyio
+async def test_no_update_of_a_small_mariadb_passes_rows_that_it_is_not_about(few: Database) -> None:
+    """It would wait for those whom it has nothing to do with, who may wait for it."""
+    for name, statement in _statements():
+        if _searches(name, statement) and statement.sql("mysql").text.startswith("UPDATE"):
+            plan = await few.read(Explained(statement.clause), **_samples(statement, range(1, 6)))
+            assert (name, [row for row in plan if row[3] in ("ALL", "index")]) == (name, [])
 
 
 @pytest.mark.anyio
