@@ -21,6 +21,7 @@ import httpx
 
 from httpclient.endpoints import DEFAULT_PORTS, HTTPS, Endpoints, NotAllowed
 from httpclient.http1_connection import Broken, Http1Connection, Reply, TooLarge
+from httpclient.trust import usual_trust
 
 MAX_ANSWER_BYTES = 64 * 1024
 """Vendors answer with a few hundred bytes; a hostile endpoint must not fill the memory."""
@@ -102,8 +103,7 @@ class HttpClient:
         self._connect_seconds = connect_seconds
         self._answer_seconds = answer_seconds
         self._endpoints = endpoints
-        self._tls = tls or httpx.create_ssl_context(trust_env=False)
-        self._tls.set_alpn_protocols(["http/1.1"])
+        self._tls = tls or usual_trust("http/1.1")
         self._turns = asyncio.Semaphore(
             MAX_CONNECTIONS
         )  # who comes when all are busy waits, within the time for connecting

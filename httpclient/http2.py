@@ -17,6 +17,7 @@ from hpack import NeverIndexedHeaderTuple
 from httpclient.endpoints import DEFAULT_PORTS, HTTPS
 from httpclient.http1 import ANSWER_SECONDS, CONNECT_SECONDS, Answer, NoAnswer
 from httpclient.http2_connection import Header, Http2Connection, Unprocessed
+from httpclient.trust import usual_trust
 
 # Firewalls drop a silent connection without telling either end.
 IDLE_SECONDS = 300.0
@@ -117,6 +118,8 @@ class Http2Client:
 
 
 def _tls(ca_file: Path | str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context(cafile=ca_file) if ca_file else httpx.create_ssl_context()
+    if ca_file is None:
+        return usual_trust("h2")
+    context = ssl.create_default_context(cafile=ca_file)
     context.set_alpn_protocols(["h2"])
     return context

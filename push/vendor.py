@@ -3,11 +3,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import cache
-from ssl import SSLContext
 from typing import Any
-
-import httpx
 
 from httpclient.endpoints import Endpoints
 from httpclient.http1 import ANSWER_SECONDS, HttpClient
@@ -33,11 +29,11 @@ class Tools:
 
     def client_to_vendor(self) -> HttpClient:
         """Asks whatever address the configuration names."""
-        return HttpClient(tls=_tls(), answer_seconds=self.answer_seconds)
+        return HttpClient(answer_seconds=self.answer_seconds)
 
     def client_to_devices(self) -> HttpClient:
         """Asks no address that devices must not name."""
-        return HttpClient(endpoints=self.endpoints, tls=_tls(), answer_seconds=self.answer_seconds)
+        return HttpClient(endpoints=self.endpoints, answer_seconds=self.answer_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,9 +50,3 @@ class Vendor:
     read_token: TokenReader
     build: Callable[[Settings, Tools], Provider]
     made_up_token: str | None = None
-
-
-@cache
-def _tls() -> SSLContext:
-    """One trust store for all clients: loading it takes 50 ms."""
-    return httpx.create_ssl_context(trust_env=False)

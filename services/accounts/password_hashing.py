@@ -5,15 +5,17 @@ Source of the parameters: OWASP Password Storage Cheat Sheet, argon2id; 20 to 50
 """
 
 import asyncio
-import secrets
+from base64 import b64encode
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from secrets import token_bytes
 from typing import TypeVar, TypeVarTuple
 
 from argon2 import PasswordHasher
 from argon2.exceptions import VerifyMismatchError
+from argon2.low_level import ARGON2_VERSION
 
 from models.errors import Unavailable
 from models.network import network_of
@@ -39,7 +41,7 @@ class Hashing:
 
     def __init__(self, *, hasher: PasswordHasher | None = None, max_pending: int = MAX_PENDING) -> None:
         self._hasher = hasher or PasswordHasher(time_cost=PASSES, memory_cost=MEMORY_KIB, parallelism=LANES)
-        self._nobodys = self._hasher.hash(secrets.token_bytes(32))
+        self._nobodys = _nobodys(self._hasher)
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="hashing")
         self._max_pending = max_pending
         self._pending: Counter[str] = Counter()
@@ -84,3 +86,13 @@ class Hashing:
             return self._hasher.verify(stored, password)
         except VerifyMismatchError:
             return False
+
+
+def _nobodys(hasher: PasswordHasher) -> str:
+    """A hash in the form of this hasher's that is no password's: checking a password against it costs the same.
+
+    The form: https://github.com/P-H-C/phc-string-format
+    """
+    costs = f"m={hasher.memory_cost},t={hasher.time_cost},p={hasher.parallelism}"
+    salt, digest = (b64encode(token_bytes(size)).rstrip(b"=").decode() for size in (hasher.salt_len, hasher.hash_len))
+    return f"$argon2id$v={ARGON2_VERSION}${costs}${salt}${digest}"

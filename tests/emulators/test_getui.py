@@ -47,7 +47,7 @@ class Caller:
 @pytest.fixture
 async def caller(anyio_backend: str) -> AsyncIterator[Caller]:
     assert anyio_backend == "asyncio"
-    async with running() as vendor, httpx.AsyncClient(trust_env=False) as http:
+    async with running() as vendor, httpx.AsyncClient(trust_env=False, verify=False) as http:
         caller = Caller(vendor, http)
         await caller.sign_in()
         yield caller
@@ -272,7 +272,7 @@ async def test_chances_are_met(caller: Caller) -> None:
 
 
 def test_process_prints_where_it_listens() -> None:
-    with emulators("getui", "--app-id", "APP") as started, httpx.Client(trust_env=False) as http:
+    with emulators("getui", "--app-id", "APP") as started, httpx.Client(trust_env=False, verify=False) as http:
         url = started.urls["GeTui"]
         assert http.get(f"{url}/__inbox").json() == {}
         assert http.post(f"{url}/v2/APP/push/single/cid").json()["code"] == 10001

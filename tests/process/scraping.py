@@ -57,7 +57,7 @@ class Metered:
         self.url = f"http://127.0.0.1:{port}"
 
     def scrape(self) -> Scraped:
-        reply = httpx.get(f"{self.url}/metrics", trust_env=False)
+        reply = httpx.get(f"{self.url}/metrics", trust_env=False, verify=False)
         assert reply.status_code == 200
         assert reply.headers["Content-Type"].startswith("text/plain; version=0.0.4")
         return Scraped(reply.text)

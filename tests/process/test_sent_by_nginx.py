@@ -47,7 +47,9 @@ def place(new_folder: NewFolder) -> Iterator[Place]:
     with (
         running(folder, settings) as server,
         proxy("nginx", folder / "proxy", server.port, server.data_dir / "images") as nginx,
-        httpx.Client(base_url=f"http://127.0.0.1:{nginx.port}", trust_env=False, timeout=PATIENCE) as client,
+        httpx.Client(
+            base_url=f"http://127.0.0.1:{nginx.port}", trust_env=False, verify=False, timeout=PATIENCE
+        ) as client,
     ):
         yield Place(server, nginx, client)
         assert server.failures() == []
@@ -65,7 +67,9 @@ def named(reply: httpx.Response) -> dict[str, str]:
 def test_what_nginx_sends_is_what_the_server_would_have_sent(place: Place, people: tuple[Person, Person]) -> None:
     ann, ben = people
     key = ann.send(ben, PICTURE).headers["Message-Key"]
-    word = httpx.get(f"{place.server.client.base_url}/v1/images/{key}", params=MANUAL, auth=ben.auth, trust_env=False)
+    word = httpx.get(
+        f"{place.server.client.base_url}/v1/images/{key}", params=MANUAL, auth=ben.auth, trust_env=False, verify=False
+    )
     assert (word.content, word.headers["X-Accel-Redirect"]) == (b"", f"/glimpse-images/{key[:2]}/{key[2:4]}/{key}")
     usual, sent = place.get(ben, key, "HEAD", params=MANUAL), place.get(ben, key, params=MANUAL)
     assert (sent.status_code, sent.content) == (200, PICTURE)

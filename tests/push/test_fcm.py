@@ -348,7 +348,7 @@ async def test_emulator_refuses_what_google_refuses(vendor: Running) -> None:
         reply = await http.post(f"{vendor.url}/token", data={"grant_type": grant, "assertion": signed})
         return reply.status_code, reply.json().get("error", "")
 
-    async with httpx.AsyncClient(trust_env=False) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=False) as http:
         assert await asked(http, assertion()) == (200, "")
         assert await asked(http, assertion(aud=vendor.state.token_url)) == (200, "")
         assert await asked(http, assertion(), grant="password") == (400, "unsupported_grant_type")
@@ -384,7 +384,7 @@ async def test_emulator_refuses_messages_that_fcm_refuses(
 ) -> None:
     await fcm.send([a_push(0)])
     access = next(iter(vendor.state.access_tokens))
-    async with httpx.AsyncClient(trust_env=False, headers={"Authorization": f"Bearer {access}"}) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=False, headers={"Authorization": f"Bearer {access}"}) as http:
         url = f"{vendor.url}/v1/projects/{KEYS.project_id}/messages:send"
         reply = await http.post(url, json={"message": {"token": "t", **changes}})
         assert reply.status_code == 400
@@ -395,7 +395,7 @@ async def test_emulator_refuses_messages_that_fcm_refuses(
 
 
 async def test_emulator_is_read_and_set_from_outside(vendor: Running, fcm: FcmProvider) -> None:
-    async with httpx.AsyncClient(trust_env=False, base_url=vendor.url) as http:
+    async with httpx.AsyncClient(trust_env=False, verify=False, base_url=vendor.url) as http:
         assert (await http.post("/__token", json={"token": "token1", "state": "unregistered"})).status_code == 200
         assert (await http.post("/__token", json={"token": "token1", "state": "lost"})).status_code == 400
         assert (await http.post("/__fault", json={"kind": "INTERNAL", "after": 2})).status_code == 200

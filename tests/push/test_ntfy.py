@@ -41,7 +41,7 @@ async def test_message_arrives_as_the_text_of_its_topic(vendor: Running, ntfy: N
     longest = "é" * 2048
     pushes = [a_push(f"{vendor.url}/mine"), a_push(f"{vendor.url}/upTOPIC?up=1", longest)]
     assert await ntfy.send(pushes) == [Delivered()] * 2
-    async with httpx.AsyncClient(base_url=vendor.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=vendor.url, trust_env=False, verify=False) as http:
         [line] = (await http.get("/mine/json", params={"poll": 1})).text.splitlines()
         assert httpx.Response(200, text=line).json()["message"] == '{"message_id":1}'
     assert vendor.state.inbox["upTOPIC"][0]["message"] == longest
@@ -109,7 +109,7 @@ async def test_old_row_with_a_bad_token_is_rejected_and_not_shown(ntfy: NtfyProv
     ],
 )
 async def test_emulator_takes_documents_as_ntfy_does(vendor: Running, document: Any, code: int | None) -> None:
-    async with httpx.AsyncClient(base_url=vendor.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=vendor.url, trust_env=False, verify=False) as http:
         answer = (await http.post("/", json=document)).json()
         assert answer.get("code") == code
         message = document["message"] if code is None and "message" in document else "triggered"
@@ -118,7 +118,7 @@ async def test_emulator_takes_documents_as_ntfy_does(vendor: Running, document: 
 
 
 async def test_emulator_asks_for_tokens_text_and_settings_that_exist(vendor: Running) -> None:
-    async with httpx.AsyncClient(base_url=vendor.url, trust_env=False) as http:
+    async with httpx.AsyncClient(base_url=vendor.url, trust_env=False, verify=False) as http:
         assert (await http.post("/__token", json={"topic": "closed", "token": "tk_a"})).status_code == 200
         for header, code in (("", 40301), ("Bearer tk_b", 40101), ("Bearer tk_a", None)):
             answer = await http.put("/closed", content="x", headers={"Authorization": header})

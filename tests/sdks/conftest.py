@@ -38,7 +38,10 @@ def short_lived_java() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def emulated(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulated]:
     folder = tmp_path_factory.mktemp("emulators")
-    with emulators("all", folder=folder) as started, httpx.Client(trust_env=False, timeout=PATIENCE) as http:
+    with (
+        emulators("all", folder=folder) as started,
+        httpx.Client(trust_env=False, verify=False, timeout=PATIENCE) as http,
+    ):
         pages = {vendor: url.removesuffix("/__") for vendor, url in started.urls.items()}
         yield Emulated(started.config, pages, http)
 

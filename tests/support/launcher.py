@@ -20,9 +20,12 @@ from functools import cache
 from typing import IO, Any
 
 from app import program
-from handlers.docs import page
+from config.sources import shipped
+from handlers.docs import docs_page
 from handlers.openapi import document_bytes
+from httpclient.trust import usual_trust
 from tests.support import ROOT
+from tests.support.statements import statements
 
 MESSAGE_BYTES = 256 * 1024
 DEFAULT_SIGNALS = ("env", "--default-signal=INT,HUP")
@@ -96,7 +99,7 @@ def _parent_of(module: str) -> socket.socket:
 def _serve(module: str, way: socket.socket) -> None:
     main = importlib.import_module(module).main
     if module == "app.serving":
-        document_bytes(), page()  # the two that a server makes once at its start
+        _make_what_is_made_once()
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody waits for the keepers
     while True:
         message, descriptors, *_ = socket.recv_fds(way, MESSAGE_BYTES, 3)
@@ -107,6 +110,13 @@ def _serve(module: str, way: socket.socket) -> None:
             _keep(main, json.loads(message), *descriptors)
         for descriptor in descriptors:
             os.close(descriptor)
+
+
+def _make_what_is_made_once() -> None:
+    """What each server makes at its start, or when it is first asked for."""
+    document_bytes(), docs_page(), usual_trust("http/1.1"), shipped()
+    for _, statement in statements():
+        statement.sql("sqlite"), statement.sql("mysql")
 
 
 def _keep(main: Any, asked: dict[str, Any], output: int, errors: int, saying: int) -> None:

@@ -89,7 +89,7 @@ class Seaweed(Guarded):
             if process.poll() is not None:
                 break
             try:
-                httpx.get(self.endpoint, trust_env=False, timeout=5)
+                httpx.get(self.endpoint, trust_env=False, verify=False, timeout=5)
             except httpx.HTTPError:
                 time.sleep(0.1)
             else:
@@ -99,7 +99,7 @@ class Seaweed(Guarded):
     def _make_bucket(self) -> None:
         """By the filer, whose folders buckets are."""
         folder = f"http://127.0.0.1:{self._ports['filer.port']}/buckets/{BUCKET}/"
-        assert httpx.post(folder, trust_env=False, timeout=30).status_code == 201
+        assert httpx.post(folder, trust_env=False, verify=False, timeout=30).status_code == 201
 
 
 def as_config(settings: BucketSettings) -> Mapping[str, Any]:

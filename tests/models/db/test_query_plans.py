@@ -6,12 +6,10 @@ nothing here has it gather statistics.
 """
 
 import asyncio
-import importlib
-import pkgutil
 import re
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -21,7 +19,6 @@ from sqlalchemy import BindParameter, LargeBinary, String, bindparam, select
 from sqlalchemy.dialects import mysql
 from sqlalchemy.sql.compiler import SQLCompiler
 
-import models.db.tables
 from models.db.database import Compiled, Database, InList, Row, Statement, Value, as_list
 from models.db.engine import Location, bring_up_to_date, open_database, parse_url
 from models.db.mysql.connection import MysqlLocation
@@ -30,6 +27,7 @@ from models.db.sqlite import migrate
 from tests.models.db.many import FILL, NOW
 from tests.support import mariadb
 from tests.support.mariadb import MariaDB
+from tests.support.statements import statements
 
 # Reads of a list that travels as a parameter, of a constant, or of rows that an indexed search has found.
 SMALL_SCAN = re.compile(r"SCAN (CONSTANT ROW|\(.*|anon_\d+|.* VIRTUAL TABLE .*)")
@@ -63,26 +61,6 @@ SORTS = {
 
 # Runs off the event loop for the number of its searches, and must search all the same.
 SEARCHES_THOUGH_BULK = {"models.db.tables.users._LIST_DISCOVERABLE", "models.db.tables.image_files._LIST_KEPT"}
-
-
-def _statements() -> Iterator[tuple[str, Statement]]:
-    """Every statement that a module of models.db.tables keeps, by its name there."""
-    for module in pkgutil.iter_modules(models.db.tables.__path__, "models.db.tables."):
-        for name, value in vars(importlib.import_module(module.name)).items():
-            for statement in _inside(value):
-                yield f"{module.name}.{name}", statement
-
-
-def _inside(value: object) -> Iterable[Statement]:
-    if isinstance(value, Statement):
-        return [value]
-    if isinstance(value, Mapping):
-        return [item for item in value.values() if isinstance(item, Statement)]
-    if isinstance(value, list | tuple):
-        return [statement for item in value for statement in _inside(item)]
-    if is_dataclass(value) and not isinstance(value, type):
-        return [item for field in fields(value) for item in _inside(getattr(value, field.name))]
-    return []
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +97,7 @@ def test_no_statement_reads_or_sorts_a_whole_table_without_a_reason(
 ) -> None:
     found = {
         name.removeprefix("models.db.tables."): lines
-        for name, statement in _statements()
+        for name, statement in statements()
         if not name.startswith(CHECKED_WHOLE) and (lines := look(connection, statement))
     }
     assert {name: lines for name, lines in found.items() if name not in allowed} == {}
@@ -128,7 +106,7 @@ def test_no_statement_reads_or_sorts_a_whole_table_without_a_reason(
 
 def test_no_statement_goes_through_all_that_waits_in_the_outbox(connection: apsw.Connection) -> None:
     """While a vendor is down a million rows may be due."""
-    plans = {name: _plan(connection, statement) for name, statement in _statements() if not statement.bulk}
+    plans = {name: _plan(connection, statement) for name, statement in statements() if not statement.bulk}
     assert [name for name, plan in plans.items() if any("outbox_due (state=?)" in line for line in plan)] == []
 
 
@@ -227,7 +205,7 @@ def _reads_all(step: Row) -> bool:
 
 @pytest.mark.anyio
 async def test_no_statement_reads_a_whole_table_of_a_large_mariadb(many: Database) -> None:
-    for name, statement in _statements():
+    for name, statement in statements():
         if _searches(name, statement) and name not in OF_SQLITE:
             assert (name, await _long_reads(many, statement)) == (name, [])
 
@@ -235,7 +213,7 @@ async def test_no_statement_reads_a_whole_table_of_a_large_mariadb(many: Databas
 @pytest.mark.anyio
 async def test_no_update_of_a_small_mariadb_passes_rows_that_it_is_not_about(few: Database) -> None:
     """It would wait for those whom it has nothing to do with, who may wait for it."""
-    for name, statement in _statements():
+    for name, statement in statements():
         if _searches(name, statement) and statement.sql("mysql").text.startswith("UPDATE"):
             plan = await few.read(Explained(statement.clause), **_samples(statement, range(1, 6)))
             assert (name, [row for row in plan if row[3] in ("ALL", "index")]) == (name, [])
@@ -243,7 +221,7 @@ async def test_no_update_of_a_small_mariadb_passes_rows_that_it_is_not_about(few
 
 @pytest.mark.anyio
 async def test_every_statement_is_one_that_mariadb_understands(many: Database) -> None:
-    for name, statement in _statements():
+    for name, statement in statements():
         if statement.bulk and not name.startswith("models.db.tables.integrity."):
             await _long_reads(many, statement)
 

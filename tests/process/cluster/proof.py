@@ -204,7 +204,7 @@ class Flow:
     refused: Counter[int] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=20)
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, verify=False, timeout=20)
         self.ann, self.ben, self.cem = (self._join(name) for name in ("Ann", "Ben", "Cem"))
         self.group = self.ann.begin_group(self.ben, self.cem)
 
@@ -245,7 +245,9 @@ class Flow:
     def follow(self) -> None:
         """Ben's log by long poll, without a gap."""
         cursor = 0
-        with httpx.Client(base_url=f"http://127.0.0.1:{self.port}", trust_env=False, timeout=30) as client:
+        with httpx.Client(
+            base_url=f"http://127.0.0.1:{self.port}", trust_env=False, verify=False, timeout=30
+        ) as client:
             while not self.over.is_set():
                 try:
                     reply = client.get("/v1/events", params={"after": cursor, "wait": 5}, auth=self.ben.auth)
@@ -479,7 +481,9 @@ def main() -> int:
     wished = [word for word in sys.argv[1:] if word != GO_ON]
     with TemporaryDirectory() as folder, machines(Path(folder)) as all_:
         stop = threading.Event()
-        wait_until(lambda: httpx.get(f"http://127.0.0.1:{all_.nginx.port}/readyz", trust_env=False).is_success)
+        wait_until(
+            lambda: httpx.get(f"http://127.0.0.1:{all_.nginx.port}/readyz", trust_env=False, verify=False).is_success
+        )
         flows = [Flow(number, all_.nginx.port, stop) for number in range(FLOWS)]
         senders = [threading.Thread(target=work) for flow in flows for work in flow.work]
         followers = [threading.Thread(target=flow.follow) for flow in flows]
