@@ -20,6 +20,7 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from app import program
 from app.status_file import forget_status, write_status
 
 LINK = "SERVER_LINK"
@@ -34,9 +35,6 @@ START_SECONDS = 120.0
 """A generation that does not serve by then is ended. A database server alone is waited for half a minute."""
 LATE_SECONDS = 6.0
 """A generation may take so much longer than it said before it is killed: first it kills workers of its own."""
-YOUNG_SECONDS = 10.0
-"""Who dies younger than this waits before it is replaced: whatever killed it may be there still."""
-LONGEST_PAUSE_SECONDS = 30.0
 TERMINAL = "/dev/tty"
 OURS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", LINK)
 """Variables that are meant for this process alone."""
@@ -237,9 +235,8 @@ class Generations:
             self._code = self._code or max(0, code)
             return
         now = time.monotonic()
-        young = now - generation.began < YOUNG_SECONDS
-        self._young_deaths = self._young_deaths + 1 if young else 0
-        self._due = now + (min(LONGEST_PAUSE_SECONDS, 2.0 ** (self._young_deaths - 1)) if young else 0.0)
+        self._young_deaths = self._young_deaths + 1 if now - generation.began < program.YOUNG_SECONDS else 0
+        self._due = now + program.pause_after(self._young_deaths)
         self._death = {"pid": generation.pid, "exit": code}
 
     # -- ending --
