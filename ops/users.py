@@ -12,13 +12,14 @@ from config.load import Config
 from models.clock import now_ms
 from models.db.database import Database
 from models.db.tables import users as table
-from models.ids import MAX_ID
 from models.keys import KeyRing, open_key_ring
 from models.private_files import KEY_RING
 from ops.opening import (
     CannotRun,
     as_json,
+    before,
     explained,
+    limit,
     of_a_server,
     opened_database,
     operator,
@@ -64,16 +65,10 @@ def show(file: Path | None, data_dir: Path | None, *, who: str, as_json: bool) -
         _print(about)
 
 
-page = (
-    click.option("--before", type=click.IntRange(1, MAX_ID), default=MAX_ID, help="Only people with a lower uid."),
-    click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many."),
-)
-
-
 @users.command("list")
 @of_a_server
-@page[0]
-@page[1]
+@before("people with a lower uid")
+@limit
 @as_json
 def list_(file: Path | None, data_dir: Path | None, *, before: int, limit: int, as_json: bool) -> None:
     """Print a line for each person, the newest account first, and how many there are."""
@@ -92,8 +87,8 @@ def list_(file: Path | None, data_dir: Path | None, *, before: int, limit: int, 
 @users.command()
 @click.argument("what", metavar="UID|+NUMBER|PHONE_HASH|NICKNAME")
 @of_a_server
-@page[0]
-@page[1]
+@before("people with a lower uid")
+@limit
 @as_json
 def find(file: Path | None, data_dir: Path | None, *, what: str, before: int, limit: int, as_json: bool) -> None:
     """Print a line for each person with that uid or number, or whose nickname holds that text.
