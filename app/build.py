@@ -259,6 +259,7 @@ async def hearing(config: Config, parts: Parts, services: Services) -> AsyncIter
 
 
 def lifetimes(config: Config) -> Lifetimes:
+    """How long everything is kept. A fetched image stays for the longer of its two graces."""
     return config.fill(
         Lifetimes,
         *("retention", "messages", "events", "uploads", "admin"),

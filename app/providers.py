@@ -100,6 +100,7 @@ def outbox_log(config: Config) -> Path:
 
 
 def sms_provider(config: Config) -> SmsProvider:
+    """What sends codes by SMS: `sms.provider`."""
     if config.sms.provider == "log":
         return LogSms(outbox_log(config))
     if config.sms.provider == "twilio":

@@ -241,14 +241,14 @@ def resumed_uploads(config: Config, parts: Parts, sending: Sending) -> Uploads:
 
 
 def operator_page(
-    config: Config, parts: Parts, leaving: AccountDeletion, export: Export, health: Health
+    config: Config, parts: Parts, account_deletion: AccountDeletion, export: Export, health: Health
 ) -> OperatorPage:
     """What the operator's page asks and does."""
     return OperatorPage(
         db=parts.db,
         store=parts.store,
         keys=parts.keys,
-        leaving=leaving,
+        account_deletion=account_deletion,
         export=export,
         health=health,
         breakers=lambda: parts.relay.breakers,
@@ -320,6 +320,7 @@ def sessions(config: Config, parts: Parts, limits: Limits, access_tokens: Access
 
 
 def http_settings(config: Config) -> HttpSettings:
+    """What the handlers go by."""
     return config.fill(
         HttpSettings,
         *("server", "images", "uploads", "delivery"),
@@ -331,6 +332,7 @@ def http_settings(config: Config) -> HttpSettings:
 
 
 def images_metadata(config: Config) -> Removal | None:
+    """What is overwritten in images; None for nothing."""
     return None if config.images.metadata == "keep" else Removal(config.images.metadata)
 
 
@@ -345,4 +347,5 @@ def sample_settings(config: Config) -> SampleSettings:
 
 
 def send_policy(config: Config) -> SendPolicy:
+    """What the rules of sending go by."""
     return config.fill(SendPolicy, "images", "inbox", "messaging")

@@ -196,13 +196,13 @@ async def _dry_run(config: Config, who: str) -> tuple[int, dict[str, int]]:
     """Who is meant, and what would go."""
     async with opened_database(config) as db:
         uid = await _uid(config, db, who)
-        return uid, await _leaving(db, await _keys(config, db)).dry_run(uid)
+        return uid, await _account_deletion(db, await _keys(config, db)).dry_run(uid)
 
 
 async def _delete(config: Config, uid: int) -> None:
     async with opened_database(config) as db:
-        leaving = _leaving(db, await _keys(config, db))
-        await delete_person(db, leaving, uid, operator=operator(), now=now_ms())
+        account_deletion = _account_deletion(db, await _keys(config, db))
+        await delete_person(db, account_deletion, uid, operator=operator(), now=now_ms())
 
 
 async def _export(config: Config, who: str) -> None:
@@ -213,7 +213,7 @@ async def _export(config: Config, who: str) -> None:
             click.echo(piece, nl=False)
 
 
-def _leaving(db: Database, keys: KeyRing) -> AccountDeletion:
+def _account_deletion(db: Database, keys: KeyRing) -> AccountDeletion:
     # A server that runs looks for files every few seconds.
     return AccountDeletion(db=db, keys=keys, wake_retention=lambda: None, clock=now_ms)
 
