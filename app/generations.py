@@ -31,6 +31,7 @@ LONGEST_WORD = 64 * 1024
 MOST_DESCRIPTORS = 250
 """The kernel passes 253 in one message: a worker has one socket of its own, and there are 64 at most."""
 FIRST_GIVEN = 3
+"""SD_LISTEN_FDS_START of sd_listen_fds(3)."""
 START_SECONDS = 120.0
 """A generation that does not serve by then is ended. A database server alone is waited for half a minute."""
 LATE_SECONDS = 6.0

@@ -11,6 +11,8 @@ from collections.abc import Generator
 from models.imagefile import bmff, codecs, mini
 from models.imagefile.steps import Facts, Pass, Steps
 
+# What is held of a file that says more than any writer does: brands, one box that says how pictures are put together,
+# and places to look at.
 MAX_BRANDS_BYTES = 256
 MAX_BOX_BYTES = 512 * 1024
 MAX_VISITS = 16384
