@@ -31,8 +31,8 @@ class Push:
 class VisibleText:
     """What a phone shows while the app is not running: fixed text, never content."""
 
-    title: str = "New message"
-    body: str = "Tap to open"
+    title: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 """What the server knows of a push vendor: a `Vendor`, declared in the provider's module, listed by `push.registry`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from httpclient.endpoints import Endpoints
@@ -24,7 +24,7 @@ class Tools:
 
     endpoints: Endpoints
     shares: Shares
-    text: VisibleText = field(default_factory=VisibleText)
+    text: VisibleText
     answer_seconds: float = ANSWER_SECONDS
 
     def client_to_vendor(self) -> HttpClient:

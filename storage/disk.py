@@ -27,7 +27,7 @@ class DiskStore(ReceivingStore):
     """
 
     def __init__(
-        self, root: Path, *, min_free_bytes: int = 1 << 30, max_bytes: int = 0, counters: SharedCounters | None = None
+        self, root: Path, *, min_free_bytes: int = 0, max_bytes: int = 0, counters: SharedCounters | None = None
     ) -> None:
         super().__init__(root, DiskPublisher, min_free_bytes=min_free_bytes, max_bytes=max_bytes, counters=counters)
 

@@ -30,7 +30,7 @@ class ReceivingStore(ABC):
         root: Path,
         published_by: Callable[[Tree, DiskThreads], Publisher],
         *,
-        min_free_bytes: int = 1 << 30,
+        min_free_bytes: int = 0,
         max_bytes: int = 0,
         counters: SharedCounters | None = None,
     ) -> None:

@@ -39,7 +39,7 @@ class S3Store(ReceivingStore):
         root: Path,
         settings: BucketSettings,
         *,
-        min_free_bytes: int = 1 << 30,
+        min_free_bytes: int = 0,
         max_bytes: int = 0,
         counters: SharedCounters | None = None,
     ) -> None:

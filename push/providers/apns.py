@@ -42,7 +42,7 @@ class ApnsProvider:
         credentials: ApnsCredentials,
         http: Http2Client,
         *,
-        text: VisibleText | None = None,
+        text: VisibleText,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         send_seconds: float = SEND_SECONDS,
     ) -> None:
@@ -55,7 +55,7 @@ class ApnsProvider:
             "apns-priority": "5" if credentials.background else "10",
         }
         self._http = http
-        self._text = text or VisibleText()
+        self._text = text
         self._clock = clock
         self._send_seconds = send_seconds
         self._auth = ApnsAuth(credentials, clock)

@@ -42,13 +42,13 @@ class FcmProvider:
         credentials: FcmCredentials,
         http: HttpClient,
         *,
-        text: VisibleText | None = None,
+        text: VisibleText,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
         send_seconds: float = SEND_SECONDS,
     ) -> None:
         self._url = f"{credentials.base_url.rstrip('/')}/v1/projects/{credentials.project_id}/messages:send"
         self._http = http
-        self._text = text or VisibleText()
+        self._text = text
         self._clock = clock
         self._send_seconds = send_seconds
         self._auth = FcmAuth(credentials, http, clock)

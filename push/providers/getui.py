@@ -54,12 +54,12 @@ class GetuiProvider:
         credentials: GetuiCredentials,
         http: HttpClient,
         *,
-        text: VisibleText | None = None,
+        text: VisibleText,
         clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
     ) -> None:
         self._base = f"{credentials.base_url.rstrip('/')}/{credentials.app_id}"
         self._http = http
-        self._text = text or VisibleText()
+        self._text = text
         self._options = {"options": credentials.vendor_options} if credentials.vendor_options else {}
         self._clock = clock
         self._auth = GetuiAuth(credentials, http, clock)
