@@ -3,6 +3,7 @@
 
 import re
 import tomllib
+from graphlib import TopologicalSorter
 
 import pytest
 
@@ -46,3 +47,13 @@ def test_the_readme_has_every_room() -> None:
 
 def test_every_room_has_its_folder_of_tests() -> None:
     assert {room for room in ROOMS if not any((ROOT / "tests" / room).glob("**/test_*.py"))} == NO_TESTS
+
+
+def test_no_modules_of_the_web_app_import_each_other() -> None:
+    imported = re.compile(r"^import\b[^'\"]*['\"](\.[^'\"]+)['\"]", re.MULTILINE)
+    imports = {
+        module: {(module.parent / name).resolve() for name in imported.findall(module.read_text("utf-8"))}
+        for module in (*ROOT.glob("web/**/*.js"), *ROOT.glob("clients/js/src/*.js"))
+    }
+    assert sum(map(len, imports.values())) > 100
+    TopologicalSorter(imports).prepare()
