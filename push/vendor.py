@@ -8,7 +8,7 @@ from typing import Any
 from httpclient.endpoints import Endpoints
 from httpclient.http1 import ANSWER_SECONDS, HttpClient
 from push.base import Provider, VisibleText
-from push.providers.host_shares import Shares
+from push.host_shares import Shares
 from push.tokens import TokenReader
 
 Settings = Mapping[str, Any]

@@ -13,7 +13,7 @@ from httpclient.endpoints import origin_of
 from httpclient.http1 import Answer, HttpClient, NoAnswer
 from push.base import Gone, Retry
 from push.breaker import PROBE_MS, Breaker, BreakerState
-from push.providers.host_shares import KNOWN_ORIGINS, HostShares, Shares
+from push.host_shares import KNOWN_ORIGINS, HostShares, Shares
 
 # Calls at once: a client keeps 100 idle connections, so that each of these finds one.
 PLACES = 96

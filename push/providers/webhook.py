@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 
 from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
-from push.providers.host_shares import Shares
+from push.host_shares import Shares
 from push.providers.per_host_breaker import SEATS, PerHostBreaker
 from push.tokens import read_url
 from push.vendor import Settings, Tools, Vendor

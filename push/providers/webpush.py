@@ -15,8 +15,8 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from httpclient.endpoints import origin_of
 from httpclient.http1 import HttpClient
 from push.base import Delivered, Outcome, Push, Rejected, Retry
+from push.host_shares import Shares
 from push.providers.blame import Blame
-from push.providers.host_shares import Shares
 from push.providers.per_host_breaker import SEATS, PerHostBreaker
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, encrypt, parse_subscription
 from push.providers.webpush_vapid import Vapid, VapidKey, encode, parse_key

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from push.providers.host_shares import (
+from push.host_shares import (
     KNOWN_ORIGINS,
     LIGHT_WAIT_SECONDS,
     LONGEST_ABSENCE_SECONDS,
@@ -62,7 +62,7 @@ class Caller:
 
 @pytest.fixture
 def caller(monkeypatch: pytest.MonkeyPatch) -> Caller:
-    monkeypatch.setattr("push.providers.host_shares.LOOK_SECONDS", 0)
+    monkeypatch.setattr("push.host_shares.LOOK_SECONDS", 0)
     return Caller(Clock())
 
 
