@@ -110,14 +110,8 @@ def wire(config: Config, parts: Parts) -> Services:
         db=db, limits=limits, policy=send_policy(config), wake_retention=parts.wake_retention, clock=parts.clock
     )
     sending, messaging = outgoing(config, parts, limits, discovery)
-    reading = Reading(
-        db=db,
-        store=store,
-        keys=keys,
-        wake_retention=parts.wake_retention,
-        clock=parts.clock,
-        ages=parts.clock.ages,
-    )
+    wake_retention, clock = parts.wake_retention, parts.clock
+    reading = Reading(db=db, store=store, keys=keys, wake_retention=wake_retention, clock=clock, ages=clock.ages)
     history = History(db=db, clock=parts.clock)
     account_deletion = AccountDeletion(db=db, keys=keys, wake_retention=parts.wake_retention, clock=parts.clock)
     export = Export(db=db, keys=keys, clock=parts.clock)
