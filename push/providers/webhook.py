@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from httpclient.http1 import HttpClient
 from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
 from push.host_shares import Shares
-from push.providers.per_host_breaker import SEATS, PerHostBreaker
+from push.providers.per_host_breaker import PUSHES_AT_ONCE, PerHostBreaker
 from push.tokens import read_url
 from push.vendor import Settings, Tools, Vendor
 from push.webhook_signature import signed_headers, signing_key
@@ -27,7 +27,7 @@ class WebhookProvider:
 
     name = "webhook"
     batch_size = 1
-    calls_at_once = SEATS
+    calls_at_once = PUSHES_AT_ONCE
 
     def __init__(
         self,

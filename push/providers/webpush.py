@@ -17,7 +17,7 @@ from httpclient.http1 import HttpClient
 from push.base import Delivered, Outcome, Push, Rejected, Retry
 from push.host_shares import Shares
 from push.providers.blame import Blame
-from push.providers.per_host_breaker import SEATS, PerHostBreaker
+from push.providers.per_host_breaker import PUSHES_AT_ONCE, PerHostBreaker
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, encrypt, parse_subscription
 from push.providers.webpush_vapid import Vapid, VapidKey, encode, parse_key
 from push.tokens import Token, as_sent
@@ -31,7 +31,7 @@ class WebpushProvider:
 
     name = "webpush"
     batch_size = 1
-    calls_at_once = SEATS
+    calls_at_once = PUSHES_AT_ONCE
 
     def __init__(
         self,
