@@ -7,7 +7,6 @@ https://developer.apple.com/documentation/usernotifications/sending-notification
 import asyncio
 import json
 import re
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from urllib.parse import quote
 
 from httpclient.http1 import NoAnswer
 from httpclient.http2 import Http2Client
-from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Rejected, Retry, VisibleText
+from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Rejected, Retry, VisibleText, now_ms
 from push.providers.apns_auth import ApnsAuth, ApnsCredentials
 from push.providers.apns_codes import Doubt, Failure, outcome_of, read_answer
 from push.tokens import Token
@@ -43,7 +42,7 @@ class ApnsProvider:
         http: Http2Client,
         *,
         text: VisibleText,
-        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock: Callable[[], int] = now_ms,
         send_seconds: float = SEND_SECONDS,
     ) -> None:
         self._background = credentials.background

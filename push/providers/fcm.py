@@ -6,12 +6,11 @@ https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages. One ca
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from httpclient.http1 import HttpClient, NoAnswer
-from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Rejected, Retry, VisibleText
+from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Rejected, Retry, VisibleText, now_ms
 from push.providers.blame import Blame, Limited
 from push.providers.fcm_auth import FcmAuth, FcmCredentials, read_service_account
 from push.providers.fcm_codes import Failure, outcome_of, read_answer
@@ -43,7 +42,7 @@ class FcmProvider:
         http: HttpClient,
         *,
         text: VisibleText,
-        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock: Callable[[], int] = now_ms,
         send_seconds: float = SEND_SECONDS,
     ) -> None:
         self._url = f"{credentials.base_url.rstrip('/')}/v1/projects/{credentials.project_id}/messages:send"

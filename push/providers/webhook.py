@@ -5,11 +5,10 @@ Signed as Standard Webhooks 1.0.0 asks (https://www.standardwebhooks.com); `webh
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 
 from httpclient.http1 import HttpClient
-from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
+from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry, now_ms
 from push.host_shares import Shares
 from push.providers.per_host_breaker import PUSHES_AT_ONCE, PerHostBreaker
 from push.tokens import read_url
@@ -35,7 +34,7 @@ class WebhookProvider:
         http: HttpClient,
         shares: Shares,
         *,
-        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._key = signing_key(secret)
         self._hosts = PerHostBreaker(http, shares, clock)
