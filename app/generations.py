@@ -231,7 +231,7 @@ class Generations:
             self._stop()
 
     def _mourn(self, generation: Generation, code: int) -> None:
-        """Who served is no more. What comes meanwhile waits in the sockets' queues for another."""
+        """The generation that served is gone. What comes meanwhile waits in the sockets' queues for another."""
         if self._stopping:
             self._code = self._code or max(0, code)
             return

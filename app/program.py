@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import NoReturn
 
 YOUNG_SECONDS = 10.0
-"""Who dies younger than this waits before it is replaced: whatever killed it may be there still."""
+"""A process that dies younger than this waits before it is replaced: whatever killed it may still be there."""
 LONGEST_PAUSE_SECONDS = 30.0
-"""Between a death and the next start of what keeps dying: no load, and soon back once the cause is gone."""
+"""Between a death and the next start of one that keeps dying: no load, and soon back once the cause is gone."""
 
 
 def run(main: Callable[[], object]) -> NoReturn:

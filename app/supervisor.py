@@ -47,7 +47,7 @@ class Orders(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkerHandle:
-    """What a worker has of its supervisor. `number` counts from 0; `lost` reads its end when there is none any more.
+    """A worker's link to its supervisor. `number` counts from 0; `lost` hits EOF when the supervisor dies.
 
     A worker says that it lives several times in `silent_seconds`, or it is replaced.
     """

@@ -23,7 +23,7 @@ FIRST_BYTES = 128 * 1024  # read ahead into the page cache: the first piece of a
 class DiskStore(ReceivingStore):
     """One directory of images under their keys. Belongs to one event loop; blocking calls run in its own threads.
 
-    Every method that takes a key raises ValueError for what is no key, and StorageError where the disk fails.
+    Every method that takes a key raises ValueError for an invalid key, and StorageError where the disk fails.
     """
 
     def __init__(

@@ -122,7 +122,7 @@ class _File:
         return self._kept[-1][1]
 
     def _header(self) -> Generator[tuple[Pass, int], bytes, tuple[bytes, int | None]]:
-        """A box's kind, and the length of its payload: None for all the rest, negative for what is no box."""
+        """A box's kind, and the length of its payload: None for all the rest, negative for an invalid box."""
         header = yield from self._bring(0, 8)
         size, kind = int.from_bytes(header[:4]), header[4:]
         if size == 1:

@@ -26,7 +26,7 @@ SEND_SECONDS = 25.0
 
 
 class ApnsProvider:
-    """One app. Raises ValueError where its private key is none.
+    """One app. Raises ValueError for an invalid private key.
 
     `http` is a client to `credentials.url`: all pushes share its connection. `clock` is in milliseconds since the
     epoch.

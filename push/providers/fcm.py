@@ -26,7 +26,7 @@ SEND_SECONDS = 25.0
 
 
 class FcmProvider:
-    """One Firebase project. Raises ValueError where its private key is none.
+    """One Firebase project. Raises ValueError for an invalid private key.
 
     `clock` is in milliseconds since the epoch. There is no collapse key: FCM keeps four of them per device, and a
     fifth message to a phone that is off would push out one of the others. The app drops repeats by `message_id`.
