@@ -27,6 +27,8 @@ LINK = "SERVER_LINK"
 """The variable by which a generation finds the descriptor of its way to this process."""
 GIVEN = "given"
 """The name of sockets that the service manager opened, and of no others."""
+LOCK = "lock"
+"""The name of the lock on the data directory, which no moment may be without."""
 LONGEST_WORD = 64 * 1024
 MOST_DESCRIPTORS = 250
 """The kernel passes 253 in one message: a worker has one socket of its own, and there are 64 at most."""
@@ -246,7 +248,7 @@ class Generations:
         """Let all end. Without this process's copies of the sockets whoever comes is refused, and waits for nobody."""
         self._stopping = True
         self._notify("STOPPING=1")
-        self._let_go(but="lock")
+        self._let_go(but=LOCK)
         for generation in self._running():
             os.kill(generation.pid, signal.SIGTERM)  # not reaped, so the number is still its own
             generation.ends_by = time.monotonic() + generation.told.get("drain_seconds", 0.0) + LATE_SECONDS
