@@ -116,20 +116,9 @@ async def build(
         stack.push_async_callback(lambda: relay.stop(within=ending.left()))
         hosted = chat_services(config)
         _close_with(stack, hosted)
-        first = counters.number == 0
-        retention = Retention(
-            db,
-            store,
-            lifetimes=lifetimes(config),
-            clock=clock.ages,
-            is_off=lambda: clock.jump != 0,
-            tends_machine=first,
+        retention = await stack.enter_async_context(
+            running_retention(config, db, store, clock, ending, first=counters.number == 0)
         )
-        if first:
-            await retention.count_stored()
-        retaining = asyncio.create_task(retention.run())
-        stack.callback(retaining.cancel)
-        stack.push_async_callback(lambda: retention.stop(within=ending.left()))
         ending.on_leaving += [relay.stop, retention.stop]
         hashing = Hashing()
         stack.callback(hashing.close)
@@ -197,6 +186,29 @@ async def opened_store(config: Config, counters: SharedCounters) -> AsyncIterato
 
 
 @asynccontextmanager
+async def running_retention(
+    config: Config, db: Database, store: BlobStore, clock: SteadyClock, ending: Ending, *, first: bool
+) -> AsyncIterator[Retention]:
+    """For the length of a block have what is over removed. The `first` process of a machine counts what is kept."""
+    retention = Retention(
+        db,
+        store,
+        lifetimes=lifetimes(config),
+        clock=clock.ages,
+        is_off=lambda: clock.jump != 0,
+        tends_machine=first,
+    )
+    if first:
+        await retention.count_stored()
+    retaining = asyncio.create_task(retention.run())
+    try:
+        yield retention
+    finally:
+        await retention.stop(within=ending.left())
+        retaining.cancel()
+
+
+@asynccontextmanager
 async def making_previews() -> AsyncIterator[PreviewMaker]:
     """For the length of a block a process that decodes images."""
     maker = PreviewMaker()
@@ -247,6 +259,7 @@ async def hearing(config: Config, parts: Parts, services: Services) -> AsyncIter
 
 
 def lifetimes(config: Config) -> Lifetimes:
+    """How long everything is kept. A fetched image stays for the longer of its two graces."""
     return config.fill(
         Lifetimes,
         *("retention", "messages", "events", "uploads", "admin"),

@@ -13,9 +13,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-from app.generations import GIVEN, LINK, LONGEST_WORD, MOST_DESCRIPTORS
-
-LOCK = "lock"
+from app.generations import GIVEN, LINK, LOCK, LONGEST_WORD, MOST_DESCRIPTORS
 
 log = logging.getLogger("glimpse.server")
 

@@ -20,23 +20,24 @@ from math import inf
 from pathlib import Path
 from typing import Any
 
+from app import program
 from app.status_file import forget_status, write_status
 
 LINK = "SERVER_LINK"
 """The variable by which a generation finds the descriptor of its way to this process."""
 GIVEN = "given"
 """The name of sockets that the service manager opened, and of no others."""
+LOCK = "lock"
+"""The name of the lock on the data directory, which no moment may be without."""
 LONGEST_WORD = 64 * 1024
 MOST_DESCRIPTORS = 250
 """The kernel passes 253 in one message: a worker has one socket of its own, and there are 64 at most."""
 FIRST_GIVEN = 3
+"""SD_LISTEN_FDS_START of sd_listen_fds(3)."""
 START_SECONDS = 120.0
 """A generation that does not serve by then is ended. A database server alone is waited for half a minute."""
 LATE_SECONDS = 6.0
 """A generation may take so much longer than it said before it is killed: first it kills workers of its own."""
-YOUNG_SECONDS = 10.0
-"""Who dies younger than this waits before it is replaced: whatever killed it may be there still."""
-LONGEST_PAUSE_SECONDS = 30.0
 TERMINAL = "/dev/tty"
 OURS = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "NOTIFY_SOCKET", LINK)
 """Variables that are meant for this process alone."""
@@ -232,14 +233,13 @@ class Generations:
             self._stop()
 
     def _mourn(self, generation: Generation, code: int) -> None:
-        """Who served is no more. What comes meanwhile waits in the sockets' queues for another."""
+        """The generation that served is gone. What comes meanwhile waits in the sockets' queues for another."""
         if self._stopping:
             self._code = self._code or max(0, code)
             return
         now = time.monotonic()
-        young = now - generation.began < YOUNG_SECONDS
-        self._young_deaths = self._young_deaths + 1 if young else 0
-        self._due = now + (min(LONGEST_PAUSE_SECONDS, 2.0 ** (self._young_deaths - 1)) if young else 0.0)
+        self._young_deaths = self._young_deaths + 1 if now - generation.began < program.YOUNG_SECONDS else 0
+        self._due = now + program.pause_after(self._young_deaths)
         self._death = {"pid": generation.pid, "exit": code}
 
     # -- ending --
@@ -248,7 +248,7 @@ class Generations:
         """Let all end. Without this process's copies of the sockets whoever comes is refused, and waits for nobody."""
         self._stopping = True
         self._notify("STOPPING=1")
-        self._let_go(but="lock")
+        self._let_go(but=LOCK)
         for generation in self._running():
             os.kill(generation.pid, signal.SIGTERM)  # not reaped, so the number is still its own
             generation.ends_by = time.monotonic() + generation.told.get("drain_seconds", 0.0) + LATE_SECONDS

@@ -1,10 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a program of this repository runs from its first line to the end of its process."""
+"""How a program of this repository runs from its first line to the end of its process, and when another follows."""
 
 import os
 import sys
 from collections.abc import Callable
 from typing import NoReturn
+
+YOUNG_SECONDS = 10.0
+"""A process that dies younger than this waits before it is replaced: whatever killed it may still be there."""
+LONGEST_PAUSE_SECONDS = 30.0
+"""Between a death and the next start of one that keeps dying: no load, and soon back once the cause is gone."""
 
 
 def run(main: Callable[[], object]) -> NoReturn:
@@ -20,6 +25,11 @@ def run(main: Callable[[], object]) -> NoReturn:
         print(code, file=sys.stderr)
         code = 1
     end(code if isinstance(code, int) else 0)
+
+
+def pause_after(young_deaths: int) -> float:
+    """Seconds until a process is replaced that has died young so many times in a row: doubled from 1, 0 for none."""
+    return min(LONGEST_PAUSE_SECONDS, 2.0 ** min(young_deaths - 1, 10)) if young_deaths else 0.0
 
 
 def end(code: int) -> NoReturn:

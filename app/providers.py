@@ -16,7 +16,7 @@ from httpclient.http1 import HttpClient
 from models.clock import now_ms
 from models.private_files import ADMIN_KEY, OUTBOX_LOG, VAPID_KEY, write_once
 from push.base import Provider, VisibleText
-from push.providers.host_shares import PerOrigin, PerPerson, Shares
+from push.host_shares import PerOrigin, PerPerson, Shares
 from push.providers.webpush_vapid import VapidKey, parse_key
 from push.registry import build
 from push.sms.aliyun import AliyunCredentials, AliyunSms
@@ -100,6 +100,7 @@ def outbox_log(config: Config) -> Path:
 
 
 def sms_provider(config: Config) -> SmsProvider:
+    """What sends codes by SMS: `sms.provider`."""
     if config.sms.provider == "log":
         return LogSms(outbox_log(config))
     if config.sms.provider == "twilio":

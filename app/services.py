@@ -99,70 +99,20 @@ class Parts:
 def wire(config: Config, parts: Parts) -> Services:
     """The use cases over these parts, and what the handlers share."""
     db, keys, store = parts.db, parts.keys, parts.store
-    limits = Limits(
-        db=db,
-        keys=keys,
-        per_address=config.limits.rates.per_address,
-        per_account=config.limits.rates.per_account,
-        per_phone=config.limits.rates.per_phone,
-        per_device=config.limits.rates.per_device,
-        enabled=config.limits.enabled,
-        workers=config.server.workers,
-    )
+    limits = rate_limits(config, parts)
     accounts, activation = registration(config, parts, limits)
     access_tokens = AccessTokens(keys)
     tokens, passwords = sessions(config, parts, limits, access_tokens)
-    discovery = Discovery(
-        db=db,
-        keys=keys,
-        limits=limits,
-        budgets=config.fill(DiscoveryBudgets, "discovery"),
-        limits_enabled=config.limits.enabled,
-        clock=parts.clock,
-    )
+    discovery = finding_people(config, parts, limits)
     authentication = Authentication(db=db, keys=keys, access_tokens=access_tokens, limits=limits, clock=parts.clock)
-    events = Events(
-        db=db,
-        authentication=authentication,
-        max_readers=config.events.max_readers,
-        readers=parts.counters.readers,
-        tell_workers=parts.worker_bus.tell_of_events,
-        clock=parts.clock,
-    )
+    events = event_readers(config, parts, authentication)
     groups = Groups(
         db=db, limits=limits, policy=send_policy(config), wake_retention=parts.wake_retention, clock=parts.clock
     )
-    messaging = Messaging(
-        db=db,
-        limits=limits,
-        discovery=discovery,
-        policy=send_policy(config),
-        retention_days=config.messages.retention_days,
-        push_give_up_hours=config.push.give_up_hours,
-        wake_relay=parts.wake_relay,
-        clock=parts.clock,
-    )
-    reading = Reading(
-        db=db,
-        store=store,
-        keys=keys,
-        wake_retention=parts.wake_retention,
-        clock=parts.clock,
-        ages=parts.clock.ages,
-    )
+    sending, messaging = outgoing(config, parts, limits, discovery)
+    wake_retention, clock = parts.wake_retention, parts.clock
+    reading = Reading(db=db, store=store, keys=keys, wake_retention=wake_retention, clock=clock, ages=clock.ages)
     history = History(db=db, clock=parts.clock)
-    sending = Sending(
-        db=db,
-        store=store,
-        keys=keys,
-        limits=limits,
-        discovery=discovery,
-        previews=Previews(store=store, kept=config.images.previews != "off", maker=parts.preview_maker),
-        policy=send_policy(config),
-        push_give_up_hours=config.push.give_up_hours,
-        wake_relay=parts.wake_relay,
-        clock=parts.clock,
-    )
     account_deletion = AccountDeletion(db=db, keys=keys, wake_retention=parts.wake_retention, clock=parts.clock)
     export = Export(db=db, keys=keys, clock=parts.clock)
     health = Health(db=db, store=store, relay_runs=parts.relay_runs, floors=floors(config))
@@ -181,16 +131,7 @@ def wire(config: Config, parts: Parts) -> Services:
         reports=Reports(db=db, store=store, limits=limits, policy=send_policy(config), clock=parts.clock),
         groups=groups,
         sending=sending,
-        uploads=Uploads(
-            db=db,
-            store=store,
-            keys=keys,
-            sending=sending,
-            removal=images_metadata(config),
-            images_max_bytes=config.images.max_bytes,
-            expire_hours=config.uploads.expire_hours,
-            clock=parts.clock,
-        ),
+        uploads=resumed_uploads(config, parts, sending),
         reading=reading,
         thumbnails=Thumbnails(db=db, tokens=ThumbnailTokens(keys), reading=reading, limits=limits, clock=parts.clock),
         messaging=messaging,
@@ -202,19 +143,7 @@ def wire(config: Config, parts: Parts) -> Services:
         devices=Devices(db=db, tokens=parts.device_tokens, providers=parts.providers, limits=limits, clock=parts.clock),
         health=health,
         gauges=Gauges(db=db, store=store, breakers=lambda: parts.relay.breakers, clock=parts.clock),
-        operator_page=OperatorPage(
-            db=db,
-            store=store,
-            keys=keys,
-            leaving=account_deletion,
-            export=export,
-            health=health,
-            breakers=lambda: parts.relay.breakers,
-            outages=lambda: parts.relay.outages,
-            wake_relay=parts.wake_relay,
-            give_up_ms=config.push.give_up_hours * HOUR_MS,
-            clock=parts.clock,
-        ),
+        operator_page=operator_page(config, parts, account_deletion, export, health),
         proxies=Proxies(config.server.trusted_proxies if config.server.behind_proxy else ()),
         origins=Origins(frozenset(config.server.cors_origins), normal_origin(config.server.public_url)),
         activity=Activity(),
@@ -222,6 +151,105 @@ def wire(config: Config, parts: Parts) -> Services:
         buffers=BufferBudget(config.uploads.buffer_bytes, parts.counters.buffers),
         unknown_callers=BufferBudget(config.uploads.unknown_caller_max_bytes, parts.counters.unknown_callers),
         settings=http_settings(config),
+    )
+
+
+def rate_limits(config: Config, parts: Parts) -> Limits:
+    """What counts requests, and what they cost."""
+    return Limits(
+        db=parts.db,
+        keys=parts.keys,
+        per_address=config.limits.rates.per_address,
+        per_account=config.limits.rates.per_account,
+        per_phone=config.limits.rates.per_phone,
+        per_device=config.limits.rates.per_device,
+        enabled=config.limits.enabled,
+        workers=config.server.workers,
+    )
+
+
+def finding_people(config: Config, parts: Parts, limits: Limits) -> Discovery:
+    """Who has which number, as far as may be asked."""
+    return Discovery(
+        db=parts.db,
+        keys=parts.keys,
+        limits=limits,
+        budgets=config.fill(DiscoveryBudgets, "discovery"),
+        limits_enabled=config.limits.enabled,
+        clock=parts.clock,
+    )
+
+
+def event_readers(config: Config, parts: Parts, authentication: Authentication) -> Events:
+    """How people hear of what happens."""
+    return Events(
+        db=parts.db,
+        authentication=authentication,
+        max_readers=config.events.max_readers,
+        readers=parts.counters.readers,
+        tell_workers=parts.worker_bus.tell_of_events,
+        clock=parts.clock,
+    )
+
+
+def outgoing(config: Config, parts: Parts, limits: Limits, discovery: Discovery) -> tuple[Sending, Messaging]:
+    """How images and texts go to people and groups."""
+    policy = send_policy(config)
+    sending = Sending(
+        db=parts.db,
+        store=parts.store,
+        keys=parts.keys,
+        limits=limits,
+        discovery=discovery,
+        previews=Previews(store=parts.store, kept=config.images.previews != "off", maker=parts.preview_maker),
+        policy=policy,
+        push_give_up_hours=config.push.give_up_hours,
+        wake_relay=parts.wake_relay,
+        clock=parts.clock,
+    )
+    messaging = Messaging(
+        db=parts.db,
+        limits=limits,
+        discovery=discovery,
+        policy=policy,
+        retention_days=config.messages.retention_days,
+        push_give_up_hours=config.push.give_up_hours,
+        wake_relay=parts.wake_relay,
+        clock=parts.clock,
+    )
+    return sending, messaging
+
+
+def resumed_uploads(config: Config, parts: Parts, sending: Sending) -> Uploads:
+    """Images that come in several requests."""
+    return Uploads(
+        db=parts.db,
+        store=parts.store,
+        keys=parts.keys,
+        sending=sending,
+        removal=images_metadata(config),
+        images_max_bytes=config.images.max_bytes,
+        expire_hours=config.uploads.expire_hours,
+        clock=parts.clock,
+    )
+
+
+def operator_page(
+    config: Config, parts: Parts, account_deletion: AccountDeletion, export: Export, health: Health
+) -> OperatorPage:
+    """What the operator's page asks and does."""
+    return OperatorPage(
+        db=parts.db,
+        store=parts.store,
+        keys=parts.keys,
+        account_deletion=account_deletion,
+        export=export,
+        health=health,
+        breakers=lambda: parts.relay.breakers,
+        outages=lambda: parts.relay.outages,
+        wake_relay=parts.wake_relay,
+        give_up_ms=config.push.give_up_hours * HOUR_MS,
+        clock=parts.clock,
     )
 
 
@@ -286,6 +314,7 @@ def sessions(config: Config, parts: Parts, limits: Limits, access_tokens: Access
 
 
 def http_settings(config: Config) -> HttpSettings:
+    """What the handlers go by."""
     return config.fill(
         HttpSettings,
         *("server", "images", "uploads", "delivery"),
@@ -297,6 +326,7 @@ def http_settings(config: Config) -> HttpSettings:
 
 
 def images_metadata(config: Config) -> Removal | None:
+    """What is overwritten in images; None for nothing."""
     return None if config.images.metadata == "keep" else Removal(config.images.metadata)
 
 
@@ -311,4 +341,5 @@ def sample_settings(config: Config) -> SampleSettings:
 
 
 def send_policy(config: Config) -> SendPolicy:
+    """What the rules of sending go by."""
     return config.fill(SendPolicy, "images", "inbox", "messaging")

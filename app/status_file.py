@@ -30,7 +30,7 @@ def forget_status(data_dir: Path) -> None:
 
 
 def read_status(data_dir: Path) -> dict[str, Any] | None:
-    """What was said last; None where nothing was, or its process is no more."""
+    """What was said last; None where nothing was, or its process is gone."""
     try:
         status: dict[str, Any] = json.loads((data_dir / NAME).read_text("utf-8"))
     except (FileNotFoundError, ValueError):

@@ -19,10 +19,6 @@ from typing import Protocol
 
 from app import program
 
-YOUNG_SECONDS = 10.0
-"""Who dies younger than this waits before it is replaced: whatever killed it may be there still."""
-LONGEST_PAUSE_SECONDS = 30.0
-"""Between a death and the next start of a worker that keeps dying: no load, and soon back once the cause is gone."""
 SILENT_SECONDS = 30.0
 """A worker of which nothing is heard for so long hangs, or was stopped: longer than any pause of a living one."""
 SERVING = 0x80
@@ -51,7 +47,7 @@ class Orders(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class WorkerHandle:
-    """What a worker has of its supervisor. `number` counts from 0; `lost` reads its end when there is none any more.
+    """A worker's link to its supervisor. `number` counts from 0; `lost` hits EOF when the supervisor dies.
 
     A worker says that it lives several times in `silent_seconds`, or it is replaced.
     """
@@ -200,10 +196,10 @@ class Supervisor:
             self._stopping = self._stops_at_once = True
             self._code = code
             return
-        young = time.monotonic() - slot.began < YOUNG_SECONDS
-        slot.young_deaths = slot.young_deaths + 1 if young else 0
-        pause = min(LONGEST_PAUSE_SECONDS, 2.0 ** (slot.young_deaths - 1)) if young else 0.0
-        slot.due, slot.serving = time.monotonic() + pause, False
+        now = time.monotonic()
+        slot.young_deaths = slot.young_deaths + 1 if now - slot.began < program.YOUNG_SECONDS else 0
+        pause = program.pause_after(slot.young_deaths)
+        slot.due, slot.serving = now + pause, False
         told = {"worker": slot.number, "pid": pid, "exit": code, "pause_seconds": pause}
         log.log(logging.ERROR if code else logging.WARNING, "a worker ended", extra=told)
 
@@ -218,7 +214,7 @@ class Supervisor:
                 self._become(slot.number, previous)
         except OSError as error:
             slot.young_deaths += 1
-            slot.due = time.monotonic() + min(LONGEST_PAUSE_SECONDS, 2.0 ** (slot.young_deaths - 1))
+            slot.due = time.monotonic() + program.pause_after(slot.young_deaths)
             log.error("a worker cannot be started", extra={"worker": slot.number, "reason": error.strerror})
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, previous)

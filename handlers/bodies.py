@@ -76,7 +76,7 @@ _decode = json.JSONDecoder(object_pairs_hook=_members, parse_constant=_no_consta
 
 
 def _urlencoded(body: bytes) -> list[tuple[str, str]]:
-    """As the URL standard has it: UTF-8, raw or in escapes; nothing between two `&` is no field."""
+    """As the URL standard has it: UTF-8, raw or in escapes; nothing between two `&` is not a field."""
     try:
         return parse_qsl(body.decode(), keep_blank_values=True, errors="strict", max_num_fields=MAX_FIELDS)
     except ValueError as error:

@@ -63,7 +63,7 @@ class DevicePushesHandler(BaseHandler):
 
 
 def read_device_id(text: str) -> int:
-    """Raises NotFound for what is no id."""
+    """Raises NotFound for an invalid id."""
     device_id = parse_id(text)
     if device_id is None:
         raise NotFound

@@ -68,7 +68,7 @@ def body(error: AppError, request_id: str) -> bytes:
 
 
 def whole_reply(error: AppError, request_id: str) -> bytes:
-    """The HTTP response to what is no request, after which its connection ends."""
+    """The HTTP response to an invalid request, after which its connection ends."""
     content, status = body(error, request_id), HTTPStatus(STATUS[error.kind])
     fields = {
         **headers(error, browser=False),

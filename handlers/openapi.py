@@ -16,6 +16,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]  # it ships no types
 
 from handlers import errors
+from handlers.origins import READING
 from handlers.route import Route
 from handlers.routes import ROUTES
 from handlers.shared import Who
@@ -42,7 +43,6 @@ ALWAYS = (
 )
 WITH_CALLER = ("unauthenticated",)
 WRITING = ("cross_site", "storage_full")
-READING = {"GET", "HEAD", "OPTIONS"}
 
 ERRORS: dict[str, type[AppError]] = {
     error.code: error for error in vars(catalogue).values() if isinstance(error, type) and issubclass(error, AppError)

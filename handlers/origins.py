@@ -47,7 +47,7 @@ class Origins:
         """Whether another site's page wants something changed in the name of whoever looks at it. `reached_as` tells
         what the client called us by.
 
-        A call with an Authorization header is none: a page can only send a credential that it was given.
+        A call with an Authorization header is not such: a page can only send a credential that it was given.
         """
         if method in READING or "Authorization" in headers:
             return False

@@ -28,7 +28,7 @@ class RefusingHandler(LeanHandler):
 
     @property
     def content_length(self) -> int | None:
-        """None for a body in chunks; 0 where there is none."""
+        """None for a chunked body; 0 without a body."""
         return self.connection.head.length
 
     def write_problem(self, error: AppError) -> None:

@@ -104,9 +104,7 @@ class HttpClient:
         self._answer_seconds = answer_seconds
         self._endpoints = endpoints
         self._tls = tls or usual_trust("http/1.1")
-        self._turns = asyncio.Semaphore(
-            MAX_CONNECTIONS
-        )  # who comes when all are busy waits, within the time for connecting
+        self._turns = asyncio.Semaphore(MAX_CONNECTIONS)  # when all are busy one waits, within the time for connecting
         # Least recently used first, among hosts as among each host's connections.
         self._idle: dict[_Host, list[Http1Connection]] = {}
         self._idle_count = 0

@@ -26,7 +26,7 @@ MAX_CHARACTERS = 1024
 KNOWN_TOKENS = 4096
 """Tokens in use at once whose signature is checked only once: a few megabytes."""
 
-# The one way to write 32 bytes as 43 letters: decoders also take others, and skip what is no letter.
+# The one way to write 32 bytes as 43 letters: decoders also take others, and skip other characters.
 _FORM = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{42}[AEIMQUYcgkosw048]")
 _CLAIMS = ("iss", "aud", "sub", "sid", "iat", "exp", "jti")
 _FAMILY_CHARACTERS = 32  # 16 random bytes in hex

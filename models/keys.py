@@ -10,6 +10,7 @@ import base64
 import binascii
 import hmac
 import json
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -28,6 +29,8 @@ KEY_BYTES = 32  # AES-256, and the output of HMAC-SHA256
 NONCE_BYTES = 12  # what GCM is made for: NIST SP 800-38D, section 8.2
 ID_BYTES = 2  # 65,535 rotations
 SEALED_AT = ID_BYTES + NONCE_BYTES
+SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
+"""What `new_secret` makes."""
 PURPOSE = b"glimpse phone number"
 PICTURES = b"glimpse preview of an image"
 

@@ -8,7 +8,7 @@ IPV4_PREFIX, IPV6_PREFIX = 24, 48
 
 
 def network_of(address: str) -> str:
-    """The network of an address: an IPv4 address's /24, an IPv6 address's /48. What is no address stays as it is."""
+    """The network of an address: an IPv4 address's /24, an IPv6 address's /48. Anything else stays as it is."""
     try:
         parsed = ip_address(address.partition("%")[0])
     except ValueError:

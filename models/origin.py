@@ -17,9 +17,9 @@ _NUMERIC = re.compile(r"(.*\.)?(0x[0-9a-f]*|[0-9]+)\.?")
 
 
 def normal_origin(text: str) -> str | None:
-    """`scheme://host` in lower case, with the port where it is not the scheme's own; None for what is no origin.
+    """`scheme://host` in lower case, with the port where it is not the scheme's own; None for anything else.
 
-    Never raises, whatever a stranger sends. `null` is no origin: a page that hides where it comes from.
+    Never raises, whatever a stranger sends. `null` is not one: it stands for a page that hides where it comes from.
     """
     if len(text) > LONGEST_ORIGIN or not text.isascii() or not text.isprintable():
         return None
@@ -48,7 +48,7 @@ def is_page_origin(origin: str) -> bool:
 def is_host(host: str) -> bool:
     """Whether this is a host in lower case: a name of full labels, or an IP address without brackets.
 
-    A name whose last label is a number is none: some parsers make an IPv4 address of it, others do not
+    A name whose last label is a number is not one: some parsers make an IPv4 address of it, others do not
     (https://url.spec.whatwg.org/#ends-in-a-number-checker).
     """
     return _is_address(host) or bool(_NAME.fullmatch(host) and not _NUMERIC.fullmatch(host))

@@ -53,8 +53,8 @@ def parse(region_num: object, phone_num: object) -> Phone:
     """The number that a person means who types it as they do at home, in the country of that calling code.
 
     One that begins with a plus needs no calling code beside it. Each may be text or an integer, since forms and JSON
-    both send them. Raises InvalidField for what is missing or has the wrong shape, and InvalidPhone for what is no
-    valid number of that country or cannot be mobile.
+    both send them. Raises InvalidField for what is missing or has the wrong shape, and InvalidPhone for an
+    invalid number of that country or cannot be mobile.
     """
     typed, region = _text(phone_num), _text(region_num)
     dialled = _dialled(typed) if len(typed) <= MAX_TYPED else None
@@ -123,7 +123,7 @@ def _dialled(typed: str) -> str | None:
 
 
 def _parsed(dialled: str, region: int | None) -> PhoneNumber:
-    """Raises InvalidPhone for what is no number, and for one of another calling code."""
+    """Raises InvalidPhone for an invalid number, and for one of another calling code."""
     country = phonenumbers.region_code_for_country_code(region) if region is not None else None
     if country in NO_COUNTRY:
         raise _invalid()

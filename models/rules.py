@@ -25,6 +25,7 @@ from models.user import Recipient, Room
 
 OPAQUE = "opaque"
 MIN_TTL_SECONDS = 60
+"""With less an image would be over before its notification has arrived."""
 MAX_CAPTION_CHARACTERS = 500
 HIDDEN = (DeliveryState.WITHHELD, DeliveryState.BLOCKED)
 

@@ -57,5 +57,5 @@ class ThumbnailTokens:
         return token if now < token.ends_at else None
 
     def _mac(self, version: int, facts: bytes) -> bytes:
-        """Random bytes for a version that there is none of: nothing equals them."""
+        """Random bytes for an unknown version: nothing equals them."""
         return hmac.digest(self._keys.picture_key(version), facts, "sha256")[:MAC_BYTES]

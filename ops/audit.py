@@ -9,15 +9,14 @@ import click
 
 from config.load import Config
 from models.db.tables.audit import Act
-from models.ids import MAX_ID
-from ops.opening import as_json, explained, of_a_server, opened_database, print_json, settings, when
+from ops.opening import as_json, before, explained, limit, of_a_server, opened_database, print_json, settings, when
 from services.audit import list_acts
 
 
 @click.command()
 @of_a_server
-@click.option("--before", type=click.IntRange(1, MAX_ID), default=MAX_ID, help="Only acts with a lower id.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, newest first.")
+@before("acts with a lower id")
+@limit
 @as_json
 def audit(file: Path | None, data_dir: Path | None, *, before: int, limit: int, as_json: bool) -> None:
     """Print what operators have done, the newest first: when, who, what, and to whom or what."""

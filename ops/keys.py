@@ -26,6 +26,7 @@ from services.maintenance.key_rotation import Planned, Rotated, Rotation, Say
 from storage.ownership import is_owned
 
 LINE_SECONDS = 10.0
+"""How often a step that goes on says how far it is."""
 
 
 @click.group()

@@ -20,6 +20,7 @@ from models.db.database import Database, DatabaseError
 from models.db.engine import inspect, open_database
 from models.db.tables import clock_sightings
 from models.errors import AppError, StorageError
+from models.ids import MAX_ID
 from models.keys import KeyRingError
 from ops.config import config_file
 from services.maintenance.manifest import Unusable
@@ -34,6 +35,7 @@ _data_dir = click.option(
     "--data-dir", type=click.Path(path_type=Path), metavar="DIR", help="Where everything is kept (data_dir)."
 )
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON document instead of lines.")
+limit = click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many.")
 
 
 class CannotRun(click.ClickException):
@@ -45,6 +47,11 @@ class CannotRun(click.ClickException):
 def of_a_server(command: Command) -> Command:
     """Give a command the options that say which server it looks after: `file` and `data_dir`."""
     return config_file(_data_dir(command))
+
+
+def before(those: str) -> Callable[[Command], Command]:
+    """What gives a command the option by which a list goes on, `before`: an id."""
+    return click.option("--before", type=click.IntRange(1, MAX_ID), default=MAX_ID, help=f"Only {those}.")
 
 
 def settings(file: Path | None, data_dir: Path | None) -> Config:

@@ -16,6 +16,7 @@ from ops.opening import (
     Command,
     as_json,
     explained,
+    limit,
     of_a_server,
     opened_database,
     operator,
@@ -46,7 +47,7 @@ def outbox() -> None:
 @of_a_server
 @click.option("--state", type=click.Choice([state.value for state in State]), help="Only those in this state.")
 @of_some
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, newest first.")
+@limit
 @as_json
 def list_(
     file: Path | None,

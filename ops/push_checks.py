@@ -138,7 +138,7 @@ def _signed_in(vendor: str, app: str, refusal: Retry | None) -> Check:
 
 
 def _advice(name: str, reason: str) -> str:
-    """What to do about an answer that is none, or that speaks of us."""
+    """What to do where no answer came, or one that speaks of us."""
     vendor, _, app = name.partition("/")
     section = f"push.{vendor}.apps.{app}" if app else f"push.{vendor}"
     if reason == "address not allowed":

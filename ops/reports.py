@@ -18,7 +18,9 @@ from models.private_files import create
 from ops.opening import (
     CannotRun,
     as_json,
+    before,
     explained,
+    limit,
     of_a_server,
     opened_database,
     opened_images,
@@ -39,8 +41,8 @@ def reports() -> None:
 @reports.command("list")
 @of_a_server
 @click.option("--all", "everything", is_flag=True, help="Also those that are resolved.")
-@click.option("--before", type=click.IntRange(1, MAX_ID), default=MAX_ID, help="Only those with a lower report id.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many, newest first.")
+@before("those with a lower report id")
+@limit
 @as_json
 def list_(
     file: Path | None, data_dir: Path | None, *, everything: bool, before: int, limit: int, as_json: bool

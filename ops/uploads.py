@@ -10,7 +10,18 @@ import click
 from config.load import Config
 from models.clock import now_ms
 from models.upload import Upload
-from ops.opening import as_json, explained, of_a_server, opened, opened_database, operator, print_json, settings, when
+from ops.opening import (
+    as_json,
+    explained,
+    limit,
+    of_a_server,
+    opened,
+    opened_database,
+    operator,
+    print_json,
+    settings,
+    when,
+)
 from services.operating import drop_uploads, list_open_uploads
 
 SHOWN = ("upload_id", "uid", "receiver_uid", "group_id", "length", "received", "created_at", "expires_at")
@@ -23,7 +34,7 @@ def uploads() -> None:
 
 @uploads.command("list")
 @of_a_server
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many.")
+@limit
 @as_json
 def list_(file: Path | None, data_dir: Path | None, *, limit: int, as_json: bool) -> None:
     """Print a line for each upload that has not ended."""

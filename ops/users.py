@@ -12,13 +12,14 @@ from config.load import Config
 from models.clock import now_ms
 from models.db.database import Database
 from models.db.tables import users as table
-from models.ids import MAX_ID
 from models.keys import KeyRing, open_key_ring
 from models.private_files import KEY_RING
 from ops.opening import (
     CannotRun,
     as_json,
+    before,
     explained,
+    limit,
     of_a_server,
     opened_database,
     operator,
@@ -64,16 +65,10 @@ def show(file: Path | None, data_dir: Path | None, *, who: str, as_json: bool) -
         _print(about)
 
 
-page = (
-    click.option("--before", type=click.IntRange(1, MAX_ID), default=MAX_ID, help="Only people with a lower uid."),
-    click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many."),
-)
-
-
 @users.command("list")
 @of_a_server
-@page[0]
-@page[1]
+@before("people with a lower uid")
+@limit
 @as_json
 def list_(file: Path | None, data_dir: Path | None, *, before: int, limit: int, as_json: bool) -> None:
     """Print a line for each person, the newest account first, and how many there are."""
@@ -92,8 +87,8 @@ def list_(file: Path | None, data_dir: Path | None, *, before: int, limit: int, 
 @users.command()
 @click.argument("what", metavar="UID|+NUMBER|PHONE_HASH|NICKNAME")
 @of_a_server
-@page[0]
-@page[1]
+@before("people with a lower uid")
+@limit
 @as_json
 def find(file: Path | None, data_dir: Path | None, *, what: str, before: int, limit: int, as_json: bool) -> None:
     """Print a line for each person with that uid or number, or whose nickname holds that text.
@@ -201,13 +196,13 @@ async def _dry_run(config: Config, who: str) -> tuple[int, dict[str, int]]:
     """Who is meant, and what would go."""
     async with opened_database(config) as db:
         uid = await _uid(config, db, who)
-        return uid, await _leaving(db, await _keys(config, db)).dry_run(uid)
+        return uid, await _account_deletion(db, await _keys(config, db)).dry_run(uid)
 
 
 async def _delete(config: Config, uid: int) -> None:
     async with opened_database(config) as db:
-        leaving = _leaving(db, await _keys(config, db))
-        await delete_person(db, leaving, uid, operator=operator(), now=now_ms())
+        account_deletion = _account_deletion(db, await _keys(config, db))
+        await delete_person(db, account_deletion, uid, operator=operator(), now=now_ms())
 
 
 async def _export(config: Config, who: str) -> None:
@@ -218,7 +213,7 @@ async def _export(config: Config, who: str) -> None:
             click.echo(piece, nl=False)
 
 
-def _leaving(db: Database, keys: KeyRing) -> AccountDeletion:
+def _account_deletion(db: Database, keys: KeyRing) -> AccountDeletion:
     # A server that runs looks for files every few seconds.
     return AccountDeletion(db=db, keys=keys, wake_retention=lambda: None, clock=now_ms)
 

@@ -24,6 +24,7 @@ BLAME_SECONDS = 600.0
 BLAMED = 10_000
 """People remembered so; more are forgotten, the first first."""
 MAX_PLACEHOLDER_BYTES = 48
+"""64 characters of base64, which a sender may give too."""
 ROOT = Path(__file__).parent.parent
 COMMAND = (sys.executable, "-m", "previewing.child")
 

@@ -1,12 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The interface between the relay and a push provider: pushes in, outcomes out. No database and no HTTP here."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 CALLS_AT_ONCE = 32
 """Calls at once to a vendor: with batches of a hundred enough for thousands of pushes a second."""
+
+
+def now_ms() -> int:
+    """The wall clock in milliseconds since the Unix epoch, by which vendors date what they say."""
+    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +37,8 @@ class Push:
 class VisibleText:
     """What a phone shows while the app is not running: fixed text, never content."""
 
-    title: str = "New message"
-    body: str = "Tap to open"
+    title: str
+    body: str
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,13 @@
 """What the server knows of a push vendor: a `Vendor`, declared in the provider's module, listed by `push.registry`."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from httpclient.endpoints import Endpoints
 from httpclient.http1 import ANSWER_SECONDS, HttpClient
 from push.base import Provider, VisibleText
-from push.providers.host_shares import Shares
+from push.host_shares import Shares
 from push.tokens import TokenReader
 
 Settings = Mapping[str, Any]
@@ -24,7 +24,7 @@ class Tools:
 
     endpoints: Endpoints
     shares: Shares
-    text: VisibleText = field(default_factory=VisibleText)
+    text: VisibleText
     answer_seconds: float = ANSWER_SECONDS
 
     def client_to_vendor(self) -> HttpClient:

@@ -7,7 +7,6 @@ who asks by `recall`: that they were let in then says nothing of now.
 
 import asyncio
 import logging
-import re
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,7 +20,7 @@ from models.db.database import Database, DatabaseError, Reader, Transaction
 from models.db.tables import credentials, refresh_tokens, users
 from models.db.tables.credentials import Ukey
 from models.errors import Unauthenticated
-from models.keys import KeyRing, secret_digest
+from models.keys import SECRET, KeyRing, secret_digest
 from models.phone import is_phone_hash, phone_hash
 from models.user import UserId
 from services.limits import Limits
@@ -35,7 +34,6 @@ MAX_RECALLED = 10_000
 
 log = logging.getLogger("glimpse.authentication")
 
-_UKEY = re.compile(r"[A-Za-z0-9_-]{43}")
 _NOBODY = bytes(32)
 
 
@@ -73,7 +71,7 @@ class Authentication:
         address that has failed too often.
         """
         known = is_phone_hash(phone_hash)
-        if known and _UKEY.fullmatch(ukey):
+        if known and SECRET.fullmatch(ukey):
             rows = await credentials.list_for_phone(self.db, self.keys.phone_digest(phone_hash))
             now = self.clock()
             used = _matching(rows, secret_digest(ukey), now)

@@ -172,7 +172,7 @@ def _typed(fields: Mapping[str, Any]) -> list[str]:
 
 
 async def _read_numbers(typed: list[str], region_num: Any) -> Contacts:
-    """Each number once, of several countries; what is no mobile number finds nobody."""
+    """Each number once, of several countries; what is not a mobile number finds nobody."""
     found: Contacts = {}
     for index, each in enumerate(typed):
         if index % READ_AT_ONCE == 0:

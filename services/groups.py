@@ -90,6 +90,7 @@ class Groups:
                 await membership.invite(tx, group_id, others, Role.MEMBER, by=uid, now=now)
             return Group(group_id, room_gid, wanted.name, wanted.join, now)
 
+        # One account's one after the other, so that the messages of others come between.
         async with self._turns.setdefault(uid, asyncio.Lock()):
             return await write_retrying(self.db, unit)
 

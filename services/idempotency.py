@@ -38,7 +38,7 @@ async def is_used(reader: Reader, operation: str, scope: str, key: str | None, n
 async def find_reply(
     reader: Reader, request: Request | None, now: int, *, caller: Caller | None = None
 ) -> dict[str, Any] | None:
-    """What was answered to the same request before; None when this is no repeat.
+    """What was answered to the same request before; None when this is not a repeat.
 
     Raises IdempotencyConflict when the key stood for another request. What was answered to a caller is not told again
     by a credential that has ended since: Unauthenticated.

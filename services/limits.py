@@ -17,7 +17,7 @@ from models.db.database import Database
 from models.errors import RateLimited
 from models.keys import KeyRing
 from models.rates import parse
-from services.shared_counts import SharedCounts, SharedWindow, Slot
+from services.rate_counts import RateCounts, SharedWindow, Slot
 
 DEFAULT = "default"
 LOGIN_FAILURE = "login_failure"
@@ -93,7 +93,7 @@ class Limits:
         `monotonic` seconds. Raises ValueError for a rate that cannot be read.
         """
         self.enabled = enabled
-        self._counts = SharedCounts(db, keys, clock)
+        self._counts = RateCounts(db, keys, clock)
 
         def window(whose: str, name: str, rate: str) -> Window | SharedWindow:
             if name in IN_DATABASE:

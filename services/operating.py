@@ -118,10 +118,10 @@ async def search(db: Database, what: str, *, keys: Callable[[bytes], KeyRing], b
     return found + [about for about in named if about.uid != uid]
 
 
-async def delete_person(db: Database, leaving: AccountDeletion, uid: int, *, operator: str, now: int) -> None:
+async def delete_person(db: Database, account_deletion: AccountDeletion, uid: int, *, operator: str, now: int) -> None:
     """End a person's account, on record, as when they leave by themselves. Raises DatabaseError."""
     await record(db, operator=operator, act="users delete", about=f"uid {uid}", now=now)
-    await leaving.leave(uid)
+    await account_deletion.leave(uid)
 
 
 async def export_person(db: Database, export: Export, uid: int, *, operator: str, now: int) -> AsyncIterator[str]:

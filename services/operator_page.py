@@ -69,7 +69,7 @@ class OperatorPage:
     db: Database
     store: BlobStore
     keys: KeyRing
-    leaving: AccountDeletion
+    account_deletion: AccountDeletion
     export: Export
     health: Health
     breakers: Callable[[], Mapping[tuple[str, str], str]]
@@ -129,12 +129,12 @@ class OperatorPage:
 
     async def what_would_go(self, uid: int) -> dict[str, int]:
         """How many rows the end of an account would erase, by table and column. Raises NotFound."""
-        return await self.leaving.dry_run(uid)
+        return await self.account_deletion.dry_run(uid)
 
     async def delete(self, uid: int) -> None:
         """End an account for good. Raises NotFound."""
         await users.get(self.db, uid)
-        await operating.delete_person(self.db, self.leaving, uid, operator=PAGE, now=self.clock())
+        await operating.delete_person(self.db, self.account_deletion, uid, operator=PAGE, now=self.clock())
 
     def export_of(self, uid: int) -> AsyncIterator[str]:
         """All that is kept about a person, as text in pieces. Raises NotFound before the first."""

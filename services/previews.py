@@ -17,6 +17,7 @@ from models.message import Preview
 from models.metadata import MetadataRemover, Removal, Unreadable
 from models.rules import OPAQUE
 from models.user import UserId
+from previewing import protocol
 from previewing.maker import Made, PreviewMaker
 from storage.base import Blob, BlobStore
 
@@ -27,7 +28,8 @@ PREVIEW_TYPES = ("jpeg", "png", "webp")
 DECODED_TYPES = ("jpeg", "png", "gif", "webp")
 """Of these a preview can be made."""
 PIECE_BYTES = 256 * 1024
-MAX_PREVIEW_BYTES = 64 * 1024
+MAX_PREVIEW_BYTES = protocol.MAX_PREVIEW_BYTES
+"""Of one that a sender gives, as of one that is made."""
 MAX_PREVIEW_SIDE = 512
 MAX_PLACEHOLDER_CHARACTERS = 64
 

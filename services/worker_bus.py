@@ -65,7 +65,7 @@ class WorkerBus:
 
     def hear(self, data: bytes) -> None:
         """Wake whom these words of another worker are for; called while listening. Raises ValueError, LookupError,
-        TypeError or RecursionError for what is none.
+        TypeError or RecursionError for anything else.
         """
         if len(data) > LONGEST_DATAGRAM:
             raise ValueError("longer than anything that is said")

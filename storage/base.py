@@ -46,7 +46,7 @@ class BlobStore(Protocol):
     """Images under their keys. Belongs to one event loop.
 
     What comes in is written to a file of this machine first, so every store has a directory. Every method that takes a
-    key raises ValueError for what is no key, and StorageError where the store fails.
+    key raises ValueError for an invalid key, and StorageError where the store fails.
     """
 
     uploads: UploadFiles

@@ -34,7 +34,9 @@ WHOLE_BYTES = 16 * 1024 * 1024
 """Up to here an object is put in one request, which is refused where the key is taken; above in parts."""
 PART_BYTES = 8 * 1024 * 1024
 PARTS_AT_ONCE = 2
+"""As much as an image in one request takes of memory."""
 ASKED_AT_ONCE = 32
+"""Of a batch of keys, each a request of its own."""
 QUICK = timedelta(seconds=8)
 """For a request that carries little. A store that hangs is given up after it."""
 LONG = timedelta(seconds=60)

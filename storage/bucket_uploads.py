@@ -12,11 +12,8 @@ from datetime import datetime, timedelta
 
 from models.errors import StorageError
 from storage.bucket import Bucket, Listed
-from storage.publishing import Publisher
-from storage.space import Reservation, Space
-from storage.threads import DiskThreads
-from storage.tree import Tree
-from storage.upload_files import UploadFile, UploadFiles
+from storage.space import Reservation
+from storage.upload_files import Machine, UploadFile, UploadFiles
 
 FOLDER = "uploads"
 FETCHED_BYTES = 1024 * 1024
@@ -30,16 +27,8 @@ the last: three times the image's bytes are put at most, and most images come be
 class BucketUploads(UploadFiles):
     """As `UploadFiles`. `now` gives the time by the bucket's clock."""
 
-    def __init__(  # noqa: PLR0917 - made in one place
-        self,
-        bucket: Bucket,
-        now: Callable[[], Awaitable[datetime]],
-        tree: Tree,
-        space: Space,
-        threads: DiskThreads,
-        publisher: Publisher,
-    ) -> None:
-        super().__init__(tree, space, threads, publisher)
+    def __init__(self, bucket: Bucket, now: Callable[[], Awaitable[datetime]], machine: Machine) -> None:
+        super().__init__(machine)
         self._bucket = bucket
         self._now = now
 
@@ -102,8 +91,7 @@ class BucketUploads(UploadFiles):
         return found
 
     def _file(self, upload_id: str, fd: int, size: int, reservation: Reservation, name: str = "") -> "BucketUploadFile":
-        machine = (self._tree, self._space, self._threads, self._publisher)
-        return BucketUploadFile(self._bucket, name, *machine, upload_id, fd, size, reservation)
+        return BucketUploadFile(self._bucket, name, self._machine, upload_id, fd, size, reservation)
 
 
 class BucketUploadFile(UploadFile):
@@ -113,16 +101,13 @@ class BucketUploadFile(UploadFile):
         self,
         bucket: Bucket,
         name: str,
-        tree: Tree,
-        space: Space,
-        threads: DiskThreads,
-        publisher: Publisher,
+        machine: Machine,
         upload_id: str,
         fd: int,
         size: int,
         reservation: Reservation,
     ) -> None:
-        super().__init__(tree, space, threads, publisher, upload_id, fd, size, reservation)
+        super().__init__(machine, upload_id, fd, size, reservation)
         self._bucket = bucket
         self._names = [name] if name else []
         self._put_bytes = size if name else 0

@@ -23,11 +23,11 @@ FIRST_BYTES = 128 * 1024  # read ahead into the page cache: the first piece of a
 class DiskStore(ReceivingStore):
     """One directory of images under their keys. Belongs to one event loop; blocking calls run in its own threads.
 
-    Every method that takes a key raises ValueError for what is no key, and StorageError where the disk fails.
+    Every method that takes a key raises ValueError for an invalid key, and StorageError where the disk fails.
     """
 
     def __init__(
-        self, root: Path, *, min_free_bytes: int = 1 << 30, max_bytes: int = 0, counters: SharedCounters | None = None
+        self, root: Path, *, min_free_bytes: int = 0, max_bytes: int = 0, counters: SharedCounters | None = None
     ) -> None:
         super().__init__(root, DiskPublisher, min_free_bytes=min_free_bytes, max_bytes=max_bytes, counters=counters)
 

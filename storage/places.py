@@ -20,7 +20,7 @@ class ImagePlace:
 
 
 def open_store(
-    place: ImagePlace, *, min_free_bytes: int = 1 << 30, max_bytes: int = 0, counters: SharedCounters | None = None
+    place: ImagePlace, *, min_free_bytes: int = 0, max_bytes: int = 0, counters: SharedCounters | None = None
 ) -> BlobStore:
     """The store that is there. Nothing is asked of a bucket yet. Raises OSError."""
     if place.bucket is None:

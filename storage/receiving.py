@@ -13,7 +13,7 @@ from storage.publishing import Publisher
 from storage.space import Reservation, Space
 from storage.threads import DiskThreads
 from storage.tree import Tree
-from storage.upload_files import UploadFiles
+from storage.upload_files import Machine, UploadFiles
 from storage.writer import DiskWriter
 
 
@@ -30,7 +30,7 @@ class ReceivingStore(ABC):
         root: Path,
         published_by: Callable[[Tree, DiskThreads], Publisher],
         *,
-        min_free_bytes: int = 1 << 30,
+        min_free_bytes: int = 0,
         max_bytes: int = 0,
         counters: SharedCounters | None = None,
     ) -> None:
@@ -38,7 +38,8 @@ class ReceivingStore(ABC):
         self._space = Space(root, min_free_bytes=min_free_bytes, max_bytes=max_bytes, counters=counters)
         self._threads = DiskThreads()
         self._publisher = published_by(self._tree, self._threads)
-        self.uploads = UploadFiles(self._tree, self._space, self._threads, self._publisher)
+        self._machine = Machine(self._tree, self._space, self._threads, self._publisher)
+        self.uploads = UploadFiles(self._machine)
 
     @property
     def stored_bytes(self) -> int:

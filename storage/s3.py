@@ -39,7 +39,7 @@ class S3Store(ReceivingStore):
         root: Path,
         settings: BucketSettings,
         *,
-        min_free_bytes: int = 1 << 30,
+        min_free_bytes: int = 0,
         max_bytes: int = 0,
         counters: SharedCounters | None = None,
     ) -> None:
@@ -52,8 +52,7 @@ class S3Store(ReceivingStore):
             max_bytes=max_bytes,
             counters=counters,
         )
-        machine = (self._tree, self._space, self._threads, self._publisher)
-        self.uploads = BucketUploads(self._bucket, self._now, *machine)
+        self.uploads = BucketUploads(self._bucket, self._now, self._machine)
 
     @property
     def healthy(self) -> bool:

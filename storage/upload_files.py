@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from models import fault, private_files
 from storage.publishing import Publisher
@@ -32,14 +33,21 @@ def is_upload_id(text: str) -> bool:
     return _IS_ID(text) is not None
 
 
+class Machine(NamedTuple):
+    """What a store has on this machine: its directory, the room there, threads, and what makes images of files."""
+
+    tree: Tree
+    space: Space
+    threads: DiskThreads
+    publisher: Publisher
+
+
 class UploadFiles:
     """The files of one store's open uploads. Belongs to one event loop; blocking calls run in the store's threads."""
 
-    def __init__(self, tree: Tree, space: Space, threads: DiskThreads, publisher: Publisher) -> None:
-        self._tree = tree
-        self._space = space
-        self._threads = threads
-        self._publisher = publisher
+    def __init__(self, machine: Machine) -> None:
+        self._machine = machine
+        self._tree, self._space, self._threads, _ = machine
 
     async def open(self, upload_id: str, stored: int, reservation: Reservation) -> "UploadFile | None":
         """The file of an upload of which `stored` bytes count, what is behind them gone; made where they are none. So
@@ -50,7 +58,7 @@ class UploadFiles:
         fd = await self._opened(upload_id, stored)
         if fd is None:
             return None
-        return UploadFile(self._tree, self._space, self._threads, self._publisher, upload_id, fd, stored, reservation)
+        return UploadFile(self._machine, upload_id, fd, stored, reservation)
 
     async def remove_many(self, upload_ids: Iterable[str]) -> int:
         """Remove files for good; how many were there."""
@@ -154,21 +162,8 @@ class UploadFile:
     Callers must call `close` at the end in every case. One call at a time.
     """
 
-    def __init__(  # noqa: PLR0917 - made in one place
-        self,
-        tree: Tree,
-        space: Space,
-        threads: DiskThreads,
-        publisher: Publisher,
-        upload_id: str,
-        fd: int,
-        size: int,
-        reservation: Reservation,
-    ) -> None:
-        self._tree = tree
-        self._space = space
-        self._threads = threads
-        self._publisher = publisher
+    def __init__(self, machine: Machine, upload_id: str, fd: int, size: int, reservation: Reservation) -> None:
+        self._tree, self._space, self._threads, self._publisher = machine
         self._upload_id = upload_id
         self._fd = fd
         self._reservation = reservation

@@ -78,7 +78,7 @@ class DiskWriter:
         """Write the rest, mend what has to be and make the image durable under its key, in one visit to a thread.
 
         When this returns, the image survives a power cut. Raises StorageFull, StorageError (also for a key that is
-        taken), ValueError for what is no key; there is no image then, or, for a caller cancelled here, none after
+        taken), ValueError for an invalid key; there is no image then, or, for a caller cancelled here, none after
         `abort`.
         """
         path_of(key)

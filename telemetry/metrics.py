@@ -106,7 +106,7 @@ IMAGES_FETCHED = Counter("glimpse_images_fetched_total", "Whole images written t
 IMAGES_FETCHED_BYTES = Counter("glimpse_images_fetched_bytes_total", "Their bytes.")
 IMAGES_CONSUMED = Counter("glimpse_images_consumed_total", "Images that a receiver has, each receiver once.")
 IMAGES_CONSUMED_BYTES = Counter("glimpse_images_consumed_bytes_total", "Their bytes.")
-IMAGES_PURGED = Counter("glimpse_images_purged_total", "Image files removed from the disk, for whatever reason.")
+IMAGES_PURGED = Counter("glimpse_images_purged_total", "Image files removed, for whatever reason.")
 IMAGES_PURGED_BYTES = Counter("glimpse_images_purged_bytes_total", "Their bytes.")
 PREVIEWS = Counter(
     "glimpse_previews_total",
@@ -114,7 +114,7 @@ PREVIEWS = Counter(
     ["outcome"],
 )
 IMAGES_LOST = Counter("glimpse_images_lost_total", "Fetches that met a file that is missing, too short, or no file.")
-STORED_BYTES = Gauge("glimpse_stored_bytes", "Bytes of all images on the disk.")
+STORED_BYTES = Gauge("glimpse_stored_bytes", "Bytes of all images that are kept.")
 PENDING_BYTES = Gauge("glimpse_pending_bytes", "Those that somebody may still begin to fetch.")
 
 STORAGE_HEALTHY = Gauge("glimpse_storage_healthy", "0 from an I/O error of the image store until a probe succeeds.")
@@ -226,7 +226,7 @@ def preview_made(outcome: str) -> None:
 
 
 def images_purged(files: int, size: int) -> None:
-    """Count files that left the disk, and their bytes together."""
+    """Count files that were removed, and their bytes together."""
     IMAGES_PURGED.inc(files)
     IMAGES_PURGED_BYTES.inc(size)
 

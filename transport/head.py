@@ -28,7 +28,7 @@ _ABSOLUTE = re.compile(rf"https?://(?!:|/)({_AUTHORITY})(/[^?]*)?(\?.*)?", re.IG
 class Head(NamedTuple):
     """A request without its body. `target` is in origin form also where it came in absolute form (RFC 9112, 3.2).
 
-    `length` is None for a chunked body, 0 where there is none. `persistent`: whether the client would use the
+    `length` is None for a chunked body, 0 without a body. `persistent`: whether the client would use the
     connection again.
     """
 

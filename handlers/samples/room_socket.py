@@ -52,7 +52,7 @@ log = logging.getLogger("glimpse.rooms")
 def read_hello(received: bytes) -> tuple[str, str] | None:
     """The session id and room_gid of a client's first object; None while it may still be on its way.
 
-    Raises MalformedRequest for what is no such object and cannot become one, and InvalidField.
+    Raises MalformedRequest for what is not such an object and cannot become one, and InvalidField.
     """
     try:
         text = getincrementaldecoder("utf-8")().decode(received).lstrip()
@@ -269,7 +269,7 @@ async def until_gone(stream: StreamReader, writer: StreamWriter, half_closed: Ca
 
 
 def bound(writer: StreamWriter) -> None:
-    """Let no more than one message wait in this process, and not much in the kernel; notice a peer that is no more."""
+    """Let no more than one message wait in this process, and not much in the kernel; notice a peer that is gone."""
     writer.transport.set_write_buffer_limits(high=0)
     connection = writer.get_extra_info("socket")
     with suppress(OSError):

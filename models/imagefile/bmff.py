@@ -42,7 +42,7 @@ Items = dict[int, Item]
 
 
 def boxes(data: bytes, start: int = 0, end: int | None = None) -> Iterator[tuple[bytes, int, int]]:
-    """The kind of each box, where its payload starts and where it ends. Ends at what is no box.
+    """The kind of each box, where its payload starts and where it ends. Ends at anything that is not a box.
 
     Raises TooMuch.
     """

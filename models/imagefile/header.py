@@ -39,7 +39,7 @@ class HeaderReader:
 
     @property
     def filetype(self) -> str | None:
-        """A key of `CONTENT_TYPES`; None while unknown, and for what is no image that is taken here."""
+        """A key of `CONTENT_TYPES`; None while unknown, and for anything but an image that is taken here."""
         return self._facts.filetype
 
     @property

@@ -11,6 +11,8 @@ from collections.abc import Generator
 from models.imagefile import bmff, codecs, mini
 from models.imagefile.steps import Facts, Pass, Steps
 
+# What is held of a file that says more than any writer does: brands, one box that says how pictures are put together,
+# and places to look at.
 MAX_BRANDS_BYTES = 256
 MAX_BOX_BYTES = 512 * 1024
 MAX_VISITS = 16384
@@ -120,7 +122,7 @@ class _File:
         return self._kept[-1][1]
 
     def _header(self) -> Generator[tuple[Pass, int], bytes, tuple[bytes, int | None]]:
-        """A box's kind, and the length of its payload: None for all the rest, negative for what is no box."""
+        """A box's kind, and the length of its payload: None for all the rest, negative for an invalid box."""
         header = yield from self._bring(0, 8)
         size, kind = int.from_bytes(header[:4]), header[4:]
         if size == 1:

@@ -37,7 +37,7 @@ def _picture(facts: Facts, others: list[int]) -> Steps:
     """ITU-T T.81, B.1 and B.2.2: marker segments up to the first scan; of several frame headers the largest.
 
     As libjpeg does it, whatever stands between two segments is passed over, and an `FF 00` too; a length that does
-    not count itself is none. `others` gets where in the file more pictures begin.
+    not count itself is invalid. `others` gets where in the file more pictures begin.
     """
     while True:
         yield MARKER, 1

@@ -25,6 +25,7 @@ LOOKED_AT = GEOTIFF | {
 
 FIRST = 8
 MOST_DIRECTORIES = 64
+"""Looked at in one picture: directories may lead to each other without end."""
 HEADERS = (b"II*\0", b"MM\0*")
 EMPTY = b"II*\0\x08\0\0\0" + bytes(6)
 """A TIFF header and a directory without entries."""

@@ -16,7 +16,9 @@ from models.metadata.xmp import clean_packet
 HEADER_AHEAD = 512
 XMP_TYPES = (b"application/rdf+xml", b"application/xmp+xml", b"text/xml", b"application/xml")
 MOST_MENDS = 1024
+"""An upload holds its mends until its end. A file with more is refused."""
 MOST_DEPTH = 4
+"""Of items that lie in items, which may lie in themselves."""
 
 
 Span = tuple[int, int]

@@ -20,6 +20,7 @@ SPHERICAL_ID = bytes.fromhex("ffcc8263f8554a938814587a02521fdd")
 MAX_KEYS_BYTES = 64 * 1024
 PIECE = 64 * 1024
 MAX_DEPTH = 8
+"""Of boxes in boxes; what lies deeper is passed over."""
 NOTHING = b"voId"
 """A box of a kind that nobody has. Not free space, which may be somebody's: read again, it goes again."""
 

@@ -7,7 +7,6 @@ https://developer.apple.com/documentation/usernotifications/sending-notification
 import asyncio
 import json
 import re
-import time
 import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,7 +14,7 @@ from urllib.parse import quote
 
 from httpclient.http1 import NoAnswer
 from httpclient.http2 import Http2Client
-from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Rejected, Retry, VisibleText
+from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Rejected, Retry, VisibleText, now_ms
 from push.providers.apns_auth import ApnsAuth, ApnsCredentials
 from push.providers.apns_codes import Doubt, Failure, outcome_of, read_answer
 from push.tokens import Token
@@ -27,7 +26,7 @@ SEND_SECONDS = 25.0
 
 
 class ApnsProvider:
-    """One app. Raises ValueError where its private key is none.
+    """One app. Raises ValueError for an invalid private key.
 
     `http` is a client to `credentials.url`: all pushes share its connection. `clock` is in milliseconds since the
     epoch.
@@ -42,8 +41,8 @@ class ApnsProvider:
         credentials: ApnsCredentials,
         http: Http2Client,
         *,
-        text: VisibleText | None = None,
-        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        text: VisibleText,
+        clock: Callable[[], int] = now_ms,
         send_seconds: float = SEND_SECONDS,
     ) -> None:
         self._background = credentials.background
@@ -55,7 +54,7 @@ class ApnsProvider:
             "apns-priority": "5" if credentials.background else "10",
         }
         self._http = http
-        self._text = text or VisibleText()
+        self._text = text
         self._clock = clock
         self._send_seconds = send_seconds
         self._auth = ApnsAuth(credentials, clock)

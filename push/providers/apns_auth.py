@@ -43,7 +43,7 @@ class ApnsCredentials:
 
 
 class ApnsAuth:
-    """The provider token. Raises ValueError where the private key is none. `clock` is in milliseconds."""
+    """The provider token. Raises ValueError for an invalid private key. `clock` is in milliseconds."""
 
     def __init__(self, credentials: ApnsCredentials, clock: Callable[[], int]) -> None:
         self._credentials = credentials

@@ -6,12 +6,11 @@ https://firebase.google.com/docs/reference/fcm/rest/v1/projects.messages. One ca
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from httpclient.http1 import HttpClient, NoAnswer
-from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Rejected, Retry, VisibleText
+from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Rejected, Retry, VisibleText, now_ms
 from push.providers.blame import Blame, Limited
 from push.providers.fcm_auth import FcmAuth, FcmCredentials, read_service_account
 from push.providers.fcm_codes import Failure, outcome_of, read_answer
@@ -27,7 +26,7 @@ SEND_SECONDS = 25.0
 
 
 class FcmProvider:
-    """One Firebase project. Raises ValueError where its private key is none.
+    """One Firebase project. Raises ValueError for an invalid private key.
 
     `clock` is in milliseconds since the epoch. There is no collapse key: FCM keeps four of them per device, and a
     fifth message to a phone that is off would push out one of the others. The app drops repeats by `message_id`.
@@ -42,13 +41,13 @@ class FcmProvider:
         credentials: FcmCredentials,
         http: HttpClient,
         *,
-        text: VisibleText | None = None,
-        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        text: VisibleText,
+        clock: Callable[[], int] = now_ms,
         send_seconds: float = SEND_SECONDS,
     ) -> None:
         self._url = f"{credentials.base_url.rstrip('/')}/v1/projects/{credentials.project_id}/messages:send"
         self._http = http
-        self._text = text or VisibleText()
+        self._text = text
         self._clock = clock
         self._send_seconds = send_seconds
         self._auth = FcmAuth(credentials, http, clock)

@@ -64,7 +64,7 @@ def read_service_account(service_account: str, *, base_url: str = BASE_URL, toke
 class FcmAuth:
     """The project's access token. It lives an hour and is renewed 5 minutes early, or when FCM refuses it.
 
-    Raises ValueError where the private key is none. `clock` is in milliseconds since the epoch.
+    Raises ValueError for an invalid private key. `clock` is in milliseconds since the epoch.
     """
 
     def __init__(self, credentials: FcmCredentials, http: HttpClient, clock: Callable[[], int]) -> None:

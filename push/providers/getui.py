@@ -7,7 +7,6 @@ Every push of ours names one target and its own `request_id`, which a list task 
 """
 
 import json
-import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Any
 from urllib.parse import quote
 
 from httpclient.http1 import HttpClient, NoAnswer
-from push.base import CALLS_AT_ONCE, Delivered, Gone, Outcome, Push, Rejected, Retry, VisibleText
+from push.base import CALLS_AT_ONCE, Delivered, Gone, Outcome, Push, Rejected, Retry, VisibleText, now_ms
 from push.providers.getui_auth import Envelope, GetuiAuth, GetuiCredentials, milliseconds, read_envelope
 from push.providers.getui_codes import OK, TOKEN_REFUSED, outcome_of, target_is_dead
 from push.tokens import visible
@@ -54,12 +53,12 @@ class GetuiProvider:
         credentials: GetuiCredentials,
         http: HttpClient,
         *,
-        text: VisibleText | None = None,
-        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        text: VisibleText,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._base = f"{credentials.base_url.rstrip('/')}/{credentials.app_id}"
         self._http = http
-        self._text = text or VisibleText()
+        self._text = text
         self._options = {"options": credentials.vendor_options} if credentials.vendor_options else {}
         self._clock = clock
         self._auth = GetuiAuth(credentials, http, clock)

@@ -13,10 +13,15 @@ from push.base import Retry
 from push.providers.getui_codes import AUTH_LIMITED, OK, STARTING
 
 RENEW_EARLY_MS = 3_600_000
+"""An hour in which signing in may fail while the token at hand still serves."""
 LIFETIME_MS = 86_400_000
+"""Of a token whose end GeTui does not say: a day, as its documentation has it."""
 SHORTEST_USE_MS = 60_000
+"""However soon an answer says that it ends: signing in is limited too."""
 REFUSAL_MS = 5_000
+"""For so long a refusal answers all who ask."""
 AUTH_LIMITED_SECONDS = 60.0
+"""GeTui counts them by the minute."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,12 @@
 
 import json
 import re
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from push import outbox_log
-from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Retry
+from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push, Retry, now_ms
 from push.tokens import Token
 from push.vendor import Settings, Tools, Vendor
 
@@ -28,7 +27,7 @@ class LogProvider:
         self._path = path
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:
-        at = time.time_ns() // 1_000_000
+        at = now_ms()
         records = [
             {"provider": self.name, "token": push.token, "payload": json.loads(push.payload), "at": at}
             for push in pushes

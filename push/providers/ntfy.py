@@ -5,13 +5,12 @@ The token is the endpoint: a topic's URL, which takes our payload as the message
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 
 from httpclient.http1 import HttpClient
-from push.base import Delivered, Outcome, Push, Rejected, Retry
-from push.providers.host_shares import Shares
-from push.providers.per_host_breaker import SEATS, PerHostBreaker
+from push.base import Delivered, Outcome, Push, Rejected, Retry, now_ms
+from push.host_shares import Shares
+from push.providers.per_host_breaker import PUSHES_AT_ONCE, PerHostBreaker
 from push.tokens import read_url
 from push.vendor import Settings, Tools, Vendor
 
@@ -24,11 +23,9 @@ class NtfyProvider:
 
     name = "ntfy"
     batch_size = 1
-    calls_at_once = SEATS
+    calls_at_once = PUSHES_AT_ONCE
 
-    def __init__(
-        self, http: HttpClient, shares: Shares, *, clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000
-    ) -> None:
+    def __init__(self, http: HttpClient, shares: Shares, *, clock: Callable[[], int] = now_ms) -> None:
         self._hosts = PerHostBreaker(http, shares, clock)
 
     async def send(self, pushes: Sequence[Push]) -> list[Outcome]:

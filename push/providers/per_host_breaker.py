@@ -13,12 +13,12 @@ from httpclient.endpoints import origin_of
 from httpclient.http1 import Answer, HttpClient, NoAnswer
 from push.base import Gone, Retry
 from push.breaker import PROBE_MS, Breaker, BreakerState
-from push.providers.host_shares import KNOWN_ORIGINS, HostShares, Shares
+from push.host_shares import KNOWN_ORIGINS, HostShares, Shares
 
 # Calls at once: a client keeps 100 idle connections, so that each of these finds one.
 PLACES = 96
 # Pushes that the relay hands over at once: those under way, and those that wait for a moment.
-SEATS = 512
+PUSHES_AT_ONCE = 512
 # Less than the relay's limit for a call (30 s), so that it is the host that did not answer, and not the provider.
 PUSH_SECONDS = 20.0
 # More 404 in a row than one person has devices: the host is more likely misconfigured than all of them gone.
@@ -44,7 +44,7 @@ class PerHostBreaker:
 
     def __init__(self, http: HttpClient, shares: Shares, clock: Callable[[], int]) -> None:
         self._http = http
-        self._shares = HostShares(shares, places=PLACES, seats=SEATS - PLACES)
+        self._shares = HostShares(shares, places=PLACES, waiting=PUSHES_AT_ONCE - PLACES)
         self._clock = clock
         self._known: dict[str, _Origin] = {}
 

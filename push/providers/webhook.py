@@ -5,13 +5,12 @@ Signed as Standard Webhooks 1.0.0 asks (https://www.standardwebhooks.com); `webh
 """
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 
 from httpclient.http1 import HttpClient
-from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
-from push.providers.host_shares import Shares
-from push.providers.per_host_breaker import SEATS, PerHostBreaker
+from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry, now_ms
+from push.host_shares import Shares
+from push.providers.per_host_breaker import PUSHES_AT_ONCE, PerHostBreaker
 from push.tokens import read_url
 from push.vendor import Settings, Tools, Vendor
 from push.webhook_signature import signed_headers, signing_key
@@ -27,7 +26,7 @@ class WebhookProvider:
 
     name = "webhook"
     batch_size = 1
-    calls_at_once = SEATS
+    calls_at_once = PUSHES_AT_ONCE
 
     def __init__(
         self,
@@ -35,7 +34,7 @@ class WebhookProvider:
         http: HttpClient,
         shares: Shares,
         *,
-        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._key = signing_key(secret)
         self._hosts = PerHostBreaker(http, shares, clock)

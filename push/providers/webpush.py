@@ -6,7 +6,6 @@ The token is the subscription object as JSON. Only its owner can read the payloa
 
 import asyncio
 import json
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -14,10 +13,10 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from httpclient.endpoints import origin_of
 from httpclient.http1 import HttpClient
-from push.base import Delivered, Outcome, Push, Rejected, Retry
+from push.base import Delivered, Outcome, Push, Rejected, Retry, now_ms
+from push.host_shares import Shares
 from push.providers.blame import Blame
-from push.providers.host_shares import Shares
-from push.providers.per_host_breaker import SEATS, PerHostBreaker
+from push.providers.per_host_breaker import PUSHES_AT_ONCE, PerHostBreaker
 from push.providers.webpush_crypto import LONGEST_PLAINTEXT, encrypt, parse_subscription
 from push.providers.webpush_vapid import Vapid, VapidKey, encode, parse_key
 from push.tokens import Token, as_sent
@@ -31,7 +30,7 @@ class WebpushProvider:
 
     name = "webpush"
     batch_size = 1
-    calls_at_once = SEATS
+    calls_at_once = PUSHES_AT_ONCE
 
     def __init__(
         self,
@@ -40,7 +39,7 @@ class WebpushProvider:
         shares: Shares,
         *,
         subject: str = "",
-        clock: Callable[[], int] = lambda: time.time_ns() // 1_000_000,
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._vapid = Vapid(key, subject, clock)
         self._hosts = PerHostBreaker(http, shares, clock)

@@ -2,9 +2,9 @@
 """The `webhook` SMS provider: posts each code to the operator's own gateway, signed as any webhook of ours."""
 
 import json
-import time
 
 from httpclient.http1 import HttpClient, NoAnswer
+from push.base import now_ms
 from push.sms.base import SmsMessage, SmsNotSent, SmsOutcome, SmsSent
 from push.webhook_signature import signed_headers, signing_key
 
@@ -25,7 +25,7 @@ class WebhookSms:
 
     async def send(self, message: SmsMessage) -> SmsOutcome:
         body = json.dumps({"to": message.to, "text": message.text, "code": message.code}).encode()
-        headers = signed_headers(self._key, message.message_id, body, now=time.time_ns() // 1_000_000)
+        headers = signed_headers(self._key, message.message_id, body, now=now_ms())
         answer = await self._http.post(self._url, content=body, headers=headers)
         if isinstance(answer, NoAnswer):
             return SmsNotSent(answer.reason, temporary=True)

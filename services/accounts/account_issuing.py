@@ -100,7 +100,7 @@ class AccountIssuing:
         return await self._retrieve(tx, user, newcomer)
 
     async def repeat(self, tx: Transaction, request: Request | None) -> Issued | Started | None:
-        """What to answer to a repeat; None when this is none, or when the ukey of then has been ended since.
+        """What to answer to a repeat; None when this is not a repeat, or when the ukey of then has been ended since.
 
         A ukey is never kept, so a fresh one takes the place of the one that may not have arrived.
         Raises IdempotencyConflict.

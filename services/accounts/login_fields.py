@@ -8,7 +8,7 @@ from unicodedata import normalize
 
 from models.errors import InvalidField
 from models.login import MAX_LOGIN, MIN_LOGIN, Name, NameKind, parse_name
-from services.accounts.registration import DEVICE_TYPES, MAX_TOKEN, MAX_TOKEN_OF
+from services.accounts.registration import DEVICE_TYPES, MAX_TOKEN
 from services.fields import MAX_NAME_CHARACTERS, Problems, read_name, read_one_of, read_text
 
 MIN_PASSWORD_BYTES = 8
@@ -35,15 +35,14 @@ class Signup:
     device_type: str
 
 
-def read_signup(fields: Mapping[str, Any], *, min_password_bytes: int, default_provider: str) -> Signup:
+def read_signup(fields: Mapping[str, Any], *, min_password_bytes: int) -> Signup:
     """Raises InvalidField with every field that is wrong."""
     problems: Problems = []
     name, default_nickname = _name(fields, problems)
     password = _password("password", fields.get("password"), min_password_bytes, problems)
     given = fields.get("nickname")
     nickname = read_name("nickname", default_nickname if given in (None, "") else given, problems) if name else ""
-    limit = MAX_TOKEN_OF.get(default_provider, MAX_TOKEN)
-    device_token = read_text("device_token", fields.get("device_token"), limit, problems)
+    device_token = read_text("device_token", fields.get("device_token"), MAX_TOKEN, problems)
     device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, "", problems)
     if name is None or problems:
         raise InvalidField(fields=problems)

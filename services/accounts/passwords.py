@@ -57,7 +57,7 @@ class Passwords:
 
         Raises InvalidField, EndpointNotAllowed, Taken, Unavailable.
         """
-        signup = read_signup(fields, min_password_bytes=min_password_bytes, default_provider=self.default_provider)
+        signup = read_signup(fields, min_password_bytes=min_password_bytes)
         if signup.device_token is not None:
             token = await self.device_tokens.check(self.default_provider, signup.device_token, field="device_token")
             signup = replace(signup, device_token=token)

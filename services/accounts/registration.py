@@ -13,9 +13,7 @@ from services.fields import Problems, read_name, read_one_of, read_provider, rea
 
 MAX_TERMS_VERSION = 64
 MAX_TOKEN = 4096
-"""More than any vendor's token; a Web Push subscription as JSON is the longest, under 1 KB."""
-MAX_TOKEN_OF = {"getui": 64}
-"""GeTui calls its token a `cid`."""
+"""More than any vendor's token, each of which its vendor then judges; a Web Push subscription as JSON is under 1 KB."""
 DEVICE_TYPES = ("ANDROID", "IOS", "WEB")
 
 
@@ -47,7 +45,7 @@ def read_newcomer(fields: Mapping[str, Any], *, default_provider: str, providers
         problems.extend(error.fields)
     nickname = read_name("nickname", fields.get("nickname"), problems)
     provider = read_provider("push_provider", fields.get("push_provider"), providers, default_provider, problems)
-    cid = read_text("cid", fields.get("cid"), MAX_TOKEN_OF.get(provider, MAX_TOKEN), problems)
+    cid = read_text("cid", fields.get("cid"), MAX_TOKEN, problems)
     device_type = read_one_of("device_type", fields.get("device_type"), DEVICE_TYPES, "", problems)
     terms_version = read_text("terms_version", fields.get("terms_version"), MAX_TERMS_VERSION, problems)
     if number is None and len(problems) == len(refusal.fields):

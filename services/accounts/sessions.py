@@ -6,7 +6,6 @@ written and returned as a value; the refusal is raised after the commit.
 """
 
 import logging
-import re
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -17,7 +16,7 @@ from models.db.database import Database, Transaction
 from models.db.tables import credentials, devices, refresh_tokens, users
 from models.db.tables.refresh_tokens import RefreshToken
 from models.errors import AppError, Forbidden, TokenReused, Unauthenticated
-from models.keys import new_secret, secret_digest
+from models.keys import SECRET, new_secret, secret_digest
 from models.user import UserId
 from services.authentication import Caller, is_live
 
@@ -31,8 +30,6 @@ ONLY_KEYS = "Only the ukey opens a session; a session is prolonged by its refres
 NO_SESSION = "A ukey has no session to end."
 
 log = logging.getLogger("glimpse.tokens")
-
-_REFRESH_TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,7 @@ class Tokens:
         Raises Unauthenticated, and TokenReused when the token was used before, which ends its family: one of the two
         who had it is a thief, and nobody can tell which.
         """
-        if not _REFRESH_TOKEN.fullmatch(refresh_token):
+        if not SECRET.fullmatch(refresh_token):
             raise Unauthenticated
         digest = secret_digest(refresh_token)
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from app.program import pause_after
 from tests.support import PATIENCE, ROOT
 
 ABORTED = "import atexit, os, sys; atexit.register(os.abort);"
@@ -50,3 +51,7 @@ def test_every_command_of_operators_ends_so(arguments: list[str], status: int, t
     code = "import runpy; sys.argv[0] = 'ops'; runpy.run_module('ops', run_name='__main__', alter_sys=True)"
     returned, said, complaint = ended(code, *arguments, *where)
     assert (returned, bool(said or complaint)) == (status, True)
+
+
+def test_what_keeps_dying_is_started_again_within_half_a_minute_for_ever() -> None:
+    assert [pause_after(deaths) for deaths in (0, 1, 2, 5, 6, 100, 10_000)] == [0, 1, 2, 16, 30, 30, 30]

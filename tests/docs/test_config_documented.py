@@ -21,9 +21,9 @@ from config.sections import Config, Section
 from config.sources import SHIPPED, flat
 from config.types import Rate
 from services import limits
+from tests.support import ROOT
 
 LINES = SHIPPED.read_text("utf-8").splitlines()
-ROOT = Path(__file__).parents[2]
 
 
 def shipped() -> dict[str, Any]:
@@ -107,3 +107,12 @@ def test_each_key_with_a_value_has_a_comment(line: str) -> None:
 def test_a_rate_that_may_be_written_here_is_one_that_limits_reads(rate: str) -> None:
     assert TypeAdapter(Rate).validate_python(rate) == rate
     assert limits.Window(rate, lambda: 0.0).amount == int(rate.partition("/")[0])
+
+
+def test_a_default_that_a_page_gives_in_brackets_is_the_one_that_holds() -> None:
+    defaults, units = shipped(), {"": 1, " MiB": 1024 * 1024}
+    pages = "".join(page.read_text("utf-8") for page in (ROOT / "docs").rglob("*.md"))
+    given = re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`\s+\((\d+)( MiB)?\)", pages)
+    assert len(given) > 10
+    for key, number, unit in given:
+        assert (key, defaults[key]) == (key, int(number) * units[unit])

@@ -1,15 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Each class of rates is one that something counts, and docs/limits.md names settings that exist."""
+"""Each class of rates is one that something counts."""
 
 import re
 
 from config.load import load
-from config.sources import keys_of
 from handlers.routes import ROUTES
 from services.limits import IN_DATABASE
 from tests.support import ROOT
-
-PAGE = (ROOT / "docs" / "limits.md").read_text("utf-8")
 
 
 def classes() -> set[str]:
@@ -23,10 +20,3 @@ def test_each_class_is_counted_by_a_route_or_a_service() -> None:
 
 def test_each_class_that_is_counted_has_a_rate() -> None:
     assert {route.limit for route in ROUTES} | IN_DATABASE <= classes()
-
-
-def test_each_setting_of_the_page_is_one_that_exists() -> None:
-    known = keys_of(load().model_dump())
-    named = re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)", PAGE)
-    assert len(named) > 10
-    assert [name for name in named if not any(key == name or key.startswith(f"{name}.") for key in known)] == []

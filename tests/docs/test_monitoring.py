@@ -133,6 +133,12 @@ def test_the_page_lists_every_metric_with_its_labels_and_no_other() -> None:
     assert len(rows) == len(listed)
 
 
+def test_each_metric_that_another_page_names_is_one_of_these() -> None:
+    pages = "".join(page.read_text("utf-8") for page in DOCS.rglob("*.md"))
+    named, ours = set(re.findall(r"`(glimpse_(?!client)\w+)", pages)), defined().keys()
+    assert [name for name in sorted(named) if not {name, f"{name}_bucket"} & ours] == []
+
+
 def test_the_names_follow_one_rule() -> None:
     for name in defined():
         assert re.fullmatch(r"glimpse_[a-z]+(_[a-z]+)*", name)

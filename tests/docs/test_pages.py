@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every document: its lines are short, its links lead somewhere, and what it names exists."""
+"""Every document: its lines are short, its links lead somewhere, and what it names exists: files, names of the code,
+settings, paths of the interface, modules to be run, targets of make.
+"""
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from config.load import load
-from config.sources import keys_of
+from config.sources import RENAMED, keys_of
+from handlers.routes import ROUTES
 from tests.support import ROOT
 
 PAGES = sorted(page for page in (*ROOT.glob("*.md"), *ROOT.glob("[!.]*/**/*.md")) if "node_modules" not in page.parts)
 LINK = re.compile(r"\[[^\]]*\]\(([^()\s]*)\)")
 FENCED = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 FILE = re.compile(r"`(\w[\w./-]*\.(?:py|yaml|sql|html|json|toml|service|md))`")
-NAME = re.compile(r"`((?:app|chat|config|handlers|models|push|services|storage|transport)\.[a-zA-Z_.]+)`")
+ROOMS = {folder.name for folder in ROOT.iterdir() if (folder / "__init__.py").exists()}
+SETTINGS = keys_of(load().model_dump())
+NAME = re.compile(r"`([a-z_]+(?:\.[a-zA-Z_]+)+)\b(?![.(/-])")
+VARIABLE = re.compile(r"\bGLIMPSE_([A-Z0-9_]+__[A-Z0-9_]+)")
+PATH = re.compile(r"(?:\b(GET|HEAD|POST|PUT|PATCH|DELETE|OPTIONS) )?(?<![\w.}])(/v1/(?:[\w{}-]+/?)*)")
 OF_A_COMMAND = re.compile(r"(?<![\w./:~-])((?:clients|config|docs|handlers|ops|tests|web)/[\w./-]*\.[a-z]+)\b")
-MADE_LATER = {"keys.json", "manifest.json", "glimpse.sql"}
+MADE_LATER = {"keys.json", "manifest.json", "glimpse.sql", "admin.token"}
 """Files of a running server, not of the checkout."""
 
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
@@ -76,23 +83,55 @@ def exists(page: Path, name: str) -> bool:
 
 
 @each_page
-def test_each_name_of_the_code_exists(page: Path) -> None:
-    settings = keys_of(load().model_dump())
-    named = set(NAME.findall(page.read_text("utf-8"))) - {"config.yaml"}
-    assert [name for name in sorted(named) if not is_name_of_code(name) and not is_setting(name, settings)] == []
+def test_each_name_of_the_code_and_each_setting_exists(page: Path) -> None:
+    text = page.read_text("utf-8")
+    first = ROOMS | {key.partition(".")[0] for key in SETTINGS}
+    named = {name for name in NAME.findall(text) if name.partition(".")[0] in first and not FILE.match(f"`{name}`")}
+    variables = {name.lower().replace("__", ".") for name in VARIABLE.findall(text)}
+    known = MADE_LATER | RENAMED.keys()
+    assert [name for name in sorted(named - known) if not is_name_of_code(name) and not is_setting(name)] == []
+    assert [name for name in sorted(variables) if not is_setting(name)] == []
 
 
 def is_name_of_code(name: str) -> bool:
-    """Whether `room.module.Name` or `room.module` is there."""
+    """Whether `room.module.Name`, `room.module` or, of a service, `module.function` is there."""
     *folders, last = name.split(".")
-    if (ROOT / "/".join(folders) / last).is_dir() or (ROOT / "/".join(folders) / f"{last}.py").exists():
+    place = "/".join(folders)
+    if (ROOT / place / last).is_dir() or (ROOT / place / f"{last}.py").exists():
         return True
-    module = ROOT / f"{'/'.join(folders)}.py"
-    return module.exists() and re.search(rf"\b{last}\b", module.read_text("utf-8")) is not None
+    modules = (ROOT / f"{place}.py", *ROOT.glob(f"services/**/{place}.py"))
+    return any(re.search(rf"\b{last}\b", module.read_text("utf-8")) for module in modules if module.exists())
 
 
-def is_setting(name: str, settings: Collection[str]) -> bool:
-    return any(key == name or key.startswith(f"{name}.") for key in settings) or ".apps." in name
+def is_setting(name: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for key in SETTINGS) or ".apps." in name
+
+
+def test_a_name_that_nothing_has_would_be_seen() -> None:
+    assert [is_setting(name) for name in ("limits.rates", "limits.rate")] == [True, False]
+    assert [is_name_of_code(name) for name in ("storage.base", "storage.basis")] == [True, False]
+    assert [is_path(method, "/v1/images") for method in ("", "POST", "PUT")] == [True, True, False]
+    assert [is_path("", path) for path in ("/v1/images/KEY/status", "/v1/im/", "/v1/im")] == [True, False, False]
+
+
+@each_page
+def test_each_path_that_is_named_is_one_of_the_interface(page: Path) -> None:
+    named = set(PATH.findall(page.read_text("utf-8")))
+    assert [each for each in sorted(named) if not is_path(*each)] == []
+
+
+def is_path(method: str, path: str) -> bool:
+    """Whether a route has it, by this `method` if one is named; or goes on from it, where it ends with a slash."""
+    routes = [re.sub(r"{\w+}", "[^/]+", route.path) for route in ROUTES if method in ("", route.method)]
+    return any(route.startswith(path) if path.endswith("/") else re.fullmatch(route, path) for route in routes)
+
+
+@each_page
+def test_each_target_of_make_exists(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    text = page.read_text("utf-8")
+    named = re.findall(r"`make ([a-z][a-z-]*)", text) + re.findall(r"^make ([a-z][a-z-]*)", text, re.MULTILINE)
+    assert sorted({*named} - targets) == []
 
 
 @each_page

@@ -3,6 +3,7 @@
 
 import re
 import tomllib
+from graphlib import TopologicalSorter
 
 import pytest
 
@@ -46,3 +47,28 @@ def test_the_readme_has_every_room() -> None:
 
 def test_every_room_has_its_folder_of_tests() -> None:
     assert {room for room in ROOMS if not any((ROOT / "tests" / room).glob("**/test_*.py"))} == NO_TESTS
+
+
+def test_a_package_is_used_in_the_places_that_its_decision_names_and_no_others() -> None:
+    page = (ROOT / "docs" / "decisions" / "0014-packages-and-where-they-are-used.md").read_text("utf-8")
+    modules = [module for room in sorted(ROOMS - {"bench"}) for module in (ROOT / room).rglob("*.py")]
+    code = {str(module.relative_to(ROOT)): module.read_text("utf-8") for module in modules}
+    bullets = re.findall(r"^- \*\*([\w, ]+)\*\*: ((?:.|\n  )*)", page, re.MULTILINE)
+    assert len(bullets) > 10
+    for names, text in bullets:
+        packages = "|".join(names.lower().replace("pillow", "pil").split(", "))
+        imported = re.compile(rf"(?im)^\s*(?:from|import) (?:{packages})\b")
+        users = [name for name, said in code.items() if imported.search(said)]
+        places = re.findall(r"`([a-z0-9_/]+(?:/|\.py))`", text.rpartition("In ")[2])
+        assert [user for user in users if not user.startswith(tuple(places))] == [], names
+        assert [place for place in places if not any(user.startswith(place) for user in users)] == [], names
+
+
+def test_no_modules_of_the_web_app_import_each_other() -> None:
+    imported = re.compile(r"^import\b[^'\"]*['\"](\.[^'\"]+)['\"]", re.MULTILINE)
+    imports = {
+        module: {(module.parent / name).resolve() for name in imported.findall(module.read_text("utf-8"))}
+        for module in (*ROOT.glob("web/**/*.js"), *ROOT.glob("clients/js/src/*.js"))
+    }
+    assert sum(map(len, imports.values())) > 100
+    TopologicalSorter(imports).prepare()

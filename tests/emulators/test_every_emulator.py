@@ -16,7 +16,7 @@ from emulators.__main__ import EMULATORS
 from emulators.starting import announce
 from httpclient.http1 import HttpClient
 from httpclient.http2 import Http2Client
-from push.base import Delivered, Push
+from push.base import Delivered, Push, VisibleText
 from push.providers.apns import ApnsProvider
 from push.providers.apns_auth import ApnsCredentials
 from push.providers.fcm import FcmProvider
@@ -80,9 +80,10 @@ async def test_configuration_that_is_printed_is_all_that_a_server_needs(printed:
         base_url=apns["base_url"],
         ca_file=Path(apns["ca_file"]),
     )
+    text = VisibleText("Title", "Text")
     providers = (
-        FcmProvider(account, HttpClient()),
-        ApnsProvider(credentials, Http2Client(credentials.url, ca_file=credentials.ca_file)),
+        FcmProvider(account, HttpClient(), text=text),
+        ApnsProvider(credentials, Http2Client(credentials.url, ca_file=credentials.ca_file), text=text),
     )
     for provider in providers:
         assert await provider.send([Push("ab" * 32, "{}", "0" * 32, 60)]) == [Delivered()]

@@ -17,8 +17,7 @@ import pytest
 from models.db.database import SKIPPED_IDS
 from ops.backup import backup
 from ops.restore import restore
-from services.maintenance import manifest
-from services.maintenance.manifest import facts
+from tests.ops.backups import take_another_ring, vouch
 from tests.ops.commands import asked, invoke, refused
 from tests.support import PATIENCE, ROOT
 from tests.support.engines import ON_SQLITE
@@ -116,13 +115,6 @@ def make_newer(folder: Path) -> None:
     vouch(folder)
 
 
-def take_another_ring(folder: Path) -> None:
-    ring = json.loads((folder / "keys.json").read_text())
-    ring["data_keys"]["1"] = ring["code_key"]
-    (folder / "keys.json").write_text(json.dumps(ring))
-    vouch(folder)
-
-
 def forget_the_ring(folder: Path) -> None:
     (folder / "keys.json").unlink()
 
@@ -139,16 +131,6 @@ def garble_the_manifest(folder: Path) -> None:
 def come_from_the_future(folder: Path) -> None:
     document = json.loads((folder / "manifest.json").read_text())
     (folder / "manifest.json").write_text(json.dumps({**document, "format": 2}))
-
-
-def vouch(folder: Path) -> None:
-    """Make the manifest agree with what the files are now."""
-    document = json.loads((folder / "manifest.json").read_text())
-    for name, said in document["files"].items():
-        found = facts(folder / name)
-        said.update(bytes=found.bytes, sha256=found.sha256)
-    (folder / "manifest.json").write_text(json.dumps(document))
-    assert manifest.read(folder)
 
 
 @pytest.mark.parametrize(

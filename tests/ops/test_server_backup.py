@@ -15,7 +15,7 @@ from ops.backup import backup
 from ops.doctor import doctor
 from ops.fsck import fsck
 from ops.restore import restore
-from services.maintenance.manifest import facts
+from tests.ops.backups import take_another_ring, vouch
 from tests.ops.commands import asked, refused
 from tests.ops.under_load import back_up_under_load, go_on_after_restore
 from tests.support import PATIENCE, ROOT
@@ -158,26 +158,10 @@ def come_from_a_newer_version(folder: Path) -> None:
     vouch(folder)
 
 
-def take_another_ring(folder: Path) -> None:
-    ring = json.loads((folder / "keys.json").read_text())
-    ring["data_keys"]["1"] = ring["code_key"]
-    (folder / "keys.json").write_text(json.dumps(ring))
-    vouch(folder)
-
-
 def be_of_a_file(folder: Path) -> None:
     (folder / "glimpse.sql").rename(folder / "glimpse.db")
     document = json.loads((folder / "manifest.json").read_text())
     document["files"]["glimpse.db"] = document["files"].pop("glimpse.sql")
-    (folder / "manifest.json").write_text(json.dumps(document))
-
-
-def vouch(folder: Path) -> None:
-    """Make the manifest agree with what the files are now."""
-    document = json.loads((folder / "manifest.json").read_text())
-    for name, said in document["files"].items():
-        found = facts(folder / name)
-        said.update(bytes=found.bytes, sha256=found.sha256)
     (folder / "manifest.json").write_text(json.dumps(document))
 
 

@@ -450,7 +450,7 @@ def test_time_of_a_410_that_is_none_is_left_out(timestamp: Any) -> None:
 async def test_private_key_that_is_none_is_refused_at_the_start(private_key: str) -> None:
     credentials = ApnsCredentials("T", "K", private_key, "t")
     with pytest.raises(ValueError, match="P-256 key"):
-        ApnsProvider(credentials, Http2Client("http://127.0.0.1"))
+        ApnsProvider(credentials, Http2Client("http://127.0.0.1"), text=VisibleText("Title", "Text"))
 
 
 @pytest.mark.parametrize("base_url", ["", "api.push.apple.com", "ftp://127.0.0.1", "https://", "https://[::1"])

@@ -20,6 +20,7 @@ import asyncio, sys
 from pathlib import Path
 from models.db.engine import open_database, parse_url
 from httpclient.endpoints import Endpoints
+from push.base import VisibleText
 from push.registry import build
 from tests.support.scripted import SHARES
 from push.relay import Relay
@@ -27,7 +28,7 @@ from push.vendor import Tools
 
 async def main(database, log, now):
     db = open_database(parse_url(database))
-    providers = build({("log", ""): {"path": Path(log)}}, Tools(Endpoints(), SHARES))
+    providers = build({("log", ""): {"path": Path(log)}}, Tools(Endpoints(), SHARES, VisibleText("Title", "Text")))
     relay = Relay(db, providers, bytes.decode, clock=lambda: int(now))
     print(await relay.run_once())
     await db.close()

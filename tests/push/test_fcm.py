@@ -330,7 +330,7 @@ def test_service_account_that_is_none_is_refused(text: str, problem: str) -> Non
 async def test_private_key_that_is_none_is_refused_at_the_start(private_key: str) -> None:
     http = HttpClient()
     with pytest.raises(ValueError, match="RSA key"):
-        FcmProvider(FcmCredentials("p", "e", private_key), http)
+        FcmProvider(FcmCredentials("p", "e", private_key), http, text=VisibleText("Title", "Text"))
     await http.close()
 
 

@@ -12,7 +12,7 @@ from emulators.getui import Running, running
 from emulators.getui_rules import Keys
 from emulators.http import Fault
 from httpclient.http1 import HttpClient
-from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry
+from push.base import Delivered, Gone, Outcome, Push, Rejected, Retry, VisibleText
 from push.providers.getui import GetuiProvider, Presence
 from push.providers.getui_auth import GetuiCredentials, sign
 from push.providers.getui_codes import outcome_of
@@ -34,7 +34,7 @@ def provider_for(
 ) -> GetuiProvider:
     credentials = GetuiCredentials(vendor.base_url, keys.app_id, keys.app_key, keys.master_secret)
     http = HttpClient(connect_seconds=PATIENCE, answer_seconds=seconds)
-    return GetuiProvider(credentials, http, clock=clock or vendor.state.clock.now)
+    return GetuiProvider(credentials, http, text=VisibleText("Title", "Text"), clock=clock or vendor.state.clock.now)
 
 
 @pytest.fixture
@@ -67,8 +67,8 @@ async def test_single_push_arrives_as_transmission_with_visible_fallback(vendor:
     assert item["transmission"] == '{"message_id":1}'
     assert item["request_id"] == a_push(7).dedupe_id
     assert item["ttl"] == 86_400_000
-    assert item["push_channel"]["ios"]["aps"]["alert"] == {"title": "New message", "body": "Tap to open"}
-    shown = {"title": "New message", "body": "Tap to open", "click_type": "startapp"}
+    assert item["push_channel"]["ios"]["aps"]["alert"] == {"title": "Title", "body": "Text"}
+    shown = {"title": "Title", "body": "Text", "click_type": "startapp"}
     assert item["push_channel"]["android"]["ups"]["notification"] == shown
     assert item["push_channel"]["harmony"] == {"notification": shown}
     assert vendor.state.violations == []

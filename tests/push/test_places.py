@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from push.providers.host_shares import (
+from push.host_shares import (
     KNOWN_ORIGINS,
     LIGHT_WAIT_SECONDS,
     LONGEST_ABSENCE_SECONDS,
@@ -28,7 +28,7 @@ class Caller:
         self.clock = clock
         self.calls: list[ExitStack] = []
         shares = Shares(PerOrigin(at_once=8, per_second=20, new_at_once=2), PerPerson(at_once=5, new_at_once=3))
-        self.shares = HostShares(shares, places=PLACES, seats=100, monotonic=clock.seconds)
+        self.shares = HostShares(shares, places=PLACES, waiting=100, monotonic=clock.seconds)
 
     async def begin(self, origin: str, person: int) -> ExitStack | float:
         """A call under way, whose end is that of the block; or for how long it is sent away."""
@@ -62,7 +62,7 @@ class Caller:
 
 @pytest.fixture
 def caller(monkeypatch: pytest.MonkeyPatch) -> Caller:
-    monkeypatch.setattr("push.providers.host_shares.LOOK_SECONDS", 0)
+    monkeypatch.setattr("push.host_shares.LOOK_SECONDS", 0)
     return Caller(Clock())
 
 

@@ -12,7 +12,7 @@ from emulators.http import Fault
 from httpclient.http1 import HttpClient
 from models.db.database import Statement
 from models.db.schema import devices
-from push.base import Retry
+from push.base import Retry, VisibleText
 from push.breaker import BreakerState
 from push.providers.getui import GetuiProvider
 from push.providers.getui_auth import GetuiCredentials
@@ -39,7 +39,7 @@ async def relay(world: World, vendor: Running) -> AsyncIterator[Relay]:
         vendor.base_url, keys.app_id, keys.app_key, keys.master_secret, vendor_options=options
     )
     http = HttpClient(connect_seconds=2, answer_seconds=2)
-    provider = GetuiProvider(credentials, http, clock=vendor.state.clock.now)
+    provider = GetuiProvider(credentials, http, text=VisibleText("Title", "Text"), clock=vendor.state.clock.now)
     yield Relay(world.db, {GETUI: provider}, bytes.decode, clock=world.clock, monotonic=world.clock.seconds)
     await provider.close()
 

@@ -8,6 +8,7 @@ import pytest
 from emulators.fcm import Running, running
 from httpclient.http1 import HttpClient
 from models.db.tables.outbox import LaneKey
+from push.base import VisibleText
 from push.breaker import BreakerState
 from push.providers.fcm import FcmProvider
 from push.providers.fcm_auth import read_service_account
@@ -29,7 +30,7 @@ async def vendor(anyio_backend: str) -> AsyncIterator[Running]:
 @pytest.fixture
 async def relay(world: World, vendor: Running) -> AsyncIterator[Relay]:
     account = read_service_account(vendor.state.keys.service_account(vendor.state.token_url), base_url=vendor.url)
-    provider = FcmProvider(account, HttpClient(), clock=vendor.state.clock.now)
+    provider = FcmProvider(account, HttpClient(), text=VisibleText("Title", "Text"), clock=vendor.state.clock.now)
     yield Relay(
         world.db, {FCM: provider}, bytes.decode, clock=world.clock, monotonic=world.clock.seconds, calls_at_once=1
     )

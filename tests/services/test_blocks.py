@@ -1,25 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """What becomes of images that wait for nobody since their receiver blocks their sender, until their time is over."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from models.db.tables import push_history
 from models.errors import ImageExpired, InboxFull, NotFound
 from push.payload import unsendable
-from tests.services.town import MAX_PENDING, TTL_SECONDS, Town, all_well, at_once, open_town
-from tests.support.engines import Engine
+from tests.services.town import MAX_PENDING, TTL_SECONDS, Town, all_well, at_once
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def town(engine: Engine, tmp_path: Path) -> AsyncIterator[Town]:
-    async with open_town(engine, tmp_path) as town:
-        yield town
-        town.check()
 
 
 async def shown(town: Town, sender: int, *keys: str) -> list[str]:

@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Everybody's list of conversations: in what order, what is unread, and who learns that it was read."""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,19 +12,11 @@ from models.paging import IdRange
 from models.user import UserId
 from services.conversations import Conversations
 from services.history import Conversation, History
-from tests.services.town import Town, all_well, no_deadlock, open_town
-from tests.support.engines import Engine
+from tests.services.town import Town, all_well, no_deadlock
 
 pytestmark = pytest.mark.anyio
 
 EVERYTHING = IdRange(0, MAX_ID, 200)
-
-
-@pytest.fixture
-async def town(engine: Engine, tmp_path: Path) -> AsyncIterator[Town]:
-    async with open_town(engine, tmp_path) as town:
-        yield town
-        town.check()
 
 
 def service(town: Town) -> Conversations:

@@ -4,24 +4,13 @@
 As in `test_message_races`, each test was seen to fail on MariaDB without the lock that it is about.
 """
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from models.errors import GroupTooLarge, NotFound, RecipientUnavailable
 from services.membership import MAX_MEMBERS
-from tests.services.town import MAX_PENDING, Town, all_well, at_once, no_deadlock, of, open_town
-from tests.support.engines import Engine
+from tests.services.town import MAX_PENDING, Town, all_well, at_once, no_deadlock, of
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def town(engine: Engine, tmp_path: Path) -> AsyncIterator[Town]:
-    async with open_town(engine, tmp_path) as town:
-        yield town
-        town.check()
 
 
 async def test_an_inbox_takes_what_it_has_room_for_from_many_groups_at_once(town: Town) -> None:

@@ -6,9 +6,7 @@ without the lock, the compare-and-set or the unique key that it is about.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,18 +30,11 @@ from models.user import UserId
 from services.accounts.account_deletion import AccountDeletion, finish_all
 from services.authentication import Caller
 from services.sending import SentImage
-from tests.services.town import MAX_PENDING, TTL_SECONDS, Town, all_well, at_once, no_deadlock, of, open_town
+from tests.services.town import MAX_PENDING, TTL_SECONDS, Town, all_well, at_once, no_deadlock, of
 from tests.support import PATIENCE
 from tests.support.engines import ON_MARIADB, Engine, mariadb_server
 
 pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-async def town(engine: Engine, tmp_path: Path) -> AsyncIterator[Town]:
-    async with open_town(engine, tmp_path) as town:
-        yield town
-        town.check()
 
 
 async def test_an_inbox_takes_what_it_has_room_for_from_many_senders_at_once(town: Town) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from httpclient.http1 import Answer, HttpClient
 from push.base import CALLS_AT_ONCE, Delivered, Outcome, Push
-from push.providers.host_shares import PerOrigin, PerPerson, Shares
+from push.host_shares import PerOrigin, PerPerson, Shares
 
 SHARES = Shares(
     PerOrigin(at_once=1000, per_second=100_000, new_at_once=1000), PerPerson(at_once=1000, new_at_once=1000)

@@ -149,7 +149,6 @@ SIZES = [b"5"] * 8 + [
     b'5;a="b"',
     b"000000000000005",
 ]
-STRAY = [b"", b"\0", b"\n", b"\r", b" ", b"\x7f", b"\xff", b":", b";", b"0"]
 NEXT = b"GET /next HTTP/1.1\r\nHost: x\r\n\r\n"
 
 

@@ -8,9 +8,9 @@
 
 import {GlimpseError, isTemporary, newKey} from '../../clients/js/src/index.js';
 import {alone} from '../../clients/js/src/session.js';
+import {addEntry, loadConversations} from './loading.js';
 import {database, server} from './server.js';
 import {changed, receiverOf, state} from './state.js';
-import {addEntry, loadConversations} from './sync.js';
 
 const RETRY_MS = 5000;
 let sequence = 0;

@@ -18,9 +18,7 @@ class Pool:
     def __init__(self, connect: Callable[[], Awaitable[Connection]], *, size: int, wait_seconds: float) -> None:
         self._connect = connect
         self._wait_seconds = wait_seconds
-        self._free = asyncio.Semaphore(
-            size
-        )  # taken before a connection is looked for, so that nobody opens one too many
+        self._free = asyncio.Semaphore(size)  # taken before a connection is looked for: nobody opens one too many
         self._idle: list[tuple[float, Connection]] = []
         self._closed = False
 

@@ -19,23 +19,15 @@ from models.db.tables.messages import SAID_BYTES
 from models.message import MessageId
 from models.user import UserId
 
-_NEXT = Statement(
-    update(users)
-    .values(
-        event_seq=users.c.event_seq + bindparam("step"),
-        pending_count=users.c.pending_count + bindparam("count"),
-        pending_bytes=users.c.pending_bytes + bindparam("size"),
-    )
-    .where(users.c.uid == bindparam("of_uid"))
-)
-_COUNT = Statement(
-    update(users)
-    .values(
-        pending_count=users.c.pending_count + bindparam("count"),
-        pending_bytes=users.c.pending_bytes + bindparam("size"),
-    )
-    .where(users.c.uid == bindparam("of_uid"))
-)
+_COUNTED = {
+    "pending_count": users.c.pending_count + bindparam("count"),
+    "pending_bytes": users.c.pending_bytes + bindparam("size"),
+}
+_OF_ONE = users.c.uid == bindparam("of_uid")
+_OF_ALL = InList(users.c.uid, bindparam("uids"))
+
+_NEXT = Statement(update(users).values(event_seq=users.c.event_seq + bindparam("step"), **_COUNTED).where(_OF_ONE))
+_COUNT = Statement(update(users).values(**_COUNTED).where(_OF_ONE))
 _TAKE = Statement(
     update(users)
     .values(
@@ -43,11 +35,9 @@ _TAKE = Statement(
         pending_count=users.c.pending_count - case((users.c.uid == bindparam("whose"), 1), else_=0),
         pending_bytes=users.c.pending_bytes - case((users.c.uid == bindparam("whose"), bindparam("size")), else_=0),
     )
-    .where(InList(users.c.uid, bindparam("uids")))
+    .where(_OF_ALL)
 )
-_LOCK = Statement(
-    select(users.c.uid).where(InList(users.c.uid, bindparam("uids"))).order_by(users.c.uid).with_for_update()
-)
+_LOCK = Statement(select(users.c.uid).where(_OF_ALL).order_by(users.c.uid).with_for_update())
 _COLUMNS = ["uid", "event_id", "type", "at", "data", "message_id"]
 _ONE_EACH = select(
     users.c.uid,
@@ -57,19 +47,9 @@ _ONE_EACH = select(
     bindparam("data"),
     bindparam("message_id", type_=events.c.message_id.type),
 )
-_INSERT = Statement(insert(events).from_select(_COLUMNS, _ONE_EACH.where(users.c.uid == bindparam("of_uid"))))
-_NEXT_OF_ALL = Statement(
-    update(users)
-    .values(
-        event_seq=users.c.event_seq + 1,
-        pending_count=users.c.pending_count + bindparam("count"),
-        pending_bytes=users.c.pending_bytes + bindparam("size"),
-    )
-    .where(InList(users.c.uid, bindparam("uids")))
-)
-_INSERT_FOR_ALL = Statement(
-    insert(events).from_select(_COLUMNS, _ONE_EACH.where(InList(users.c.uid, bindparam("uids"))))
-)
+_INSERT = Statement(insert(events).from_select(_COLUMNS, _ONE_EACH.where(_OF_ONE)))
+_NEXT_OF_ALL = Statement(update(users).values(event_seq=users.c.event_seq + 1, **_COUNTED).where(_OF_ALL))
+_INSERT_FOR_ALL = Statement(insert(events).from_select(_COLUMNS, _ONE_EACH.where(_OF_ALL)))
 _POSITION = Statement(
     select(
         users.c.event_seq,

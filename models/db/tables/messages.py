@@ -233,13 +233,13 @@ async def insert_text(
 
 
 async def find_text(reader: Reader, *, message_id: int, sender_uid: UserId) -> Envelope | None:
-    """The message with this id, if this person sent it and it is no image."""
+    """The message with this id, if this person sent it and it is not an image."""
     rows = await reader.read(_FIND_TEXT, message_id=message_id, sender_uid=sender_uid)
     return Envelope(*rows[0]) if rows else None
 
 
 async def lock_text(tx: Transaction, *, message_id: int, sender_uid: UserId) -> Envelope | None:
-    """The message with this id, if this person sent it and it is no image; kept until the transaction ends."""
+    """The message with this id, if this person sent it and it is not an image; kept until the transaction ends."""
     rows = await tx.read(_LOCK_TEXT, message_id=message_id, sender_uid=sender_uid)
     return Envelope(*rows[0]) if rows else None
 

@@ -49,6 +49,7 @@ _DELETE = Statement(delete(report_pictures).where(InList(report_pictures.c.repor
 
 
 async def insert_picture(tx: Transaction, picture: ReportPicture) -> None:
+    """The bytes are durable under its key by now."""
     await tx.execute(
         _INSERT,
         report_id=picture.report_id,

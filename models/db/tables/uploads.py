@@ -107,6 +107,9 @@ async def insert_new(
     now: int,
     expires_at: int,
 ) -> None:
+    """An upload of which nothing is there yet, and which `holder` alone may write. `length` in bytes, None while the
+    client has not said it; the fields of the message as it gave them.
+    """
     await tx.execute(
         _INSERT,
         upload_id=upload_id,

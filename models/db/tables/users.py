@@ -362,6 +362,7 @@ async def find_phone_cipher(reader: Reader) -> bytes | None:
 async def insert_user(
     tx: Transaction, *, nickname: str, region_num: str, phone_cipher: bytes, terms_version: str | None, now: int
 ) -> UserId:
+    """A new account with a phone, which the key ring has encrypted to `phone_cipher`."""
     changed = await tx.execute(
         _INSERT,
         nickname=nickname,

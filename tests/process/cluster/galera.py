@@ -87,13 +87,6 @@ class Node(MariaDB):
     def thaw(self) -> None:
         os.kill(self.pid, signal.SIGCONT)
 
-    def bootstrap(self) -> None:
-        """Start a node that has stopped as the only member of the cluster, whatever the others may know."""
-        state = self.directory / "data" / "grastate.dat"
-        state.write_text(state.read_text().replace("safe_to_bootstrap: 0", "safe_to_bootstrap: 1"))
-        self.options = (*self.options, NEW_CLUSTER)
-        self.start()
-
 
 class Ports:
     """Where a node talks to the others: the group's messages, and what a node that joins is sent. Each node has an

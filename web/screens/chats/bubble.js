@@ -2,12 +2,12 @@
 /** One thing that was said, or is about to be. */
 
 import {timeOf, t} from '../../app/i18n.js';
+import {changeEntry, removeEntry} from '../../app/loading.js';
 import {discard, goOn, pause, retry} from '../../app/outbox.js';
 import {placeholderUrl} from '../../app/placeholder.js';
 import {wordsFor} from '../../app/refusals.js';
 import {server} from '../../app/server.js';
 import {state} from '../../app/state.js';
-import {changeEntry, removeEntry} from '../../app/sync.js';
 import {icon} from '../../ui/icon.js';
 import {menu} from '../../ui/menu.js';
 import {h} from '../../ui/render.js';

@@ -2,10 +2,10 @@
 /** What can be done with a conversation as a whole. */
 
 import {t} from '../../app/i18n.js';
+import {loadConversations, loadPeople} from '../../app/loading.js';
 import {go} from '../../app/router.js';
 import {database, server} from '../../app/server.js';
 import {changed, nameOf, state} from '../../app/state.js';
-import {loadConversations, loadPeople} from '../../app/sync.js';
 import {confirmed} from '../../ui/dialog.js';
 import {menu} from '../../ui/menu.js';
 import {showGroup} from '../people/group.js';

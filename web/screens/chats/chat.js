@@ -2,9 +2,10 @@
 /** One conversation: what was said, and what can be said. */
 
 import {dayOf, t} from '../../app/i18n.js';
+import {loadEarlier, loadHistory} from '../../app/loading.js';
 import {imagesOf} from '../../app/pictures.js';
 import {nameOf, state} from '../../app/state.js';
-import {loadEarlier, loadHistory, markRead} from '../../app/sync.js';
+import {markRead} from '../../app/sync.js';
 import {avatar, backLink, empty} from '../../ui/parts.js';
 import {h} from '../../ui/render.js';
 import {trying} from '../../ui/toast.js';

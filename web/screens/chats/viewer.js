@@ -2,10 +2,10 @@
 /** A picture, seen once: fetched, shown, and then acknowledged, which removes it from the server. */
 
 import {t} from '../../app/i18n.js';
+import {changeEntry} from '../../app/loading.js';
 import {inWords} from '../../app/refusals.js';
 import {server} from '../../app/server.js';
 import {nameOf, state} from '../../app/state.js';
-import {changeEntry} from '../../app/sync.js';
 import {openDialog} from '../../ui/dialog.js';
 import {icon} from '../../ui/icon.js';
 import {complaint} from '../../ui/parts.js';

@@ -2,11 +2,11 @@
 /** Groups: beginning one, and who is in it. */
 
 import {t} from '../../app/i18n.js';
+import {loadConversations, loadGroup, loadPeople} from '../../app/loading.js';
 import {inWords} from '../../app/refusals.js';
 import {go, goFrom} from '../../app/router.js';
 import {server} from '../../app/server.js';
 import {nameOf, state} from '../../app/state.js';
-import {loadConversations, loadGroup, loadPeople} from '../../app/sync.js';
 import {confirmed, openDialog} from '../../ui/dialog.js';
 import {icon} from '../../ui/icon.js';
 import {complaint, field, iconButton, row, toggle} from '../../ui/parts.js';

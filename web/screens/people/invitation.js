@@ -2,11 +2,11 @@
 /** Where an invitation leads: to a person, or into an open group. */
 
 import {t} from '../../app/i18n.js';
+import {loadConversations, loadName, loadPeople} from '../../app/loading.js';
 import {inWords} from '../../app/refusals.js';
 import {goFrom} from '../../app/router.js';
 import {server} from '../../app/server.js';
 import {nameOf, state} from '../../app/state.js';
-import {loadConversations, loadName, loadPeople} from '../../app/sync.js';
 import {avatar, backLink, bar, complaint} from '../../ui/parts.js';
 import {h} from '../../ui/render.js';
 import {View} from '../../ui/view.js';

@@ -3,11 +3,11 @@
 
 import {countries, ownRegion} from '../../app/countries.js';
 import {t} from '../../app/i18n.js';
+import {loadPeople} from '../../app/loading.js';
 import {inWords} from '../../app/refusals.js';
 import {goFrom} from '../../app/router.js';
 import {database, server} from '../../app/server.js';
 import {changed, state} from '../../app/state.js';
-import {loadPeople} from '../../app/sync.js';
 import {icon} from '../../ui/icon.js';
 import {bar, complaint, field, row} from '../../ui/parts.js';
 import {h} from '../../ui/render.js';

@@ -29,7 +29,7 @@ class Slot(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class SharedCounts:
+class RateCounts:
     """The counts of one database. `clock` gives milliseconds.
 
     A slot that was found full is refused from memory until its window ends, so that repeated attempts cost the
@@ -93,7 +93,7 @@ async def _count(tx: Transaction, slot: Slot) -> bool:
 class SharedWindow:
     """A rate ("600/hour"), per key, counted under a name of its own."""
 
-    def __init__(self, counts: SharedCounts, name: str, rate: str) -> None:
+    def __init__(self, counts: RateCounts, name: str, rate: str) -> None:
         self._counts = counts
         self._name = name
         self._amount, self._seconds = parse(rate)

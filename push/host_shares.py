@@ -25,7 +25,7 @@ instead of being told, as a place comes free for many reasons, of which the end 
 """
 
 WAITING_OF_PERSON = 10
-"""Pushes for one person's devices that may wait here: who has more is sent away and keeps nobody's seat."""
+"""Pushes for one person's devices that may wait here: who has more is sent away and keeps nobody out."""
 
 LIGHT_WAIT_SECONDS = 0.5
 """The absence of a person who asks for little: places of a host that answers come free much faster than that."""
@@ -77,12 +77,12 @@ class _Origin:
     served: set[int] = field(default_factory=set)
     failed: bool = False
     absent_until: float = 0.0
-    calls: "set[_Seat]" = field(default_factory=set)
+    calls: "set[_Push]" = field(default_factory=set)
     waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Seat:
+class _Push:
     """One push that waits or is being sent; `to_new` is what its origin was when it came."""
 
     origin: _Origin
@@ -92,19 +92,19 @@ class _Seat:
 
 
 class HostShares:
-    """One provider: `places` for calls at once, `seats` for pushes that wait. `monotonic` is in seconds."""
+    """One provider: `places` for calls at once, room for so many pushes `waiting`. `monotonic` is in seconds."""
 
     def __init__(
-        self, shares: Shares, *, places: int, seats: int, monotonic: Callable[[], float] = time.monotonic
+        self, shares: Shares, *, places: int, waiting: int, monotonic: Callable[[], float] = time.monotonic
     ) -> None:
         self._per_origin = shares.per_origin
         self._per_person = shares.per_person
         self._places = places
-        self._seats = seats
+        self._most_waiting = waiting
         self._monotonic = monotonic
         self._origins: dict[str, _Origin] = {}
-        self._calls: set[_Seat] = set()
-        self._waiting: set[_Seat] = set()
+        self._calls: set[_Push] = set()
+        self._waiting: set[_Push] = set()
 
     async def seconds_to_stay_away(self, name: str, person: int) -> float:
         """0 as soon as a call to this origin for this person's device may begin, which is then to begin at once.
@@ -126,9 +126,9 @@ class HostShares:
     def calling(self, name: str, person: int) -> Iterator[Callable[[], None]]:
         """A call that may begin. What this gives is to be called when the host has answered."""
         origin = self._origin(name)
-        seat = self._seat(origin, person)
-        origin.calls.add(seat)
-        self._calls.add(seat)
+        push = self._push(origin, person)
+        origin.calls.add(push)
+        self._calls.add(push)
         origin.budget -= 1
         origin.served.add(person)
         answered = False
@@ -140,9 +140,9 @@ class HostShares:
         try:
             yield note
         finally:
-            origin.calls.discard(seat)
-            self._calls.discard(seat)
-            origin.failed = not answered or self._monotonic() - seat.began > PROMPT_SECONDS
+            origin.calls.discard(push)
+            self._calls.discard(push)
+            origin.failed = not answered or self._monotonic() - push.began > PROMPT_SECONDS
             if not origin.failed:
                 origin.window = max(min(origin.window + 1, self._per_origin.at_once), self._per_origin.new_at_once)
             else:
@@ -171,46 +171,46 @@ class HostShares:
         origin.filled_at = now
 
     def _has_place(self, origin: _Origin, person: int) -> bool:
-        calls, own = len(origin.calls), [seat for seat in self._calls if seat.person == person]
+        calls, own = len(origin.calls), [push for push in self._calls if push.person == person]
         if self._is_new(origin):
-            taken = sum(seat.to_new for seat in self._calls)
+            taken = sum(push.to_new for push in self._calls)
             # Half of all places, and of the upper half of these each person gets one.
             most = self._per_person.new_at_once if 4 * taken < self._places else 1
-            own_to_new = sum(seat.to_new for seat in own)
+            own_to_new = sum(push.to_new for push in own)
             return calls < self._per_origin.new_at_once and 2 * taken < self._places and own_to_new < most
         if calls >= int(origin.window) or len(self._calls) >= self._places:
             return False
         if 2 * len(self._calls) >= self._places and len(own) >= self._per_person.at_once:
             return False
         # Of the upper half of its places each person gets one.
-        return 2 * calls < origin.window or all(seat.person != person for seat in origin.calls)
+        return 2 * calls < origin.window or all(push.person != person for push in origin.calls)
 
     def _may_wait(self, origin: _Origin, person: int) -> bool:
-        waiting = [seat for seat in self._waiting if seat.person == person]
+        waiting = [push for push in self._waiting if push.person == person]
         if self._is_new(origin):
-            own = sum(seat.to_new for seat in (*waiting, *self._calls) if seat.person == person)
-            in_all = sum(seat.to_new for seat in self._waiting)
-            return own < self._per_person.new_at_once and 2 * in_all < self._seats
+            own = sum(push.to_new for push in (*waiting, *self._calls) if push.person == person)
+            in_all = sum(push.to_new for push in self._waiting)
+            return own < self._per_person.new_at_once and 2 * in_all < self._most_waiting
         return len(waiting) < WAITING_OF_PERSON and origin.waiting < self._per_origin.per_second
 
     @contextmanager
     def _waits(self, origin: _Origin, person: int) -> Iterator[None]:
-        seat = self._seat(origin, person)
-        self._waiting.add(seat)
+        push = self._push(origin, person)
+        self._waiting.add(push)
         origin.waiting += 1
         try:
             yield
         finally:
-            self._waiting.discard(seat)
+            self._waiting.discard(push)
             origin.waiting -= 1
 
-    def _seat(self, origin: _Origin, person: int) -> _Seat:
-        return _Seat(origin, person, self._monotonic(), self._is_new(origin))
+    def _push(self, origin: _Origin, person: int) -> _Push:
+        return _Push(origin, person, self._monotonic(), self._is_new(origin))
 
     def _absence(self, origin: _Origin, person: int) -> float:
         """The seconds until a push may come again: one after the other, as fast as the origin may be called."""
         is_new, now = self._is_new(origin), self._monotonic()
-        here = any(seat.person == person for seat in origin.calls)
+        here = any(push.person == person for push in origin.calls)
         if not is_new and not here and person not in origin.served:
             return LIGHT_WAIT_SECONDS
         if is_new and not origin.failed and not self._count_late(origin):
