@@ -224,22 +224,30 @@ def _list(value: Any) -> Any:
         raise ValueError("is no JSON that can be read") from None
 
 
+def _number(value: Any) -> Any:
+    """Not `yes` or `on`, which YAML reads as true and Python counts as 1."""
+    if isinstance(value, bool):
+        raise PydanticKnownError("int_type")
+    return value
+
+
 Of = TypeVar("Of")
+Whole = Annotated[int, BeforeValidator(_number)]
 # Bounds that nothing real comes near, below which no sum of times or sizes leaves the 63 bits of a database's integer.
-Count = Annotated[int, Field(ge=1, le=10**9)]
-Percent = Annotated[int, Field(ge=1, le=100)]
-Size = Annotated[int, Field(ge=1, le=1 << 50)]
-SizeOrNone = Annotated[int, Field(ge=0, le=1 << 50)]
-BufferBytes = Annotated[int, Field(ge=1 << 20, le=1 << 50)]
-Seconds = Annotated[int, Field(ge=1, le=86_400)]
-SecondsOrNone = Annotated[int, Field(ge=0, le=86_400)]
-LongSeconds = Annotated[int, Field(ge=1, le=100 * 366 * 86_400)]
-Lifetime = Annotated[int, Field(ge=60, le=100 * 366 * 86_400)]
-Hours = Annotated[int, Field(ge=1, le=100 * 366 * 24)]
-Days = Annotated[int, Field(ge=1, le=100 * 366)]
-Port = Annotated[int, Field(ge=0, le=65535)]
-Workers = Annotated[int, Field(ge=1, le=64)]
-PasswordBytes = Annotated[int, Field(ge=1, le=1024)]
+Count = Annotated[Whole, Field(ge=1, le=10**9)]
+Percent = Annotated[Whole, Field(ge=1, le=100)]
+Size = Annotated[Whole, Field(ge=1, le=1 << 50)]
+SizeOrNone = Annotated[Whole, Field(ge=0, le=1 << 50)]
+BufferBytes = Annotated[Whole, Field(ge=1 << 20, le=1 << 50)]
+Seconds = Annotated[Whole, Field(ge=1, le=86_400)]
+SecondsOrNone = Annotated[Whole, Field(ge=0, le=86_400)]
+LongSeconds = Annotated[Whole, Field(ge=1, le=100 * 366 * 86_400)]
+Lifetime = Annotated[Whole, Field(ge=60, le=100 * 366 * 86_400)]
+Hours = Annotated[Whole, Field(ge=1, le=100 * 366 * 24)]
+Days = Annotated[Whole, Field(ge=1, le=100 * 366)]
+Port = Annotated[Whole, Field(ge=0, le=65535)]
+Workers = Annotated[Whole, Field(ge=1, le=64)]
+PasswordBytes = Annotated[Whole, Field(ge=1, le=1024)]
 Text = Annotated[str, Field(min_length=1, max_length=256)]
 Word = Annotated[str, AfterValidator(_word)]
 BucketName = Annotated[str, AfterValidator(_bucket_name)]

@@ -100,6 +100,9 @@ class UsersHandler(VendorHandler):
     async def get(self, *path: str) -> None:
         await self.post(*path)
 
+    def answer_astray(self, status: int) -> tuple[int, Any]:
+        return _error(status, "method_not_allowed", "The method is not supported for this address")
+
     def _register(self) -> tuple[int, Any]:
         keys, path = self.state.keys, self.request.path
         if path not in (f"/{keys.org_name}/{keys.app_name}/users", f"/app-id/{keys.app_id}/users"):

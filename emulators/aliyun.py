@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote
 
 import click
-from tornado.web import Application
+from tornado.web import Application, HTTPError
 
 from emulators.http import Clock, ControlHandler, Faults, PageHandler, VendorHandler, listen, serving
 from emulators.starting import Started, serve
@@ -82,6 +82,9 @@ class SendSmsHandler(VendorHandler):
 
     async def get(self, *path: str) -> None:
         await self.post(*path)
+
+    def answer_astray(self, status: int) -> tuple[int, Any]:  # noqa: ARG002 - it says the same of both
+        return _answer("InvalidAction.NotFound", "Specified api is not found, please check your url and method.", 404)
 
     async def answer(self) -> tuple[int, Any]:
         status, document = self._refused() or self._sent()
@@ -176,6 +179,13 @@ def bare(number: str) -> str:
     return mainland[1] if mainland else number.removeprefix("+").removeprefix("00")
 
 
+class UnknownHandler(SendSmsHandler):
+    """Any other address."""
+
+    def prepare(self) -> None:
+        raise HTTPError(404)
+
+
 class Control(ControlHandler):
     """`/__…`: read what each number got, set what is to happen."""
 
@@ -198,6 +208,7 @@ def application(state: AliyunState) -> Application:
             (r"/__([a-z_]+)", Control, own),
             (r"/__", PageHandler, own | {"title": "Aliyun"}),
             (r"/", SendSmsHandler, own),
+            (r"/.*", UnknownHandler, own),
         ],
         log_function=lambda _: None,
     )

@@ -44,6 +44,9 @@ class GetuiHandler(VendorHandler):
         self.state = state
         self.faults = state.faults
 
+    def answer_astray(self, status: int) -> tuple[int, Any]:
+        return status, {"code": status, "msg": "url error" if status == 404 else "method error"}
+
     def _checked(self, call: str) -> tuple[int, dict[str, Any]]:
         body = self.request.body
         if call == "auth":

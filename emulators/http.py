@@ -99,6 +99,17 @@ class VendorHandler(RequestHandler):
         """The vendor's own way to fail: one of `own_faults`."""
         raise NotImplementedError
 
+    def answer_astray(self, status: int) -> tuple[int, Any] | None:  # noqa: ARG002 - most vendors tell them apart
+        """What the vendor says to an address (404) or a method (405) that it does not have; None: a page."""
+        return None
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        answer = self.answer_astray(status_code) if status_code in (404, 405) else None
+        if answer is None:
+            super().write_error(status_code, **kwargs)
+        else:
+            self._write_json(*answer)
+
     async def post(self, *_: str) -> None:
         kind = self.faults.next()
         if kind in self.own_faults:
@@ -128,6 +139,9 @@ class VendorHandler(RequestHandler):
 
     def _write_json(self, status: int, document: Any) -> None:
         self.set_status(status)
+        if status == 204:
+            self.finish()
+            return
         self.set_header("Content-Type", "application/json;charset=utf-8")
         self.finish(json.dumps(document))
 

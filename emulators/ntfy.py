@@ -21,6 +21,7 @@ from emulators.ntfy_rules import ERRORS, Gone, NtfyState, Refused, first_of
 from emulators.starting import Started, serve, with_chances
 
 OWN_FAULTS = tuple(map(str, ERRORS))
+NOWHERE = (404, {"code": 40401, "http": 404, "error": "page not found"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,9 @@ class TopicHandler(VendorHandler):
 
     async def put(self, *path: str) -> None:
         await self.post(*path)
+
+    def answer_astray(self, status: int) -> tuple[int, Any]:  # noqa: ARG002 - to ntfy a method is part of the address
+        return NOWHERE
 
     async def answer(self) -> tuple[int, Any]:
         self.state.calls["publish"] += 1
@@ -119,8 +123,9 @@ class UnknownHandler(RequestHandler):
     """Any other address."""
 
     def prepare(self) -> None:
-        self.set_status(404)
-        self.finish({"code": 40401, "http": 404, "error": "page not found"})
+        status, document = NOWHERE
+        self.set_status(status)
+        self.finish(document)
 
 
 class Control(ControlHandler):

@@ -152,6 +152,9 @@ class ApiHandler(VendorHandler):
     async def delete(self, *path: str) -> None:
         await self.post(*path)
 
+    def answer_astray(self, status: int) -> Answer:
+        return _error(400404, "There is no such method.", status)
+
     async def answer(self) -> tuple[int, Any]:
         status, document = self._checked()
         if status != 200:

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import click
-from tornado.web import Application
+from tornado.web import Application, HTTPError
 
 from emulators.http import Clock, ControlHandler, Faults, PageHandler, VendorHandler, listen, serving
 from emulators.starting import Started, serve
@@ -63,6 +63,7 @@ GSM_7_TWICE = frozenset("\f^{}\\[~]|€")
 MEANING = {
     "20001": (400, "Unknown parameters"),
     "20003": (401, "Authenticate"),
+    "20004": (405, "Method not allowed"),
     "20404": (404, "The requested resource was not found"),
     "20429": (429, "Too many requests"),
     "21211": (400, "Invalid 'To' Phone Number"),
@@ -126,7 +127,7 @@ def _error(code: str) -> tuple[int, Any]:
 
 
 class MessagesHandler(VendorHandler):
-    """`POST …/Messages.json`, and `GET` of all messages or of one."""
+    """`POST …/Messages.json`, and `GET` of all messages or of one, which can be changed (`POST`) and removed."""
 
     own_faults = tuple(MEANING)
 
@@ -136,6 +137,12 @@ class MessagesHandler(VendorHandler):
 
     async def get(self, *path: str) -> None:
         await self.post(*path)
+
+    async def delete(self, *path: str) -> None:
+        await self.post(*path)
+
+    def answer_astray(self, status: int) -> tuple[int, Any]:
+        return _error("20404" if status == 404 else "20004")
 
     async def answer(self) -> tuple[int, Any]:
         status, document = self._checked()
@@ -154,20 +161,36 @@ class MessagesHandler(VendorHandler):
             return _error("20003")
         if self.path_args[0] != keys.account_sid:
             return _error("20404")
-        if self.request.method == "GET":
-            return self._found(self.path_args[1] if len(self.path_args) > 1 else "")
+        sid = self.path_args[1] if len(self.path_args) > 1 else ""
+        if self.request.method == "GET" and not sid:
+            return self._listed()
         try:
             form = parse_qs(self.request.body.decode(), keep_blank_values=True, strict_parsing=True)
         except ValueError:
             form = {}
+        if sid:
+            return self._one(sid, form)
+        if self.request.method == "DELETE":
+            return _error("20004")
         code = _wrong(form)
         return _error(code) if code else self._keep({name: values[0] for name, values in form.items()}, form)
 
-    def _found(self, sid: str) -> tuple[int, Any]:
-        kept = [{name: value for name, value in one.items() if name != "at"} for one in self.state.messages()]
-        if sid:
-            found = next((one for one in kept if one["sid"] == sid), None)
-            return (200, found) if found else _error("20404")
+    def _one(self, sid: str, form: dict[str, list[str]]) -> tuple[int, Any]:
+        """One message; with the changes that a form asks for: no body any more, and not to be sent yet."""
+        found = next((one for one in self.state.messages() if one["sid"] == sid), None)
+        if found is None:
+            return _error("20404")
+        if self.request.method == "DELETE":
+            self.state.inbox[found["to"]].remove(found)
+            return 204, None
+        changes = {name.lower(): values[0] for name, values in form.items()}
+        if not changes.items() <= {"body": "", "status": "canceled"}.items():
+            return _error("20001")
+        found.update(changes)
+        return 200, _shown(found)
+
+    def _listed(self) -> tuple[int, Any]:
+        kept = [_shown(one) for one in self.state.messages()]
         page = {"first_page_uri": self.request.uri, "next_page_uri": None, "previous_page_uri": None}
         return 200, {"messages": kept, "page": 0, "page_size": len(kept), "uri": self.request.uri, **page}
 
@@ -203,6 +226,10 @@ class MessagesHandler(VendorHandler):
         }
         self.state.inbox.setdefault(form["To"], []).append({**kept, "at": now})
         return 201, kept
+
+
+def _shown(message: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in message.items() if name != "at"}
 
 
 def segments(text: str) -> int:
@@ -243,6 +270,13 @@ def _wrong_content(form: dict[str, list[str]]) -> str:
     return "21617" if len(body) > MAX_BODY else ""
 
 
+class UnknownHandler(MessagesHandler):
+    """Any other address."""
+
+    def prepare(self) -> None:
+        raise HTTPError(404)
+
+
 class Control(ControlHandler):
     """`/__…`: read what each number got, set what is to happen."""
 
@@ -266,6 +300,7 @@ def application(state: TwilioState) -> Application:
             (r"/2010-04-01/Accounts/([^/]+)/Messages/(SM[0-9a-f]{32}|MM[0-9a-f]{32})\.json", MessagesHandler, own),
             (r"/__([a-z_]+)", Control, own),
             (r"/", PageHandler, own | {"title": "Twilio"}),
+            (r"/.*", UnknownHandler, own),
         ],
         log_function=lambda _: None,
     )

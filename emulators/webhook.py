@@ -129,6 +129,9 @@ class HookHandler(VendorHandler):
             return refused.answer
         return 200, {"ok": True}
 
+    def answer_astray(self, status: int) -> tuple[int, Any]:
+        return status, {"error": "method not allowed"}
+
     async def answer_fault(self, kind: str) -> tuple[int, Any]:
         self.state.calls[self.path_args[0]] += 1
         if kind in {"429", "503"}:

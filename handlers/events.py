@@ -95,8 +95,8 @@ class EventStreamHandler(FollowingHandler):
 
     def _after(self) -> int | None:
         query = self.query("after")
-        last = self.request.headers.get("Last-Event-ID")
-        return cursor(query if last is None else {"after": last})
+        last = self.request.headers.get("Last-Event-ID")  # empty: none, as the HTML standard has it
+        return cursor({"after": last} if last else query)
 
     async def _send(self, text: str) -> None:
         """Raises StreamClosedError for a reader that is gone or takes nothing."""

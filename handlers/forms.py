@@ -26,6 +26,8 @@ CHARSETS = frozenset(
 
 MAX_HEADER_BYTES = 16 << 10
 """Of one header line of a part, as of a request's whole head: a file's name may be long, and counts for nothing."""
+MAX_HEADERS = 20
+"""Of a part. Three of them mean something."""
 
 DEFAULT_CHARSET = "_charset_"
 _BLANKS = b" \t"
@@ -67,6 +69,15 @@ class Part:
 Event = Part | bytes | None
 
 
+class _Parser(PushMultipartParser):  # type: ignore[misc]  # the library has no types
+    """Holds no part against a Content-Length of its own: other fields than those that tell what a part is are ignored
+    (RFC 7578, 4.8).
+    """
+
+    def _on_segment_headerline(self, line: bytes) -> None:
+        super()._on_segment_headerline(b"X-" + line if line[:14].lower() == b"content-length" else line)
+
+
 class FormReader:
     """The parts of one form, from pieces of any length. Parts are what they are, however the form is cut.
 
@@ -76,8 +87,12 @@ class FormReader:
     def __init__(self, boundary: str, *, max_parts: int) -> None:
         try:
             # Words in a part's header that are not asked for need not be text: Latin-1 has all bytes.
-            self._parser = PushMultipartParser(
-                boundary, max_header_size=MAX_HEADER_BYTES, max_segment_count=max_parts, header_charset="latin-1"
+            self._parser = _Parser(
+                boundary,
+                max_header_size=MAX_HEADER_BYTES,
+                max_header_count=MAX_HEADERS,
+                max_segment_count=max_parts,
+                header_charset="latin-1",
             )
             self._delimiter = b"\r\n--" + boundary.encode()
         except (MultipartError, UnicodeEncodeError) as error:

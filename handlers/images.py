@@ -9,6 +9,7 @@ from tornado.iostream import StreamClosedError
 
 from handlers import paging
 from handlers.base import BaseHandler
+from handlers.negotiation import is_known
 from handlers.ranges import requested_range
 from handlers.route import PERSON, Route
 from handlers.tcp_delivery import TcpDelivery
@@ -57,7 +58,7 @@ class ServesImage(BaseHandler):
         """
         message = delivery.message
         self.inline = query.get("disposition") == "inline" and message.filetype in SHOWN_BY_BROWSERS
-        if self._is_known(message):
+        if is_known(self.request.headers.get("If-None-Match"), self._etag(message)):
             self._describe(message)
             self.reply(304)
             return
@@ -118,11 +119,6 @@ class ServesImage(BaseHandler):
         self.set_header("X-Accel-Redirect", NGINX_LOCATION + path_of(image.message.message_key))
         self.set_header("Content-Length", "0")
         self.finish()
-
-    def _is_known(self, message: Message) -> bool:
-        """Whether If-None-Match names this image; weak tags compare equal (RFC 9110, section 13.1.2)."""
-        tags = [tag.strip().removeprefix("W/") for tag in self.request.headers.get("If-None-Match", "").split(",")]
-        return "*" in tags or self._etag(message) in tags
 
     def _refuse_range(self, error: RangeNotSatisfiable, message: Message) -> None:
         self.refused = error

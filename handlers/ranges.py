@@ -5,7 +5,7 @@ import re
 
 from models.errors import RangeNotSatisfiable
 
-_ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(?:(\d{1,19})\s*-\s*(\d{1,19})?|-\s*(\d{1,19}))\s*", re.ASCII)
+_ONE_RANGE = re.compile(r"\s*bytes\s*=\s*(?:(\d{1,100})\s*-\s*(\d{1,100})?|-\s*(\d{1,100}))\s*", re.ASCII)
 
 
 def requested_range(header: str | None, if_range: str | None, etag: str, size: int) -> tuple[int, int] | None:

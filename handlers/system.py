@@ -8,6 +8,7 @@ import segno
 
 from handlers import web
 from handlers.base import BaseHandler
+from handlers.negotiation import is_taken
 from handlers.route import ANYBODY, PERSON, Route
 from models.errors import InvalidField, MethodNotAllowed, NotFound
 from models.version import VERSION
@@ -22,7 +23,7 @@ class RootHandler(BaseHandler):
 
     async def get(self) -> None:
         self.add_header("Vary", "Accept")
-        if self.services.settings.web_enabled and "text/html" in self.request.headers.get("Accept", ""):
+        if self.services.settings.web_enabled and is_taken(self.request.headers.get("Accept"), "text/html"):
             web.send(self, self.settings["web_app"].page)
             return
         self.reply(

@@ -16,6 +16,7 @@ from tornado.template import Template
 from tornado.web import RequestHandler
 
 from handlers.base import BaseHandler
+from handlers.negotiation import is_known, is_taken
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("web", "clients/js/src")
@@ -149,12 +150,12 @@ def send(handler: RequestHandler, asset: Asset) -> None:
     for name, value in asset.headers.items():
         handler.set_header(name, value)
     handler.add_header("Vary", "Accept-Encoding")
-    if "ETag" in asset.headers and handler.request.headers.get("If-None-Match", "") == asset.headers["ETag"]:
+    if "ETag" in asset.headers and is_known(handler.request.headers.get("If-None-Match"), asset.headers["ETag"]):
         handler.clear_header("Content-Type")
         handler.set_status(304)
         handler.finish()
         return
-    zipped = bool(asset.gzipped) and "gzip" in handler.request.headers.get("Accept-Encoding", "")
+    zipped = bool(asset.gzipped) and is_taken(handler.request.headers.get("Accept-Encoding"), "gzip")
     if zipped:
         handler.set_header("Content-Encoding", "gzip")
     handler.finish(asset.gzipped if zipped else asset.body)

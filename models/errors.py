@@ -37,13 +37,15 @@ class Kind(Enum):
 class AppError(Exception):
     """A refusal that the caller can read.
 
-    `retry_after` is in seconds; `fields` are (field, message) pairs; `extra` joins the problem document. `cause` says
-    what we failed at, where it is our failure: it is for the log and never reaches a caller.
+    `retry_after` is in seconds; `fields` are (field, message) pairs, `usual_fields` where none are given; `extra` joins
+    the problem document. `cause` says what we failed at, where it is our failure: it is for the log and never reaches a
+    caller.
     """
 
     kind: ClassVar[Kind] = Kind.INTERNAL
     code: ClassVar[str] = "internal_error"
     message: ClassVar[str] = "Something went wrong on the server."
+    usual_fields: ClassVar[Sequence[tuple[str, str]]] = ()
     cause = ""
 
     def __init__(
@@ -57,7 +59,7 @@ class AppError(Exception):
         super().__init__(detail or self.message)
         self.detail = detail or self.message
         self.retry_after = retry_after
-        self.fields = tuple(fields)
+        self.fields = tuple(fields or self.usual_fields)
         self.extra = dict(extra or {})
 
 
@@ -254,10 +256,12 @@ class EndpointNotAllowed(AppError):
 
 class MissingImage(AppError):
     kind, code, message = Kind.INVALID, "missing_image", "The image is missing or empty."
+    usual_fields = (("img_file", "is missing or empty"),)
 
 
 class ImageDimensions(AppError):
     kind, code, message = Kind.INVALID, "image_dimensions", "The image has too many pixels."
+    usual_fields = (("img_file", "has too many pixels"),)
 
 
 class EmptyGroup(AppError):

@@ -185,11 +185,12 @@ class Reading:
         now = self.clock()
         receipts = await deliveries.list_of_message(self.db, message.message_id)
         states = [rules.state_for_sender(receipt.state, message, now) for receipt in receipts]
+        state, times = rules.state_of_all(states), [receipt.consumed_at or 0 for receipt in receipts]
         return {
             "message_id": message.message_id,
-            "state": rules.state_of_all(states).value,
+            "state": state.value,
             "send_time": message.send_time,
-            "consumed_at": max((receipt.consumed_at for receipt in receipts if receipt.consumed_at), default=None),
+            "consumed_at": max(times) if state is DeliveryState.CONSUMED else None,
             "receivers": [
                 {"uid": receipt.uid, "state": state.value, "consumed_at": receipt.consumed_at}
                 for receipt, state in zip(receipts, states, strict=True)

@@ -42,6 +42,28 @@ def test_every_emulator_has_a_page(printed: Started) -> None:
             assert (reply.status_code, reply.headers["content-type"][:9]) == (200, "text/html")
 
 
+ASTRAY: dict[str, tuple[str, str, int, dict[str, Any]]] = {
+    "GeTui": ("PUT", "/v2/TESTAPPID0000000000000/auth", 405, {"code": 405}),
+    "ntfy": ("DELETE", "/topic", 404, {"code": 40401}),
+    "Webhook": ("DELETE", "/hook/1", 405, {"error": "method not allowed"}),
+    "Twilio": ("PUT", "/2010-04-01/Accounts/AC0123456789abcdef0123456789abcdef/Messages.json", 405, {"code": 20004}),
+    "Aliyun": ("DELETE", "/", 404, {"Code": "InvalidAction.NotFound"}),
+    "Agora": ("DELETE", "/glimpse/emulated/users", 405, {"error": "method_not_allowed"}),
+    "Sendbird": ("PATCH", "/v3/users", 405, {"error": True}),
+}
+
+
+def test_a_method_that_a_vendor_does_not_have_is_refused_in_its_words(printed: Started) -> None:
+    with httpx.Client(trust_env=False) as http:
+        for name, (method, path, status, document) in ASTRAY.items():
+            reply = http.request(method, httpx.URL(printed.urls[name]).join(path))
+            assert reply.status_code == status
+            assert reply.json().items() >= document.items()
+        for name, code in (("Twilio", "code"), ("Aliyun", "Code")):
+            nowhere = http.get(httpx.URL(printed.urls[name]).join("/nowhere"))
+            assert (nowhere.status_code, code in nowhere.json()) == (404, True)
+
+
 def test_ports_of_all_are_those_of_the_documentation() -> None:
     page = "\n".join(page.read_text() for page in (ROOT / "docs/emulators").glob("*.md"))
     documented = {name: int(port) for name, port in re.findall(r"-m emulators (\w+) --port (\d+)", page)}

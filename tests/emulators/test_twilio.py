@@ -58,6 +58,20 @@ async def test_message_is_described_as_twilio_does_and_found_again(caller: Calle
     assert (await caller.http.get(f"{PATH}/SM{'0' * 32}.json")).json()["code"] == 20404
 
 
+async def test_message_is_redacted_canceled_and_removed(caller: Caller) -> None:
+    _, made = await caller.send(MessagingServiceSid=SERVICE, ScheduleType="fixed", SendAt="2030-01-01T00:00:00Z")
+    redacted = await caller.http.post(made["uri"], data={"Body": ""})
+    assert (redacted.status_code, redacted.json()) == (200, made | {"body": ""})
+    canceled = await caller.http.post(made["uri"], data={"Status": "canceled"})
+    assert canceled.json()["status"] == "canceled"
+    assert (await caller.http.post(made["uri"], data={"Body": "another"})).json()["code"] == 20001
+    removed = await caller.http.delete(made["uri"])
+    assert (removed.status_code, removed.content) == (204, b"")
+    assert (await caller.http.delete(made["uri"])).json()["code"] == 20404
+    assert (await caller.http.delete(f"{PATH}.json")).json()["code"] == 20004
+    assert (await caller.http.get(f"{PATH}.json")).json()["messages"] == []
+
+
 @pytest.mark.parametrize(
     ("changes", "status"),
     [

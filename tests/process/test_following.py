@@ -116,6 +116,8 @@ def test_three_ways_read_one_log(server: Server) -> None:
     assert listed(ben, after=1, limit=1) == {"items": polled["items"][1:2], "next": 2}
     with stream_of(ben, {"Last-Event-ID": "2"}, "?after=0") as stream:
         assert stream.message()["id"] == "3"
+    with stream_of(ben, {"Last-Event-ID": ""}, "?after=2") as stream:  # a reader that has seen no event
+        assert stream.message()["id"] == "3"
 
 
 def test_without_a_cursor_a_reader_is_told_what_comes_next_and_the_sender_of_its_consumption(server: Server) -> None:

@@ -274,6 +274,9 @@ def test_a_refused_upload_says_why_and_leaves_nothing(
         files={"img_file": ("x.jpg", image, "image/jpeg")},
     )
     assert (reply.status_code, reply.json()["code"]) == (status, code)
+    assert [bool(wrong["field"] and wrong["message"]) for wrong in reply.json().get("errors", ())] == [True] * (
+        status == 422
+    )
     assert reply.headers["Content-Type"] == "application/problem+json"
     assert pending(ben) == []
     assert len(server.stored_files()) == before

@@ -202,6 +202,17 @@ TAKEN = {
         form(TO, image_part(PICTURE + b"<script>alert(1)</script>")),
         PICTURE + b"<script>alert(1)</script>",
     ),
+    "more header fields of a part than anybody knows": (
+        form(TO, part("img_file", PICTURE, "".join(f"\r\nX-{n}: y" for n in range(12)))),
+        PICTURE,
+    ),
+    **{
+        f"a part's own length of {said or 'nothing'}": (
+            form(TO, part("img_file", PICTURE, f"\r\ncontent-length: {said}\r\n folded\r\nContent-Length: 7")),
+            PICTURE,
+        )
+        for said in ("5", "99999999", "-1", "")
+    },
     "a part of another type": (
         form(TO, part("img_file", PICTURE, '; filename="x.html"\r\nContent-Type: text/html\r\nX-Evil: yes')),
         PICTURE,

@@ -164,7 +164,8 @@ def test_the_receiver_is_checked_before_the_first_byte_and_at_the_end(ann: Perso
     assert begin(ann, 1000, receiver_uid=ben.uid, nonsense="x").status_code == 422
     assert begin(ann, 1000).status_code == 422
     assert begin(ann, 21_000_000, receiver_uid=ben.uid).json()["code"] == "image_too_large"
-    assert begin(ann, 0, receiver_uid=ben.uid).json()["code"] == "missing_image"
+    empty = begin(ann, 0, receiver_uid=ben.uid).json()
+    assert (empty["code"], [wrong["field"] for wrong in empty["errors"]]) == ("missing_image", ["img_file"])
     picture = jpeg(20_000)
     upload = begin(ann, len(picture), receiver_uid=ben.uid).headers["Location"]
     send_piece(ann, upload, 0, picture[:10_000])

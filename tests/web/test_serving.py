@@ -59,10 +59,28 @@ def test_a_browser_gets_the_app_and_a_program_what_this_server_is(server: Server
     assert "Accept" in told.headers.get_list("Vary", split_commas=True)
 
 
+@pytest.mark.parametrize(
+    ("accept", "kind"),
+    [
+        ("Text/HTML ; charset=utf-8;q=0.1", "text/html; charset=utf-8"),
+        ("application/json, text/html;q=0.000", "application/json"),
+        ("text/htmlx, */*", "application/json"),
+    ],
+)
+def test_who_does_not_take_a_page_gets_none(server: Server, accept: str, kind: str) -> None:
+    assert get(server, "/", Accept=accept).headers["Content-Type"] == kind
+
+
+def test_who_does_not_take_compression_gets_none(server: Server) -> None:
+    assert "Content-Encoding" not in get(server, "/", **{"Accept-Encoding": "br, gzip;q=0"}).headers
+    assert get(server, "/", **{"Accept-Encoding": "GZIP ; q=0.5"}).headers["Content-Encoding"] == "gzip"
+
+
 def test_a_page_that_the_browser_has_is_not_sent_again(server: Server) -> None:
     page = get(server, "/")
-    again = get(server, "/", **{"If-None-Match": page.headers["ETag"]})
-    assert (again.status_code, again.content) == (304, b"")
+    for known in (page.headers["ETag"], f'"other", W/{page.headers["ETag"]}', "*"):
+        again = get(server, "/", **{"If-None-Match": known})
+        assert (again.status_code, again.content) == (304, b"")
 
 
 def test_the_first_load_is_small_whole_and_from_one_origin(server: Server) -> None:

@@ -96,9 +96,12 @@ def test_one_file_goes_to_everybody_else_and_ends_with_the_last(server: Server, 
     assert acknowledge(ann, key).status_code == 204
     assert code(ann.get(key)) == (410, "image_consumed")
     assert (states(ben, key), ben.status(key)["state"]) == ({ann.uid: "consumed", cat.uid: "pending"}, "pending")
+    assert ben.status(key)["consumed_at"] is None
     assert cat.get(key, params={"ack": "manual"}).content == picture
     assert acknowledge(cat, key).status_code == 204
-    assert ben.status(key)["state"] == "consumed"
+    status = ben.status(key)
+    assert status["state"] == "consumed"
+    assert status["consumed_at"] == max(receipt["consumed_at"] for receipt in status["receivers"])
     gone(server, key)
     assert [told["receiver_uid"] for told in events(ben, "image_consumed")] == [ann.uid, cat.uid]
 
