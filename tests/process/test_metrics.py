@@ -13,6 +13,7 @@ import pytest
 
 from config.load import ConfigError, load
 from tests.process.scraping import Metered, Scraped, metered
+from tests.process.test_following import socket_of
 from tests.support import PATIENCE
 from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, phone_number, running, wait_until
@@ -302,5 +303,17 @@ def test_a_request_with_a_body_leaves_nothing_to_the_collector(tmp_path: Path) -
         for _ in range(3):  # first what a process does once, such as compiling its statements
             for _ in range(200):
                 assert ann.request("POST", "/v1/messages", json=said).status_code == 201
+            found.append(collected(metered_server.scrape()))
+        assert found[2] - found[1] < 200, found
+
+
+def test_a_websocket_leaves_nothing_to_the_collector_either(tmp_path: Path) -> None:
+    with metered(tmp_path, {"limits": {"enabled": False}}) as metered_server:
+        ann = metered_server.server.register("Ann")
+        found = []
+        for _ in range(3):
+            for _ in range(200):
+                with socket_of(ann):
+                    pass
             found.append(collected(metered_server.scrape()))
         assert found[2] - found[1] < 200, found
