@@ -29,7 +29,7 @@ class Floor:
         return disk.f_bavail * disk.f_frsize
 
     def is_reached(self, taken: int = 0) -> bool:
-        """Whether less is free, `taken` bytes being promised already. One statvfs, about 2 µs; of a Path, twice that. Raises OSError."""
+        """Whether less is free, `taken` bytes being promised already. One statvfs: 2 µs, of a Path 4. Raises OSError."""
         disk = os.statvfs(self.place)
         floor = min(self.min_free_bytes, int(disk.f_blocks * disk.f_frsize * FLOOR_SHARE))
         return disk.f_bavail * disk.f_frsize - taken < floor
