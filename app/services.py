@@ -256,9 +256,9 @@ def operator_page(
 def floors(config: Config) -> dict[str, Floor]:
     """What stays free on each disk that people's writes end up on."""
     least = config.storage.min_free_bytes
-    found = {"image_space": Floor(config.images_directory, least)}
+    found = {"image_space": Floor(str(config.images_directory), least)}
     if config.database_path:
-        found["database_space"] = Floor(config.database_path.parent, least)
+        found["database_space"] = Floor(str(config.database_path.parent), least)
     return found
 
 

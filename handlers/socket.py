@@ -68,6 +68,7 @@ class EventSocketHandler(FollowingHandler, WebSocketHandler):
         self.release()
         if self.following is not None:
             self.following.cancel()
+            self.following = None  # its end remembers where it was, and so this: only the collector would part them
 
     def _close(self, code: int, reason: str) -> None:
         if self.websocket:

@@ -11,11 +11,12 @@ import logging
 import re
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Mapping, MutableMapping
 from datetime import UTC, datetime
 from enum import Enum
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, TextIO
 
 import structlog
@@ -114,14 +115,20 @@ class AccessLines:
             return
         if not self._gathered:
             asyncio.get_running_loop().call_soon(self.flush)
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
-        self._gathered.append(f'{{"timestamp": "{now}", {self._always}, {ACCESS_JSON % fields}}}')
+        second, ms = divmod(time.time_ns() // 1_000_000, 1000)
+        timestamp = f'"timestamp": "{_second(second)}.{ms:03d}+00:00"'
+        self._gathered.append(f"{{{timestamp}, {self._always}, {ACCESS_JSON % fields}}}")
 
     def flush(self) -> None:
         if self._gathered:
             gathered, self._gathered = self._gathered, []
             sys.stderr.write("\n".join(gathered) + "\n")
             sys.stderr.flush()
+
+
+@lru_cache(1)
+def _second(since_epoch: int) -> str:
+    return datetime.fromtimestamp(since_epoch, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 class InOrder(logging.StreamHandler[TextIO]):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Header fields as Tornado's handlers read and write them, without its second look at each of them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -28,6 +28,9 @@ class Fields(HTTPHeaders):
 
     def __setitem__(self, name: str, value: str) -> None:
         self._as_list[_as_written(name)] = [value]
+
+    def get_all(self) -> Iterable[tuple[str, str]]:
+        return [(name, value) for name, values in self._as_list.items() for value in values]
 
     def get(self, name: str, default: Any = None) -> Any:
         values = self._as_list.get(_as_written(name))

@@ -125,7 +125,9 @@ class WebSocket:
             if self._ending:
                 self._ending.cancel()
             self._frames.clear()
-            self._listener.on_close()
+            listener = self._listener
+            del self._listener  # it holds this: two who hold each other would wait for the collector
+            listener.on_close()
 
     # -- between --
 

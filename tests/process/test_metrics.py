@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a scrape says after people have used the server, and that nobody but an operator can ask."""
 
+import contextlib
 import json
 import os
 import re
+import resource
 import socket
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +14,9 @@ import httpx
 import pytest
 
 from config.load import ConfigError, load
+from services.events import READERS_PER_PERSON
 from tests.process.scraping import Metered, Scraped, metered
+from tests.process.test_following import handshake, socket_of
 from tests.support import PATIENCE
 from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, phone_number, running, wait_until
@@ -304,3 +308,34 @@ def test_a_request_with_a_body_leaves_nothing_to_the_collector(tmp_path: Path) -
                 assert ann.request("POST", "/v1/messages", json=said).status_code == 201
             found.append(collected(metered_server.scrape()))
         assert found[2] - found[1] < 200, found
+
+
+def test_a_websocket_leaves_nothing_to_the_collector_either(tmp_path: Path) -> None:
+    with metered(tmp_path, {"limits": {"enabled": False}}) as metered_server:
+        ann = metered_server.server.register("Ann")
+        found = []
+        for _ in range(3):
+            for _ in range(200):
+                with socket_of(ann):
+                    pass
+            found.append(collected(metered_server.scrape()))
+        assert found[2] - found[1] < 200, found
+
+
+def test_a_crowd_of_readers_is_no_reason_for_a_full_collection(tmp_path: Path) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, max(soft, 4096)), hard))
+    settings = {"limits": {"enabled": False}, "server": {"max_connections": 8192}, "events": {"max_readers": 8192}}
+    with metered(tmp_path, settings) as metered_server, contextlib.ExitStack() as stack:
+        people = [metered_server.server.register(f"P{number}") for number in range(60)]
+        before = full_collections(metered_server.scrape())
+        for person in people * READERS_PER_PERSON:
+            reader = stack.enter_context(metered_server.server.connect())
+            reader.sendall(handshake(person, "/v1/events/ws"))
+            assert reader.recv(1000).startswith(b"HTTP/1.1 101 ")
+        assert full_collections(metered_server.scrape()) == before
+
+
+def full_collections(scraped: Scraped) -> str:
+    [count] = re.findall(r'^python_gc_collections_total\{generation="2"\} (\S+)$', scraped.text, re.MULTILINE)
+    return str(count)

@@ -4,6 +4,7 @@
 import json
 import logging
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
 from typing import Any
 
@@ -50,6 +51,20 @@ def test_both_ways_of_logging_make_the_same_line(lines: Lines) -> None:
     assert other.pop("timestamp").endswith("+00:00")
     assert one == other
     assert one == {"level": "info", "logger": "glimpse.http", "event": "request", "method": "GET", "status": 200}
+
+
+@pytest.mark.gen_test
+async def test_an_access_line_says_when_as_all_lines_do(lines: Lines) -> None:
+    logs.configure("info", "json")
+    fields: dict[str, str | int | float] = {"request_id": "r-1", "method": "GET", "route": "/", "status": 200}
+    fields |= {"error": "", "ms": 1.5}
+    before = datetime.now(UTC)
+    logs.request_ended(fields)
+    logging.getLogger("glimpse.http").info("after")
+    access, other = lines()
+    assert before - timedelta(milliseconds=1) <= datetime.fromisoformat(access["timestamp"]) <= datetime.now(UTC)
+    assert len(access["timestamp"]) == len(other["timestamp"])
+    assert {name: access[name] for name in fields} == fields
 
 
 def test_a_line_carries_the_request_that_it_belongs_to(lines: Lines) -> None:
