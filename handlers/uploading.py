@@ -187,11 +187,11 @@ class TakesBytes(SpeaksOfUploads):
         raise OffsetMismatch(f"It has ended at {upload.received}.")
 
     async def take(self, chunk: bytes) -> None:
-        if self.body_bytes > self.images_max_bytes:
-            raise ImageTooLarge(f"An image has at most {self.images_max_bytes} bytes.")
-        if self.again is not None:
-            self.again.feed(chunk)
         if self.appending is None:
+            if self.body_bytes > self.images_max_bytes:
+                raise ImageTooLarge(f"An image has at most {self.images_max_bytes} bytes.")
+            if self.again is not None:
+                self.again.feed(chunk)
             return
         if self.checksum is not None:
             self._digest.update(chunk)

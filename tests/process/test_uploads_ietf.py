@@ -10,7 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.process.hostile_wire import by
+from tests.process.hostile_wire import answers, by, chunked, request
 from tests.process.spoken import VERSIONS, Spoken, completes, says, whole_in_one
 from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, running, wait_until
@@ -133,6 +133,17 @@ def test_a_piece_by_version_6_says_what_it_is(ann: Person, ben: Person) -> None:
     headers = {**says(8, done=True), "Upload-Offset": "0"}
     refused = ann.request("PATCH", begun.headers["Location"], headers=headers, content=b"x")
     assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_type")
+
+
+def test_more_bytes_than_an_image_has_end_its_upload(ann: Person, ben: Person) -> None:
+    spoken = Spoken(8)
+    upload = spoken.begin(ann, ben, 0).headers["Location"]
+    said = {**spoken.piece(0, done=True), "Transfer-Encoding": "chunked"}
+    head = request("PATCH", upload, by(ann), *(f"{name}: {value}" for name, value in said.items()))
+    [refused] = answers(ann.server.raw(head + chunked([jpeg(500_000)] * 43)))
+    assert refused.refusal == (413, "image_too_large")
+    assert refused.headers["upload-complete"] == "?1"
+    assert look(ann, upload, 8).status_code == 404
 
 
 def test_what_is_no_image_ends_its_upload(ann: Person, ben: Person) -> None:
