@@ -3,6 +3,7 @@
 
 import asyncio
 import signal
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -432,6 +433,18 @@ def test_pieces_of_a_byte_are_charged_for_what_is_read_again(tmp_path: Path) -> 
         send_piece(ann, upload, 0, picture[:400_000])
         seen = [send_piece(ann, upload, at, picture[at : at + 1]).status_code for at in range(400_000, 400_030)]
         assert (seen[:20], seen[-1]) == ([204] * 20, 429)
+        assert server.failures() == []
+
+
+def test_what_does_not_count_takes_no_room(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "storage": {"max_bytes": 500_000}, "retention": {"interval_seconds": 3600}}
+    with running(tmp_path, settings) as server:
+        ann, ben = server.register("Ann"), server.register("Ben")
+        picture, wrong = jpeg(200_000), {"Upload-Checksum": "sha256 " + b64encode(bytes(32)).decode()}
+        upload = begin(ann, len(picture), receiver_uid=ben.uid).headers["Location"]
+        seen = [send_piece(ann, upload, 0, picture, wrong).status_code for _ in range(5)]
+        assert seen == [460] * 5
+        assert send_piece(ann, upload, 0, picture).status_code == 204
         assert server.failures() == []
 
 
