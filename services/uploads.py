@@ -382,11 +382,12 @@ class Append:
 
     async def open(self, caller: Caller, expected: int) -> None:
         """As `Uploads.append`."""
-        self._reservation = self._service.store.reserve(expected)
+        self._reservation = self._service.store.reserve(0)
         self.upload, self._file = await self._service.opened(caller, self.upload_id, self._reservation)
         if self._file is None:
             self.offset = self.upload.received
             return
+        self._reservation.cover(expected)  # what did not count has made room by now
         self._service.sending.charge_bytes(caller.uid, self.upload.stored // READ_AGAIN_SHARE)
         if self.upload.filetype is None and self._service.removal is not None:
             self.remover = MetadataRemover(self._service.removal)
