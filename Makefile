@@ -74,8 +74,8 @@ prove-erasing: .venv/.installed-dev ## how people fare while a million old rows 
 prove-restart: .venv/.installed-dev ## a restart under 200 requests/s, 50 uploads and 2,000 readers of events: nobody is refused, cut off or forgotten
 	$(BIN)/python -m tests.process.restarting
 
-prove-rounds: .venv/.installed-dev ## tests that have a longer form: 90 random lives of images, 26 kills among failing push vendors, each screen in each size and colour scheme, a million broken pictures
-	LONG_ROUNDS=1 $(BIN)/python -m pytest tests/process/test_model.py tests/process/test_relay_chaos.py tests/web/test_accessibility.py tests/models/metadata/test_removal.py
+prove-rounds: .venv/.installed-dev ## tests that have a longer form: 90 random lives of images, a kill at each step of an upload in each protocol, 26 kills among failing push vendors, each screen in each size and colour scheme, a million broken pictures
+	LONG_ROUNDS=1 $(BIN)/python -m pytest tests/process/test_model.py tests/process/test_relay_chaos.py tests/process/test_uploads_hostile.py tests/web/test_accessibility.py tests/models/metadata/test_removal.py
 
 prove-cluster: .venv/.installed-dev ## three machines: each part killed, hung and cut off in turn, nodes parted from each other (root); wake-ups killed 500 times
 	$(BIN)/python -m tests.process.cluster.proof $(GO_ON)

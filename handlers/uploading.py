@@ -18,6 +18,7 @@ from models.errors import (
     AppError,
     ChecksumMismatch,
     ImageTooLarge,
+    Kind,
     MalformedRequest,
     OffsetMismatch,
     Unauthenticated,
@@ -102,6 +103,8 @@ class TakesBytes(SpeaksOfUploads):
     appending: Append | None = None
     completes: bool | None = None
     begins_at = 0
+    place: dict[str, str] | None = None
+    """Of a creation: where the upload is, which all its answers say as long as it is one."""
     repeated: Upload | None = None
     """An upload that has ended: this request is its last one once more."""
     checksum: bytes | None = None
@@ -125,10 +128,14 @@ class TakesBytes(SpeaksOfUploads):
     async def go_on(self, upload_id: str, begins_at: int, *, length: int | None) -> None:
         """Take the body from now on as what follows `begins_at`. Raises as `Uploads.append`, OffsetMismatch."""
         self.begins_at = begins_at
-        self.services.sending.charge_bytes(self.uid, self.content_length or 0)
-        appending = await self.services.uploads.append(
-            self.sender, upload_id, cut=self.connection.close, expected=self.content_length or 0
-        )
+        try:
+            self.services.sending.charge_bytes(self.uid, self.content_length or 0)
+            appending = await self.services.uploads.append(
+                self.sender, upload_id, cut=self.connection.close, expected=self.content_length or 0
+            )
+        except AppError:
+            await self._say_where_it_is(upload_id)
+            raise
         try:
             await self._look(appending, length)
         except BaseException:
@@ -146,7 +153,7 @@ class TakesBytes(SpeaksOfUploads):
         if self._closed:
             raise MalformedRequest
         upload = appending.upload
-        self.say(self.wire.state(upload, appending.offset))
+        self._say_state(upload, appending.offset)
         if upload.message_id is None:
             await self._check(appending, length)
             return
@@ -180,11 +187,11 @@ class TakesBytes(SpeaksOfUploads):
         raise OffsetMismatch(f"It has ended at {upload.received}.")
 
     async def take(self, chunk: bytes) -> None:
-        if self.body_bytes > self.images_max_bytes:
-            raise ImageTooLarge(f"An image has at most {self.images_max_bytes} bytes.")
-        if self.again is not None:
-            self.again.feed(chunk)
         if self.appending is None:
+            if self.body_bytes > self.images_max_bytes:
+                raise ImageTooLarge(f"An image has at most {self.images_max_bytes} bytes.")
+            if self.again is not None:
+                self.again.feed(chunk)
             return
         if self.checksum is not None:
             self._digest.update(chunk)
@@ -199,8 +206,9 @@ class TakesBytes(SpeaksOfUploads):
             try:
                 await self._write(self.appending)
             except AppError as error:
+                refusing = self.appending
                 await self._leave()
-                self._say_final(error)
+                self._say_refused(refusing, error)
                 raise
 
     async def end(self) -> tuple[SentImage | None, Upload, int]:
@@ -215,7 +223,8 @@ class TakesBytes(SpeaksOfUploads):
         try:
             return await self._settle(appending)
         except AppError as error:
-            self._say_final(error)
+            await appending.leave()  # by then is saved what can be
+            self._say_refused(appending, error)
             raise
         finally:
             self._forget_buffers()
@@ -236,10 +245,24 @@ class TakesBytes(SpeaksOfUploads):
         offset = await appending.save()
         return None, appending.upload, offset
 
-    def _say_final(self, error: AppError) -> None:
-        """Whether the upload has ended with this refusal."""
-        self.of_refusals = {**self.wire.always, **self.wire.completeness(done=error.kind in FINAL)}
+    async def _say_where_it_is(self, upload_id: str) -> None:
+        """How far an upload is that this request may not go on with; nothing where that cannot be known."""
+        with suppress(AppError):
+            upload = await self.services.uploads.find(self.sender, upload_id)
+            self._say_state(upload, upload.received)
+
+    def _say_state(self, upload: Upload, offset: int) -> None:
+        """How far it is, in this answer, whatever it will be."""
+        self.of_refusals = {**(self.place or {}), **self.wire.state(upload, offset)}
         self.say(self.of_refusals)
+
+    def _say_refused(self, appending: Append, error: AppError) -> None:
+        """Whether the upload has ended with this refusal, or where it goes on."""
+        if error.kind in FINAL or error.kind is Kind.NOT_FOUND:
+            self.of_refusals = {**self.wire.always, **self.wire.completeness(done=error.kind in FINAL)}
+            self.clear()
+        else:
+            self._say_state(appending.upload, appending.upload.received)
 
     def tell_image(self, sent: SentImage, *, cleaned: bool) -> None:
         """What a reply says of the image that has become of an upload."""
@@ -303,7 +326,8 @@ class UploadsHandler(TakesBytes):
         upload = await self.services.uploads.begin(self.sender, announced.fields, announced.length, key, self.address)
         place = f"/v1/uploads/{upload.upload_id}"
         if not isinstance(self.wire, Plain):
-            self.set_header("Location", place)
+            self.place = {"Location": place}
+            self.say(self.place)
         self._inform(place, upload)
         self.begun = upload
         if upload.message_id is not None:
@@ -339,8 +363,7 @@ class UploadsHandler(TakesBytes):
             self.tell_image(sent, cleaned=upload.filetype is None)
         else:
             self.say(self.wire.limits(self.images_max_bytes, self.seconds_left(upload)))
-        if not isinstance(self.wire, Plain):
-            self.set_header("Location", f"/v1/uploads/{upload.upload_id}")
+        self.say(self.place or {})
 
 
 class UploadHandler(TakesBytes):

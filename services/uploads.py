@@ -123,9 +123,16 @@ class Uploads:
         except UniqueViolation:
             # The same key has come twice at once: whoever is second is answered like the first.
             if earlier := await self._earlier(caller, request):
-                return await self._own(caller, earlier)
+                return await self.find(caller, earlier)
             raise
-        return await self._own(caller, begun.upload_id)
+        return await self.find(caller, begun.upload_id)
+
+    async def find(self, caller: Caller, upload_id: str) -> Upload:
+        """As it was told last, whoever is sending to it. Raises NotFound."""
+        upload = await self._find_own(caller, upload_id)
+        if upload is None:
+            raise NotFound
+        return upload
 
     async def look(self, caller: Caller, upload_id: str) -> Upload:
         """How far it is. Who is sending to it is cut, so that an append that begins there is taken. Raises NotFound."""
@@ -136,7 +143,7 @@ class Uploads:
         """Show this of it before it is opened, in place of what was to be shown. Raises InvalidField, NotFound,
         UploadComplete.
         """
-        upload = await self._own(caller, upload_id)
+        upload = await self.find(caller, upload_id)
         preview = read_preview(data, opaque=upload.filetype is not None, removal=self.removal, field=WHOLE_BODY)
         assert preview
 
@@ -232,7 +239,7 @@ class Uploads:
                 return upload, file
             if file is not None:
                 # Whoever had it may have told more, or sent it, before it let go.
-                now = await self._own(caller, upload_id)
+                now = await self.find(caller, upload_id)
                 if now == upload:
                     return upload, file
                 await file.close()
@@ -253,22 +260,16 @@ class Uploads:
         upload = await uploads.find(self.db, upload_id) if is_upload_id(upload_id) else None
         return upload if upload and upload.uid == caller.uid and upload.expires_at > self.clock() else None
 
-    async def _own(self, caller: Caller, upload_id: str) -> Upload:
-        upload = await self._find_own(caller, upload_id)
-        if upload is None:
-            raise NotFound
-        return upload
-
     async def _taken(self, caller: Caller, upload_id: str) -> Upload:
         """The upload, which no other process tells anything of from now on."""
 
         async def unit(tx: Transaction) -> None:
             await uploads.take(tx, upload_id, holder=self.holder)
 
-        upload = await self._own(caller, upload_id)
+        upload = await self.find(caller, upload_id)
         if upload.message_id is None and upload.holder != self.holder:
             await self.db.write(unit)
-            upload = await self._own(caller, upload_id)
+            upload = await self.find(caller, upload_id)
         return upload
 
     def _check_length(self, length: int | None) -> None:
@@ -381,11 +382,12 @@ class Append:
 
     async def open(self, caller: Caller, expected: int) -> None:
         """As `Uploads.append`."""
-        self._reservation = self._service.store.reserve(expected)
+        self._reservation = self._service.store.reserve(0)
         self.upload, self._file = await self._service.opened(caller, self.upload_id, self._reservation)
         if self._file is None:
             self.offset = self.upload.received
             return
+        self._reservation.cover(expected)  # what did not count has made room by now
         self._service.sending.charge_bytes(caller.uid, self.upload.stored // READ_AGAIN_SHARE)
         if self.upload.filetype is None and self._service.removal is not None:
             self.remover = MetadataRemover(self._service.removal)

@@ -164,7 +164,9 @@ class BucketUploadFile(UploadFile):
     async def close(self) -> None:
         """As `UploadFile`; what is not in the bucket is gone, but for what was told before the images moved there."""
         if self._fd >= 0 and not self._is_told_by_file:
-            await self._threads.run(self._unlink)
+            was_there = await self._threads.run(self._unlink)
+            if was_there:
+                self._space.forget(self.size - self._put_bytes)
         await super().close()
 
 

@@ -76,13 +76,16 @@ class UploadFiles:
 
     async def _opened(self, upload_id: str, stored: int) -> int | None:
         """The descriptor of a file of which so many bytes count, None where another has it. Raises as `open`."""
-        fd = await self._threads.run(self._open, upload_id, stored)
+        fd, cut = await self._threads.run(self._open, upload_id, stored)
+        self._space.forget(cut)
         if fd is not None and fd < 0:
             raise FileNotFoundError(upload_id)
         return fd
 
-    def _open(self, upload_id: str, stored: int) -> int | None:
-        """Its descriptor, locked; None where another has the lock, -1 where fewer bytes are there."""
+    def _open(self, upload_id: str, stored: int) -> tuple[int | None, int]:
+        """Its descriptor, locked, and how many bytes were cut off; None where another has the lock, -1 where fewer are
+        there.
+        """
         if not is_upload_id(upload_id):
             raise ValueError("not an upload's id")
         fd = os.open(upload_id, OPEN, private_files.MODE, dir_fd=self._tree.uploads)
@@ -91,22 +94,22 @@ class UploadFiles:
             about = os.fstat(fd)
             if not self._is_named(about, upload_id):  # it has become an image, or another file, since it was opened
                 os.close(fd)
-                return None
+                return None, 0
             if not stat.S_ISREG(about.st_mode) or about.st_size < stored:
                 os.unlink(upload_id, dir_fd=self._tree.uploads)
                 os.close(fd)
-                return -1
+                return -1, about.st_size
             if about.st_nlink > 1:
                 fd = self._copied(fd, upload_id, stored)
             os.ftruncate(fd, stored)
         except BlockingIOError:
             os.close(fd)
-            return None
+            return None, 0
         except BaseException:
             with suppress(OSError):
                 os.close(fd)
             raise
-        return fd
+        return fd, about.st_size - stored
 
     def _is_named(self, about: os.stat_result, upload_id: str) -> bool:
         try:
@@ -257,9 +260,13 @@ class UploadFile:
         self._unlink()
         self._space.forget(self.size)
 
-    def _unlink(self) -> None:
-        with suppress(FileNotFoundError):
+    def _unlink(self) -> bool:
+        """Whether it was there."""
+        try:
             os.unlink(self._upload_id, dir_fd=self._tree.uploads)
+        except FileNotFoundError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True)

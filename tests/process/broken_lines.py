@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Uploads over lines that break again and again, and what their senders were told: for servers that die meanwhile."""
 
+import itertools
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -16,7 +17,7 @@ import httpx
 from tests.models.metadata.parts import EXIF_SEGMENT, removed
 from tests.process.hostile_wire import by, reset
 from tests.process.invariants import Told, rows
-from tests.process.test_uploads import PIECE, TUS, begin, send_piece
+from tests.process.spoken import SPOKEN, Spoken
 from tests.support import PATIENCE
 from tests.support.harness import Person, Server, until_answered, wait_until
 from tests.support.pictures import jpeg
@@ -28,9 +29,11 @@ SMALL_UNTIL, SMALL, LARGE = 3_000, 400, 60_000
 OPEN = "SELECT upload_id, received, stored FROM uploads WHERE message_id IS NULL"
 
 
-def break_off(person: Person, upload: str, offset: int, data: bytes, n_bytes: int, *, hard: bool) -> None:
-    """Announce all of `data` and send so much of it."""
-    fields = {**PIECE, "Upload-Offset": offset, "Content-Length": len(data), "Host": "x"}
+def break_off(
+    person: Person, upload: str, offset: int, data: bytes, n_bytes: int, *, hard: bool, spoken: Spoken = SPOKEN[0]
+) -> None:
+    """Announce all of `data`, which is the rest, and send so much of it."""
+    fields = {**spoken.piece(offset, done=True), "Content-Length": len(data), "Host": "x"}
     head = f"PATCH {upload} HTTP/1.1\r\n{by(person)}\r\n" + "".join(f"{n}: {v}\r\n" for n, v in fields.items())
     connection = person.server.connect()
     connection.sendall(head.encode() + b"\r\n" + data[:n_bytes])
@@ -53,6 +56,7 @@ class Line:
 
     upload: str
     picture: bytes
+    spoken: Spoken
     told: int = 0
 
     @property
@@ -61,7 +65,7 @@ class Line:
 
 
 class BrokenLines:
-    """Senders who ask after each break how far it is, and go on from there."""
+    """Senders who ask after each break how far it is, and go on from there; each image in the next protocol."""
 
     def __init__(self, server: Server) -> None:
         ann, self.ben = server.register("Ann"), server.register("Ben", cid="cid-ben")
@@ -69,6 +73,7 @@ class BrokenLines:
         self.told = Told()
         self.breaks = 0
         self._lines: dict[str, Line] = {}
+        self._spoken = itertools.cycle(SPOKEN)
         self._over = threading.Event()
         self._lock = threading.Lock()
 
@@ -106,28 +111,29 @@ class BrokenLines:
     def _send_on(self) -> None:
         while not self._over.is_set():
             picture = jpeg(BYTES)
-            line = self._begin(picture[:2] + EXIF_SEGMENT + picture[2:])
+            line = self._begin(picture[:2] + EXIF_SEGMENT + picture[2:], next(self._spoken))
             while not self._over.is_set() and line.told < len(line.picture) - LARGE:
                 most = SMALL if line.told < SMALL_UNTIL else LARGE
                 with suppress(OSError):
                     rest, hard = line.picture[line.told :], random.random() < 0.5
-                    break_off(self.ann, line.upload, line.told, rest, random.randint(1, most), hard=hard)
+                    n_bytes = random.randint(1, most)
+                    break_off(self.ann, line.upload, line.told, rest, n_bytes, hard=hard, spoken=line.spoken)
                 self._look(line)
             key = self._finish(line)
             with self._lock:
                 self.told.accept(key, line.cleaned)
 
-    def _begin(self, picture: bytes) -> Line:
-        begun = _answer(partial(begin, self.ann, len(picture), receiver_uid=self.ben.uid))
+    def _begin(self, picture: bytes, spoken: Spoken) -> Line:
+        begun = _answer(partial(spoken.begin, self.ann, self.ben, len(picture)))
         assert begun.status_code == 201, begun.text
-        line = Line(begun.headers["Location"], picture)
+        line = Line(begun.headers["Location"], picture, spoken)
         with self._lock:
             self._lines[line.upload] = line
         return line
 
     def _look(self, line: Line) -> None:
-        looked = _answer(partial(self.ann.request, "HEAD", line.upload, headers=TUS))
-        assert looked.status_code == 200, f"{line.told} bytes of an upload were told, and it is {looked.status_code}"
+        looked = _answer(partial(line.spoken.look, self.ann, line.upload))
+        assert looked.is_success, f"{line.told} bytes of an upload were told, and it is {looked.status_code}"
         self._tell(line, int(looked.headers["Upload-Offset"]))
         with self._lock:
             self.breaks += 1
@@ -139,8 +145,8 @@ class BrokenLines:
     def _finish(self, line: Line) -> str:
         begins = line.told
         while True:
-            reply = _answer(partial(send_piece, self.ann, line.upload, begins, line.picture[begins:]))
-            assert reply.status_code in (204, 409), reply.text
+            reply = _answer(partial(line.spoken.send_rest, self.ann, line.upload, line.picture, begins))
+            assert reply.status_code in (line.spoken.ended, 409), reply.text
             if "Message-Key" in reply.headers:
                 key: str = reply.headers["Message-Key"]
                 return key

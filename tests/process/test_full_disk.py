@@ -11,7 +11,7 @@ import pytest
 
 from tests.process.hostile_watch import statuses
 from tests.process.hostile_wire import CLOSE, FORM, by, form, image_part, part, read_answer, request
-from tests.process.test_uploads import PIECE, begin, offset_of, send_piece
+from tests.process.spoken import SPOKEN, Spoken, whole_in_one
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg
 
@@ -106,15 +106,18 @@ def test_a_full_disk_still_hands_out_what_it_has_and_room_makes_all_well(server:
     )
 
 
-def test_an_upload_that_meets_the_end_of_the_disk_goes_on_when_there_is_room(server: Server, disk: Path) -> None:
+@pytest.mark.parametrize("spoken", SPOKEN, ids=str)
+def test_an_upload_that_meets_the_end_of_the_disk_goes_on_when_there_is_room(
+    server: Server, disk: Path, spoken: Spoken
+) -> None:
     ann, ben = server.register("Ann"), server.register("Ben")
     picture = jpeg(5_000_000)
-    upload = begin(ann, len(picture), receiver_uid=ben.uid).headers["Location"]
-    assert send_piece(ann, upload, 0, picture[:500_000]).status_code == 204
+    upload = spoken.begin(ann, ben, len(picture)).headers["Location"]
+    assert spoken.send(ann, upload, 0, picture[:500_000], done=False).is_success
     file, offset = disk / "images/.uploads" / upload.rpartition("/")[2], 500_000
     for _ in range(3):
         rest = picture[offset:]
-        about = {**PIECE, "Upload-Offset": offset, "Content-Length": len(rest)}
+        about = {**spoken.piece(offset, done=True), "Content-Length": len(rest)}
         with server.connect() as connection:
             connection.sendall(
                 request("PATCH", upload, by(ann), *(f"{name}: {value}" for name, value in about.items()))
@@ -127,14 +130,38 @@ def test_an_upload_that_meets_the_end_of_the_disk_goes_on_when_there_is_room(ser
         assert answer
         assert answer.refusal in ((507, "storage_full"), (503, "unavailable"))
         filler.unlink()
-        told = offset_of(ann, upload)
+        told = spoken.offset_of(ann, upload)
+        assert int(answer.headers["upload-offset"]) == told
         assert offset <= told <= file.stat().st_size
         assert file.read_bytes()[:told] == picture[:told]
         offset = told
-    done = send_piece(ann, upload, offset, picture[offset:])
-    assert done.status_code == 204
+    done = spoken.send_rest(ann, upload, picture, offset)
+    assert done.status_code == spoken.ended
     assert pending(ben) == {done.headers["Message-Key"]}
     assert ben.get(done.headers["Message-Key"]).content == picture
+
+
+def test_a_creation_that_meets_the_end_of_the_disk_says_where_it_goes_on(server: Server, disk: Path) -> None:
+    ann, ben = server.register("Ann"), server.register("Ben")
+    picture, spoken = jpeg(5_000_000), Spoken(8)
+    with server.connect() as connection:
+        connection.sendall(whole_in_one(ann, ben, 8, len(picture)))
+        interim = read_answer(connection)
+        connection.sendall(picture[:1_100_000])
+        upload = interim.headers["location"] if interim else ""
+        file = disk / "images/.uploads" / upload.rpartition("/")[2]
+        wait_until(lambda: file.exists() and file.stat().st_size > 0, what="the first of it")
+        filler = fill(disk)
+        connection.sendall(picture[1_100_000:])
+        answer = read_answer(connection)
+    filler.unlink()
+    assert answer
+    assert answer.refusal in ((507, "storage_full"), (503, "unavailable"))
+    assert answer.headers["location"] == upload
+    told = spoken.offset_of(ann, upload)
+    assert int(answer.headers["upload-offset"]) == told
+    assert spoken.send_rest(ann, upload, picture, told).status_code == 201
+    assert len(pending(ben)) == 1
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 
 import asyncio
 import signal
+from base64 import b64encode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,12 +16,14 @@ import pytest
 from tests.models.metadata.parts import EXIF_SEGMENT, PLACE
 from tests.models.metadata.parts import jpeg as picture_of
 from tests.process.broken_lines import BrokenLines, break_off
-from tests.process.hostile_wire import by
+from tests.process.hostile_wire import by, read_answer
 from tests.process.invariants import check_database, check_promises, orphans, pushes_due, rows, sweep_orphans
+from tests.process.spoken import BY_IETF, Spoken, whole_in_one
 from tests.process.test_uploads import PIECE, TUS, begin, inbox, metadata, offset_of, send_piece
 from tests.support.engines import NewFolder
 from tests.support.harness import BROKEN, Person, Server, running, until_answered, wait_until
 from tests.support.pictures import jpeg
+from tests.support.rounds import rounds
 
 SETTINGS = {
     "limits": {"enabled": False},
@@ -224,14 +227,16 @@ def test_a_creation_with_a_key_is_one_upload_however_often_it_comes(ann: Person,
 
 
 def test_a_length_that_lies_ends_the_upload(server: Server, ann: Person, ben: Person) -> None:
-    picture = jpeg(20_000)
+    picture = jpeg(900_000)
     upload = begin(ann, 10_000, receiver_uid=ben.uid).headers["Location"]
     assert send_piece(ann, upload, 0, picture).status_code == 400
     assert offset_of(ann, upload) == 0
     fields = {**PIECE, "Upload-Offset": 0, "Transfer-Encoding": "chunked", "Host": "x", "Connection": "close"}
     head = f"PATCH {upload} HTTP/1.1\r\n{by(ann)}\r\n" + "".join(f"{n}: {v}\r\n" for n, v in fields.items())
     body = b"%x\r\n" % len(picture) + picture + b"\r\n0\r\n\r\n"
-    assert server.raw(head.encode() + b"\r\n" + body).startswith(b"HTTP/1.1 400 ")
+    refused = server.raw(head.encode() + b"\r\n" + body)
+    assert refused.startswith(b"HTTP/1.1 400 ")
+    assert b"Upload-Offset" not in refused
     assert ann.request("HEAD", upload, headers=TUS).status_code == 404
 
 
@@ -290,33 +295,68 @@ def mortal(tmp_path: Path) -> Iterator[Server]:
     assert server.failures() == []
 
 
-@pytest.mark.usefixtures("engine")
-@pytest.mark.parametrize(
-    "point",
-    [
-        *("before_offset_told:2", "after_offset_told:2", "before_link", "after_link", "after_dirsync"),
-        *("before_image_commit", "after_image_commit", "after_upload_sent", "before_upload_removed"),
-    ],
+POINTS = (
+    *("before_offset_told:2", "after_offset_told:2", "before_link", "after_link", "after_dirsync"),
+    *("before_image_commit", "after_image_commit", "after_upload_sent", "before_upload_removed"),
 )
+
+
+@pytest.mark.usefixtures("engine")
+@pytest.mark.parametrize("point", POINTS)
 def test_a_server_that_is_killed_loses_nothing_that_it_told_and_sends_one_image(mortal: Server, point: str) -> None:
+    killed_at(mortal, point, Spoken())
+
+
+@pytest.mark.parametrize(
+    ("point", "spoken"),
+    [(point, each) for nth, point in enumerate(POINTS) for each in (BY_IETF * 2)[nth % 4 :][: rounds(1, 4)]],
+    ids=str,
+)
+def test_a_server_that_is_killed_keeps_its_word_in_each_version(mortal: Server, point: str, spoken: Spoken) -> None:
+    killed_at(mortal, point, spoken)
+
+
+@pytest.mark.parametrize(("point", "version"), [("before_image_commit", 3), ("after_image_commit", 8)])
+def test_an_image_in_one_request_goes_on_by_its_104_when_the_server_was_killed(
+    mortal: Server, point: str, version: int
+) -> None:
+    mortal.start(GLIMPSE_FAULT=point)
+    ann, ben, spoken = mortal.register("Ann"), mortal.register("Ben"), Spoken(version)
+    picture = jpeg(150_000)
+    with mortal.connect() as line:
+        line.sendall(whole_in_one(ann, ben, version, len(picture)))
+        interim = read_answer(line)
+        assert interim
+        line.sendall(picture)
+        assert mortal.wait() == -signal.SIGKILL
+    mortal.start()
+    upload = interim.headers["location"]
+    offset = spoken.offset_of(ann, upload)
+    assert (offset == len(picture)) == (point == "after_image_commit")
+    done = spoken.send_rest(ann, upload, picture, offset)
+    assert inbox(ben) == [done.headers["Message-Key"]]
+    assert ben.get(done.headers["Message-Key"]).content == picture
+
+
+def killed_at(mortal: Server, point: str, spoken: Spoken) -> None:
     mortal.start(GLIMPSE_FAULT=point)
     ann, ben = mortal.register("Ann"), mortal.register("Ben", cid="cid-ben")
     picture = jpeg(150_000)
-    upload = begin(ann, len(picture), receiver_uid=ben.uid).headers["Location"]
+    upload = spoken.begin(ann, ben, len(picture)).headers["Location"]
     told, reply = 0, None
     while reply is None or told < len(picture):
         try:
-            reply = send_piece(ann, upload, told, picture[told : told + 50_000])
+            reply = spoken.send(ann, upload, told, picture[told : told + 50_000], done=told == 100_000)
             told = int(reply.headers["Upload-Offset"])
         except BROKEN:
             assert mortal.wait() == -signal.SIGKILL
             check_database(mortal.data_dir, in_flight=2)
             mortal.start()
-            before, told = told, offset_of(ann, upload)
+            before, told = told, spoken.offset_of(ann, upload)
             assert told >= before
             if told == len(picture):
-                reply = send_piece(ann, upload, 100_000, picture[100_000:])
-    assert reply.status_code == 204
+                reply = spoken.send_rest(ann, upload, picture, 100_000)
+    assert reply.status_code == spoken.ended
     assert inbox(ben) == [reply.headers["Message-Key"]]
     assert ben.get(reply.headers["Message-Key"]).content == picture
     wait_until(lambda: pushes_due(mortal.data_dir) == 0, what="the push")
@@ -393,6 +433,20 @@ def test_pieces_of_a_byte_are_charged_for_what_is_read_again(tmp_path: Path) -> 
         send_piece(ann, upload, 0, picture[:400_000])
         seen = [send_piece(ann, upload, at, picture[at : at + 1]).status_code for at in range(400_000, 400_030)]
         assert (seen[:20], seen[-1]) == ([204] * 20, 429)
+        assert server.failures() == []
+
+
+def test_what_does_not_count_takes_no_room(tmp_path: Path) -> None:
+    settings = {**SETTINGS, "storage": {"max_bytes": 300_000}, "retention": {"interval_seconds": 3600}}
+    with running(tmp_path, settings) as server:
+        ann, ben = server.register("Ann"), server.register("Ben")
+        picture, wrong = jpeg(200_000), {"Upload-Checksum": "sha256 " + b64encode(bytes(32)).decode()}
+        upload = begin(ann, len(picture), receiver_uid=ben.uid).headers["Location"]
+        seen = [send_piece(ann, upload, 0, picture, wrong).status_code for _ in range(5)]
+        assert seen == [460] * 5
+        done = [send_piece(ann, upload, 0, picture) for _ in range(2)]
+        assert [reply.status_code for reply in done] == [204] * 2
+        assert done[0].headers["Message-Key"] == done[1].headers["Message-Key"]
         assert server.failures() == []
 
 

@@ -5,16 +5,16 @@ image that is a whole body. Written by hand over sockets, so that interim respon
 
 import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
-from tests.process.hostile_wire import by
+from tests.process.hostile_wire import answers, by, chunked, request
+from tests.process.spoken import VERSIONS, Spoken, completes, says, whole_in_one
 from tests.support.engines import NewFolder
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.pictures import jpeg
-
-VERSIONS = (3, 5, 6, 8)
 
 
 @pytest.fixture(scope="module")
@@ -24,25 +24,12 @@ def server(new_folder: NewFolder) -> Iterator[Server]:
         assert server.failures() == []
 
 
-def completes(version: int, *, done: bool) -> dict[str, str]:
-    if version == 3:
-        return {"Upload-Incomplete": "?0" if done else "?1"}
-    return {"Upload-Complete": "?1" if done else "?0"}
-
-
-def says(version: int, *, done: bool) -> dict[str, str]:
-    return {"Upload-Draft-Interop-Version": str(version), **completes(version, done=done)}
-
-
 def go_on(person: Person, upload: str, version: int, offset: int, data: bytes, *, done: bool) -> httpx.Response:
-    headers = {**says(version, done=done), "Upload-Offset": str(offset)}
-    if version >= 6:
-        headers["Content-Type"] = "application/partial-upload"
-    return person.request("PATCH", upload, headers=headers, content=data)
+    return Spoken(version).send(person, upload, offset, data, done=done)
 
 
 def look(person: Person, upload: str, version: int) -> httpx.Response:
-    return person.request("HEAD", upload, headers={"Upload-Draft-Interop-Version": str(version)})
+    return Spoken(version).look(person, upload)
 
 
 def has(reply: httpx.Response, fields: dict[str, str]) -> bool:
@@ -51,15 +38,8 @@ def has(reply: httpx.Response, fields: dict[str, str]) -> bool:
 
 def cut_after(person: Person, to: Person, version: int, picture: bytes, n_bytes: int) -> str:
     """Begin an upload by hand and break off; what the interim response says of where it goes on."""
-    fields = {
-        **says(version, done=True),
-        "Content-Length": str(len(picture)),
-        "Host": "x",
-        "Authorization": person.basic,
-    }
-    head = f"POST /v1/uploads?receiver_uid={to.uid} HTTP/1.1\r\n" + "".join(f"{n}: {v}\r\n" for n, v in fields.items())
     with person.server.connect() as connection:
-        connection.sendall(head.encode() + b"\r\n" + picture[:n_bytes])
+        connection.sendall(whole_in_one(person, to, version, len(picture)) + picture[:n_bytes])
         interim = b""
         while b"\r\n\r\n" not in interim:
             interim += connection.recv(4096)
@@ -155,12 +135,24 @@ def test_a_piece_by_version_6_says_what_it_is(ann: Person, ben: Person) -> None:
     assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_type")
 
 
+def test_more_bytes_than_an_image_has_end_its_upload(ann: Person, ben: Person) -> None:
+    spoken = Spoken(8)
+    upload = spoken.begin(ann, ben, 0).headers["Location"]
+    said = {**spoken.piece(0, done=True), "Transfer-Encoding": "chunked"}
+    head = request("PATCH", upload, by(ann), *(f"{name}: {value}" for name, value in said.items()))
+    [refused] = answers(ann.server.raw(head + chunked([jpeg(500_000)] * 43)))
+    assert refused.refusal == (413, "image_too_large")
+    assert refused.headers["upload-complete"] == "?1"
+    assert look(ann, upload, 8).status_code == 404
+
+
 def test_what_is_no_image_ends_its_upload(ann: Person, ben: Person) -> None:
     begun = ann.request("POST", "/v1/uploads", params={"receiver_uid": ben.uid}, headers=says(8, done=False))
     upload = begun.headers["Location"]
     refused = go_on(ann, upload, 8, 0, b"no image at all" * 100, done=True)
     assert (refused.status_code, refused.json()["code"]) == (415, "unsupported_image")
     assert refused.headers["Upload-Complete"] == "?1"
+    assert "Upload-Offset" not in refused.headers
     assert look(ann, upload, 8).status_code == 404
 
 
@@ -199,3 +191,28 @@ def test_options_say_what_is_spoken_and_answer_browsers(ann: Person) -> None:
     assert said.headers["Tus-Max-Size"] == "20971520"
     assert said.headers["Upload-Limit"] == "max-size=20971520"
     assert "checksum" in said.headers["Tus-Extension"].split(",")
+
+
+@pytest.mark.parametrize("version", [VERSIONS[0], VERSIONS[-1]])
+def test_a_refusal_after_which_it_goes_on_says_where(tmp_path: Path, version: int) -> None:
+    spoken = Spoken(version)
+    settings = {"limits": {"enabled": False}, "storage": {"max_bytes": 360_000}, "inbox": {"max_pending": 1}}
+    with running(tmp_path, {**settings, "retention": {"interval_seconds": 1}}) as server:
+        ann, ben, eve = [server.register(name) for name in ("Ann", "Ben", "Eve")]
+        picture = jpeg(200_000)
+        upload = spoken.begin(ann, ben, len(picture)).headers["Location"]
+        assert spoken.send(ann, upload, 0, picture[:50_000], done=False).is_success
+        large = ann.send(eve, jpeg(170_000)).headers["Message-Key"]
+        full = spoken.send_rest(ann, upload, picture, 50_000)
+        assert (full.status_code, full.json()["code"]) == (507, "storage_full")
+        assert eve.request("DELETE", f"/v1/images/{large}").status_code == 204
+        wait_until(lambda: all(path.name != large for path in server.stored_files()), what="the room")
+        first = ann.send(ben, jpeg(1000)).headers["Message-Key"]
+        waits = spoken.send_rest(ann, upload, picture, 50_000)
+        assert (waits.status_code, waits.json()["code"]) == (429, "inbox_full")
+        goes_on = {"Upload-Offset": "50000", **completes(version, done=False)}
+        assert has(full, goes_on)
+        assert has(waits, goes_on)
+        assert ben.request("DELETE", f"/v1/images/{first}").status_code == 204
+        assert spoken.send_rest(ann, upload, picture, 50_000).status_code == spoken.ended
+        assert server.failures() == []

@@ -169,6 +169,7 @@ async def test_a_heartbeat_puts_seldom(new_machine: NewMachine) -> None:
             put.append(file.size)
     assert put == [1_100_000, 2_200_000, 3_300_000, 5_000_000]
     await file.close()
+    assert store.stored_bytes == 5_000_000
 
 
 async def test_what_a_write_that_failed_left_is_not_told(new_machine: NewMachine, tmp_path: Path) -> None:

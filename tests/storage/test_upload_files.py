@@ -29,6 +29,7 @@ async def test_what_counts_stays_and_what_is_behind_it_goes(store: DiskStore, ro
         assert await again.read(0) == b"0123xy"
         await again.close()
     assert (root / ".uploads" / UPLOAD).read_bytes() == b"0123xy"
+    assert store.stored_bytes == 6
 
 
 async def test_one_at_a_time_has_a_file(store: DiskStore) -> None:
