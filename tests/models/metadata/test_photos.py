@@ -3,6 +3,7 @@
 
 import json
 import re
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,7 @@ def after(request: pytest.FixtureRequest, before: Path, tmp_path_factory: pytest
     return folder
 
 
+@cache
 def tags(folder: Path) -> dict[str, Tags]:
     """What exiftool finds in each file, by group and name."""
     said = json.loads(tools.run("exiftool", "-j", "-G1", "-a", "-ee", "-n", "-struct", folder))
