@@ -65,7 +65,8 @@ class Overview:
 class OperatorPage:
     """The use cases of the page. `breakers` gives each one's state by provider and app, `clock` milliseconds.
 
-    `outages` says of those that are not closed why, `pauses` for how many seconds more a provider asked to be left alone.
+    `outages` says of those that are not closed why, `pauses` for how many seconds more each provider has asked to be
+    left alone.
     """
 
     db: Database

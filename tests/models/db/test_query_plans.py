@@ -185,8 +185,8 @@ def _samples(statement: Statement, ids: Sequence[int] = (77, 78, 5000)) -> dict[
 
 def _sample(name: str, bind: BindParameter[Any], compiled: Compiled, ids: Sequence[int]) -> Value:
     if name in compiled.lists:
-        items = [bytes(32)] if compiled.lists[name] is bytes else ids
-        return SAMPLES.get(name, as_list(items))
+        items: dict[type, str] = {bytes: as_list([bytes(32)]), tuple: as_list([(uid, 1) for uid in ids])}
+        return SAMPLES.get(name, items.get(compiled.lists[name]) or as_list(ids))
     if isinstance(bind.type, LargeBinary):
         return bytes(32)
     return "x" if isinstance(bind.type, String) else SAMPLES.get(name, 78)
