@@ -72,8 +72,7 @@ from config.types import (
 )
 from models.db.engine import Location, parse_url
 from models.db.mysql.connection import MysqlLocation
-from storage.bucket import BucketSettings
-from storage.places import ImagePlace
+from storage.places import BucketSettings, ImagePlace
 
 LEAST_ORPHAN_SECONDS = 6 * 3600
 """Where nothing is written, a file has this long to get its record, however short uploads are: clocks differ."""

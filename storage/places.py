@@ -6,9 +6,22 @@ from pathlib import Path
 
 from models.shared_counters import SharedCounters
 from storage.base import BlobStore
-from storage.bucket import BucketSettings
 from storage.disk import DiskStore
-from storage.s3 import S3Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BucketSettings:
+    """Where the bucket is. Without `endpoint` it is AWS's; without keys they come from the environment or the machine's
+    own role there. `prefix` is in front of all names.
+    """
+
+    endpoint: str
+    bucket: str
+    region: str
+    access_key_id: str
+    secret_access_key: str
+    prefix: str
+    path_style: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,4 +38,6 @@ def open_store(
     """The store that is there. Nothing is asked of a bucket yet. Raises OSError."""
     if place.bucket is None:
         return DiskStore(place.directory, min_free_bytes=min_free_bytes, max_bytes=max_bytes, counters=counters)
+    from storage.s3 import S3Store  # noqa: PLC0415 - most servers have no bucket: they do without its client
+
     return S3Store(place.directory, place.bucket, min_free_bytes=min_free_bytes, max_bytes=max_bytes, counters=counters)
