@@ -72,7 +72,8 @@ from config.types import (
 )
 from models.db.engine import Location, parse_url
 from models.db.mysql.connection import MysqlLocation
-from storage.places import BucketSettings, ImagePlace
+from storage.bucket_settings import BucketSettings
+from storage.places import ImagePlace
 
 LEAST_ORPHAN_SECONDS = 6 * 3600
 """Where nothing is written, a file has this long to get its record, however short uploads are: clocks differ."""

@@ -21,7 +21,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store as Client
 
 from models.errors import StorageError, StorageFull
-from storage.places import BucketSettings
+from storage.bucket_settings import BucketSettings
 from telemetry import metrics
 
 if TYPE_CHECKING:

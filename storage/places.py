@@ -6,22 +6,8 @@ from pathlib import Path
 
 from models.shared_counters import SharedCounters
 from storage.base import BlobStore
+from storage.bucket_settings import BucketSettings
 from storage.disk import DiskStore
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BucketSettings:
-    """Where the bucket is. Without `endpoint` it is AWS's; without keys they come from the environment or the machine's
-    own role there. `prefix` is in front of all names.
-    """
-
-    endpoint: str
-    bucket: str
-    region: str
-    access_key_id: str
-    secret_access_key: str
-    prefix: str
-    path_style: bool
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,9 +17,9 @@ from models.errors import AppError, StorageError
 from models.shared_counters import SharedCounters
 from storage.bucket import MARK, Bucket
 from storage.bucket_blob import WINDOW_BYTES, BucketBlob, open_blob
+from storage.bucket_settings import BucketSettings
 from storage.bucket_uploads import BucketUploads
 from storage.keys import is_file_key, path_of
-from storage.places import BucketSettings
 from storage.publishing import Source
 from storage.receiving import ReceivingStore
 from storage.threads import DiskThreads

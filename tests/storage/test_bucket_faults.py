@@ -35,7 +35,7 @@ ALL_AGES = -3600
 ASK = """
 import asyncio, json, sys
 from storage.bucket import Bucket
-from storage.places import BucketSettings
+from storage.bucket_settings import BucketSettings
 asyncio.run(Bucket(BucketSettings(**json.loads(sys.argv[1]))).is_used())
 """
 
