@@ -50,7 +50,6 @@ def test_another_worker_goes_on_and_the_first_lets_go(tmp_path: Path) -> None:
             offset = int(told.headers["Upload-Offset"])
             assert cut <= offset <= cut + 5000
             assert PLACE not in file_of(server, upload).read_bytes()
-            assert one.sock.recv(100) == b"", "a look alone cuts who was sending in another worker"
             done = ask(other, ann, "PATCH", upload, WITH_PLACE[offset:], Upload_Offset=offset, **said)
             assert done.status == 204
         got = ben.get(done.headers["Message-Key"] or "").content
