@@ -27,7 +27,6 @@ from models.keys import KeyRingError, open_key_ring
 from models.private_files import KEY_RING
 from push.registry import build
 from services.machine_bus import trouble
-from storage.bucket import Bucket
 
 
 def checked(load: Callable[[], Config], *, ask_server: bool) -> Config:
@@ -150,6 +149,8 @@ async def _bucket(config: Config) -> AsyncIterator[str]:
     """Whether the bucket can be read."""
     place = config.image_place
     if place.bucket is not None and place.bucket.bucket:
+        from storage.bucket import Bucket  # noqa: PLC0415 - as in storage.places
+
         try:
             await Bucket(place.bucket).is_used()
         except StorageError as error:

@@ -72,7 +72,7 @@ from config.types import (
 )
 from models.db.engine import Location, parse_url
 from models.db.mysql.connection import MysqlLocation
-from storage.bucket import BucketSettings
+from storage.bucket_settings import BucketSettings
 from storage.places import ImagePlace
 
 LEAST_ORPHAN_SECONDS = 6 * 3600

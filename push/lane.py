@@ -98,7 +98,7 @@ class Lane:
 
     def room(self, now: int) -> int:
         """How many rows may be claimed now: full batches, a single one to probe a provider that was down, or none."""
-        if self._is_paused or self.breaker.refuses(now):
+        if self.paused_seconds or self.breaker.refuses(now):
             return 0
         if self.breaker.state is not BreakerState.CLOSED:
             return 0 if self._reserved else 1
@@ -135,13 +135,14 @@ class Lane:
             probing = self.breaker.state is BreakerState.HALF_OPEN
             return Attempt(await self._try(rows, began, probing=probing), began, probing)
 
+    @property
+    def paused_seconds(self) -> float:
+        """How much longer the provider has asked to be left alone; 0 where it has not."""
+        return max(self._paused_until - self._monotonic(), 0.0)
+
     def _permits(self, now: int) -> bool:
         """Whether a call may go out. A yes under an open breaker makes that call the probe."""
-        return not self._is_paused and self.breaker.permits(now)
-
-    @property
-    def _is_paused(self) -> bool:
-        return self._monotonic() < self._paused_until
+        return not self.paused_seconds and self.breaker.permits(now)
 
     async def _try(self, rows: Sequence[Claimed], began: int, *, probing: bool) -> list[Verdict]:
         """Send what can be built; every row's verdict, in order."""

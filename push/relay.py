@@ -133,6 +133,14 @@ class Relay:
         """Why each breaker that is not closed is not, by provider and app."""
         return {lane.key: lane.outage for lane in self._lanes if lane.outage}
 
+    @property
+    def pauses(self) -> dict[LaneKey, float]:
+        """For how many seconds more each provider has asked to be left alone, 0 where it has not, by provider and app.
+
+        A breaker says nothing of this: it opens when a provider fails.
+        """
+        return {lane.key: lane.paused_seconds for lane in self._lanes}
+
     def wake(self) -> None:
         """Claim now instead of at the next poll: rows were committed, or a lane has room. Never blocks.
 

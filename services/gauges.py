@@ -12,11 +12,15 @@ from telemetry import metrics
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
 class Gauges:
-    """Asks the storage, the relay and the database. `breakers` gives each one's state by provider and app."""
+    """Asks the storage, the relay and the database.
+
+    `breakers` gives each one's state by provider and app, `pauses` the seconds that each provider has asked for.
+    """
 
     db: Database
     store: BlobStore
     breakers: Callable[[], Mapping[tuple[str, str], str]]
+    pauses: Callable[[], Mapping[tuple[str, str], float]]
     clock: Callable[[], int]
 
     async def measure(self) -> None:
@@ -25,6 +29,8 @@ class Gauges:
         metrics.STORED_BYTES.set(self.store.stored_bytes)
         for (provider, app), state in self.breakers().items():
             metrics.push_breaker(provider, app, state)
+        for (provider, app), seconds in self.pauses().items():
+            metrics.push_paused(provider, app, seconds)
         try:
             await self._ask_database()
         except DatabaseError:

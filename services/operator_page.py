@@ -33,13 +33,15 @@ MAX_IDS = 1000
 class Lane:
     """One provider's app: its breaker's state, what waits there and what was given up. Times are in milliseconds.
 
-    The state is None where this process has no such provider; `outage` says why it is not closed.
+    The state is None where this process has no such provider; `outage` says why it is not closed. `paused_until` is
+    when the provider may be asked again that has asked for a pause.
     """
 
     provider: str
     app: str
     breaker: str | None
     outage: Outage | None
+    paused_until: int | None
     due: int
     oldest_at: int | None
     dead: int
@@ -63,7 +65,8 @@ class Overview:
 class OperatorPage:
     """The use cases of the page. `breakers` gives each one's state by provider and app, `clock` milliseconds.
 
-    `outages` says of those that are not closed why.
+    `outages` says of those that are not closed why, `pauses` for how many seconds more each provider has asked to be
+    left alone.
     """
 
     db: Database
@@ -74,6 +77,7 @@ class OperatorPage:
     health: Health
     breakers: Callable[[], Mapping[tuple[str, str], str]]
     outages: Callable[[], Mapping[tuple[str, str], Outage]]
+    pauses: Callable[[], Mapping[tuple[str, str], float]]
     wake_relay: Callable[[], None]
     give_up_ms: int
     clock: Callable[[], int]
@@ -94,6 +98,7 @@ class OperatorPage:
 
     async def _lanes(self) -> list[Lane]:
         breakers, outages = self.breakers(), self.outages()
+        pauses = {lane: self.clock() + int(1000 * seconds) for lane, seconds in self.pauses().items() if seconds}
         found = {(each.provider, each.app, each.state): each for each in await outbox_summary.list_summaries(self.db)}
         lanes = []
         for provider, app in sorted({*breakers, *((name, app) for name, app, _ in found)}):
@@ -104,6 +109,7 @@ class OperatorPage:
                     app,
                     breakers.get((provider, app)),
                     outages.get((provider, app)),
+                    pauses.get((provider, app)),
                     due.count if due else 0,
                     due.oldest_at if due else None,
                     dead.count if dead else 0,

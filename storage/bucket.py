@@ -21,6 +21,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 from obstore.store import S3Store as Client
 
 from models.errors import StorageError, StorageFull
+from storage.bucket_settings import BucketSettings
 from telemetry import metrics
 
 if TYPE_CHECKING:
@@ -60,21 +61,6 @@ REASONS = {
 }
 _CODE = re.compile(r"<Code>(\w+)</Code>|\(code: (\w+)\)")
 _STATUS = re.compile(r"status code: (\d{3})")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BucketSettings:
-    """Where the bucket is. Without `endpoint` it is AWS's; without keys they come from the environment or the machine's
-    own role there. `prefix` is in front of all names.
-    """
-
-    endpoint: str
-    bucket: str
-    region: str
-    access_key_id: str
-    secret_access_key: str
-    prefix: str
-    path_style: bool
 
 
 @dataclass(frozen=True, slots=True)

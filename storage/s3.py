@@ -15,8 +15,9 @@ from pathlib import Path
 
 from models.errors import AppError, StorageError
 from models.shared_counters import SharedCounters
-from storage.bucket import MARK, Bucket, BucketSettings
+from storage.bucket import MARK, Bucket
 from storage.bucket_blob import WINDOW_BYTES, BucketBlob, open_blob
+from storage.bucket_settings import BucketSettings
 from storage.bucket_uploads import BucketUploads
 from storage.keys import is_file_key, path_of
 from storage.publishing import Source

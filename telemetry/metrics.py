@@ -168,6 +168,11 @@ PUSH_SETTLED = Counter(
 PUSH_BREAKER_STATE = Gauge(
     "glimpse_push_breaker_state", "A provider's breaker: 0 closed, 1 half open, 2 open.", ["provider", "app"]
 )
+PUSH_PAUSED_SECONDS = Gauge(
+    "glimpse_push_paused_seconds",
+    "How much longer a provider has asked to be left alone, 0 where it has not.",
+    ["provider", "app"],
+)
 SMS = Counter("glimpse_sms_total", "Codes by SMS, by what became of them after every try: sent or failed.", ["outcome"])
 
 EVENT_LOOP_LAG_SECONDS = Histogram(
@@ -268,6 +273,11 @@ def push_settled(provider: str, app: str, state: str, seconds: float) -> None:
 def push_breaker(provider: str, app: str, state: str) -> None:
     """Show a breaker's state, one of BREAKER_STATES."""
     PUSH_BREAKER_STATE.labels(provider, app).set(BREAKER_STATES[state])
+
+
+def push_paused(provider: str, app: str, seconds: float) -> None:
+    """Show for how many seconds more a provider has asked to be left alone."""
+    PUSH_PAUSED_SECONDS.labels(provider, app).set(seconds)
 
 
 def sms_ended(*, sent: bool) -> None:

@@ -14,6 +14,10 @@ from typing import Any, Protocol, cast
 RECEIVE_BYTES = 64 * 1024
 RECORDS_AT_ONCE = 64
 """Then others have their turn: the smallest record costs what one of 16 KiB does."""
+MOST_ANSWERED = 1024
+"""Bytes that TLS itself answers at once after the handshake: to some forty renewals of keys, of which nobody needs more
+than one in 2^24 records (RFC 8446, 5.5). Each costs far more than its 27 bytes say.
+"""
 _received = memoryview(bytearray(RECEIVE_BYTES))
 """Of all connections: what was received is fed to its own TLS object before anything else runs."""
 
@@ -147,6 +151,7 @@ class TlsTransport(asyncio.BufferedProtocol):
     def _advance(self) -> None:
         if self._plain.is_closing() or self._eof:
             return
+        shaken = self._shaken
         try:
             if not self._shaken:
                 if not self._may_begin(self):
@@ -157,7 +162,12 @@ class TlsTransport(asyncio.BufferedProtocol):
                 self._protocol.connection_made(self)
             self._decipher()
         except ssl.SSLWantReadError:
+            if shaken and self._outgoing.pending > MOST_ANSWERED:
+                self._plain.abort()
+                return
             self._send()
+            if self._shaken and self._plain.get_write_buffer_size():
+                self._protocol.pause_writing()  # once more: it counts what waits
         except ssl.SSLZeroReturnError:
             self._end()
         except ssl.SSLError:

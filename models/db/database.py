@@ -16,7 +16,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql import Update, visitors
 from sqlalchemy.sql.compiler import SQLCompiler
-from sqlalchemy.sql.elements import ClauseElement
+from sqlalchemy.sql.elements import ClauseElement, Tuple
 from sqlalchemy.sql.type_api import TypeEngine
 from sqlalchemy.types import Boolean, LargeBinary
 
@@ -113,15 +113,18 @@ class Compiled:
 class InList(ColumnElement[bool]):
     """`column IN (…)` over a list that is one JSON parameter, so that the statement is compiled once.
 
-    Pass the list's value through `as_list`. Integers, text or bytes. MySQL's optimizer knows no index for a list that
-    comes out of JSON in an UPDATE or DELETE: there it is written out, as every value is that travels to that server.
+    Pass the list's value through `as_list`. Integers, text or bytes; pairs of integers for a `tuple_` of two columns.
+    MySQL's optimizer knows no index for a list that comes out of JSON in an UPDATE or DELETE: there it is written out,
+    as every value is that travels to that server.
     """
 
     inherit_cache = False
     type: TypeEngine[bool] = Boolean()
 
     def __init__(
-        self, column: ColumnElement[int] | ColumnElement[str] | ColumnElement[bytes], parameter: ColumnElement[str]
+        self,
+        column: ColumnElement[int] | ColumnElement[str] | ColumnElement[bytes] | Tuple,
+        parameter: ColumnElement[str],
     ) -> None:
         self.column = column
         self.parameter = parameter
@@ -130,10 +133,13 @@ class InList(ColumnElement[bool]):
         return self
 
 
+_SQLITE_ITEM: dict[type, str] = {str: "value", bytes: "unhex(value)", tuple: "value ->> 0, value ->> 1"}
+
+
 @compiles(InList, "sqlite")
 def _in_list_sqlite(element: InList, compiler: SQLCompiler, **kw: Any) -> str:
     column, parameter = compiler.process(element.column, **kw), compiler.process(element.parameter, **kw)
-    value = "unhex(value)" if _is_binary(element) else "value"
+    value = _SQLITE_ITEM[_kind(element)]
     return f"{column} IN (SELECT {value} FROM json_each({parameter}))"  # noqa: S608 - both sides are compiled
 
 
@@ -141,7 +147,7 @@ def _in_list_sqlite(element: InList, compiler: SQLCompiler, **kw: Any) -> str:
 def _in_list_mysql(element: InList, compiler: SQLCompiler, **kw: Any) -> str:
     column, parameter = compiler.process(element.column, **kw), compiler.process(element.parameter, **kw)
     name = parameter.removeprefix("%(").removesuffix(")s")
-    _lists(compiler)[name] = bytes if _is_binary(element) else str
+    _lists(compiler)[name] = _kind(element)
     return f"{column} IN {parameter}"
 
 
@@ -150,11 +156,14 @@ def _lists(compiler: SQLCompiler) -> dict[str, type]:
     return found
 
 
-def _is_binary(element: InList) -> bool:
-    return isinstance(element.column.type, LargeBinary)
+def _kind(element: InList) -> type:
+    """What the list's items are: bytes, pairs (`tuple`), or what is written as it stands in JSON (`str`)."""
+    if isinstance(element.column, Tuple):
+        return tuple
+    return bytes if isinstance(element.column.type, LargeBinary) else str
 
 
-def as_list(values: Iterable[int] | Iterable[str] | Iterable[bytes]) -> str:
+def as_list(values: Iterable[int] | Iterable[str] | Iterable[bytes] | Iterable[tuple[int, int]]) -> str:
     """The value of an `InList` parameter. Bytes travel as hex digits."""
     return json.dumps([value.hex() if isinstance(value, bytes) else value for value in values])
 

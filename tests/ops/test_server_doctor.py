@@ -32,6 +32,13 @@ def set_to(name: str, value: int, usual: int) -> Iterator[None]:
             connection.query(f"SET GLOBAL {name} = {usual}")
 
 
+def test_the_server_s_version_is_its_own(stopped: Path) -> None:
+    with closing(mariadb_server().connect()) as connection, connection.cursor() as cursor:
+        cursor.execute("SELECT VERSION()")
+        [[version]] = cursor.fetchall()
+    assert said(stopped)["server"] == ("ok", f"is {version}: ")
+
+
 def test_settings_that_lose_what_was_accepted_or_accept_nothing_are_failures(stopped: Path) -> None:
     assert said(stopped)["durability"] == ("ok", "a commit is on the disk: ")
     with set_to("innodb_flush_log_at_trx_commit", 2, 1):

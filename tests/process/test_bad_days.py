@@ -7,7 +7,6 @@ All tests share one server and one database: whatever was accepted on any of the
 import contextlib
 import os
 import signal
-import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -21,6 +20,7 @@ import pymysql
 import pytest
 
 from tests.process.cutting import Way
+from tests.support import mounting
 from tests.support.engines import NEEDS_MARIADBD
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.mariadb import PASSWORD, USER, MariaDB
@@ -266,15 +266,10 @@ def test_a_database_that_hangs_is_a_503_and_told_by_readyz(day: Day) -> None:
 def small_disk() -> Iterator[Path]:
     """A filesystem of its own, too small for much, which the database's user can reach."""
     place = Path(tempfile.mkdtemp(prefix="glimpse-small-disk-"))
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=160m,mode=0755", "none", str(place)]
-    if subprocess.run(mounting, capture_output=True, check=False).returncode:
-        place.rmdir()
-        pytest.skip("this user may not mount")
-    place.chmod(0o755)
     try:
-        yield place
+        with mounting.small_disk(place, "size=160m,mode=0755"):
+            yield place
     finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
         place.rmdir()
 
 

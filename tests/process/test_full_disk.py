@@ -3,7 +3,6 @@
 
 import contextlib
 import json
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +12,7 @@ from tests.process.hostile_watch import statuses
 from tests.process.hostile_wire import CLOSE, FORM, by, form, image_part, part, read_answer, request
 from tests.process.spoken import SPOKEN, Spoken, whole_in_one
 from tests.support.harness import Person, Server, running, wait_until
+from tests.support.mounting import small_disk
 from tests.support.pictures import jpeg
 
 SETTINGS = {"limits": {"enabled": False}, "storage": {"min_free_bytes": 0}, "retention": {"interval_seconds": 1}}
@@ -23,13 +23,8 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     """A small filesystem of its own."""
     place = tmp_path / "disk"
     place.mkdir()
-    mounting = ["mount", "-t", "tmpfs", "-o", "size=16m,nr_inodes=2000", "none", str(place)]
-    if subprocess.run(mounting, capture_output=True, check=False).returncode:
-        pytest.skip("this user may not mount")
-    try:
+    with small_disk(place, "size=16m,nr_inodes=2000"):
         yield place
-    finally:
-        subprocess.run(["umount", "-l", str(place)], check=True)
 
 
 @pytest.fixture

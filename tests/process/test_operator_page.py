@@ -14,10 +14,12 @@ import httpx
 import pytest
 
 from handlers.operator_page import ASKED, ID
-from tests.process.scraping import free_port
+from models.clock import now_ms
+from tests.process.scraping import Scraped, free_port
 from tests.support.engines import NewFolder
 from tests.support.harness import Server, running, wait_until
 from tests.support.pictures import png
+from tests.support.push_vendors import emulated
 
 
 @dataclass
@@ -203,6 +205,32 @@ def test_the_numbers_are_those_of_metrics(desk: Desk) -> None:
     told = desk.ask("GET", "/api/metrics")
     assert told.headers["Content-Type"].startswith("text/plain; version=0.0.4")
     assert 'glimpse_push_breaker_state{app="",provider="log"} 0.0' in told.text
+
+
+def test_a_provider_that_asks_for_a_pause_shows_until_when(new_folder: NewFolder) -> None:
+    folder, port = new_folder("paused"), free_port()
+    with emulated(folder, ["fcm"]) as vendors:
+        settings = {"admin": {"port": port}, "push": {**vendors.push, "default_provider": "fcm"}}
+        with running(folder, settings) as server:
+            desk = Desk(server, port)
+            ann, ben = server.register("Ann"), server.register("Ben", cid=vendors.each["fcm"].token(1))
+            lanes = {lane["provider"]: lane for lane in desk.ask("GET", "/api/overview").json()["lanes"]}
+            assert lanes["fcm"]["paused_until"] is None
+            vendors.each["fcm"].tell("fault", kind="RESOURCE_EXHAUSTED")
+            began = now_ms()
+            ann.send(ben, png(1, 1))
+
+            def paused_until() -> int | None:
+                lanes = {lane["provider"]: lane for lane in desk.ask("GET", "/api/overview").json()["lanes"]}
+                assert lanes["fcm"]["breaker"] == "closed"
+                until: int | None = lanes["fcm"]["paused_until"]
+                return until
+
+            wait_until(lambda: paused_until() is not None, what="the vendor's answer")
+            assert began + 60_000 <= (paused_until() or 0) + 1 <= now_ms() + 60_001
+            scraped = Scraped(desk.ask("GET", "/api/metrics").text)
+            assert 0 < scraped("push_paused_seconds", provider="fcm", app="") <= 60
+            assert scraped("push_paused_seconds", provider="log", app="") == 0
 
 
 def test_the_token_is_the_same_after_a_restart(tmp_path: Path) -> None:

@@ -2,7 +2,6 @@
 """A disk or a database file that cannot be written to: what reads goes on, the rest is told so, and nothing is lost."""
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,6 +16,7 @@ from tests.process.test_start import refused
 from tests.support.engines import ON_SQLITE
 from tests.support.harness import Person, Server, running, wait_until
 from tests.support.loop_disk import LoopDisk, loop_disk, what_is_missing
+from tests.support.mounting import need, small_disk
 from tests.support.pictures import png
 
 PICTURE = png(3, 3)
@@ -25,13 +25,6 @@ TOLD = {"the disk failed", "the database failed", "retention failed"}
 """What the log says at level error, of each with the reason."""
 
 pytestmark = ON_SQLITE
-
-
-def need(missing: str) -> None:
-    """Leave the test out where this machine does not allow it. A program that is not installed is a failure in CI."""
-    if missing:
-        assert os.environ.get("CI") != "true" or not missing.endswith("is not installed"), missing
-        pytest.skip(missing)
 
 
 @pytest.fixture
@@ -55,6 +48,19 @@ def immutable(files: list[Path]) -> Iterator[None]:
         yield
     finally:
         assert change("-i") == ""
+
+
+def test_a_test_without_its_disk_is_left_out_by_name_and_a_missing_program_fails_in_ci(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)
+    for options, reason in (("no-such-option=1", "mounts are refused"), ("size=1m", "mount is not installed")):
+        with pytest.raises(pytest.skip.Exception, match=f"^{reason}$"), small_disk(tmp_path, options):
+            pass
+        monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setenv("CI", "true")
+    with pytest.raises(AssertionError, match="mount is not installed"), small_disk(tmp_path, "size=1m"):
+        pass
 
 
 def writes(ann: Person, ben: Person, key: str) -> list[httpx.Response]:

@@ -42,6 +42,16 @@ def refused(data_dir: Path, *arguments: str, **environment: str) -> tuple[int, l
     return ended.returncode, [line for line in ended.stderr.splitlines() if not line.startswith("{")]
 
 
+def test_a_server_without_a_bucket_does_without_its_client(tmp_path: Path) -> None:
+    with running(tmp_path) as server:
+        assert server.process
+        main = server.process.pid
+        children = Path(f"/proc/{main}/task/{main}/children").read_text().split()
+        mapped = "".join(Path(f"/proc/{process}/maps").read_text() for process in (main, *children))
+    assert "uvloop" in mapped
+    assert "obstore" not in mapped
+
+
 def greeting(server: Server) -> list[str]:
     """What the server prints behind the line that says where it listens."""
     assert server.process

@@ -118,14 +118,18 @@ async def test_a_provider_that_asks_to_wait_pauses_its_own_lane_alone(world: Wor
     other.script = lambda _: Retry("HTTP 429", after=60)
     await world.heap(30, provider="other")
     relay = world.relay(other, calls_at_once=1, claim_limit=10)
+    assert relay.pauses == {("log", ""): 0, OTHER: 0}
     assert await relay.run_once() == 10
+    assert relay.pauses == {("log", ""): 0, OTHER: 60}
     await world.heap(1)
     for _ in range(59):
         world.clock.passes(1)
         await relay.run_once()
+    assert (relay.breakers[OTHER], relay.pauses[OTHER]) == (BreakerState.CLOSED, 1)
     assert (len(other.calls), len(world.provider.calls)) == (1, 1)
     other.script = lambda _: Delivered()
     world.clock.passes(1)
+    assert relay.pauses[OTHER] == 0
     await relay.run_once()
     assert len(other.calls) == 2
     await drained(relay, world)

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import pytest
 
-from models.db.database import Changed, Row, Statement, Transaction, Unit, Value
+from models.db.database import Row, Statement, Transaction, Unit, Value
 from models.db.tables import budgets, events, phone_index
 from models.errors import AppError, RecipientUnavailable
 from models.ids import MAX_ID
@@ -24,6 +24,7 @@ from services.groups import read_new_group
 from services.history import Conversation, History
 from tests.services.town import ADDRESS, Town, open_town
 from tests.support.engines import Engine
+from tests.support.interposed import Noted
 
 T = TypeVar("T")
 pytestmark = pytest.mark.anyio
@@ -32,22 +33,6 @@ LOGGED = (budgets._INSERT, events._INSERT)
 """An event, or what is written where there must not be one."""
 PAGE = IdRange(0, MAX_ID, 50)
 NOBODY_HAS = UserId(2**40)
-
-
-class Noted(Transaction):
-    """A transaction whose statements are noted."""
-
-    def __init__(self, tx: Transaction, note: Callable[[Statement], None]) -> None:
-        self._tx, self._note = tx, note
-        self.touched = tx.touched
-
-    async def read(self, statement: Statement, **params: Value) -> list[Row]:
-        self._note(statement)
-        return await self._tx.read(statement, **params)
-
-    async def execute(self, statement: Statement, **params: Value) -> Changed:
-        self._note(statement)
-        return await self._tx.execute(statement, **params)
 
 
 @dataclass

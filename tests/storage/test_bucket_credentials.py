@@ -17,7 +17,8 @@ from tests.support.seaweed import KEYS, Seaweed
 
 PUT = """
 import asyncio, json, os, sys
-from storage.bucket import Bucket, BucketSettings
+from storage.bucket import Bucket
+from storage.bucket_settings import BucketSettings
 bucket = Bucket(BucketSettings(**json.loads(sys.argv[1])))
 asyncio.run(bucket.put("probe", b"Glimpse"))
 print(asyncio.run(bucket.is_used()), flush=True)

@@ -34,7 +34,8 @@ OBJECT = ".*/[0-9a-f]{64}$"
 ALL_AGES = -3600
 ASK = """
 import asyncio, json, sys
-from storage.bucket import Bucket, BucketSettings
+from storage.bucket import Bucket
+from storage.bucket_settings import BucketSettings
 asyncio.run(Bucket(BucketSettings(**json.loads(sys.argv[1]))).is_used())
 """
 

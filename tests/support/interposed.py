@@ -3,7 +3,7 @@
 
 from collections.abc import Callable
 
-from models.db.database import Database, Row, Statement, T, Unit, Value
+from models.db.database import Changed, Database, Row, Statement, T, Transaction, Unit, Value
 
 
 class Interposed:
@@ -27,3 +27,19 @@ class Interposed:
 
     async def close(self) -> None:
         pass
+
+
+class Noted(Transaction):
+    """A transaction whose statements are noted."""
+
+    def __init__(self, tx: Transaction, note: Callable[[Statement], None]) -> None:
+        self._tx, self._note = tx, note
+        self.touched = tx.touched
+
+    async def read(self, statement: Statement, **params: Value) -> list[Row]:
+        self._note(statement)
+        return await self._tx.read(statement, **params)
+
+    async def execute(self, statement: Statement, **params: Value) -> Changed:
+        self._note(statement)
+        return await self._tx.execute(statement, **params)

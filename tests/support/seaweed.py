@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 
-from storage.bucket import BucketSettings
+from storage.bucket_settings import BucketSettings
 from tests.support.guarded import Guarded
 
 PROGRAM = Path(sys.executable).with_name("weed")

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """The same turns, bounds and ends under TLS."""
 
+import _ssl
 import asyncio
 import contextlib
+import ctypes
 import select
 import socket
 import ssl
@@ -21,6 +23,9 @@ from transport.server import BEGUN_AT_ONCE
 from transport.tls import RECORDS_AT_ONCE
 
 pytestmark = pytest.mark.gen_test(timeout=30)
+REQUESTED = 1
+"""SSL_KEY_UPDATE_REQUESTED: openssl/ssl.h."""
+POINTER = ctypes.sizeof(ctypes.c_void_p)
 LAST = request("GET", "/", CLOSE)
 Secured = Callable[..., AbstractAsyncContextManager[World]]
 
@@ -154,10 +159,26 @@ class RawClient:
 
     def __init__(self, trust: ssl.SSLContext) -> None:
         self.received, self._sent = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self.is_shaken = False
         self.tls = trust.wrap_bio(self.received, self._sent, server_hostname="localhost")
 
     def shake(self) -> bytes:
         with contextlib.suppress(ssl.SSLWantReadError):
+            self.tls.do_handshake()
+            self.is_shaken = True
+        return self._sent.read()
+
+    def in_one_record(self, content: bytes) -> bytes:
+        self.tls.write(content)
+        return self._sent.read()
+
+    def renewals(self, count: int) -> bytes:
+        """Requests that both sides renew their keys (RFC 8446, 4.6.3), which Python has no word for."""
+        openssl = ctypes.CDLL(_ssl.__file__)
+        # What follows the head of an object of `_ssl`: its socket, and the SSL of OpenSSL.
+        place = id(self.tls._sslobj) + object.__basicsize__  # type: ignore[attr-defined]
+        for _ in range(count):
+            assert openssl.SSL_key_update(ctypes.c_void_p.from_address(place + POINTER), REQUESTED) == 1
             self.tls.do_handshake()
         return self._sent.read()
 
@@ -205,3 +226,47 @@ async def test_the_smallest_records_are_read_in_turns(secured: Secured) -> None:
             await sending
         # A turn may read twice, where the last one stopped and what has come since; between two looks are parts of two.
         assert max(after - before for before, after in pairwise(read)) <= 4 * RECORDS_AT_ONCE
+
+
+@asynccontextmanager
+async def by_hand(world: World) -> AsyncIterator[tuple[RawClient, socket.socket]]:
+    """A client that has shaken hands, and reads no more than a few kilobytes that its kernel takes."""
+    assert world.tls
+    loop, raw = asyncio.get_running_loop(), RawClient(world.tls)
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        await loop.sock_connect(sock, ("127.0.0.1", world.port))
+        await loop.sock_sendall(sock, raw.shake())
+        while not raw.is_shaken:
+            raw.received.write(await loop.sock_recv(sock, 65_536))
+            await loop.sock_sendall(sock, raw.shake())
+        yield raw, sock
+
+
+async def test_answers_to_renewals_of_keys_count_for_the_budget_of_what_is_unsent(secured: Secured) -> None:
+    loop = asyncio.get_running_loop()
+    async with secured(Limits(max_unsent_bytes=150_000)) as world, by_hand(world) as (raw, sock):
+        await loop.sock_sendall(sock, raw.in_one_record(request("GET", "/pieces", CLOSE)))
+        await until(lambda: world.log.pieces)
+        (connection,) = world.server._connections
+        await until(lambda: connection.unsent() > 0)
+        for _ in range(300):
+            before = connection.unsent()
+            await loop.sock_sendall(sock, raw.renewals(20))
+            await until(lambda before=before: world.log.events or connection.unsent() > before)
+            if world.log.events:
+                break
+        assert world.log.events == ["cut"]
+
+
+async def test_who_has_keys_renewed_more_often_than_anybody_needs_is_cut(secured: Secured) -> None:
+    loop = asyncio.get_running_loop()
+    async with secured() as world, by_hand(world) as (raw, sock):
+        await loop.sock_sendall(sock, raw.in_one_record(request("GET", "/wait")))
+        await until(lambda: world.log.events == ["asked"])
+        await loop.sock_sendall(sock, raw.renewals(3))
+        await turns()
+        assert world.log.events == ["asked"]
+        await loop.sock_sendall(sock, raw.renewals(1000))
+        await until(lambda: world.log.events == ["asked", "lost"])

@@ -5,6 +5,7 @@ import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Locator, expect
@@ -13,6 +14,7 @@ from tests.process.scraping import free_port
 from tests.support.engines import NewFolder
 from tests.support.harness import Server, running, wait_until
 from tests.support.pictures import png
+from tests.support.push_vendors import PushVendor, emulated
 from tests.web.browsing import Visitor, visitor
 
 pytestmark = pytest.mark.only_on("sqlite")
@@ -26,8 +28,16 @@ def port() -> int:
 
 
 @pytest.fixture(scope="module")
-def server(new_folder: NewFolder, port: int) -> Iterator[Server]:
-    settings = {"limits": {"enabled": False}, "admin": {"port": port}, "push": {"getui": {"apps": {"down": DOWN}}}}
+def fcm(new_folder: NewFolder) -> Iterator[tuple[PushVendor, dict[str, Any]]]:
+    """The vendor's emulator, and the section `push` that leads there."""
+    with emulated(new_folder("fcm"), ["fcm"]) as vendors:
+        yield vendors.each["fcm"], vendors.push
+
+
+@pytest.fixture(scope="module")
+def server(new_folder: NewFolder, port: int, fcm: tuple[PushVendor, dict[str, Any]]) -> Iterator[Server]:
+    push = {**fcm[1], "getui": {"apps": {"down": DOWN}}}
+    settings = {"limits": {"enabled": False}, "admin": {"port": port}, "push": push}
     with running(new_folder("operator"), settings) as server:
         yield server
         assert server.failures() == []
@@ -143,6 +153,24 @@ def test_why_a_breaker_is_open_is_shown(operator: Visitor, server: Server) -> No
 
     wait_until(is_open, what="the breaker", pause=0.2)
     expect(lane.get_by_text(re.compile(r"since 20.*Z: auth: cannot connect"))).to_be_visible()
+
+
+def test_a_provider_that_asked_for_a_pause_says_until_when(
+    operator: Visitor, server: Server, fcm: tuple[PushVendor, dict[str, Any]]
+) -> None:
+    vendor, _ = fcm
+    ann, ben = server.register("Ann"), server.register("Ben", cid=vendor.token(1), push_provider="fcm")
+    vendor.tell("fault", kind="RESOURCE_EXHAUSTED")
+    ann.send(ben, png(1, 1))
+    lane = line(operator, "fcm")
+
+    def is_paused() -> bool:
+        operator.click("Look again")
+        return lane.get_by_text("paused").is_visible()
+
+    wait_until(is_paused, what="the vendor's answer", pause=0.2)
+    expect(lane.get_by_text(re.compile(r"left alone until 20.*Z, as it asked"))).to_be_visible()
+    expect(lane.get_by_text("closed")).to_have_count(0)
 
 
 def test_the_charts_move(operator: Visitor, server: Server) -> None:

@@ -36,7 +36,7 @@ export function view(again) {
       tile('Version', h('strong', null, found.version))),
     h('h3', null, 'Push providers'),
     table(['Provider', 'Breaker', '#Waiting', '#Oldest waits', '#Dead', ''], found.lanes.map((/** @type {any} */ lane) => [
-      place(lane), [breaker(lane.breaker), lane.outage && h('small', {class: 'why'}, `since ${when(lane.outage.since)}: ${lane.outage.reason}`)], lane.due,
+      place(lane), state(lane), lane.due,
       lane.oldest_at === null ? '–' : `${Math.max(0, Math.round((found.now - lane.oldest_at) / 1000))} s`, lane.dead,
       h('div', {class: 'actions'},
         h('a', {class: 'button', href: `#outbox?provider=${lane.provider}`}, 'Notifications'),
@@ -51,9 +51,19 @@ export function view(again) {
   ];
 }
 
-/** @param {string | null} state */
-function breaker(state) {
+/** Whether a provider is asked, and if not why. @param {any} lane */
+function state(lane) {
+  return [
+    breaker(lane),
+    lane.paused_until !== null && h('small', {class: 'why'}, `left alone until ${when(lane.paused_until)}, as it asked`),
+    lane.outage && h('small', {class: 'why'}, `since ${when(lane.outage.since)}: ${lane.outage.reason}`),
+  ];
+}
+
+/** @param {any} lane */
+function breaker({breaker: state, paused_until}) {
   if (state === null) return sign('bad', 'not configured');
+  if (state === 'closed' && paused_until !== null) return sign('bad', 'paused');
   return sign(state === 'closed' ? 'good' : 'bad', {closed: 'closed', open: 'open: asked no more', half_open: 'asking whether it is back'}[state] ?? state);
 }
 

@@ -253,9 +253,15 @@ def _literal(connection: Connection, value: Value) -> str:
 def _list(connection: Connection, value: str, kind: type) -> str:
     """The text of `IN (…)` for what `as_list` wrote. No list is empty in SQL; nothing is equal to NULL."""
     items = json.loads(value) or [None]
+    if kind is tuple:
+        return f"({','.join(_pair(*(item or (None, None))) for item in items)})"
     if kind is bytes:
         items = [item and bytes.fromhex(item) for item in items]
     return f"({','.join(_literal(connection, item) for item in items)})"
+
+
+def _pair(first: int | None, second: int | None) -> str:
+    return "(NULL,NULL)" if first is None or second is None else f"({first:d},{second:d})"
 
 
 def code_of(error: DatabaseError) -> int | None:

@@ -10,6 +10,10 @@ from models.db.mysql.connection import Connection, MysqlLocation, connect, is_ma
 OLDEST = {True: (10, 6), False: (8, 0)}
 """By whether it is MariaDB: the first that can skip locked rows."""
 SECONDS = 5.0
+COMPATIBILITY = "5.5.5-"
+"""What MariaDB says before its version, for replicas of MySQL that know no number like it:
+https://mariadb.com/docs/server/reference/clientserver-protocol/1-connecting/connection
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +64,7 @@ async def look(location: MysqlLocation) -> ServerFacts:
         )
         flush, logs, sync, read_only = rows[0]
         return ServerFacts(
-            version=connection.get_server_info(),
+            version=connection.get_server_info().removeprefix(COMPATIBILITY),
             mariadb=is_mariadb(connection),
             flush_log_at_commit=int(flush),
             sync_binlog=int(sync) if logs else None,

@@ -13,6 +13,7 @@ from sqlalchemy import (
     ColumnElement,
     FromClause,
     Select,
+    Subquery,
     and_,
     bindparam,
     case,
@@ -37,6 +38,8 @@ UNSEEN = 0
 """The `last_message_id` of a conversation of which nothing has reached the person: it is in no list."""
 MAX_UNREAD = 1000
 """No more are counted: whoever leaves a million unread makes no list slow."""
+MAX_LOOKED_AT = 5000
+"""Nor are more looked at, the newest first: what is withheld, or what a member says themselves, is not counted."""
 
 _MINE = and_(conversations.c.uid == bindparam("me"), conversations.c.peer_uid == bindparam("peer"))
 _THEIRS = and_(conversations.c.uid == bindparam("peer"), conversations.c.peer_uid == bindparam("me"))
@@ -106,26 +109,28 @@ _READ_MEMBER = Statement(
     .values(read_up_to=bindparam("up_to"))
     .where(_AS_MEMBER, group_members.c.read_up_to < bindparam("up_to"))
 )
-_GOT = (
-    select(messages.c.message_id, messages.c.sender_uid)
-    .join(deliveries, deliveries.c.message_id == messages.c.message_id)
-    .where(
-        deliveries.c.receiver_uid == bindparam("me"),
-        ~IS_HIDDEN,
-        messages.c.message_id > bindparam("after"),
-        messages.c.message_id <= bindparam("up_to"),
+
+
+def _got(said: ColumnElement[bool]) -> Subquery:
+    """Of what was said in a conversation, what reached the person."""
+    newest = (
+        select(messages.c.message_id, messages.c.sender_uid)
+        .where(said, messages.c.message_id > bindparam("after"), messages.c.message_id <= bindparam("up_to"))
+        .order_by(messages.c.message_id.desc())
+        .limit(MAX_LOOKED_AT)
+        .subquery()
     )
-    .limit(MAX_UNREAD)
-)
+    reached = and_(deliveries.c.message_id == newest.c.message_id, deliveries.c.receiver_uid == bindparam("me"))
+    return select(newest).join(deliveries, reached).where(~IS_HIDDEN).limit(MAX_UNREAD).subquery()
+
+
 _FROM_PEER = and_(
     messages.c.sender_uid == bindparam("peer"),
     messages.c.receiver_uid == bindparam("me"),
     messages.c.sender_uid != messages.c.receiver_uid,
 )
-_GOT_FROM_PEER = _GOT.where(_FROM_PEER).order_by(messages.c.message_id.desc()).subquery()
-_GOT_IN_GROUP = (
-    _GOT.where(messages.c.group_id == bindparam("of_group")).order_by(messages.c.message_id.desc()).subquery()
-)
+_GOT_FROM_PEER = _got(_FROM_PEER)
+_GOT_IN_GROUP = _got(messages.c.group_id == bindparam("of_group"))
 # Off the event loop, since what is withheld is read and not counted.
 _COUNT_FROM_PEER = Statement(select(func.count()).select_from(_GOT_FROM_PEER), bulk=True)
 _COUNT_IN_GROUP = Statement(select(func.count()).select_from(_GOT_IN_GROUP), bulk=True)

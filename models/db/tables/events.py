@@ -10,7 +10,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
-from sqlalchemy import bindparam, case, delete, func, insert, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, select, tuple_, update
 
 from models.db.database import InList, Reader, Statement, Transaction, as_list
 from models.db.schema import events, messages, users
@@ -86,6 +86,15 @@ _LIST_OLDEST = Statement(
     .where(events.c.at < bindparam("before"))
     .order_by(events.c.at)
     .limit(bindparam("limit"))
+)
+_DELETE = Statement(delete(events).where(InList(tuple_(events.c.uid, events.c.event_id), bindparam("pairs"))))
+_LIST_FIRST = Statement(
+    select(
+        users.c.uid,
+        select(func.min(events.c.event_id)).where(events.c.uid == users.c.uid).correlate(users).scalar_subquery(),
+    )
+    .where(InList(users.c.uid, bindparam("uids")))
+    .order_by(users.c.uid)
 )
 _DELETE_UP_TO = Statement(
     delete(events).where(events.c.uid == bindparam("of_uid"), events.c.event_id <= bindparam("last"))
@@ -190,10 +199,16 @@ async def lock_counters(tx: Transaction, uids: Collection[int]) -> None:
 
 async def purge(tx: Transaction, *, before: int, limit: int) -> int:
     """Erase events from before then, the oldest first; how many. What is left of a log has no gap."""
-    last: dict[int, int] = {}
-    for uid, event_id in await tx.read(_LIST_OLDEST, before=before, limit=limit):
-        last[uid] = max(event_id, last.get(uid, 0))
-    return sum([(await tx.execute(_DELETE_UP_TO, of_uid=uid, last=last[uid])).count for uid in sorted(last)])
+    keys = sorted([(uid, event_id) for uid, event_id in await tx.read(_LIST_OLDEST, before=before, limit=limit)])
+    if not keys:
+        return 0
+    erased = (await tx.execute(_DELETE, pairs=as_list(keys))).count
+    last = dict(keys)
+    for uid, first in await tx.read(_LIST_FIRST, uids=as_list(last)):
+        # Where the clock went back, younger events come before older ones.
+        if first is not None and first < last[uid]:
+            erased += (await tx.execute(_DELETE_UP_TO, of_uid=uid, last=last[uid])).count
+    return erased
 
 
 async def list_newest(reader: Reader, uids: Collection[int]) -> dict[int, int]:

@@ -5,7 +5,7 @@ them. What takes more than a look at one column (events, outbox, devices, messag
 
 from sqlalchemy import Column, bindparam, delete, func, select
 
-from models.db.database import Reader, Statement, Transaction
+from models.db.database import InList, Reader, Statement, Transaction, as_list
 from models.db.schema import (
     activations,
     audit,
@@ -45,7 +45,7 @@ def _oldest(ended_at: Column[int]) -> Statement:
 
 def _erase(ended_at: Column[int]) -> Statement:
     [key] = ended_at.table.primary_key
-    return Statement(delete(key.table).where(key == bindparam("this"), ended_at < bindparam("before")))
+    return Statement(delete(key.table).where(InList(key, bindparam("these")), ended_at < bindparam("before")))
 
 
 def _count(ended_at: Column[int]) -> Statement:
@@ -71,7 +71,7 @@ async def erase(tx: Transaction, *, table: str, before: int, limit: int) -> int:
     """Erase rows of an ERASABLE table that ended before then, the oldest first; how many."""
     keys = [key for (key,) in await tx.read(_LIST_OLDEST[table], before=before, at_most=limit)]
     # A key may have come to stand for something newer since it was read.
-    return sum([(await tx.execute(_DELETE[table], this=key, before=before)).count for key in keys])
+    return (await tx.execute(_DELETE[table], these=as_list(keys), before=before)).count if keys else 0
 
 
 async def count(reader: Reader, *, table: str, before: int) -> int:

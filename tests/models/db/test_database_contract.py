@@ -22,6 +22,7 @@ from sqlalchemy import (
     func,
     insert,
     select,
+    tuple_,
     update,
 )
 from sqlalchemy.dialects import mysql, sqlite
@@ -63,6 +64,9 @@ ALL = Statement(select(things.c.name, things.c.digest, things.c.size).order_by(t
 NAMED = Statement(select(things.c.id).where(things.c.name == bindparam("name")))
 THESE = Statement(select(things.c.id).where(InList(things.c.id, bindparam("ids"))).order_by(things.c.id))
 OF_NAMES = Statement(select(things.c.id).where(InList(things.c.name, bindparam("names"))).order_by(things.c.id))
+OF_PAIRS = Statement(
+    select(things.c.id).where(InList(tuple_(things.c.id, things.c.size), bindparam("pairs"))).order_by(things.c.id)
+)
 OF_DIGESTS = Statement(select(things.c.id).where(InList(things.c.digest, bindparam("digests"))).order_by(things.c.id))
 DELETE_THESE = Statement(delete(things).where(InList(things.c.id, bindparam("ids"))))
 ADD = Statement(update(things).values(size=things.c.size + bindparam("more")).where(things.c.name == bindparam("name")))
@@ -120,6 +124,13 @@ async def test_lists_of_numbers_texts_and_bytes(db: Database) -> None:
 
     assert await db.write(unit) == 4
     assert [name for name, *_ in await db.read(ALL)] == ["n0"]
+
+
+async def test_lists_of_pairs(db: Database) -> None:
+    ids = [await put(db, f"n{n}", size=n) for n in range(4)]
+    assert await db.read(OF_PAIRS, pairs=as_list([])) == []
+    pairs = [(ids[1], 1), (ids[2], 3), (ids[3], 3), (10**15, 1)]
+    assert await db.read(OF_PAIRS, pairs=as_list(pairs)) == [(ids[1],), (ids[3],)]
 
 
 async def test_counts_are_of_rows_that_were_found(db: Database) -> None:

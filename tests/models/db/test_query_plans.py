@@ -24,6 +24,8 @@ from models.db.engine import Location, bring_up_to_date, open_database, parse_ur
 from models.db.mysql.connection import MysqlLocation
 from models.db.schema import users
 from models.db.sqlite import migrate
+from models.db.tables import conversations
+from models.ids import MAX_ID
 from tests.models.db.many import FILL, NOW
 from tests.support import mariadb
 from tests.support.mariadb import MariaDB
@@ -110,6 +112,55 @@ def test_no_statement_goes_through_all_that_waits_in_the_outbox(connection: apsw
     assert [name for name, plan in plans.items() if any("outbox_due (state=?)" in line for line in plan)] == []
 
 
+ME, PEER, GROUP = 2, 1, 3
+UNREAD = (conversations._COUNT_FROM_PEER, conversations._COUNT_IN_GROUP, conversations._SENDERS_IN_GROUP)
+MESSAGE = """
+    INSERT INTO messages (kind, sender_uid, receiver_uid, group_id, send_time, exist, filetype, size, caption,
+                          expires_at, stored)
+    VALUES ('text', ?, ?, ?, 1, 0, '', 1, '', 1, 0)
+"""
+WITHHELD = """
+    INSERT INTO deliveries (message_id, receiver_uid, sender_uid, state)
+    SELECT message_id, receiver_uid, sender_uid, 'withheld' FROM messages WHERE receiver_uid = ?
+"""
+
+
+def test_what_is_unread_costs_no_more_however_much_of_it_does_not_count(tmp_path: Path) -> None:
+    path = tmp_path / "unread.db"
+    migrate.run(path)
+    with closing(apsw.Connection(str(path))) as connection:
+        connection.execute("PRAGMA foreign_keys = 0")
+        few = _steps_of_unread(connection, 2 * conversations.MAX_LOOKED_AT)
+        many = _steps_of_unread(connection, 8 * conversations.MAX_LOOKED_AT)
+    for less, more in zip(few, many, strict=True):
+        assert more <= 1.1 * less
+
+
+def _steps_of_unread(connection: apsw.Connection, messages: int) -> list[int]:
+    """How many steps of SQLite's machine each statement takes where a person has so many withheld messages of another,
+    and has said as much in a group.
+    """
+    connection.execute("DELETE FROM deliveries; DELETE FROM messages")
+    with connection:
+        connection.executemany(MESSAGE, [(PEER, ME, None), (ME, None, GROUP)] * messages)
+        connection.execute(WITHHELD, (ME,))
+    bounds = {"me": ME, "peer": PEER, "of_group": GROUP, "after": 0, "up_to": MAX_ID}
+    steps, found = 0, []
+
+    def step() -> bool:
+        nonlocal steps
+        steps += 1
+        return False
+
+    connection.set_progress_handler(step, 1)
+    for statement in UNREAD:
+        compiled, steps = statement.sql("sqlite"), 0
+        connection.execute(compiled.text, compiled.constants | {name: bounds[name] for name in compiled.required})
+        found.append(steps)
+    connection.set_progress_handler(None)
+    return found
+
+
 def test_a_read_of_a_whole_table_would_be_seen(connection: apsw.Connection) -> None:
     by_name = Statement(select(users.c.uid).where(users.c.nickname == bindparam("nickname")))
     by_uid = Statement(select(users.c.nickname).where(users.c.uid == bindparam("uid")))
@@ -185,8 +236,8 @@ def _samples(statement: Statement, ids: Sequence[int] = (77, 78, 5000)) -> dict[
 
 def _sample(name: str, bind: BindParameter[Any], compiled: Compiled, ids: Sequence[int]) -> Value:
     if name in compiled.lists:
-        items = [bytes(32)] if compiled.lists[name] is bytes else ids
-        return SAMPLES.get(name, as_list(items))
+        items: dict[type, str] = {bytes: as_list([bytes(32)]), tuple: as_list([(uid, 1) for uid in ids])}
+        return SAMPLES.get(name, items.get(compiled.lists[name]) or as_list(ids))
     if isinstance(bind.type, LargeBinary):
         return bytes(32)
     return "x" if isinstance(bind.type, String) else SAMPLES.get(name, 78)

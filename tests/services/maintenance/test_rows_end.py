@@ -6,13 +6,14 @@ from functools import partial
 import apsw
 import pytest
 
-from models.db.database import Database, T, Transaction, Unit
+from models.db.database import Database, Statement, T, Transaction, Unit
 from models.db.sqlite.engine import SqliteDatabase
-from models.db.tables import outbox
+from models.db.tables import events, expired_rows, outbox
 from models.user import UserId
+from services.maintenance.retention import _Purge
 from tests.services.maintenance.world import DAY, HOUR, TTL_SECONDS, World
 from tests.support.engines import ON_SQLITE
-from tests.support.interposed import Interposed
+from tests.support.interposed import Interposed, Noted
 from tests.support.people import add_device
 
 pytestmark = pytest.mark.anyio
@@ -55,9 +56,9 @@ async def test_rows_with_an_end_go_a_margin_after_it(world: World) -> None:
             ("budgets", BUDGET, HOUR),
         )
     ):
-        keys = [] if table == "credentials" else [b"key"]
+        keys: list[str | bytes] = [] if table == "credentials" else ["key" if table == "activations" else b"key"]
         rest = {"activations": [now], "idempotency": [now], "budgets": []}.get(table, [uid])
-        others = [b"two" for _ in keys]
+        others = ["two" if key == "key" else b"two" for key in keys]
         world.execute(sql, *keys, *rest, now - margin * 1000 - 1)
         world.execute(sql, *others, *rest, now - margin * 1000)
         assert (await _round(world))[table] == 1, index
@@ -86,6 +87,30 @@ async def test_events_go_after_their_days_and_leave_no_gap(world: World) -> None
         world.execute(EVENT, uid, event_id, at)
     assert (await _round(world))["events"] == 4
     assert world.rows("SELECT uid, event_id FROM events ORDER BY uid") == [(ann, 2), (ben, 4)]
+
+
+@pytest.mark.parametrize(
+    ("table", "unit"),
+    [("events", events.purge), ("budgets", partial(expired_rows.erase, table="budgets"))],
+    ids=["events", "budgets"],
+)
+async def test_a_unit_of_erasing_takes_as_many_statements_for_many_as_for_one(
+    world: World, table: str, unit: _Purge
+) -> None:
+    async def noted(count: int) -> list[Statement]:
+        for _ in range(count):
+            uid = await world.person()
+            world.execute(*((EVENT, uid, 1, 1) if table == "events" else (BUDGET, uid.to_bytes(8), 1)))
+        done: list[Statement] = []
+
+        async def write(tx: Transaction) -> int:
+            return await unit(Noted(tx, done.append), before=2, limit=100)
+
+        assert await world.db.write(write) == count
+        return done
+
+    assert await noted(1) == await noted(30)
+    assert world.count(table) == 0
 
 
 async def test_settled_pushes_go_after_a_week_and_ended_devices_after_them(world: World) -> None:
