@@ -44,12 +44,16 @@ def test_another_worker_goes_on_and_the_first_lets_go(tmp_path: Path) -> None:
             for name, value in {**PIECE, "Upload-Offset": cut, "Content-Length": len(WITH_PLACE) - cut}.items():
                 one.putheader(name, str(value))
             one.putheader("Authorization", ann.basic)
-            one.endheaders(WITH_PLACE[cut : cut + 5000])
+            one.putheader("Expect", "100-continue")
+            one.endheaders()
+            assert one.sock.recv(100).startswith(b"HTTP/1.1 100 ")
+            one.send(WITH_PLACE[cut : cut + 5000])
             tus = {"Tus_Resumable": "1.0.0"}
             told = ask(other, ann, "HEAD", upload, b"", **tus)
             offset = int(told.headers["Upload-Offset"])
             assert cut <= offset <= cut + 5000
             assert PLACE not in file_of(server, upload).read_bytes()
+            assert one.sock.recv(100) == b"", "a look alone cuts who was sending in another worker"
             done = ask(other, ann, "PATCH", upload, WITH_PLACE[offset:], Upload_Offset=offset, **said)
             assert done.status == 204
         got = ben.get(done.headers["Message-Key"] or "").content
