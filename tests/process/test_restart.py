@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-import apsw
 import pytest
 
 from ops.status import status
@@ -173,8 +172,7 @@ def test_a_port_that_cannot_be_had_is_the_reason(server: Whole) -> None:
 
 
 def test_a_pending_migration_refuses_the_restart(server: Whole) -> None:
-    with closing(apsw.Connection(str(server.data_dir / "glimpse.db"))) as db:
-        db.execute("DELETE FROM migrations WHERE step = (SELECT max(step) FROM migrations)")
+    server.database.execute("DELETE FROM migrations WHERE step = (SELECT max(step) FROM migrations)")
     assert "stop the server, then start it" in server.refused_restart()
     assert server.client.get("/readyz").status_code == 200
     expect(server, REFUSED)

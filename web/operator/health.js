@@ -60,11 +60,14 @@ function state(lane) {
   ];
 }
 
+/** @type {Record<string, string>} */
+const BREAKERS = {closed: 'closed', open: 'open: asked no more', half_open: 'asking whether it is back'};
+
 /** @param {any} lane */
 function breaker({breaker: state, paused_until}) {
   if (state === null) return sign('bad', 'not configured');
   if (state === 'closed' && paused_until !== null) return sign('bad', 'paused');
-  return sign(state === 'closed' ? 'good' : 'bad', {closed: 'closed', open: 'open: asked no more', half_open: 'asking whether it is back'}[state] ?? state);
+  return sign(state === 'closed' ? 'good' : 'bad', BREAKERS[state] ?? state);
 }
 
 /** @param {string} name @param {import('../ui/render.js').Nodes} content @param {import('../ui/render.js').Nodes} [beneath] */
