@@ -33,9 +33,9 @@ class Crew:
         return set(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
     def pid_of(self, number: int) -> int:
-        """The process that a worker is, which serves."""
+        """The process that a worker is, or was last; 0 before it has said that it serves."""
         began = [said for said in self.log() if said["event"] == "the server has started" and said["worker"] == number]
-        return int(began[-1]["pid"])
+        return int(began[-1]["pid"]) if began else 0
 
     def serves(self, number: int) -> bool:
         """Whether there is a process that serves as this worker."""
