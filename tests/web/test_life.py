@@ -257,16 +257,15 @@ def test_a_code_proves_a_number_that_is_known(visit: Visit, server: Server) -> N
 def test_what_is_refused_opens_no_dialog_of_the_browser(visit: Visit) -> None:
     """Browsers ask for a name and a password themselves where Basic is offered."""
     ann = visit("Ann")
-    offered: list[str] = []
-    ann.page.on("response", lambda reply: offered.append(reply.header_value("www-authenticate") or ""))
     ann.forgiven = ("401 (Unauthorized)",)
     ann.page.goto(ann.origin)
     ann.click("I have an email or login")
     ann.page.get_by_label("Email or login").fill(f"nobody{ann.number}")
     ann.page.get_by_label("Password").fill("not the password")
-    ann.click("Sign in")
+    with ann.page.expect_response(lambda reply: reply.status == 401) as refused:
+        ann.click("Sign in")
     ann.see("That is not right. Look at what you typed.")
-    assert {each for each in offered if each} == {'Bearer realm="glimpse"'}
+    assert refused.value.header_value("www-authenticate") == 'Bearer realm="glimpse"'
 
 
 def test_no_text_becomes_markup_or_a_script(visit: Visit) -> None:
