@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from app.status_file import read_status
 from ops.status import status
 from tests.ops.commands import asked, invoke
 from tests.process.crew import Line
@@ -300,7 +301,7 @@ def test_sockets_of_the_service_manager_are_served_before_and_after_a_restart(tm
         process.stdin.flush()
         assert read_answer(early).startswith(b"HTTP/1.1 200")
         process.send_signal(signal.SIGHUP)
-        wait_until(lambda: '"generation": 2' in (data_dir / "status.json").read_text(), what="another generation")
+        wait_until(lambda: (read_status(data_dir) or {}).get("generation") == 2, what="another generation")
         with socket.create_connection(("127.0.0.1", port), PATIENCE) as late:
             late.sendall(GET)
             assert read_answer(late).startswith(b"HTTP/1.1 200")
