@@ -4,7 +4,6 @@
 It therefore imports next to nothing: it stays small, and new code is loaded by the next generation.
 """
 
-import gc
 import importlib
 import os
 import sys
@@ -16,8 +15,6 @@ from app.generations import LINK, Generations, given_sockets
 def main() -> int:
     """Run a server until SIGTERM or SIGINT. 0 after a clean end, 1 when it could not start, 2 for wrong settings."""
     if LINK in os.environ:
-        # Nothing that is imported goes again, and looking through it is a sixth of a start.
-        gc.disable()
         code: int = importlib.import_module("app.serving").main()
         return code
     given = given_sockets(os.environ)

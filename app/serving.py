@@ -127,7 +127,6 @@ async def serve(config: Config, context: ProcessContext, ending: Ending) -> None
         where = {"host": config.server.host, "port": sockets.port, "pid": os.getpid()}
         log.info("the server has started", extra={"version": VERSION, **where})
         gc.freeze()  # what is there now stays: the collector need not look through it again and again
-        gc.enable()
         gc.set_threshold(*gc.get_threshold()[:2], FULL_COLLECTION_AFTER)
         await ending.wanted()
         listener.stop()

@@ -78,10 +78,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 LONGEST = (
-    *("test_life", "test_clock", "test_restart", "test_object_store", "test_accessibility", "test_behaviour"),
-    *("test_relay_lanes", "test_trouble", "test_hand_over", "test_database_copy", "test_crashes", "test_attacks"),
-    *("test_photos", "test_uploads_hostile", "test_notifications", "test_command", "test_previews", "test_start"),
-    *("test_maker", "test_bad_days", "test_docs", "test_cluster", "test_screenshots", "test_clients_page"),
+    *("test_attacks", "test_restart", "test_model", "test_crashes", "test_bad_days", "test_cluster", "test_growing"),
+    *("test_object_store", "test_io_errors", "test_behaviour", "test_following", "test_keys", "test_crash"),
 )
 """Files that take a quarter of a minute and more: begun first, so that no worker is left with one at the end."""
 

@@ -140,18 +140,23 @@ def test_a_dead_provider_is_found_and_its_pushes_sent_again(operator: Visitor, s
     expect(line(operator, "dropped by the operator")).to_have_count(1)
 
 
+def look_until(operator: Visitor, lane: Locator, words: str) -> None:
+    """Look again and again, until a provider's line says this."""
+
+    def says() -> bool:
+        operator.click("Look again")
+        return lane.get_by_text(words).is_visible()
+
+    wait_until(says, what=words, pause=0.2)
+
+
 def test_why_a_breaker_is_open_is_shown(operator: Visitor, server: Server) -> None:
     ann, ben = server.register("Ann"), server.register("Ben", cid="cid-down")
     server.database.execute("UPDATE devices SET provider = 'getui', app = 'down' WHERE token = 'cid-down'")
     for _ in range(5):
         ann.send(ben, png(1, 1))
     lane = line(operator, "getui/down")
-
-    def is_open() -> bool:
-        operator.click("Look again")
-        return lane.get_by_text("open: asked no more").is_visible()
-
-    wait_until(is_open, what="the breaker", pause=0.2)
+    look_until(operator, lane, "open: asked no more")
     expect(lane.get_by_text(re.compile(r"since 20.*Z: auth: cannot connect"))).to_be_visible()
 
 
@@ -163,12 +168,7 @@ def test_a_provider_that_asked_for_a_pause_says_until_when(
     vendor.tell("fault", kind="RESOURCE_EXHAUSTED")
     ann.send(ben, png(1, 1))
     lane = line(operator, "fcm")
-
-    def is_paused() -> bool:
-        operator.click("Look again")
-        return lane.get_by_text("paused").is_visible()
-
-    wait_until(is_paused, what="the vendor's answer", pause=0.2)
+    look_until(operator, lane, "paused")
     expect(lane.get_by_text(re.compile(r"left alone until 20.*Z, as it asked"))).to_be_visible()
     expect(lane.get_by_text("closed")).to_have_count(0)
 
