@@ -20,7 +20,6 @@ from argon2.low_level import ARGON2_VERSION
 from models.errors import Unavailable
 from models.network import network_of
 
-# The least that OWASP's cheat sheet on storing passwords asks of argon2id: 20 to 50 ms of a core for a guess.
 MEMORY_KIB = 19456
 PASSES = 2
 LANES = 1
