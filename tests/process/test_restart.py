@@ -24,7 +24,7 @@ from tests.process.scraping import Metered, free_port
 from tests.process.test_drain import read_answer, refuses_connections
 from tests.support import PATIENCE, ROOT
 from tests.support.engines import NEEDS_MARIADBD, ON_MARIADB
-from tests.support.harness import errors, wait_until
+from tests.support.harness import Person, errors, wait_until
 from tests.support.launcher import DEFAULT_SIGNALS
 from tests.support.pictures import jpeg
 
@@ -91,20 +91,21 @@ def test_several_workers_are_replaced_by_others_under_load(tmp_path: Path) -> No
     assert server.failures() == []
 
 
+def is_last(kept: Line, person: Person) -> bool:
+    """Whether what a generation answers on a kept connection is its last: it has let go of the sockets by then."""
+    answer = kept.ask("GET", "/v1/inbox", person)
+    assert answer.status == 200
+    return answer.headers["Connection"] == "close"
+
+
 def test_an_upload_under_way_is_finished_by_the_generation_that_took_it(server: Whole) -> None:
     ann, ben = server.register("Ann"), server.register("Ben")
     old = server.status()["serving_pid"]
     with closing(Line(server)) as uploading, closing(Line(server)) as kept:
         uploading.begin_image(ann, ben, jpeg(LARGE))
-
-        def is_last() -> bool:
-            answer = kept.ask("GET", "/v1/inbox", ben)
-            assert answer.status == 200
-            return answer.headers["Connection"] == "close"
-
-        assert not is_last()
+        assert not is_last(kept, ben)
         server.restart()
-        wait_until(is_last, what="the last answer of the one before")
+        wait_until(lambda: is_last(kept, ben), what="the last answer of the one before")
         assert server.client.get("/readyz").status_code == 200
         assert exists(old)
         assert server.status()["leaving_pids"] == [old]
@@ -117,19 +118,17 @@ def test_an_upload_under_way_is_finished_by_the_generation_that_took_it(server: 
 
 def test_an_event_of_the_generation_before_reaches_who_follows_the_new_one(server: Whole) -> None:
     ann, ben = server.register("Ann"), server.register("Ben")
-    uploading = Line(server)
-    uploading.begin_image(ann, ben, jpeg(LARGE))
-    server.restart()
-    following = Line(server)
-    stream = following.events(ben)
-    uploading.finish_image()
-    assert uploading.answer().status == 201
-    uploading.close()
-    while not (line := stream.readline()).startswith(b"event: "):
-        assert line
+    with closing(Line(server)) as uploading, closing(Line(server)) as kept:
+        uploading.begin_image(ann, ben, jpeg(LARGE))
+        assert not is_last(kept, ben)
+        server.restart()
+        wait_until(lambda: is_last(kept, ben), what="the last answer of the one before")
+        with closing(Line(server)) as following, closing(following.events(ben)) as stream:
+            uploading.finish_image()
+            assert uploading.answer().status == 201
+            while not (line := stream.readline()).startswith(b"event: "):
+                assert line
     assert line == b"event: image\n"
-    stream.close()
-    following.close()
 
 
 def test_new_settings_come_into_force_and_a_new_port_is_opened(server: Whole) -> None:
